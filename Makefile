@@ -1,0 +1,58 @@
+# make port    set up and run the main job: port the examples to the NPU, into build/npu
+# make test    set up and run all tests and checks
+# make lint    the checks alone: ruff and mypy
+# make golden  write the expected outputs under tests/golden anew, for review (hand-written ones stay)
+# make bench   run the benchmarks
+#
+# Needs Python (3.10 to 3.14), pip, make, gcc and g++. PYTHON=python3.12 chooses another Python.
+
+PYTHON ?= python3
+BIN := .venv/bin
+WHEELHOUSE := build/wheelhouse
+BENCHMARKS := porter_speed emulator_block emulator_opinfo
+
+# Stamp files say what .venv and the wheelhouse hold, so that a second run does not ask pip again.
+BASE := .venv/base.stamp
+DEV := .venv/dev.stamp
+WHEELS := $(WHEELHOUSE)/stamp
+
+.PHONY: port test lint golden bench clean
+
+port: $(BASE)
+	$(BIN)/diffsynth-port examples/ --target npu --output build/npu --jobs 2
+
+test: $(DEV) $(WHEELS)
+	$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(MAKE) lint
+
+lint: $(DEV)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+golden: $(DEV)
+	$(BIN)/python tests/golden/regenerate.py
+
+bench: $(DEV)
+	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py; done
+
+clean:
+	rm -rf .venv build dist
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+$(BASE): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --editable .
+	touch $@
+
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --editable '.[dev]' --constraint constraints.txt
+	touch $(BASE) $@
+
+# Everything that installing this checkout takes, so that the tests of pre-commit and of `make port` need no network.
+$(WHEELS): pyproject.toml constraints.txt | $(BIN)/python
+	rm -rf $(WHEELHOUSE)
+	$(BIN)/python -m pip wheel --wheel-dir $(WHEELHOUSE) --constraint constraints.txt . hatchling editables
+	rm $(WHEELHOUSE)/diffsynth_port-*.whl
+	touch $@

@@ -1,0 +1,1 @@
+"""`import npu_compat` sends torch.cuda calls to the active accelerator. A placeholder: it is not written yet."""

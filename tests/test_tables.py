@@ -1,0 +1,314 @@
+"""The tables of accelerator_tables: their schema, what they must say, and that their sources give them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from importlib import metadata, resources
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOL = ROOT / "tools" / "make_tables.py"
+TARGETS = ("npu", "xpu", "mps", "musa")
+HARDWARE = {"atlas-a2", "atlas-a3", "ascend-950dt"}
+
+SCHEMA = {
+    "name": str,
+    "title": str,
+    "module": str,
+    "method": str | None,
+    "flag": str | None,
+    "backend": str | None,
+    "profiler_activity": str | None,
+    "indexed": bool,
+    "verified": bool,
+    "packages": list,
+    "hardware": list,
+    "default_hardware": str | None,
+    "environment": dict,
+    "alloc_conf_keys": list | None,
+    "torch": str,
+    "names": dict,
+    "unchanged": list,
+    "lacking": dict,
+    "unsupported": dict,
+    "drops_device_argument": list,
+    "elsewhere": dict,
+}
+
+
+def read(path: str):
+    return json.loads(resources.files("accelerator_tables").joinpath(path).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(params=TARGETS)
+def table(request):
+    return read(f"targets/{request.param}.json")
+
+
+@pytest.fixture
+def tool(tmp_path, monkeypatch):
+    """The tool as a module, working on a copy of the package."""
+    spec = importlib.util.spec_from_file_location("make_tables", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    copy = tmp_path / "accelerator_tables"
+    shutil.copytree(ROOT / "accelerator_tables", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(module, "PACKAGE", copy)
+    return module
+
+
+def installed_torch() -> str:
+    try:
+        return metadata.version("torch").partition("+")[0]
+    except metadata.PackageNotFoundError:
+        return "none"
+
+
+needs_described_torch = pytest.mark.skipif(
+    installed_torch() != read("targets/xpu.json")["torch"],
+    reason="the xpu and mps tables describe another torch than the installed one",
+)
+
+
+# schema
+
+
+def test_every_key_has_its_type(table):
+    assert list(table) == list(SCHEMA)
+    for key, kind in SCHEMA.items():
+        assert isinstance(table[key], kind), key
+
+
+def test_small_enough_to_read_at_every_start(table):
+    file = resources.files("accelerator_tables").joinpath(f"targets/{table['name']}.json")
+    assert len(file.read_bytes()) < 25_000
+
+
+def test_names_lead_below_the_targets_module(table):
+    for name, target in table["names"].items():
+        assert target.startswith(f"{table['module']}."), name
+
+
+def test_a_name_is_either_there_or_lacking(table):
+    assert not table["names"].keys() & table["lacking"].keys()
+    assert not set(table["unchanged"]) & (table["names"].keys() | table["lacking"].keys())
+
+
+def test_a_lacking_module_stands_for_all_below_it(table):
+    for name in [*table["names"], *table["lacking"]]:
+        parts = name.split(".")
+        ancestors = {".".join(parts[:length]) for length in range(1, len(parts))}
+        assert not ancestors & table["lacking"].keys(), name
+
+
+def test_names_can_be_undone(table):
+    """Two CUDA names share a target name only if they are two spellings of one object."""
+    by_target: dict[str, set[str]] = {}
+    for name, target in table["names"].items():
+        by_target.setdefault(target, set()).add(name.rpartition(".")[2])
+    assert all(len(leaves) == 1 for leaves in by_target.values())
+
+
+def test_ways_out_are_text_with_nothing_left_to_fill_in(table):
+    for name, text in table["lacking"].items():
+        assert isinstance(text, str), name
+        assert "{" not in text, name
+        assert "None" not in text, name
+
+
+def test_hardware_lines(table):
+    lines = set(table["hardware"])
+    assert lines == (HARDWARE if table["name"] == "npu" else set())
+    assert (table["default_hardware"] in lines) if lines else table["default_hardware"] is None
+    for name, refusing in table["unsupported"].items():
+        assert name in table["names"]
+        assert refusing
+        assert set(refusing) <= lines
+
+
+def test_device_argument_is_dropped_only_by_names_that_exist(table):
+    assert set(table["drops_device_argument"]) <= table["names"].keys()
+
+
+def test_ascend_unsupported_schema():
+    table = read("ascend_unsupported.json")
+    assert len(table) > 500
+    for name, lines in table.items():
+        assert name.startswith("torch.")
+        assert not name.startswith(("torch.cuda.", "torch.torch."))
+        assert lines
+        assert set(lines) <= HARDWARE
+
+
+def test_versions_schema():
+    table = read("versions.json")
+    assert all(set(row) == {"torch_npu", "branch", "torch", "cann"} for row in table["torch_npu"])
+    assert {"torch_npu": "2.12.0", "branch": "v2.12.0-26.1.0", "torch": "2.12.0", "cann": "9.1.0"} in table[
+        "torch_npu"
+    ]
+    assert table["python"]["2.12.0"] == ["3.10", "3.11", "3.12", "3.13", "3.14"]
+
+
+# completeness
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@needs_described_torch
+def test_every_public_name_of_torch_cuda_is_decided(name):
+    import torch
+
+    table = read(f"targets/{name}.json")
+    decided = table["names"].keys() | table["lacking"].keys() | set(table["unchanged"])
+    assert set(torch.cuda.__all__) <= decided
+
+
+@pytest.mark.parametrize("name", ["xpu", "mps"])
+@needs_described_torch
+def test_names_exist_in_the_installed_torch(name):
+    import torch
+
+    for cuda, target in read(f"targets/{name}.json")["names"].items():
+        value = torch
+        for part in target.split("."):
+            assert hasattr(value, part), cuda
+            value = getattr(value, part)
+
+
+@needs_described_torch
+def test_unchanged_names_are_torchs_own():
+    import torch
+
+    for name in read("targets/npu.json")["unchanged"]:
+        assert getattr(torch.cuda, name) is getattr(torch, name)
+
+
+# what they must say
+
+
+def test_npu_facts():
+    table = read("targets/npu.json")
+    assert table["names"]["CUDAGraph"] == "npu.NPUGraph"
+    assert table["names"]["graphs.CUDAGraph"] == "npu.graphs.NPUGraph"
+    assert table["names"]["is_bf16_supported"] == "npu.is_bf16_supported"
+    assert table["names"]["amp.autocast"] == "npu.amp.autocast"
+    assert table["names"]["memory.mem_get_info"] == "npu.mem_get_info"
+    assert table["lacking"]["nvtx"] == "torch.npu.mstx"
+    assert "memory_usage" in table["lacking"]
+    assert table["unsupported"]["memory_summary"] == ["ascend-950dt"]
+    assert table["unsupported"]["memory.memory_summary"] == ["ascend-950dt"]
+    assert "empty_cache" not in table["unsupported"]
+    assert table["environment"]["CUDA_VISIBLE_DEVICES"] == "ASCEND_RT_VISIBLE_DEVICES"
+    assert "expandable_segments" in table["alloc_conf_keys"]
+    assert table["elsewhere"]["backends.cuda.cufft_plan_cache"] == "npu.backends.fft_plan_cache"
+
+
+def test_xpu_facts():
+    table = read("targets/xpu.json")
+    assert table["names"]["CUDAGraph"] == "xpu.XPUGraph"
+    assert table["names"]["memory_usage"] == "xpu.memory_usage"
+    assert table["lacking"]["memory_cached"] == "torch.xpu.memory_reserved"
+    assert table["lacking"]["memory.memory_cached"] == "torch.xpu.memory_reserved"
+    assert table["method"] is None
+    assert table["drops_device_argument"] == ["memory._record_memory_history"]
+
+
+def test_mps_facts():
+    table = read("targets/mps.json")
+    assert table["names"]["memory_allocated"] == "mps.current_allocated_memory"
+    assert "max_memory_allocated" in table["lacking"]
+    assert "Stream" in table["lacking"]
+    assert not table["indexed"]
+    assert {"memory_allocated", "synchronize"} <= set(table["drops_device_argument"])
+    assert "get_rng_state" not in table["drops_device_argument"]
+
+
+def test_musa_is_marked_unverified():
+    verified = {name: read(f"targets/{name}.json")["verified"] for name in TARGETS}
+    assert verified == {"npu": True, "xpu": True, "mps": True, "musa": False}
+    assert read("targets/musa.json")["names"]["nccl.all_reduce"] == "musa.mccl.all_reduce"
+
+
+def test_ascend_unsupported_facts():
+    table = read("ascend_unsupported.json")
+    assert set(table["torch.nanquantile"]) == HARDWARE
+    assert table["torch.topk"] == ["ascend-950dt"]
+    assert table["torch.backends.mkldnn.is_available"] == ["atlas-a3", "ascend-950dt"]
+    assert "torch.add" not in table
+    assert "torch.Tensor.unique_consecutive" not in table, "methods are left out"
+
+
+# the tool
+
+
+def test_check_passes_on_the_committed_tables():
+    run = subprocess.run([sys.executable, TOOL, "--check"], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, "")
+
+
+def test_a_changed_table_is_found_and_rebuilt_byte_for_byte(tool):
+    file = tool.PACKAGE / "targets" / "npu.json"
+    before = file.read_bytes()
+    file.write_bytes(before.replace(b"NPUGraph", b"NPUGraf"))
+    check = CliRunner().invoke(tool.main, ["--check"])
+    assert (check.exit_code, check.stdout) == (1, "targets/npu.json: differs from its sources\n")
+    assert file.read_bytes() != before
+    rebuild = CliRunner().invoke(tool.main, [])
+    assert (rebuild.exit_code, rebuild.stdout) == (0, "targets/npu.json: written\n")
+    assert file.read_bytes() == before
+    assert sorted(path.name for path in file.parent.iterdir()) == sorted(f"{name}.json" for name in TARGETS)
+
+
+def test_a_source_decides(tool):
+    source = tool.PACKAGE / "sources" / "torch_npu_support.json"
+    text = source.read_text(encoding="utf-8")
+    line = '"torch.nanquantile":{"s":"000"}'
+    assert text.count(line) == 1
+    source.write_text(text.replace(line, '"torch.nanquantile":{"s":"111"}'), encoding="utf-8")
+    check = CliRunner().invoke(tool.main, ["--check"])
+    assert (check.exit_code, check.stdout) == (1, "ascend_unsupported.json: differs from its sources\n")
+
+
+def test_another_torch_leaves_xpu_and_mps_alone(tool, monkeypatch):
+    monkeypatch.setattr(tool, "installed_torch", lambda: "2.7.0")
+    (tool.PACKAGE / "targets" / "mps.json").write_text("{}", encoding="utf-8")
+    check = CliRunner().invoke(tool.main, ["--check"])
+    assert (check.exit_code, check.stdout) == (0, "")
+    assert "left alone, need torch 2.13.0, found 2.7.0" in check.stderr
+
+
+def test_a_lacking_name_without_a_way_out_is_an_error(tool):
+    source = tool.PACKAGE / "sources" / "targets.json"
+    by_hand = json.loads(source.read_text(encoding="utf-8"))
+    del by_hand["ways_out"]["tunable"]
+    source.write_text(json.dumps(by_hand), encoding="utf-8")
+    run = CliRunner().invoke(tool.main, [])
+    assert run.exit_code == 2
+    assert "sources/targets.json: npu lacks tunable: add a way out to ways_out" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [(None, "no such file"), ("{", "not JSON"), ("[]", "expected a JSON object")]
+)
+def test_bad_facts_are_one_clear_error(tool, tmp_path, text, message):
+    facts = tmp_path / "facts"
+    facts.mkdir()
+    if text is not None:
+        (facts / "torch_npu_support.json").write_text(text, encoding="utf-8")
+    run = CliRunner().invoke(tool.main, ["--facts", str(facts)])
+    assert run.exit_code == 2
+    assert f"torch_npu_support.json: {message}" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["torch_npu_support.json", "torch_npu_api.json", "device_surface.json", "targets.json"]
+)
+def test_sources_hold_one_entry_a_line(tool, name):
+    text = (tool.PACKAGE / "sources" / name).read_text(encoding="utf-8")
+    assert tool.file_text(f"sources/{name}", json.loads(text)) == text
