@@ -1,0 +1,146 @@
+"""The command line. What is not needed to print the version or the help is imported only where it is used."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from porter import __version__
+
+if TYPE_CHECKING:
+    from porter.session import Session
+
+TARGETS = ("npu", "xpu", "mps", "musa", "cuda")
+FORMATS = ("text", "json", "sarif", "github")
+
+
+def _list_rules(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if not asked or context.resilient_parsing:
+        return
+    from porter.rules import all_rules
+
+    for rule in all_rules():
+        click.echo(f"{rule.code}  {rule.name:24}{'rewrites' if rule.fixes else 'reports':10}{rule.summary}")
+    context.exit()
+
+
+def _explain(context: click.Context, parameter: click.Parameter, wanted: str | None) -> None:
+    if wanted is None or context.resilient_parsing:
+        return
+    from porter.rules import all_rules
+
+    for rule in all_rules():
+        if wanted.lower() in (rule.code.lower(), rule.name):
+            click.echo(rule.explanation)
+            context.exit()
+    raise click.BadParameter(f"no rule is called {wanted!r}; --list-rules names them all", context, parameter)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="diffsynth-port")
+@click.argument("paths", nargs=-1, metavar="PATHS...")
+@click.option("--target", type=click.Choice(TARGETS), help="The accelerator to port to; cuda undoes a port.")
+@click.option("--hardware", metavar="LINE", help="Ascend product line: atlas-a2 (default), atlas-a3, ascend-950dt.")
+@click.option("--check", is_flag=True, help="Change nothing; exit with 1 if something would change.")
+@click.option("--diff", is_flag=True, help="Like --check, and print what would change as a unified diff.")
+@click.option("--output", metavar="DIR", help="Write a ported copy of the tree here and leave the originals alone.")
+@click.option("--select", multiple=True, metavar="RULES", help="Only these rules: codes, names or prefixes (DP1).")
+@click.option("--ignore", multiple=True, metavar="RULES", help="Not these rules.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out files that match, as in .gitignore.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Processes to use; by default one for each core.")
+@click.option("-q", "--quiet", is_flag=True, default=None, help="Print errors only.")
+@click.option("--statistics", is_flag=True, default=None, help="Count the findings of each rule.")
+@click.option("--format", "format_", type=click.Choice(FORMATS), help="How to print the findings (default: text).")
+@click.option("--fail-on", type=click.Choice(["error", "warning", "note"]), help="Mildest finding that fails the run.")
+@click.option("--exit-zero", is_flag=True, help="Exit with 0 whatever was found.")
+@click.option("--baseline", metavar="FILE", help="Report only findings that are not in this file.")
+@click.option("--write-baseline", is_flag=True, help="Accept today's findings: write them to the baseline.")
+@click.option("--stdin-filename", metavar="NAME", default="stdin.py", help="What standard input (-) is called.")
+@click.option("--config", metavar="FILE", help="The pyproject.toml to read; by default the nearest one above.")
+@click.option("--no-config", is_flag=True, help="Read no pyproject.toml.")
+@click.option("--list-rules", is_flag=True, is_eager=True, expose_value=False, callback=_list_rules,
+              help="Print every rule and exit.")  # fmt: skip
+@click.option("--explain", metavar="RULE", is_eager=True, expose_value=False, callback=_explain,
+              help="Print a rule's page and exit.")  # fmt: skip
+def command(paths: tuple[str, ...], **options: Any) -> None:
+    """Rewrite PyTorch programs written for CUDA so that they run on another accelerator.
+
+    PATHS are Python files, notebooks, Markdown with Python blocks, folders of them, or - for standard input. Files
+    are rewritten in place unless --check, --diff or --output says otherwise; what cannot be ported is reported.
+
+    \b
+    Exit status: 0 nothing left to do
+                 1 something would change (--check, --diff), or an error needs a person
+                 2 something could not be done
+    """
+    sys.exit(_run(paths, options))
+
+
+def _run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
+    from porter.session import Session, Unusable, is_verified
+
+    try:
+        session = Session.from_command_line(paths, options)
+        if not is_verified(session.plan.target) and not session.quiet:
+            click.echo(f"note: the table of {session.plan.target} is unverified; nobody has tried it there", err=True)
+        return _port_stdin(session) if paths == ("-",) else _port_files(session)
+    except Unusable as error:
+        raise click.UsageError(str(error)) from None
+    except KeyboardInterrupt:
+        click.echo("interrupted; every file is as it was or ported, none in between", err=True)
+        return 2
+
+
+def _port_files(session: Session) -> int:
+    inputs = session.inputs()
+    results = session.run(inputs)
+    if sys.stderr.isatty() and not session.quiet and session.format == "text":
+        with click.progressbar(results, len(inputs), label="Porting", file=sys.stderr) as bar:
+            reports = session.settle(bar)
+    else:
+        reports = session.settle(results)
+    for report in reports:
+        if report.diff:
+            _print_diff(report.diff)
+    text = session.render(reports, color=_colored(sys.stderr if session.diff else sys.stdout))
+    if text:
+        click.echo(text, err=session.diff)
+    if session.write_baseline and not session.quiet:
+        click.echo(f"{session.baseline}: today's findings are accepted; delete it to see them again", err=True)
+    return session.exit_status(reports)
+
+
+def _port_stdin(session: Session) -> int:
+    """Standard input to standard output; what there is to say goes to standard error, unless there is no output."""
+    report, data = session.port_stream(sys.stdin.buffer.read())
+    if session.diff:
+        _print_diff(report.diff)
+    elif not session.check:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    to_stderr = session.diff or not session.check
+    text = session.render([report], color=_colored(sys.stderr if to_stderr else sys.stdout))
+    if text:
+        click.echo(text, err=to_stderr)
+    return session.exit_status([report])
+
+
+def _print_diff(diff: str) -> None:
+    colors = {"+": "green", "-": "red", "@": "cyan"}
+    for line in diff.splitlines(keepends=True):
+        if _colored(sys.stdout):
+            heading = line.startswith(("+++", "---"))
+            line = click.style(line, fg=None if heading else colors.get(line[0]), bold=heading or None)
+        click.echo(line, nl=False)
+
+
+def _colored(stream: Any) -> bool:
+    return bool(stream.isatty()) and "NO_COLOR" not in os.environ
+
+
+def main() -> None:
+    """The entry point of `diffsynth-port`."""
+    command(prog_name="diffsynth-port")

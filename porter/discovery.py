@@ -1,0 +1,158 @@
+"""Which files a run is about: the given ones, and in the given folders those that hold Python, less the ignored."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from porter.paths import relative_to
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+#: What is looked for in folders; a file that is named is taken whatever it ends in.
+SUFFIXES = (".py", ".pyi", ".pyw", ".ipynb", ".md", ".markdown")
+
+#: Folders that hold other people's files, or none to be read.
+_NEVER = frozenset(
+    ".git .hg .svn .venv venv .tox .nox .mypy_cache .ruff_cache .pytest_cache __pycache__ node_modules"
+    " site-packages .ipynb_checkpoints".split()
+)
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file of the run: `path` as shown, `inside` the given folder it was found in, `problem` why it cannot be read.
+
+    `portable` is false for a file that only has to be carried over into a ported copy of its tree.
+    """
+
+    path: str
+    inside: str | None = None
+    problem: str | None = None
+    portable: bool = True
+
+
+def find_inputs(
+    paths: Iterable[str],
+    exclude: Iterable[str] = (),
+    folder: str = ".",
+    every_file: bool = False,
+    leave_out: str | None = None,
+) -> Iterator[Input]:
+    """Every file once, in the order given, folders sorted by name.
+
+    `exclude` are patterns as in .gitignore, relative to `folder`. `every_file` also yields what is not portable.
+    `leave_out` is a folder never to be entered: where the output goes.
+    """
+    excluded = _spec(list(exclude))
+    seen: set[str] = set()
+    for path in paths:
+        found = _walk(path, every_file, leave_out) if os.path.isdir(path) else [_named(path)]
+        for one in found:
+            real = os.path.realpath(one.path)
+            if real not in seen and not (excluded and excluded.match_file(relative_to(folder, one.path))):
+                seen.add(real)
+                yield one
+
+
+def _named(path: str) -> Input:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        return Input(path, problem=_problem(error))
+    return Input(path, problem=None if stat.S_ISREG(mode) else "not a regular file")
+
+
+def _problem(error: OSError) -> str:
+    if error.errno == errno.ELOOP:
+        return "a link that leads back to itself"
+    if error.errno == errno.ENOENT:
+        return "no such file"
+    return error.strerror or str(error)
+
+
+def _walk(top: str, every_file: bool, leave_out: str | None) -> Iterator[Input]:
+    """The files below a folder. Links to folders are not followed."""
+    stack = [(top, _ignores_above(top))]
+    while stack:
+        folder, ignores = stack.pop()
+        if leave_out is not None and os.path.realpath(folder) == leave_out:
+            continue
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            yield Input(folder, inside=top, problem=_problem(error))
+            continue
+        ignores = _with_own(folder, entries, ignores)
+        folders = []
+        for entry in entries:
+            if _ignored(entry, ignores):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name not in _NEVER:
+                    folders.append((entry.path, ignores))
+            elif entry.name.lower().endswith(SUFFIXES):
+                if not os.path.isdir(entry.path):
+                    yield Input(entry.path, inside=top, problem=_named(entry.path).problem)
+            elif every_file and entry.is_file():
+                yield Input(entry.path, inside=top, portable=False)
+        stack.extend(reversed(folders))
+
+
+Ignores = tuple[tuple[str, "GitIgnoreSpec"], ...]
+
+
+def _ignored(entry: os.DirEntry[str], ignores: Ignores) -> bool:
+    """By the innermost .gitignore that has a word to say."""
+    for base, spec in reversed(ignores):
+        relative = relative_to(base, entry.path)
+        verdict = spec.check_file(relative + "/" if entry.is_dir(follow_symlinks=False) else relative).include
+        if verdict is not None:
+            return verdict
+    return False
+
+
+def _with_own(folder: str, entries: list[os.DirEntry[str]], ignores: Ignores) -> Ignores:
+    if any(entry.name == ".gitignore" for entry in entries):
+        return (*ignores, *_read(folder, os.path.join(folder, ".gitignore")))
+    return ignores
+
+
+def _ignores_above(top: str) -> Ignores:
+    """What the repository around a folder ignores: its own exclude file, and each .gitignore on the way down."""
+    folders = []
+    folder = os.path.dirname(os.path.abspath(top))
+    here = os.path.abspath(top)
+    while not os.path.isdir(os.path.join(here, ".git")):
+        if folder == here:
+            return ()
+        folders.append(folder)
+        here, folder = folder, os.path.dirname(folder)
+    found = _read(here, os.path.join(here, ".git", "info", "exclude"))
+    for folder in reversed(folders):
+        found = (*found, *_read(folder, os.path.join(folder, ".gitignore")))
+    return found
+
+
+def _read(base: str, path: str) -> Ignores:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return ()
+    spec = _spec([line for line in lines if line.strip() and not line.startswith("#")])
+    return ((base, spec),) if spec else ()
+
+
+def _spec(patterns: list[str]) -> GitIgnoreSpec | None:
+    """pathspec is imported only where there is a pattern to match."""
+    if not patterns:
+        return None
+    from pathspec import GitIgnoreSpec
+
+    return GitIgnoreSpec.from_lines(patterns)

@@ -1,0 +1,78 @@
+"""Bytes to text and back, exactly: what does not come back as it was is refused.
+
+A byte order mark is no part of the text. Line endings are, as they stand.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from porter.documents.base import CannotPort
+
+UTF_8 = "utf-8"
+
+_NEWLINE = re.compile(rb"\r\n|\r|\n")
+_OTHER_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+
+
+def byte_order_mark(data: bytes) -> bytes:
+    """The mark of UTF-8 at the beginning of the data, or nothing. Raises CannotPort for that of another encoding."""
+    for mark, name in _OTHER_MARKS:
+        if data.startswith(mark):
+            raise _not_utf_8(name)
+    return codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
+
+
+def decode(data: bytes, mark: bytes, encoding: str = UTF_8) -> str:
+    """What comes after the mark. Raises CannotPort for bytes that the encoding gives no meaning, or more than one."""
+    _refuse_nul(data)
+    content = data[len(mark) :]
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        at = len(mark) + error.start
+        line = line_of(data, at)
+        byte = f"byte 0x{data[at]:02x} at offset {at} (line {line})"
+        raise CannotPort(f"{byte} is not {encoding.upper()}; save the file as UTF-8", line) from None
+    except (LookupError, ValueError):  # a codec that is not for text
+        raise CannotPort(f"it cannot be read as {encoding}; save it as UTF-8") from None
+    if encoding != UTF_8:  # where every text has one form only
+        encode(text, encoding, content)
+    return text
+
+
+def encode(text: str, encoding: str = UTF_8, expected: bytes | None = None) -> bytes:
+    """Raises CannotPort for text that the encoding has no bytes for, or that comes back as something else."""
+    try:
+        data = text.encode(encoding)
+        exact = data.decode(encoding) == text if expected is None else data == expected
+    except ValueError:
+        exact = False
+    if not exact:
+        raise CannotPort(f"its text does not come back the same from {encoding}; save it as UTF-8")
+    return data
+
+
+def line_of(data: bytes, offset: int) -> int:
+    """The line, from 1, that a byte is on."""
+    return len(_NEWLINE.findall(data, 0, offset)) + 1
+
+
+def _refuse_nul(data: bytes) -> None:
+    at = data.find(b"\0")
+    if at < 0:
+        return
+    if b"\0\0" in (data[0:4:2], data[1:4:2]) and data[:4].strip(b"\0"):
+        raise _not_utf_8("UTF-32" if b"\0\0\0" in data[:4] else "UTF-16")
+    line = line_of(data, at)
+    raise CannotPort(f"it holds a NUL byte at offset {at} (line {line}), so it is no text", line)
+
+
+def _not_utf_8(name: str) -> CannotPort:
+    return CannotPort(f"it is in {name}; save it as UTF-8")

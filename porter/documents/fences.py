@@ -1,0 +1,134 @@
+"""Fenced code blocks of a Markdown text (CommonMark), also within lists and block quotes.
+
+A fence in an indented code block, in another fence or in raw HTML is text, and found no more than there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from porter.changes import LINE
+
+_QUOTE = re.compile(r" {0,3}> ?")
+_ITEM = re.compile(r" {0,3}(?:[-+*]|\d{1,9}[.)])(?:(?: {1,4}(?! )|[ \t])(?=[^\r\n])|(?=[\r\n]|\Z))")
+_FENCE = re.compile(r"(?P<indent> {0,3})(?P<marks>`{3,}|~{3,})[ \t]*(?P<info>[^\r\n]*)")
+_RAW_HTML = re.compile(r" {0,3}<(?P<what>!--|(?:pre|script|style|textarea)\b)", re.IGNORECASE)
+
+
+class BlockLine(NamedTuple):
+    """A line of a block: `start:end` with its newline, of which the code begins at `code`."""
+
+    start: int
+    code: int
+    end: int
+
+
+@dataclass
+class Block:
+    """A fenced block: what stands after the opening fence, the lines between, the number of the first of them."""
+
+    info: str
+    first_line: int
+    lines: list[BlockLine] = field(default_factory=list)
+
+
+@dataclass
+class _Fence:
+    indent: int
+    marks: str
+    block: Block
+
+    def is_closed_by(self, line: str) -> bool:
+        marks = self.marks[0]
+        return re.fullmatch(rf" {{0,3}}{marks}{{{len(self.marks)},}}[ \t]*[\r\n]*", line) is not None
+
+
+def fenced_blocks(text: str) -> Iterator[Block]:
+    """Every fenced block, in order. One that is never closed goes on to the end of what it stands in."""
+    containers: list[int] = []  # the width of each list item, 0 for a block quote
+    fence: _Fence | None = None
+    end_of_html = ""
+    for number, match in enumerate(LINE.finditer(text), 1):
+        line = match[0]
+        at, inside = _within(line, containers)
+        if inside < len(containers):
+            del containers[inside:]
+            if fence is not None:
+                yield fence.block
+            fence, end_of_html = None, ""
+        if fence is not None:
+            if fence.is_closed_by(line[at:]):
+                yield fence.block
+                fence = None
+            else:
+                code = at + _blanks(line[at:], fence.indent)
+                fence.block.lines.append(BlockLine(match.start(), match.start() + code, match.end()))
+            continue
+        if not end_of_html:
+            at = _enter(line, at, containers)
+            fence = _opened(line[at:], number)
+            end_of_html = _html_end(line[at:])
+        if end_of_html and end_of_html in line.lower():
+            end_of_html = ""
+    if fence is not None:
+        yield fence.block
+
+
+def _within(line: str, containers: list[int]) -> tuple[int, int]:
+    """Where the line's own text begins, and how many of the containers it goes on with."""
+    at = 0
+    for depth, width in enumerate(containers):
+        if not width:
+            quote = _QUOTE.match(line, at)
+            if quote is None:
+                return at, depth
+            at = quote.end()
+        else:
+            blanks = _blanks(line[at:], width)
+            is_blank = not line[at:].strip()
+            if not is_blank and _columns(line[at : at + blanks]) < width:
+                return at, depth
+            at += blanks
+    return at, len(containers)
+
+
+def _enter(line: str, at: int, containers: list[int]) -> int:
+    """Adds the list items and quotes that begin on the line; returns where its text begins."""
+    while True:
+        if quote := _QUOTE.match(line, at):
+            containers.append(0)
+            at = quote.end()
+        elif item := _ITEM.match(line, at):
+            containers.append(_columns(item[0]) + (item[0][-1] not in " \t"))
+            at = item.end()
+        else:
+            return at
+
+
+def _opened(line: str, number: int) -> _Fence | None:
+    match = _FENCE.match(line)
+    if match is None or (match["marks"][0] == "`" and "`" in match["info"]):
+        return None
+    return _Fence(len(match["indent"]), match["marks"], Block(match["info"].strip(), number + 1))
+
+
+def _html_end(line: str) -> str:
+    match = _RAW_HTML.match(line)
+    if match is None:
+        return ""
+    return "-->" if match["what"] == "!--" else f"</{match['what'].lower()}>"
+
+
+def _blanks(line: str, columns: int) -> int:
+    """How many of the blanks that the line begins with make up at most so many columns."""
+    count = 0
+    while count < len(line) and line[count] in " \t" and _columns(line[:count]) < columns:
+        count += 1
+    return count
+
+
+def _columns(blanks: str) -> int:
+    return len(blanks.expandtabs(4))

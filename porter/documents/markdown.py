@@ -1,0 +1,62 @@
+"""A Markdown file: each fenced block of Python is a unit of its own, every other byte stays.
+
+```python
+pipe.to("cuda")
+```
+
+A block that begins with a prompt `>>>` is left alone; one that does not parse is reported, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import re
+
+from porter.changes import Change, apply
+from porter.documents.base import CannotPort, PortedBytes, port_unit
+from porter.documents.encoding import byte_order_mark, decode, encode
+from porter.documents.fences import fenced_blocks
+from porter.documents.markdown_unit import MarkdownUnit
+from porter.findings import Finding
+from porter.port import Plan, accelerators_named, names_both
+from porter.rules.unreadable_block import RULE
+
+#: `python`, `py3 title="run.py"`, `{.python .numberLines}`, `{#first .python}`, `{python, echo=FALSE}`
+_PYTHON = re.compile(r"(?:\{\s*|\{[^}]*\.)?(?:python|py)3?(?=[\s,:{}]|\Z)", re.IGNORECASE)
+_PROMPT = re.compile(r"\s*>>>")
+
+
+def port(data: bytes, plan: Plan, added_import: bool) -> PortedBytes:
+    """Raises CannotPort for what is no UTF-8 text; a block that does not parse is a finding."""
+    mark = byte_order_mark(data)
+    document = decode(data, mark)
+    findings: list[Finding] = []
+    changes: list[Change] = []
+    readable: list[str] = []
+    added = False
+    for unit in _units(document):
+        try:
+            ported = port_unit(unit.text, plan, added_import)
+        except CannotPort as error:
+            if plan.codes is None or RULE.code in plan.codes:
+                findings.append(unit.placed(_unreadable(error)))
+            continue
+        readable.append(unit.text)
+        findings += map(unit.placed, ported.findings)
+        changes += unit.changes_of_the_document(ported.changes)
+        added = added or ported.added_import
+    if plan.target == "cuda" and len(named := accelerators_named(readable, plan)) > 1:
+        unreadable = [finding for finding in findings if finding.code == RULE.code]
+        return PortedBytes(data, (names_both(named), *unreadable))
+    return PortedBytes(mark + encode(apply(document, changes)) if changes else data, tuple(findings), added)
+
+
+def _units(document: str) -> list[MarkdownUnit]:
+    units = [MarkdownUnit(document, block) for block in fenced_blocks(document) if _PYTHON.match(block.info)]
+    return [unit for unit in units if not _PROMPT.match(unit.text)]
+
+
+def _unreadable(error: CannotPort) -> Finding:
+    line = error.line or 1
+    message = f"this Python block does not parse, so it was left as it is ({error})"
+    way_out = "port it by hand, or make it Python: ... stands for anything"
+    return Finding(RULE.code, "note", message, line, 1, line, 1, way_out)

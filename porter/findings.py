@@ -1,0 +1,65 @@
+"""What a rule says about a place in a file, and the edits that make it right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+#: Every severity, from the mildest. A "fix" is made by the tool itself and never counts for the exit status.
+SEVERITIES = ("fix", "note", "warning", "error")
+
+
+class Edit(NamedTuple):
+    """Bytes `start:end` of a unit's UTF-8 text, and how they change.
+
+    `change` names a function of porter.pieces, which gets the piece and `arguments`. It is a name, not the
+    function, so that a file in which nothing changes never imports libcst. An empty name means that the bytes are
+    a whole line, added or taken out, and `arguments` holds its new text. One edit may stand within another.
+    """
+
+    start: int
+    end: int
+    change: str
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing a rule found. Lines and columns count from 1, columns in characters.
+
+    In a notebook they count within the source of one cell, as people see it; `cell` is its number, from 1, among
+    all cells of the notebook. Elsewhere it is None.
+    """
+
+    code: str
+    severity: str
+    message: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    way_out: str = ""
+    cell: int | None = None
+
+    @property
+    def is_fix(self) -> bool:
+        return self.severity == "fix"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a file could not be ported at all: one sentence, and the line where there is one."""
+
+    message: str
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What came of one file. `path` is as the user gave it, with forward slashes; `diff` only where asked for."""
+
+    path: str
+    changed: bool = False
+    findings: tuple[Finding, ...] = ()
+    failure: Failure | None = None
+    diff: str = ""

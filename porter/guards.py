@@ -1,0 +1,73 @@
+"""Whether a program can do without something that it imports.
+
+try: ... except ImportError: ...     if is_xformers_available(): ...     if TYPE_CHECKING: ...
+"""
+
+from __future__ import annotations
+
+import ast
+from enum import Enum, auto
+
+from porter.places import label_of
+from porter.unit import Unit
+
+
+class Guard(Enum):
+    """What becomes of a program that cannot import something: it stops, goes on without it, or never tries."""
+
+    NONE = auto()
+    MAY_FAIL = auto()
+    NEVER_RUN = auto()
+
+
+def guard_around(node: ast.AST, unit: Unit) -> Guard:
+    """What the statements around an import make of its failure. A function's body is judged by itself."""
+    child = node
+    for parent in unit.source.ancestors(node):
+        match parent:
+            case ast.If() if child is not parent.test:
+                asked = _names_asked(parent.test, unit)
+                if child in parent.body and "TYPE_CHECKING" in asked:
+                    return Guard.NEVER_RUN
+                if child in parent.body and any(_asks_for_a_package(name) for name in asked):
+                    return Guard.MAY_FAIL
+                if child in parent.orelse and any(unit.translation.new.name in name.lower() for name in asked):
+                    return Guard.MAY_FAIL
+            case ast.Try() if child in parent.body and any(_catches_imports(h) for h in parent.handlers):
+                return Guard.MAY_FAIL
+            case ast.With() if any(_suppresses_imports(item.context_expr) for item in parent.items):
+                return Guard.MAY_FAIL
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                return Guard.NONE
+        child = parent
+    return Guard.NONE
+
+
+def _names_asked(test: ast.expr, unit: Unit) -> set[str]:
+    """The names in a condition, but for torch's own: `torch.cuda.is_available()` holds there once it is ported."""
+    names = [part for part in ast.walk(test) if isinstance(part, ast.Name | ast.Attribute)]
+    return {label_of(name) for name in names if not (unit.dotted(name) or "").startswith("torch.")}
+
+
+def _asks_for_a_package(name: str) -> bool:
+    name = name.lower()
+    return name == "find_spec" or name.startswith(("has_", "have_", "use_")) or name.endswith("available")
+
+
+def _catches_imports(handler: ast.ExceptHandler) -> bool:
+    """A handler that raises again is none."""
+    if any(isinstance(statement, ast.Raise) for statement in handler.body):
+        return False
+    return handler.type is None or any(_is_import_error(part) for part in ast.walk(handler.type))
+
+
+def _suppresses_imports(context: ast.expr) -> bool:
+    return (
+        isinstance(context, ast.Call)
+        and label_of(context.func) == "suppress"
+        and any(_is_import_error(part) for part in context.args)
+    )
+
+
+def _is_import_error(node: ast.AST) -> bool:
+    return label_of(node) in ("ImportError", "ModuleNotFoundError", "Exception", "BaseException")

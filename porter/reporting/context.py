@@ -1,0 +1,23 @@
+"""What every format may want to know about the run besides its reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """`mode` is "rewrite", "check" or "diff"; `quiet` leaves errors and failures only; `version` is the tool's."""
+
+    target: str
+    mode: str
+    version: str
+    hardware: str | None = None
+    statistics: bool = False
+    quiet: bool = False
+    color: bool = False
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether the fixes have been made, and are no longer to be listed one by one."""
+        return self.mode == "rewrite"

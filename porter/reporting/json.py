@@ -1,0 +1,52 @@
+"""For programs: one object with every file and every finding. Keys keep their order and are always there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from porter.findings import FileReport, Finding
+from porter.reporting.context import RunContext
+from porter.reporting.summary import count_rules, rule_names, summarize
+
+
+def render(reports: Sequence[FileReport], context: RunContext) -> str:
+    names = rule_names()
+    outcome: dict[str, Any] = {
+        "version": context.version,
+        "target": context.target,
+        "hardware": context.hardware,
+        "mode": context.mode,
+        "files": [_file(report, names) for report in reports],
+        "summary": asdict(summarize(reports)),
+    }
+    if context.statistics:
+        outcome["statistics"] = [asdict(row) for row in count_rules(reports)]
+    return json.dumps(outcome, indent=2)
+
+
+def _file(report: FileReport, names: dict[str, str]) -> dict[str, Any]:
+    failure = report.failure
+    return {
+        "path": report.path,
+        "changed": report.changed,
+        "failure": None if failure is None else {"message": failure.message, "line": failure.line},
+        "findings": [_finding(finding, names) for finding in report.findings],
+    }
+
+
+def _finding(finding: Finding, names: dict[str, str]) -> dict[str, Any]:
+    return {
+        "code": finding.code,
+        "name": names.get(finding.code),
+        "severity": finding.severity,
+        "message": finding.message,
+        "help": finding.way_out or None,
+        "cell": finding.cell,
+        "line": finding.line,
+        "column": finding.column,
+        "end_line": finding.end_line,
+        "end_column": finding.end_column,
+    }

@@ -1,0 +1,67 @@
+"""The reports in numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from porter.findings import SEVERITIES, FileReport
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How many files, and how many findings in them. `fixes` are those in the files that change."""
+
+    files: int
+    changed: int
+    unchanged: int
+    failed: int
+    fixes: int
+    errors: int
+    warnings: int
+    notes: int
+
+    @property
+    def findings(self) -> int:
+        return self.errors + self.warnings + self.notes
+
+
+@dataclass(frozen=True)
+class RuleCount:
+    """How often a rule made findings of one severity."""
+
+    count: int
+    code: str
+    name: str
+    severity: str
+
+
+def summarize(reports: Sequence[FileReport]) -> Summary:
+    changed = sum(report.changed for report in reports)
+    failed = sum(report.failure is not None for report in reports)
+    severities = Counter(finding.severity for report in reports for finding in report.findings)
+    return Summary(
+        files=len(reports),
+        changed=changed,
+        unchanged=len(reports) - changed - failed,
+        failed=failed,
+        fixes=sum(finding.is_fix for report in reports if report.changed for finding in report.findings),
+        errors=severities["error"],
+        warnings=severities["warning"],
+        notes=severities["note"],
+    )
+
+
+def count_rules(reports: Sequence[FileReport]) -> list[RuleCount]:
+    """The most frequent first; equals by code, then the graver severity first."""
+    names = rule_names()
+    counts = Counter((finding.code, finding.severity) for report in reports for finding in report.findings)
+    rows = [RuleCount(count, code, names.get(code, ""), severity) for (code, severity), count in counts.items()]
+    return sorted(rows, key=lambda row: (-row.count, row.code, -SEVERITIES.index(row.severity)))
+
+
+def rule_names() -> dict[str, str]:
+    from porter.rules import all_rules
+
+    return {rule.code: rule.name for rule in all_rules()}

@@ -1,0 +1,100 @@
+"""For people: a line for each finding, what to do about it below, and a summary in plain English."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+import click
+
+from porter.findings import FileReport, Finding
+from porter.reporting.context import RunContext
+from porter.reporting.summary import RuleCount, Summary, count_rules, summarize
+
+_COLORS = {"error": "red", "warning": "yellow", "note": "blue", "fix": "green"}
+
+#: What would break a line or steer a terminal: control characters, line separators, undecodable bytes of file names.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def render(reports: Sequence[FileReport], context: RunContext) -> str:
+    lines = [line for report in reports for line in _lines_about(report, context)]
+    if context.statistics:
+        lines += _table(count_rules(reports))
+    if not context.quiet:
+        lines.append(_sentences(summarize(reports), context))
+    return "\n".join(lines)
+
+
+def _lines_about(report: FileReport, context: RunContext) -> Iterator[str]:
+    path = _styled(_printable(report.path), context, bold=True)
+    if report.failure is not None:
+        line = "" if report.failure.line is None else f":{report.failure.line}"
+        error = _styled("error:", context, fg="red", bold=True)
+        yield f"{path}{line}: {error} {_printable(report.failure.message)}"
+    for finding in report.findings:
+        if _is_shown(finding, context):
+            yield f"{path}:{_place(finding)}: {_label(finding, context)} {_printable(finding.message)}"
+            if finding.way_out:
+                yield f"    {_styled('help:', context, fg='cyan')} {_printable(finding.way_out)}"
+
+
+def _is_shown(finding: Finding, context: RunContext) -> bool:
+    """Fixes are listed where they were looked for, and only counted where they were made; --diff shows them itself."""
+    if context.quiet:
+        return finding.severity == "error"
+    return not finding.is_fix or context.mode == "check"
+
+
+def _place(finding: Finding) -> str:
+    place = f"{finding.line}:{finding.column}"
+    return place if finding.cell is None else f"cell {finding.cell}:{place}"
+
+
+def _label(finding: Finding, context: RunContext) -> str:
+    code = _styled(finding.code, context, fg=_COLORS[finding.severity], bold=True)
+    return f"{code} {'[*]' if finding.is_fix else finding.severity}"
+
+
+def _table(rows: Sequence[RuleCount]) -> list[str]:
+    """Right-aligned counts, then code, name and severity in columns."""
+    count_width = max((len(str(row.count)) for row in rows), default=0)
+    name_width = max((len(row.name) for row in rows), default=0)
+    return [f"{row.count:{count_width}}  {row.code}  {row.name:{name_width}}  {row.severity}" for row in rows]
+
+
+def _sentences(summary: Summary, context: RunContext) -> str:
+    if not summary.files:
+        return "No files to port."
+    sentences = [_about_files(summary, context), _about_findings(summary)]
+    if summary.failed:
+        sentences.append(f"{_counted(summary.failed, 'file')} could not be ported.")
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _about_files(summary: Summary, context: RunContext) -> str:
+    if not summary.changed:
+        return f"{_counted(summary.unchanged, 'file')} left unchanged." if summary.unchanged else ""
+    verb = "rewritten" if context.rewrites else "would be rewritten"
+    changed = f"{_counted(summary.changed, 'file')} {verb} in {_counted(summary.fixes, 'place')}"
+    return f"{changed}, {summary.unchanged} left unchanged." if summary.unchanged else f"{changed}."
+
+
+def _about_findings(summary: Summary) -> str:
+    if not summary.findings:
+        return "No findings." if summary.files > summary.failed else ""
+    counts = ((summary.errors, "error"), (summary.warnings, "warning"), (summary.notes, "note"))
+    parts = ", ".join(_counted(count, noun) for count, noun in counts if count)
+    return f"{_counted(summary.findings, 'finding')}: {parts}."
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _printable(text: str) -> str:
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def _styled(text: str, context: RunContext, fg: str | None = None, bold: bool | None = None) -> str:
+    return click.style(text, fg=fg, bold=bold) if context.color else text

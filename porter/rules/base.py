@@ -1,0 +1,65 @@
+"""What a rule is, and how one is written: a page (the module's docstring), the words that call for it, a function.
+
+RULE = Rule("DP105", "cuda-method", __doc__, words=("cuda", "is_cuda"))
+
+@RULE.on(ast.Call)
+def move_to_the_new_device(node: ast.Call, unit: Unit) -> Iterator[Found]: ...
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from porter.targets import Translation
+from porter.unit import Found, Unit
+
+Check = Callable[[Any, Unit], Iterator[Found]]
+Words = Callable[[Translation], frozenset[str]]
+
+
+@dataclass
+class Rule:
+    """One rule. A file that holds none of its `words` is never shown to it.
+
+    `words` are whole words (letters, digits and underscores), or a function that gives them for a translation.
+    `targets` are the accelerators that it speaks about; None: all of them.
+    """
+
+    code: str
+    name: str
+    page: str | None
+    words: tuple[str, ...] | Words
+    fixes: bool = True
+    targets: frozenset[str] | None = None
+    checks: list[tuple[tuple[type[ast.AST], ...], Check]] = field(default_factory=list)
+
+    def on(self, *nodes: type[ast.AST]) -> Callable[[Check], Check]:
+        """Registers a function for nodes of these types."""
+
+        def register(check: Check) -> Check:
+            self.checks.append((nodes, check))
+            return check
+
+        return register
+
+    def words_for(self, translation: Translation) -> frozenset[str]:
+        return frozenset(self.words) if isinstance(self.words, tuple) else self.words(translation)
+
+    def applies_to(self, translation: Translation) -> bool:
+        """Reports are about what an accelerator lacks; undoing a port has none to make."""
+        if translation.undoes and not self.fixes:
+            return False
+        return self.targets is None or translation.accelerator.name in self.targets
+
+    @property
+    def summary(self) -> str:
+        """The first line of the page, without its heading."""
+        return self.explanation.splitlines()[0].partition(": ")[2]
+
+    @property
+    def explanation(self) -> str:
+        return inspect.cleandoc(self.page or "")

@@ -1,0 +1,53 @@
+"""
+# DP303 conv3d: three-dimensional convolution
+
+## What it does
+
+Reports `nn.Conv3d`, `F.conv3d` and classes derived from it. Annotations and `isinstance` are left alone.
+
+## Why
+
+Older stacks refuse it in bfloat16, "DT_BFLOAT16 of input x unsupported": patch embeddings and VAEs of video models
+(Comfy-Org/ComfyUI#7784, Comfy-Org/ComfyUI#7499, hiyouga/LlamaFactory#6694).
+
+## Before
+
+    self.patch_embedding = torch.nn.Conv3d(16, 1536, kernel_size=(1, 2, 2), stride=(1, 2, 2))
+
+## What to write instead
+
+Where kernel and stride are equal, a convolution is a reshape and a matrix product. Elsewhere two switches help some
+models:
+
+    torch.npu.config.allow_internal_format = False
+    torch.npu.set_compile_mode(jit_compile=False)
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from porter.rules.base import Rule
+from porter.unit import Found, Unit
+from porter.uses import is_only_a_type, torch_names
+
+_CONVOLUTIONS = frozenset({"torch.nn.Conv3d", "torch.nn.LazyConv3d", "torch.nn.functional.conv3d", "torch.conv3d"})
+
+RULE = Rule(
+    "DP303",
+    "conv3d",
+    __doc__,
+    words=("Conv3d", "LazyConv3d", "conv3d"),
+    fixes=False,
+    targets=frozenset({"npu"}),
+)
+
+
+@RULE.on(ast.Attribute, ast.ImportFrom)
+def report_the_convolution(node: ast.AST, unit: Unit) -> Iterator[Found]:
+    for place, name in torch_names(node, unit):
+        if name in _CONVOLUTIONS and not is_only_a_type(place, unit.source):
+            message = f"older stacks of {unit.translation.new.title} refuse {name} in bfloat16"
+            way_out = "float16, or a reshape and a matmul where kernel and stride are equal"
+            yield unit.report(RULE.code, "warning", place, message, way_out)

@@ -1,0 +1,104 @@
+"""
+# DP102 device-comparison: a device or backend that is compared with, is a parameter's default, or has its own entry
+
+## What it does
+
+In a file that does not name the target yet, renames the device (or `"nccl"`) in comparisons, in `in (...)`, in
+`.startswith(...)`, in `match` patterns, in the defaults of parameters and in entries such as `{"cuda": "nccl"}`. In a
+file that does - one with a branch for the target - it reports them and leaves them.
+
+Any other key of a dictionary and an index `["cuda"]` are reported too, never renamed: what is stored under it may
+come from elsewhere. So is a comparison with a slice (`device[:4] == "cuda"`), whose length would no longer be right.
+
+## Why
+
+On the accelerator, `tensor.device.type` is the accelerator's name, so a branch for `"cuda"` would not be taken. But
+where a branch for the target stands beside it, renaming would make the first one swallow the second.
+
+## Before
+
+    def load(path, device="cuda"):
+        pinned = device == "cuda"
+
+## After
+
+    def load(path, device="npu"):
+        pinned = device == "npu"
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from porter.literals import Literal, backend_literal, device_literal
+from porter.places import Place, device_is_meant, label_of, place_of
+from porter.rules.base import Rule
+from porter.targets import Translation
+from porter.unit import Found, Unit
+
+
+def _words(translation: Translation) -> frozenset[str]:
+    return frozenset({translation.old.name, translation.old.backend or translation.old.name})
+
+
+RULE = Rule("DP102", "device-comparison", __doc__, words=_words)
+
+
+@RULE.on(ast.Constant, ast.JoinedStr, ast.BinOp, ast.Call)
+def rename_unless_the_target_is_known(node: ast.expr, unit: Unit) -> Iterator[Found]:
+    literal = device_literal(node, unit.translation) or backend_literal(node, unit.translation)
+    if literal is None:
+        return
+    place = place_of(node, unit.source)
+    if place.kind == "key" or _is_index(node, unit):
+        yield _looked_up(node, literal, unit)
+    elif place.kind == "slice" and device_is_meant(place):
+        yield _compared_with_a_slice(node, literal, unit)
+    elif place.is_question and device_is_meant(place):
+        leave = literal.new and unit.knows_target
+        yield _left_to_a_person(node, literal, place, unit) if leave else _renamed(node, literal, unit)
+
+
+def _renamed(node: ast.expr, literal: Literal, unit: Unit) -> Found:
+    if not literal.new:
+        return unit.report(RULE.code, "error", node, f'{unit.translation.new.title} has no pair for "{literal.old}"')
+    return unit.fix(RULE.code, node, f'"{literal.old}" becomes "{literal.new}"', literal.edit(unit.source))
+
+
+def _left_to_a_person(node: ast.expr, literal: Literal, place: Place, unit: Unit) -> Found:
+    what = {"default": "is a parameter's default", "entry": "has an entry"}.get(place.kind, "is compared with")
+    return unit.report(
+        RULE.code,
+        "note",
+        node,
+        f'"{literal.old}" {what} in a file that already names {unit.translation.new.name}; it was left as it is',
+        f'check that the branch for "{literal.new}" is taken where this one was',
+    )
+
+
+def _compared_with_a_slice(node: ast.expr, literal: Literal, unit: Unit) -> Found:
+    return unit.report(
+        RULE.code,
+        "warning",
+        node,
+        f'"{literal.old}" is compared with a slice, which is as long as this name is; it was left as it is',
+        f'compare with .startswith("{literal.new}")',
+    )
+
+
+def _looked_up(node: ast.expr, literal: Literal, unit: Unit) -> Found:
+    return unit.report(
+        RULE.code,
+        "note",
+        node,
+        f'something is stored under "{literal.old}"; keys are left as they are',
+        f'if a device\'s type is looked up here, store it under "{literal.new}" too',
+    )
+
+
+def _is_index(node: ast.expr, unit: Unit) -> bool:
+    parent = unit.source.parent.get(node)
+    if not isinstance(parent, ast.Subscript) or parent.slice is not node or not isinstance(node, ast.Constant):
+        return False
+    return label_of(parent.value) != "Literal"

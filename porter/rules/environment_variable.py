@@ -1,0 +1,168 @@
+"""
+# DP107 environment-variable: variables that steer CUDA, set or read by the program
+
+## What it does
+
+Renames the variables that have a documented pair (`CUDA_VISIBLE_DEVICES`, `PYTORCH_CUDA_ALLOC_CONF`, ...) where they
+are set or read through `os.environ`, a copy of it, `os.getenv` and the like. It reports keys of the allocator's
+settings that the target does not know, and variables inside a shell command.
+
+## Why
+
+The accelerator's runtime reads its own variables; the CUDA ones have no effect. torch_npu raises on an allocator key
+that it does not know.
+
+## Before
+
+    os.environ["CUDA_VISIBLE_DEVICES"] = "0,1"
+
+## After
+
+    os.environ["ASCEND_RT_VISIBLE_DEVICES"] = "0,1"
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from porter.findings import Edit
+from porter.places import label_of, place_of
+from porter.rules.base import Rule
+from porter.targets import Translation
+from porter.unit import Found, Unit
+from porter.vocabulary import PRINTING
+
+_METHODS = frozenset("get pop setdefault getenv putenv unsetenv setenv delenv".split())
+
+#: What programs call the environment and its copies, alone or at the end of a name: `child_env`.
+_ENVIRONMENT = re.compile(r"(?:.*_)?(env|envs|environ|environment)", re.IGNORECASE)
+
+_ALLOCATOR = "PYTORCH_CUDA_ALLOC_CONF"
+
+
+def _words(translation: Translation) -> frozenset[str]:
+    return frozenset(translation.environment) | {translation.environment.get(_ALLOCATOR, _ALLOCATOR)}
+
+
+RULE = Rule("DP107", "environment-variable", __doc__, words=_words)
+
+
+@RULE.on(ast.Constant)
+def rename_the_variable(node: ast.Constant, unit: Unit) -> Iterator[Found]:
+    old, pairs = node.value, unit.translation.environment
+    if isinstance(old, str) and old in pairs and _is_of_the_environment(node, unit):
+        edit = Edit(*unit.source.span(node), "replace_start", (old, pairs[old]))
+        yield unit.fix(RULE.code, node, f"{old} becomes {pairs[old]}", edit)
+
+
+@RULE.on(ast.Constant)
+def report_unknown_allocator_keys(node: ast.Constant, unit: Unit) -> Iterator[Found]:
+    """The value stays as it is, so it is judged under the variable's old name and under its new one."""
+    known = unit.translation.allocator_keys
+    value = _value_set(node, unit) if node.value in (_ALLOCATOR, unit.translation.environment.get(_ALLOCATOR)) else None
+    if value is None or not known or not isinstance(value.value, str):
+        return
+    for key in re.findall(r"(?:^|,)\s*(\w+)\s*:", value.value):
+        if key not in known:
+            namesake = key.replace(unit.translation.old.name, unit.translation.new.name)
+            way_out = f"write {namesake}" if namesake in known else "take the key out of the value"
+            message = f"the allocator of {unit.translation.new.title} raises on the unknown key {key!r}"
+            yield unit.report(RULE.code, "error", value, message, way_out)
+
+
+@RULE.on(ast.keyword)
+def rename_the_keyword(node: ast.keyword, unit: Unit) -> Iterator[Found]:
+    """`dict(os.environ, CUDA_VISIBLE_DEVICES="0")`, `os.environ.update(CUDA_VISIBLE_DEVICES="0")`."""
+    new = unit.translation.environment.get(node.arg or "")
+    call = unit.source.parent.get(node)
+    if new is None or not isinstance(call, ast.Call):
+        return
+    if _is_environment(call.func, unit) or any(_is_environment(argument, unit) for argument in call.args):
+        start, _ = unit.source.span(node)
+        edit = Edit(start, start + len((node.arg or "").encode()), "rename_chain", (1, (new,)))
+        yield unit.fix(RULE.code, node, f"{node.arg} becomes {new}", edit)
+
+
+@RULE.on(ast.Constant)
+def report_the_shell_command(node: ast.Constant, unit: Unit) -> Iterator[Found]:
+    """A variable set at the head of a command line, also where an f-string puts it together."""
+    if unit.translation.undoes or not isinstance(node.value, str) or _is_read_by_people(node, unit):
+        return
+    for found in re.finditer(r"\b([A-Z][A-Z0-9_]+)=", node.value):
+        if (name := found[1]) in unit.translation.environment:
+            way_out = f"set {unit.translation.environment[name]} as well"
+            yield unit.report(RULE.code, "warning", node, f"{name} is set in a command line", way_out)
+
+
+def _is_of_the_environment(node: ast.expr, unit: Unit) -> bool:
+    parent = unit.source.parent.get(node)
+    match parent:
+        case ast.Subscript():
+            return parent.slice is node and _is_environment(parent.value, unit)
+        case ast.Call():
+            called = label_of(parent.func)
+            through_os = (unit.dotted(parent.func) or "").startswith("os.")
+            return called in _METHODS and (
+                through_os or called in ("setenv", "delenv") or _is_environment(parent.func, unit)
+            )
+        case ast.Compare():
+            return any(_is_environment(part, unit) for part in parent.comparators)
+        case ast.Dict():
+            return node in parent.keys and _is_laid_over_the_environment(parent, unit)
+        case _:
+            return False
+
+
+def _is_laid_over_the_environment(entries: ast.Dict, unit: Unit) -> bool:
+    """`{**os.environ, ...}`, `env={...}`, `env = {...}`, `os.environ.update({...})`, `os.environ | {...}`."""
+    merged = [value for key, value in zip(entries.keys, entries.values, strict=True) if key is None]
+    if any(_is_environment(value, unit) for value in merged):
+        return True
+    match unit.source.parent.get(entries):
+        case ast.keyword(arg=str() as name):
+            return _ENVIRONMENT.fullmatch(name) is not None
+        case ast.Assign(targets=[target, *_]) | ast.AnnAssign(target=target) | ast.AugAssign(target=target):
+            return _is_environment(target, unit)
+        case ast.BinOp(left=left):
+            return _is_environment(left, unit)
+        case ast.Call() as call:
+            return _is_environment(call, unit)
+        case _:
+            return False
+
+
+def _is_environment(node: ast.AST, unit: Unit) -> bool:
+    """`os.environ`, its methods and copies, and variables that are called env."""
+    dotted = unit.dotted(node) or ""
+    if dotted == "os.environ" or dotted.startswith("os.environ."):
+        return True
+    match node:
+        case ast.Call():
+            return any(_is_environment(part, unit) for part in (node.func, *node.args))
+        case ast.Attribute():
+            return _ENVIRONMENT.fullmatch(node.attr) is not None or _is_environment(node.value, unit)
+        case ast.Name():
+            return _ENVIRONMENT.fullmatch(node.id) is not None
+        case _:
+            return False
+
+
+def _is_read_by_people(node: ast.Constant, unit: Unit) -> bool:
+    """Whether the text is a docstring, or printed or logged, whole or as part of an f-string."""
+    around = unit.source.parent.get(node)
+    place = place_of(around if isinstance(around, ast.JoinedStr) else node, unit.source)
+    return isinstance(around, ast.Expr) or place.callee in PRINTING or place.callee.endswith("Error")
+
+
+def _value_set(node: ast.Constant, unit: Unit) -> ast.Constant | None:
+    """The string that the variable is set to, where the program writes it out."""
+    parent = unit.source.parent.get(node)
+    value: ast.AST | None = None
+    if isinstance(parent, ast.Subscript):
+        statement = unit.source.parent.get(parent)
+        value = statement.value if isinstance(statement, ast.Assign) else None
+    elif isinstance(parent, ast.Call) and len(parent.args) > 1:
+        value = parent.args[1]
+    return value if isinstance(value, ast.Constant) else None

@@ -1,0 +1,162 @@
+"""Port many files: one after the other, or on several processes, each file by itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from porter.discovery import Input
+from porter.findings import Failure, FileReport
+from porter.port import Plan
+from porter.port_file import CannotPort, PortedBytes, port_bytes
+from porter.writing import CannotWrite, read_file, replace_file
+
+#: Below this many files for each process, starting it costs more than it saves.
+_FILES_WORTH_A_PROCESS = 24
+
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done with each file. `output` is the folder for a ported copy; `writes` false only looks."""
+
+    plan: Plan
+    writes: bool = True
+    diff: bool = False
+    output: str | None = None
+    added_imports: frozenset[str] = frozenset()
+    ignored_codes: Callable[[str], frozenset[str]] | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """The report on one file, and where the file with the added import lies, if an import was added."""
+
+    report: FileReport
+    written: str | None = None
+    added_import: bool = False
+
+
+def run(inputs: Sequence[Input], job: Job, processes: int) -> Iterator[Done]:
+    """The files in their order. A file on which the process dies is reported, and the others are still done."""
+    processes = min(processes, max(len(inputs) // _FILES_WORTH_A_PROCESS, 1))
+    if processes == 1:
+        yield from (port_file(one, job) for one in inputs)
+        return
+    yield from _run_in_processes(inputs, job, processes)
+
+
+def port_file(one: Input, job: Job) -> Done:
+    """Read, port and - if the job says so - write one file. Never raises for what is wrong with the file."""
+    shown = one.path.replace(os.sep, "/")
+    if one.problem is not None:
+        return Done(FileReport(shown, failure=Failure(one.problem)))
+    try:
+        data, state = read_file(one.path)
+    except OSError as error:
+        return Done(FileReport(shown, failure=Failure(error.strerror or str(error))))
+    ported, failure = _port(one, data, job)
+    report = FileReport(shown, ported.data != data, ported.findings, failure)
+    if job.diff and report.changed:
+        report = replace(report, diff=diff_of(shown, data, ported.data))
+    target = _target(one, job)
+    if not job.writes or (target == one.path and not report.changed):
+        return Done(report)
+    try:
+        _write(target, ported.data, state if target == one.path else None, like=one.path)
+    except (CannotWrite, OSError) as error:
+        return Done(FileReport(shown, findings=ported.findings, failure=Failure(f"not written: {error}")))
+    return Done(report, target, ported.added_import)
+
+
+def _port(one: Input, data: bytes, job: Job) -> tuple[PortedBytes, Failure | None]:
+    """What cannot be ported stays as it is."""
+    if not one.portable:
+        return PortedBytes(data), None
+    try:
+        added_before = os.path.realpath(one.path) in job.added_imports
+        return port_bytes(one.path, data, plan_for(one.path, job), added_before), None
+    except CannotPort as error:
+        return PortedBytes(data), Failure(str(error), error.line)
+    except Exception as error:  # a bug of ours costs this file only
+        message = f"diffsynth-port failed on it ({type(error).__name__}: {error}); please report this"
+        return PortedBytes(data), Failure(message)
+
+
+def plan_for(path: str, job: Job) -> Plan:
+    """The plan less the rules that the settings ignore for this file."""
+    ignored = job.ignored_codes(path) if job.ignored_codes else frozenset()
+    if not ignored:
+        return job.plan
+    from porter.rules import all_rules
+
+    codes = job.plan.codes if job.plan.codes is not None else frozenset(rule.code for rule in all_rules())
+    return replace(job.plan, codes=codes - ignored)
+
+
+def _target(one: Input, job: Job) -> str:
+    """Where the file goes: its own place, or the same place below the output folder."""
+    if job.output is None:
+        return one.path
+    if one.inside is None:
+        return os.path.join(job.output, os.path.basename(one.path))
+    return os.path.join(job.output, os.path.relpath(one.path, one.inside))
+
+
+def _write(target: str, data: bytes, read_as: os.stat_result | None, like: str) -> None:
+    if read_as is None:
+        os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+    replace_file(target, data, read_as)
+    if read_as is None:
+        os.chmod(target, os.stat(like).st_mode & 0o7777 | 0o200)
+
+
+def diff_of(shown: str, old: bytes, new: bytes) -> str:
+    """A unified diff of one file; for bytes that are not UTF-8 it shows replacement characters."""
+    from difflib import unified_diff
+
+    before, after = (_LINE.findall(data.decode("utf-8", "replace")) for data in (old, new))
+    name = shown.lstrip("/")
+    lines = []
+    for line in unified_diff(before, after, f"a/{name}", f"b/{name}"):
+        lines.append(line if line.endswith(("\n", "\r")) else line + "\n\\ No newline at end of file\n")
+    return "".join(lines)
+
+
+def _run_in_processes(inputs: Sequence[Input], job: Job, processes: int) -> Iterator[Done]:
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import get_context
+
+    # Forking shares what is imported already; where it is the default, it is safe for a process without threads.
+    context = get_context("fork" if sys.platform == "linux" else None)
+    size = max(min(len(inputs) // (processes * 8), 32), 1)
+    chunks = [inputs[at : at + size] for at in range(0, len(inputs), size)]
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        futures = [pool.submit(_port_chunk, chunk, job) for chunk in chunks]
+        for chunk, future in zip(chunks, futures, strict=True):
+            try:
+                yield from future.result()
+            except BrokenProcessPool:
+                yield from (_port_alone(one, job) for one in chunk)
+
+
+def _port_chunk(chunk: Sequence[Input], job: Job) -> list[Done]:
+    return [port_file(one, job) for one in chunk]
+
+
+def _port_alone(one: Input, job: Job) -> Done:
+    """In a process of its own, since one of the files around it took its process down."""
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
+    try:
+        with ProcessPoolExecutor(1) as pool:
+            return pool.submit(port_file, one, job).result()
+    except BrokenProcessPool:
+        shown = one.path.replace(os.sep, "/")
+        return Done(FileReport(shown, failure=Failure("the parser crashed on it; please report this file")))

@@ -1,0 +1,191 @@
+"""One run of the command: what was asked for, by options and settings, and what it comes to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from porter import __version__, added_imports, baseline
+from porter.discovery import Input, find_inputs
+from porter.findings import SEVERITIES, Failure, FileReport
+from porter.port import Plan
+from porter.port_file import CannotPort, port_bytes
+from porter.rules import all_rules
+from porter.runner import Done, Job, diff_of, plan_for, run
+from porter.settings import Settings, SettingsError, load_settings, selected_codes
+from porter.targets import default_hardware, hardware_lines, table
+
+#: The baseline in the working directory that is used where none is named, if it is there.
+DEFAULT_BASELINE = "diffsynth-port-baseline.json"
+
+
+class Unusable(Exception):
+    """The options or settings cannot be followed; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """Everything that one run was asked for."""
+
+    paths: tuple[str, ...]
+    settings: Settings
+    plan: Plan
+    check: bool
+    diff: bool
+    output: str | None
+    exit_zero: bool
+    write_baseline: bool
+    stdin_filename: str
+
+    @classmethod
+    def from_command_line(cls, paths: tuple[str, ...], options: dict[str, Any]) -> Session:
+        """Options win over settings. Raises Unusable."""
+        try:
+            settings = load_settings(options["config"], not options["no_config"]).overridden_by(options)
+            codes = selected_codes(settings.select, settings.ignore, all_rules())
+        except SettingsError as error:
+            raise Unusable(str(error)) from None
+        if not paths:
+            raise Unusable("no PATHS given; name files or folders, or - for standard input")
+        if "-" in paths and len(paths) > 1:
+            raise Unusable("- (standard input) goes alone")
+        if settings.target is None:
+            raise Unusable("no target; say --target npu, or set target in [tool.diffsynth-port] of pyproject.toml")
+        _check_hardware(settings.target, settings.hardware)
+        _check_output(paths, options)
+        if options["diff"] and settings.format != "text":
+            raise Unusable(f"--diff prints a diff, not {settings.format}; say --check, or --format text")
+        return cls(
+            paths=paths,
+            settings=settings,
+            plan=Plan(settings.target, settings.hardware or default_hardware(settings.target), codes),
+            check=options["check"] or options["diff"] or options["write_baseline"],
+            diff=options["diff"],
+            output=options["output"],
+            exit_zero=options["exit_zero"],
+            write_baseline=options["write_baseline"],
+            stdin_filename=options["stdin_filename"],
+        )
+
+    @property
+    def quiet(self) -> bool:
+        return bool(self.settings.quiet)
+
+    @property
+    def format(self) -> str:
+        return self.settings.format
+
+    @property
+    def baseline(self) -> str:
+        """The file of accepted findings."""
+        return self.settings.baseline or DEFAULT_BASELINE
+
+    def inputs(self) -> list[Input]:
+        leave_out = os.path.realpath(self.output) if self.output else None
+        exclude, folder = self.settings.exclude, self.settings.folder
+        return list(find_inputs(self.paths, exclude, folder, every_file=self.output is not None, leave_out=leave_out))
+
+    def run(self, inputs: Sequence[Input]) -> Iterator[Done]:
+        return run(inputs, self._job(), self.settings.jobs or _cores())
+
+    def settle(self, results: Iterable[Done]) -> list[FileReport]:
+        """The reports, less what the baseline accepts; remembers which files were given the import."""
+        done = list(results)
+        if not self.check:
+            written = {os.path.realpath(one.written): one.added_import for one in done if one.written}
+            added_imports.remember(
+                added=[path for path, added in written.items() if added],
+                settled=[path for path, added in written.items() if not added and self.plan.target == "cuda"],
+            )
+        return self._against_baseline([one.report for one in done])
+
+    def port_stream(self, data: bytes) -> tuple[FileReport, bytes]:
+        """Standard input. What cannot be ported comes back as it is."""
+        try:
+            ported = port_bytes(self.stdin_filename, data, plan_for(self.stdin_filename, self._job()))
+        except CannotPort as error:
+            return FileReport(self.stdin_filename, failure=Failure(str(error), error.line)), data
+        diff = diff_of(self.stdin_filename, data, ported.data) if self.diff else ""
+        report = FileReport(self.stdin_filename, ported.data != data, ported.findings, diff=diff)
+        return self._against_baseline([report])[0], ported.data
+
+    def render(self, reports: Sequence[FileReport], color: bool) -> str:
+        from porter.reporting import RunContext, render
+
+        mode = "diff" if self.diff else "check" if self.check else "rewrite"
+        context = RunContext(
+            target=self.plan.target,
+            hardware=self.plan.hardware,
+            mode=mode,
+            version=__version__,
+            statistics=bool(self.settings.statistics),
+            quiet=self.quiet,
+            color=color,
+        )
+        return render(self.format, reports, context)
+
+    def exit_status(self, reports: Sequence[FileReport]) -> int:
+        """2 if a file could not be done, 1 if something would change or a person is needed, else 0."""
+        if self.exit_zero:
+            return 0
+        if any(report.failure for report in reports):
+            return 2
+        would_change = self.check and not self.write_baseline and any(report.changed for report in reports)
+        worst = SEVERITIES.index(self.settings.fail_on)
+        needs_a_person = any(
+            SEVERITIES.index(finding.severity) >= worst for report in reports for finding in report.findings
+        )
+        return int(would_change or needs_a_person)
+
+    def _job(self) -> Job:
+        return Job(
+            plan=self.plan,
+            writes=not self.check,
+            diff=self.diff,
+            output=self.output,
+            added_imports=added_imports.remembered() if self.plan.target == "cuda" else frozenset(),
+            ignored_codes=self.settings.ignored_codes if self.settings.per_file_ignores else None,
+        )
+
+    def _against_baseline(self, reports: list[FileReport]) -> list[FileReport]:
+        path = self.baseline
+        try:
+            if self.write_baseline:
+                baseline.write(path, reports)
+            elif self.settings.baseline is None and not os.path.exists(path):
+                return reports
+            accepted = baseline.load(path)
+        except baseline.BaselineError as error:
+            raise Unusable(str(error)) from None
+        return [replace(report, findings=baseline.new_findings(report, accepted)) for report in reports]
+
+
+def _check_hardware(target: str, hardware: str | None) -> None:
+    lines = hardware_lines(target)
+    if hardware is not None and hardware not in lines:
+        known = ", ".join(lines) if lines else f"none: {target} has no hardware lines, only npu has"
+        raise Unusable(f"unknown hardware {hardware!r} for target {target}; known: {known}")
+
+
+def _check_output(paths: tuple[str, ...], options: dict[str, Any]) -> None:
+    output = options["output"]
+    if output is None:
+        return
+    if options["check"] or options["diff"] or options["write_baseline"] or paths == ("-",):
+        raise Unusable("--output writes files; it does not go with --check, --diff, --write-baseline or -")
+    for path in paths:
+        if os.path.realpath(path) == os.path.realpath(output):
+            raise Unusable(f"--output {output} is the input itself; name another folder, or leave --output out")
+    if os.path.exists(output) and not os.path.isdir(output):
+        raise Unusable(f"--output {output} is a file; name a folder")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def is_verified(target: str) -> bool:
+    """Whether the target's table was checked against the accelerator's own documentation."""
+    return target == "cuda" or bool(table(target)["verified"])

@@ -1,0 +1,168 @@
+"""The accelerators: how each one is called in a program, and the translation from one to another.
+
+The knowledge is in `accelerator_tables/targets/*.json`; this file only reads it. Undoing a port is the same
+translation turned round, so the rules never ask in which direction they work.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from importlib.resources import files
+from typing import Any
+
+TARGETS = ("npu", "xpu", "mps", "musa")
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """The words by which programs name one kind of device."""
+
+    name: str
+    title: str
+    method: str | None
+    flag: str | None
+    backend: str | None
+    profiler_activity: str | None
+    indexed: bool = True
+    verified: bool = True
+    packages: tuple[str, ...] = ()
+
+
+CUDA = Accelerator("cuda", "CUDA", "cuda", "is_cuda", "nccl", "CUDA")
+
+
+@dataclass(frozen=True, eq=False)
+class Translation:
+    """From the accelerator a file is written for (`old`) to the one it shall run on (`new`).
+
+    `names` maps dotted names below `torch` that the new accelerator has, `lacking` those it does not to the way
+    out, `environment` variables to their documented pair. `hardware` is the product line asked for, or None.
+    `rewrites_comparisons` renames comparisons even in a file that names the new accelerator.
+    """
+
+    old: Accelerator
+    new: Accelerator
+    names: dict[str, str]
+    lacking: dict[str, str]
+    environment: dict[str, str]
+    refused: dict[str, list[str]] = field(default_factory=dict)
+    takes_no_device: frozenset[str] = frozenset()
+    allocator_keys: frozenset[str] = frozenset()
+    hardware: str | None = None
+    rewrites_comparisons: bool = False
+
+    @property
+    def undoes(self) -> bool:
+        return self.new is CUDA
+
+    @property
+    def accelerator(self) -> Accelerator:
+        """The accelerator that is not CUDA: the one whose limits the reports are about."""
+        return self.old if self.undoes else self.new
+
+    @cached_property
+    def modules(self) -> frozenset[str]:
+        """The names below torch that hold others, so that an unknown name below one is an unknown API."""
+        names = set(self.names) | set(self.lacking)
+        return frozenset(name.rsplit(".", depth)[0] for name in names for depth in range(1, name.count(".") + 1))
+
+    def known_part(self, name: str) -> str | None:
+        """The leading part of a dotted name below torch that has a new name: all of it, or up to a class or function.
+
+        None where the new accelerator lacks the API, or the table does not know it.
+        """
+        known = name
+        while known and known not in self.names:
+            if known in self.lacking:
+                return None
+            known = known.rpartition(".")[0]
+        return known if known and (known == name or known not in self.modules) else None
+
+    def old_name(self, name: str) -> str | None:
+        """What the old accelerator calls a dotted name below torch, in whichever accelerator's words it is given.
+
+        None where it is neither's. A name that the table does not know keeps its last parts: npu.x is cuda.x.
+        """
+        if name == self.old.name or name.startswith(f"{self.old.name}."):
+            return name
+        known = name
+        while known and known not in self._old_names:
+            known = known.rpartition(".")[0]
+        return self._old_names[known] + name[len(known) :] if known else None
+
+    @cached_property
+    def _old_names(self) -> dict[str, str]:
+        return self.reversed().names
+
+    def reversed(self) -> Translation:
+        """The same pair the other way round. Where two names became one, the shortest gets it back."""
+        names: dict[str, str] = {}
+        for old, new in sorted(self.names.items(), key=lambda pair: (pair[0].count("."), pair[0])):
+            namesake = old.rpartition(".")[2] == new.rpartition(".")[2]
+            if new not in names or (namesake and names[new].rpartition(".")[2] != new.rpartition(".")[2]):
+                names[new] = old
+        environment = {new: old for old, new in self.environment.items()}
+        return Translation(self.new, self.old, names, {}, environment, hardware=self.hardware)
+
+
+@cache
+def table(target: str) -> dict[str, Any]:
+    """The committed table of one target."""
+    text = files("accelerator_tables").joinpath(f"targets/{target}.json").read_text(encoding="utf-8")
+    content: dict[str, Any] = json.loads(text)
+    return content
+
+
+def hardware_lines(target: str) -> list[str]:
+    """The product lines that the target's table tells apart; empty where it tells none."""
+    return [] if target == "cuda" else list(table(target)["hardware"])
+
+
+def default_hardware(target: str) -> str | None:
+    """The product line that is meant where none is named."""
+    return None if target == "cuda" else table(target)["default_hardware"]
+
+
+@cache
+def translation(target: str, hardware: str | None = None) -> Translation:
+    """From CUDA to `target`, one of TARGETS."""
+    content = table(target)
+    accelerator = Accelerator(
+        name=content["name"],
+        title=content["title"],
+        method=content["method"],
+        flag=content["flag"],
+        backend=content["backend"],
+        profiler_activity=content["profiler_activity"],
+        indexed=content["indexed"],
+        verified=content["verified"],
+        packages=tuple(content["packages"]),
+    )
+    names = {"cuda": content["module"]}
+    names |= {f"cuda.{old}": new for old, new in content["names"].items()} | content["elsewhere"]
+    unchanged = {f"cuda.{name}": f"cuda.{name}" for name in content["unchanged"]}
+    return Translation(
+        old=CUDA,
+        new=accelerator,
+        names=names | unchanged,
+        lacking={f"cuda.{name}": way_out for name, way_out in content["lacking"].items()},
+        environment=content["environment"],
+        refused={f"cuda.{name}": lines for name, lines in content.get("unsupported", {}).items()},
+        takes_no_device=frozenset(f"cuda.{name}" for name in content.get("drops_device_argument", ())),
+        allocator_keys=frozenset(content.get("alloc_conf_keys") or ()),
+        hardware=hardware or content["default_hardware"],
+    )
+
+
+@cache
+def undoing(target: str) -> Translation:
+    """From `target` back to CUDA; that the file does not name CUDA otherwise is for the caller to make sure of."""
+    return replace(translation(target).reversed(), rewrites_comparisons=True)
+
+
+@cache
+def rewriting_all(target: str) -> Translation:
+    """From CUDA to `target`, comparisons in every file: what tells whether a file still names CUDA."""
+    return replace(translation(target), rewrites_comparisons=True)

@@ -1,0 +1,139 @@
+"""How a file uses a name, so that a report says the same of a file before it is ported and after.
+
+A finding describes the file. Where the port renames what a report is about, both spellings have to be known:
+`torch.cuda.memory_summary` and `torch.npu.memory_summary` are one API, `"cuda:1"` and `"npu:1"` one device.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from porter.places import label_of, place_of
+from porter.source import Source
+from porter.unit import Unit
+
+#: Methods and functions that take a dtype as a bare argument: `.to(torch.float64)`.
+_TAKE_A_DTYPE = frozenset({"to", "type", "view", "set_default_dtype"})
+
+
+def torch_names(node: ast.AST, unit: Unit) -> Iterator[tuple[ast.AST, str]]:
+    """The names below torch that a node spells out, and where: `nn.Conv3d` is `torch.nn.Conv3d`.
+
+    A chain of attributes counts as a whole, and an import for each name that it takes. A bare name that an import
+    has bound does not count: its import does.
+    """
+    match node:
+        case ast.Attribute():
+            if not _goes_on(node, unit.source) and (dotted := unit.dotted(node) or "").startswith("torch."):
+                yield node, dotted
+        case ast.Import():
+            for alias in node.names:
+                if alias.name.startswith("torch."):
+                    yield alias, alias.name
+        case ast.ImportFrom(module=str() as module, level=0) if module.split(".")[0] == "torch":
+            for alias in node.names:
+                yield alias, f"{module}.{alias.name}"
+
+
+def cuda_name(dotted: str, unit: Unit) -> str | None:
+    """`cuda.X`, below torch, for `torch.cuda.X` and for what the port makes of it; None for any other name."""
+    name = unit.translation.old_name(dotted.removeprefix("torch.")) if dotted.startswith("torch.") else None
+    return name if name is not None and name.startswith(f"{unit.translation.old.name}.") else None
+
+
+def names_device(node: ast.AST, unit: Unit) -> bool:
+    """Whether a literal names a device of either accelerator: `"cuda"`, `"npu:0"`, `f"cuda:{rank}"`."""
+    either = f"{unit.translation.old.name}|{unit.translation.new.name}"
+    match node:
+        case ast.Constant(value=str() as text):
+            return re.fullmatch(rf"({either})(:\d+)?", text) is not None
+        case ast.JoinedStr(values=[ast.Constant(value=str() as text), *_]):
+            return re.fullmatch(rf"({either}):\d*", text) is not None
+        case _:
+            return False
+
+
+def is_only_a_type(node: ast.AST, source: Source) -> bool:
+    """Whether a class is named to say what something is, in an annotation or `isinstance`, and is not used."""
+    child = node
+    for parent in source.ancestors(node):
+        match parent:
+            case ast.arg():
+                return True
+            case ast.AnnAssign():
+                return child is parent.annotation
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                return child is parent.returns
+            case ast.Call() if child is not parent.func and label_of(parent.func) in ("isinstance", "issubclass"):
+                return True
+            case ast.stmt():
+                return False
+        child = parent
+    return False
+
+
+def is_dtype_of_a_tensor(node: ast.AST, source: Source) -> bool:
+    """Whether a dtype is one to make or turn a tensor into, away from the CPU, rather than one to compare with."""
+    call = _call_around(node, source)
+    if call is not None and _stays_on_the_cpu(call):
+        return False
+    place = place_of(node, source)
+    if place.kind == "positional":
+        return isinstance(call, ast.Call) and _name_of(call.func) in _TAKE_A_DTYPE
+    return place.kind in ("keyword", "value", "assignment", "default") and "dtype" in place.label.lower()
+
+
+def comes_from_the_cpu(method: ast.expr) -> bool:
+    """`x.cpu().double`, `x.to("cpu").double`."""
+    match method:
+        case ast.Attribute(value=ast.Call(func=ast.Attribute(attr="cpu"))):
+            return True
+        case ast.Attribute(value=ast.Call(func=ast.Attribute(attr="to"), args=[first, *_])):
+            return text_of(first) == "cpu"
+        case _:
+            return False
+
+
+def is_docstring(node: ast.AST, source: Source) -> bool:
+    return isinstance(source.parent.get(node), ast.Expr)
+
+
+def text_of(node: ast.AST) -> str:
+    """The text of a string literal; of an f-string the part before its first field. Empty for anything else."""
+    match node:
+        case ast.Constant(value=str() as text) | ast.JoinedStr(values=[ast.Constant(value=str() as text), *_]):
+            return text
+        case _:
+            return ""
+
+
+def _goes_on(node: ast.AST, source: Source) -> bool:
+    parent = source.parent.get(node)
+    return isinstance(parent, ast.Attribute) and parent.value is node
+
+
+def _name_of(function: ast.expr) -> str:
+    match function:
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
+        case _:
+            return ""
+
+
+def _call_around(node: ast.AST, source: Source) -> ast.Call | None:
+    child = node
+    for parent in source.ancestors(node):
+        if isinstance(parent, ast.stmt):
+            return None
+        if isinstance(parent, ast.Call) and child is not parent.func:
+            return parent
+        child = parent
+    return None
+
+
+def _stays_on_the_cpu(call: ast.Call) -> bool:
+    """`torch.arange(4, device="cpu")`, `x.to("cpu", torch.float64)`, `x.cpu().to(torch.float64)`."""
+    devices = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg == "device")]
+    return any(text_of(device) == "cpu" for device in devices) or comes_from_the_cpu(call.func)

@@ -1,0 +1,26 @@
+"""Before and after, as bytes of whole files, for every kind of document."""
+
+from __future__ import annotations
+
+from porter.findings import Finding
+from porter.port import Plan
+from porter.port_file import port_bytes
+
+NPU, CUDA = Plan("npu"), Plan("cuda")
+
+
+def check_ported(name: str, before: bytes, after: bytes) -> tuple[Finding, ...]:
+    """The file is ported, a second port changes nothing, and undoing gives the first bytes."""
+    ported = port_bytes(name, before, NPU)
+    assert ported.data == after
+    assert port_bytes(name, after, NPU).data == after
+    assert port_bytes(name, after, CUDA, ported.added_import).data == before
+    return ported.findings
+
+
+def check_unchanged(name: str, data: bytes) -> tuple[Finding, ...]:
+    """Neither porting nor undoing changes the file; the very same object comes back."""
+    assert port_bytes(name, data, CUDA).data is data
+    ported = port_bytes(name, data, NPU)
+    assert ported.data is data
+    return ported.findings

@@ -1,0 +1,54 @@
+"""DP302: complex tensors."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.porter.rules.cases import check_reported, check_silent
+
+CODE = "DP302"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("table = torch.polar(ones, angles)", 1),
+        ("pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))", 1),
+        ("z = torch.complex(real, imaginary)", 1),
+        ("import torch as th\ntable = th.polar(ones, angles)", 2),
+        ("from torch import polar", 1),
+        ("table = torch.zeros(4, dtype=torch.complex64)", 1),
+        ("table = table.to(torch.complex128)", 1),
+        ("table = table.view(torch.cfloat)", 1),
+        ("dtype = torch.complex64", 1),
+        ("table = x.cfloat()", 1),
+    ],
+)
+def test_a_complex_tensor_is_a_warning(text, line):
+    assert "real tables" in check_reported(text, CODE, "warning", line).way_out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "table = torch.outer(ones, angles)",
+        "pairs = torch.view_as_real(z)",
+        "z = complex(real, imaginary)",
+        "import cmath as th\ntable = th.polar(angles)",
+        "from cmath import polar",
+        "table = torch.zeros(4, dtype=torch.float32)",
+        'table = torch.zeros(4, dtype=torch.complex64, device="cpu")',
+        "table = table.cpu().to(torch.complex128)",
+        "table = table.view(torch.float)",
+        "if x.dtype == torch.complex64:\n    pass",
+        "if torch.is_complex(x):\n    pass",
+        "table = x.float()",
+    ],
+)
+def test_real_tensors_questions_and_the_cpu_are_left_alone(text):
+    check_silent(text, CODE)
+
+
+def test_the_message_tells_slow_from_refused():
+    assert "on the host" in check_reported("x.to(torch.complex128)", CODE, "warning").message
+    assert "refuses" in check_reported("x.to(torch.complex64)", CODE, "warning").message

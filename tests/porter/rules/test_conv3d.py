@@ -1,0 +1,43 @@
+"""DP303: three-dimensional convolution."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.porter.rules.cases import check_reported, check_silent
+
+CODE = "DP303"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("conv = torch.nn.Conv3d(16, 32, 3)", 1),
+        ("import torch.nn as nn\nconv = nn.Conv3d(16, 32, 3)", 2),
+        ("from torch import nn\nclass CausalConv3d(nn.Conv3d):\n    pass", 2),
+        ("from torch.nn import (\n    Conv2d,\n    Conv3d,\n)", 3),
+        ("import torch.nn.functional as F\ny = F.conv3d(x, weight)", 2),
+        ("y = torch.conv3d(x, weight)", 1),
+    ],
+)
+def test_the_convolution_is_a_warning(text, line):
+    check_reported(text, CODE, "warning", line)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "conv = torch.nn.Conv2d(16, 32, 3)",
+        "import jax.nn as nn\nconv = nn.Conv3d(16, 32, 3)",
+        "conv = Conv3d(16, 32, 3)",
+        "from .nn import Conv3d",
+        "from torch import nn\ndef f(conv: nn.Conv3d) -> nn.Conv3d:\n    pass",
+        "from torch import nn\nif isinstance(conv, nn.Conv3d):\n    pass",
+        "from torch import nn\nif isinstance(conv, (nn.Conv2d, nn.Conv3d)):\n    pass",
+        "from torch import nn\nconv: nn.Conv3d | None = None",
+        "import torch.nn.functional as F\ny = F.conv2d(x, weight)",
+        "from torch import nn\nclass CausalConv3d(nn.Module):\n    pass",
+    ],
+)
+def test_other_layers_and_types_are_left_alone(text):
+    check_silent(text, CODE)

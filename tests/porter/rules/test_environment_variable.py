@@ -1,0 +1,135 @@
+"""DP107: variables that steer CUDA, set or read by the program."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.porter.rules.rewriting import check_noop, check_reported, check_transformed, ported
+
+OLD, NEW = "CUDA_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param('os.environ["{0}"] = "0,1"', id="set"),
+        pytest.param("os.environ['{0}'] = '0'", id="single-quotes"),
+        pytest.param('x = os.environ["{0}"]', id="read"),
+        pytest.param('x = os.environ.get("{0}")', id="get"),
+        pytest.param('x = os.environ.get("{0}", "").split(",")', id="get-with-default"),
+        pytest.param('x = os.getenv("{0}")', id="getenv"),
+        pytest.param('os.putenv("{0}", "0")', id="putenv"),
+        pytest.param('os.unsetenv("{0}")', id="unsetenv"),
+        pytest.param('os.environ.setdefault("{0}", "0")', id="setdefault"),
+        pytest.param('os.environ.pop("{0}", None)', id="pop"),
+        pytest.param('del os.environ["{0}"]', id="del"),
+        pytest.param('if "{0}" in os.environ: pass', id="in"),
+        pytest.param('if "{0}" not in os.environ.keys(): pass', id="not-in-keys"),
+        pytest.param('from os import environ\nenviron["{0}"] = "0"', id="imported"),
+        pytest.param('from os import getenv as g, environ as e\nx = e["{0}"]', id="imported-alias"),
+        pytest.param('import os as o\nx = o.environ["{0}"]', id="alias-of-os"),
+        pytest.param('os.environ.update({{"{0}": "0"}})', id="update"),
+        pytest.param('os.environ.update({0}="0")', id="update-keyword"),
+        pytest.param('os.environ |= {{"{0}": "0"}}', id="update-operator"),
+        pytest.param('x = os.environ | {{"{0}": "0"}}', id="union"),
+        pytest.param('x = {{**os.environ, "{0}": "0"}}', id="laid-over"),
+        pytest.param('x = dict(os.environ, {0}="0")', id="laid-over-by-dict"),
+        pytest.param('run(c, env={{"{0}": "0"}})', id="handed-to-a-process"),
+        pytest.param('run(c, env=dict(os.environ, {0}="0"))', id="copy-handed-to-a-process"),
+        pytest.param('env = {{"{0}": "0"}}', id="variable-called-env"),
+        pytest.param('child_env = os.environ.copy()\nchild_env["{0}"] = "0"', id="copy"),
+        pytest.param('self.env["{0}"] = "0"', id="attribute-called-env"),
+        pytest.param('monkeypatch.setenv("{0}", "0")', id="monkeypatch-set"),
+        pytest.param('monkeypatch.delenv("{0}")', id="monkeypatch-delete"),
+        pytest.param('with mock.patch.dict(os.environ, {{"{0}": ""}}): pass', id="mock"),
+        pytest.param('os.environ[  # which\n    "{0}"\n] = "0"', id="over-lines"),
+    ],
+)
+def test_renamed(form: str) -> None:
+    check_transformed(form.format(OLD), form.format(NEW))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_NPU_ALLOC_CONF"),
+        ("CUDA_LAUNCH_BLOCKING", "ASCEND_LAUNCH_BLOCKING"),
+        ("PYTORCH_NO_CUDA_MEMORY_CACHING", "PYTORCH_NO_NPU_MEMORY_CACHING"),
+        ("TORCH_NCCL_BLOCKING_WAIT", "TORCH_HCCL_BLOCKING_WAIT"),
+    ],
+)
+def test_every_documented_pair(old: str, new: str) -> None:
+    check_transformed(f'os.environ["{old}"] = x', f'os.environ["{new}"] = x')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('os.environ["CUDA_HOME"]', id="no-pair"),
+        pytest.param('os.environ["CUDA_VISIBLE_DEVICES_"]', id="another-variable"),
+        pytest.param('os.environ["MY"] = "CUDA_VISIBLE_DEVICES"', id="value"),
+        pytest.param('os.environ.get("MY", "CUDA_VISIBLE_DEVICES_OF_MINE")', id="default"),
+        pytest.param('table["CUDA_VISIBLE_DEVICES"] = "0"', id="another-table"),
+        pytest.param('x = {"CUDA_VISIBLE_DEVICES": "0"}', id="another-dictionary"),
+        pytest.param('x = {**table, "CUDA_VISIBLE_DEVICES": "0"}', id="laid-over-another-table"),
+        pytest.param('x = table | {"CUDA_VISIBLE_DEVICES": "0"}', id="union-with-another-table"),
+        pytest.param('table.update({"CUDA_VISIBLE_DEVICES": "0"})', id="update-of-another-table"),
+        pytest.param('f(CUDA_VISIBLE_DEVICES="0")', id="keyword-of-another-call"),
+        pytest.param('f(envelope={"CUDA_VISIBLE_DEVICES": "0"})', id="another-keyword"),
+        pytest.param('table.get("CUDA_VISIBLE_DEVICES")', id="another-get"),
+        pytest.param('x = "CUDA_VISIBLE_DEVICES" in text', id="in-a-text"),
+        pytest.param('print("CUDA_VISIBLE_DEVICES")', id="print"),
+        pytest.param('print(f"CUDA_VISIBLE_DEVICES={x}")', id="print-value"),
+        pytest.param('name = "CUDA_VISIBLE_DEVICES"', id="name"),
+        pytest.param("CUDA_VISIBLE_DEVICES = 0", id="variable"),
+        pytest.param('# os.environ["CUDA_VISIBLE_DEVICES"]', id="comment"),
+        pytest.param('"""CUDA_VISIBLE_DEVICES=0 python x.py"""', id="docstring"),
+        pytest.param('x = "export CUDA_VISIBLE_DEVICES"', id="sentence"),
+    ],
+)
+def test_left_alone(text: str) -> None:
+    check_noop(text)
+    assert ported(text).findings == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('os.system("CUDA_VISIBLE_DEVICES=0 python x.py")', id="string"),
+        pytest.param('c = f"CUDA_VISIBLE_DEVICES={gpu} python x.py"', id="f-string"),
+        pytest.param('c = "cd x && CUDA_VISIBLE_DEVICES=0 python x.py"', id="further-on"),
+    ],
+)
+def test_a_command_line_is_for_a_person(text: str) -> None:
+    assert NEW in check_reported(text, "DP107", "warning").way_out
+
+
+def test_keys_that_the_allocator_raises_on() -> None:
+    text = 'os.environ["{0}"] = "expandable_segments:True,backend:native"'
+    before, after = text.format("PYTORCH_CUDA_ALLOC_CONF"), text.format("PYTORCH_NPU_ALLOC_CONF")
+    check_transformed(before, after)
+    for either in (before, after):
+        errors = [finding.message for finding in ported(either).findings if finding.severity == "error"]
+        assert errors == ["the allocator of Ascend NPU raises on the unknown key 'backend'"]
+
+
+def test_keys_that_it_knows() -> None:
+    value = "max_split_size_mb:128, expandable_segments:True"
+    findings = ported(f'os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "{value}"').findings
+    assert [finding.severity for finding in findings] == ["fix"]
+
+
+def test_a_key_that_is_called_otherwise_there() -> None:
+    finding = check_reported(
+        'os.environ.setdefault("PYTORCH_NPU_ALLOC_CONF", "release_lock_on_cudamalloc:True")', "DP107", "error"
+    )
+    assert finding.way_out == "write release_lock_on_npumalloc"
+
+
+@pytest.mark.parametrize(("target", "name"), [("xpu", "ZE_AFFINITY_MASK"), ("musa", "MUSA_VISIBLE_DEVICES")])
+def test_each_target_has_its_own(target: str, name: str) -> None:
+    check_transformed(f'os.environ["{OLD}"]', f'os.environ["{name}"]', target)
+
+
+def test_a_target_without_a_pair() -> None:
+    check_noop(f'os.environ["{OLD}"]', "mps")

@@ -1,0 +1,303 @@
+"""The command as its users meet it: a process, its output and its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT, Run
+
+CUDA = b'import torch\n\nmodel = Model().to("cuda")\n'
+NPU = b'import torch\n\nmodel = Model().to("npu")\n'
+LACKING = b'import torch\n\ntorch.cuda.nvtx.range_push("step")\n'
+NOTHING = b'print("hello")\n'
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    (folder / "port.py").write_bytes(CUDA)
+    (folder / "clean.py").write_bytes(NOTHING)
+    return folder
+
+
+def test_rewrites_in_place_and_says_so(run: Run, tree: Path) -> None:
+    done = run("scripts", "--target", "npu")
+    assert done.returncode == 0, done.stderr
+    assert (tree / "port.py").read_bytes() == NPU
+    assert (tree / "clean.py").read_bytes() == NOTHING
+    assert b"1 file rewritten" in done.stdout
+
+
+def test_a_second_run_has_nothing_to_do(run: Run, tree: Path) -> None:
+    run("scripts", "--target", "npu")
+    before = (tree / "port.py").stat().st_mtime_ns
+    assert run("scripts", "--target", "npu").returncode == 0
+    assert (tree / "port.py").stat().st_mtime_ns == before
+
+
+def test_check_changes_nothing_and_fails(run: Run, tree: Path) -> None:
+    done = run("scripts", "--target", "npu", "--check")
+    assert done.returncode == 1
+    assert (tree / "port.py").read_bytes() == CUDA
+    assert b"scripts/port.py:3:20: DP101" in done.stdout
+    (tree / "port.py").write_bytes(NPU)
+    assert run("scripts", "--target", "npu", "--check").returncode == 0
+
+
+def test_diff_prints_a_unified_diff(run: Run, tree: Path) -> None:
+    done = run("scripts", "--target", "npu", "--diff")
+    assert done.returncode == 1
+    assert (tree / "port.py").read_bytes() == CUDA
+    assert done.stdout.decode().splitlines() == [
+        "--- a/scripts/port.py",
+        "+++ b/scripts/port.py",
+        "@@ -1,3 +1,3 @@",
+        " import torch",
+        " ",
+        '-model = Model().to("cuda")',
+        '+model = Model().to("npu")',
+    ]
+
+
+def test_diff_applies_with_patch(run: Run, tree: Path) -> None:
+    (tree / "no_newline.py").write_bytes(CUDA.rstrip(b"\n"))
+    diff = run("scripts", "--target", "npu", "--diff").stdout
+    subprocess.run(["git", "apply", "-p1"], input=diff, cwd=tree.parent, check=True)
+    assert (tree / "port.py").read_bytes() == NPU
+    assert (tree / "no_newline.py").read_bytes() == NPU.rstrip(b"\n")
+
+
+def test_output_writes_a_copy_of_the_whole_tree(run: Run, tree: Path) -> None:
+    (tree / "data").mkdir()
+    (tree / "data" / "prompts.txt").write_text("cuda", encoding="utf-8")
+    (tree / "port.py").chmod(0o755)
+    done = run("scripts", "--target", "npu", "--output", "out")
+    assert done.returncode == 0, done.stderr
+    assert (tree / "port.py").read_bytes() == CUDA
+    out = tree.parent / "out"
+    assert (out / "port.py").read_bytes() == NPU
+    assert (out / "clean.py").read_bytes() == NOTHING
+    assert (out / "data" / "prompts.txt").read_text(encoding="utf-8") == "cuda"
+    assert stat.S_IMODE((out / "port.py").stat().st_mode) == 0o755
+
+
+def test_an_error_needs_a_person(run: Run, tree: Path) -> None:
+    (tree / "nvtx.py").write_bytes(LACKING)
+    done = run("scripts", "--target", "npu")
+    assert done.returncode == 1
+    assert b"scripts/nvtx.py:3:1: DP201 error" in done.stdout
+    assert (tree / "port.py").read_bytes() == NPU
+    assert run("scripts", "--target", "npu", "--exit-zero").returncode == 0
+
+
+def test_fail_on_chooses_what_fails(run: Run, tree: Path) -> None:
+    (tree / "port.py").write_bytes(b'pipe(prompt, rand_device="npu")\n')
+    assert run("scripts", "--target", "npu").returncode == 0
+    assert run("scripts", "--target", "npu", "--fail-on", "note").returncode == 1
+
+
+def test_what_cannot_be_done_exits_with_2_and_the_rest_goes_on(run: Run, tree: Path) -> None:
+    (tree / "broken.py").write_bytes(b'x = ("cuda"\n')
+    (tree / "bytes.py").write_bytes(b'x = "cuda" # \xff\n')
+    done = run("scripts", "missing.py", "--target", "npu")
+    assert done.returncode == 2
+    assert (tree / "port.py").read_bytes() == NPU
+    assert (tree / "broken.py").read_bytes() == b'x = ("cuda"\n'
+    for name in (b"scripts/broken.py", b"scripts/bytes.py", b"missing.py"):
+        assert done.stdout.count(name) == 1
+    assert b"Traceback" not in done.stdout + done.stderr
+
+
+def test_a_read_only_file_stays(run: Run, tree: Path) -> None:
+    (tree / "port.py").chmod(0o444)
+    done = run("scripts", "--target", "npu")
+    assert done.returncode == 2
+    assert b"read-only" in done.stdout
+    assert (tree / "port.py").read_bytes() == CUDA
+
+
+def test_undo_gives_back_the_bytes(run: Run, tree: Path) -> None:
+    shutil.copytree(ROOT / "examples", tree / "examples")
+    originals = {path: path.read_bytes() for path in sorted(tree.rglob("*.py"))}
+    assert run("scripts", "--target", "npu").returncode == 0
+    assert all(path.read_bytes() != old for path, old in originals.items() if b'"cuda"' in old)
+    assert run("scripts", "--target", "cuda").returncode == 0
+    assert {path: path.read_bytes() for path in originals} == originals
+
+
+def test_undo_reports_a_file_that_names_both(run: Run, tree: Path) -> None:
+    both = b'a = x.to("npu")\nb = y.to("cuda")\n'
+    (tree / "port.py").write_bytes(both)
+    done = run("scripts", "--target", "cuda")
+    assert done.returncode == 1
+    assert b"DP109" in done.stdout
+    assert (tree / "port.py").read_bytes() == both
+
+
+def test_standard_input(run: Run) -> None:
+    done = run("-", "--target", "npu", stdin=CUDA)
+    assert (done.returncode, done.stdout) == (0, NPU)
+    broken = run("-", "--target", "npu", "--stdin-filename", "mine.py", stdin=b'x = ("cuda"\n')
+    assert (broken.returncode, broken.stdout) == (2, b'x = ("cuda"\n')
+    assert b"mine.py" in broken.stderr
+
+
+def test_standard_input_may_be_a_notebook(run: Run) -> None:
+    cell = {"cell_type": "code", "source": ['x.to("cuda")'], "metadata": {}, "outputs": [], "execution_count": None}
+    notebook = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    done = run("-", "--target", "npu", "--stdin-filename", "a.ipynb", stdin=json.dumps(notebook).encode())
+    assert json.loads(done.stdout)["cells"][0]["source"] == ['x.to("npu")']
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["scripts"], "no target; say --target npu"),
+        (["--target", "npu"], "no PATHS given"),
+        (["scripts", "--target", "gpu"], "'gpu' is not one of"),
+        (["scripts", "--target", "npu", "--hardware", "atlas-a9"], "unknown hardware 'atlas-a9'"),
+        (["scripts", "--target", "xpu", "--hardware", "atlas-a2"], "only npu has"),
+        (["scripts", "--target", "npu", "--select", "DP999"], "DP999"),
+        (["scripts", "--target", "npu", "--output", "scripts"], "is the input itself"),
+        (["scripts", "--target", "npu", "--output", "out", "--check"], "does not go with"),
+        (["scripts", "-", "--target", "npu"], "goes alone"),
+        (["scripts", "--target", "npu", "--jobs", "0"], "0 is not in the range"),
+        (["--explain", "DP999"], "no rule is called 'DP999'"),
+        (["scripts", "--targte", "npu"], "--target"),
+        (["scripts", "--target", "npu", "--config", "none.toml"], "none.toml"),
+    ],
+)
+def test_bad_options_get_one_clear_error(run: Run, tree: Path, arguments: list[str], says: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert says in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+    assert (tree / "port.py").read_bytes() == CUDA
+
+
+def test_select_and_ignore(run: Run, tree: Path) -> None:
+    (tree / "port.py").write_bytes(b'torch.cuda.empty_cache()\nx.to("cuda")\n')
+    run("scripts", "--target", "npu", "--select", "DP101")
+    assert (tree / "port.py").read_bytes() == b'torch.cuda.empty_cache()\nx.to("npu")\n'
+    run("scripts", "--target", "npu", "--ignore", "torch-namespace")
+    assert (tree / "port.py").read_bytes() == b'torch.cuda.empty_cache()\nx.to("npu")\n'
+
+
+def test_settings_come_from_pyproject(run: Run, tree: Path) -> None:
+    (tree.parent / "pyproject.toml").write_text(
+        '[tool.diffsynth-port]\ntarget = "npu"\nexclude = ["scripts/old/"]\n'
+        '[tool.diffsynth-port.per-file-ignores]\n"scripts/keep.py" = ["DP101"]\n',
+        encoding="utf-8",
+    )
+    (tree / "old").mkdir()
+    for name in ("old/a.py", "keep.py"):
+        (tree / name).write_bytes(CUDA)
+    assert run("scripts").returncode == 0
+    assert (tree / "port.py").read_bytes() == NPU
+    assert (tree / "old/a.py").read_bytes() == CUDA
+    assert (tree / "keep.py").read_bytes() == CUDA
+
+
+def test_baseline_accepts_todays_findings(run: Run, tree: Path) -> None:
+    (tree / "nvtx.py").write_bytes(LACKING)
+    assert run("scripts", "--target", "npu", "--write-baseline", "--baseline", "accepted.json").returncode == 0
+    assert (tree / "port.py").read_bytes() == CUDA
+    assert run("scripts", "--target", "npu", "--baseline", "accepted.json").returncode == 0
+    (tree / "nvtx.py").write_bytes(LACKING + b'torch.cuda.nvtx.range_push("another")\n')
+    assert run("scripts", "--target", "npu", "--baseline", "accepted.json").returncode == 1
+
+
+def test_json_describes_every_finding(run: Run, tree: Path) -> None:
+    done = run("scripts", "--target", "npu", "--check", "--format", "json")
+    content = json.loads(done.stdout)
+    files = {file["path"]: file for file in content["files"]}
+    (finding,) = files["scripts/port.py"]["findings"]
+    assert (finding["code"], finding["line"], finding["column"]) == ("DP101", 3, 20)
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize("format_", ["sarif", "github"])
+def test_other_formats(run: Run, tree: Path, format_: str) -> None:
+    (tree / "nvtx.py").write_bytes(LACKING)
+    done = run("scripts", "--target", "npu", "--format", format_)
+    assert done.returncode == 1
+    if format_ == "sarif":
+        assert json.loads(done.stdout)["version"] == "2.1.0"
+    else:
+        assert b"::error file=scripts/nvtx.py,line=3," in done.stdout
+
+
+def test_quiet_prints_errors_only(run: Run, tree: Path) -> None:
+    assert run("scripts", "--target", "npu", "--quiet").stdout == b""
+    (tree / "nvtx.py").write_bytes(LACKING)
+    assert b"DP201" in run("scripts", "--target", "npu", "--quiet").stdout
+
+
+def test_lists_and_explains_its_rules(run: Run) -> None:
+    listed = run("--list-rules").stdout.decode()
+    assert "DP101  device-string" in listed
+    page = run("--explain", "DP103").stdout.decode()
+    for part in ("What it does", "Why", "Before", "After", "get_device_name()"):
+        assert part in page
+    assert run("--explain", "mem-get-info").stdout.decode() == page
+
+
+def test_several_processes_do_what_one_does(run: Run, tmp_path: Path) -> None:
+    for folder in ("one", "many"):
+        for number in range(60):
+            path = tmp_path / folder / f"{number:02}.py"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(CUDA if number % 3 else LACKING)
+    one = run("one", "--target", "npu", "--jobs", "1")
+    many = run("many", "--target", "npu", "--jobs", "2")
+    assert one.returncode == many.returncode == 1
+    assert one.stdout.replace(b"one/", b"many/") == many.stdout
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "many" / path.name).read_bytes()
+
+
+def test_a_file_with_nothing_to_do_imports_no_libcst(tree: Path) -> None:
+    (tree / "port.py").write_bytes(NPU)
+    code = "import sys, porter.cli as c\ntry: c.main()\nexcept SystemExit: pass\nprint('libcst' in sys.modules)"
+    for name, imported in (("clean.py", "False"), ("port.py", "False")):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tree / name), "--target", "npu", "--quiet"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=True,
+        )
+        assert done.stdout.strip() == imported
+
+
+def test_on_a_terminal_there_is_colour_and_progress(tree: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+    environment |= {"PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    command = [sys.executable, "-m", "porter", str(tree), "--target", "npu", "--diff"]
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(command, stdout=follower, stderr=follower, env=environment)
+    os.close(follower)
+    printed = b""
+    while True:
+        try:
+            piece = os.read(leader, 4096)
+        except OSError:
+            break
+        if not piece:
+            break
+        printed += piece
+    os.close(leader)
+    assert process.wait() == 1
+    assert b"Porting" in printed
+    assert b"\x1b[31m-model" in printed
+    assert b"\x1b[32m+model" in printed

@@ -1,0 +1,98 @@
+"""Which files a run takes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from porter.discovery import Input, find_inputs
+
+
+def _make(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("", encoding="utf-8")
+
+
+def _found(*paths: str, **options: object) -> list[str]:
+    return [one.path.replace(os.sep, "/") for one in find_inputs(paths, **options)]  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def _in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_takes_what_holds_python_in_order(tmp_path: Path) -> None:
+    _make(tmp_path, "src/b.py", "src/a.PY", "src/c.pyi", "src/n.ipynb", "src/r.md", "src/x.txt", "src/sub/d.py")
+    assert _found("src") == ["src/a.PY", "src/b.py", "src/c.pyi", "src/n.ipynb", "src/r.md", "src/sub/d.py"]
+
+
+def test_takes_a_named_file_whatever_it_is_called(tmp_path: Path) -> None:
+    _make(tmp_path, "train")
+    assert _found("train") == ["train"]
+
+
+def test_leaves_environments_and_caches(tmp_path: Path) -> None:
+    _make(tmp_path, "a.py", ".venv/lib/b.py", "__pycache__/c.py", "node_modules/d.py", ".git/e.py")
+    assert _found(".") == ["./a.py"]
+
+
+def test_respects_gitignore_at_each_level(tmp_path: Path) -> None:
+    _make(tmp_path, "a.py", "build/b.py", "sub/c.py", "sub/keep.py", "sub/deep/d.py", "sub/deep/keep.py")
+    (tmp_path / ".gitignore").write_text("build/\nc.py\n", encoding="utf-8")
+    (tmp_path / "sub/deep/.gitignore").write_text("*.py\n!keep.py\n", encoding="utf-8")
+    assert _found(".") == ["./a.py", "./sub/keep.py", "./sub/deep/keep.py"]
+
+
+def test_respects_the_gitignore_above_the_given_folder(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q"], check=True)
+    _make(tmp_path, "src/a.py", "src/generated.py", "src/local.py")
+    (tmp_path / ".gitignore").write_text("generated.py\n", encoding="utf-8")
+    (tmp_path / ".git/info/exclude").write_text("local.py\n", encoding="utf-8")
+    assert _found("src") == ["src/a.py"]
+
+
+def test_exclude_patterns_hold_for_named_files_too(tmp_path: Path) -> None:
+    _make(tmp_path, "a.py", "tests/b.py")
+    assert _found("a.py", "tests/b.py", exclude=["tests/"]) == ["a.py"]
+
+
+def test_a_file_and_its_link_are_one(tmp_path: Path) -> None:
+    _make(tmp_path, "a.py")
+    (tmp_path / "b.py").symlink_to("a.py")
+    assert _found(".") == ["./a.py"]
+    assert _found("b.py", "a.py") == ["b.py"]
+
+
+def test_names_the_problem_of_what_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "loop.py").symlink_to("loop.py")
+    (tmp_path / "dangling.py").symlink_to("gone.py")
+    os.mkfifo(tmp_path / "pipe.py")
+    problems = {one.path: one.problem for one in find_inputs(["loop.py", "dangling.py", "pipe.py", "none.py"])}
+    assert problems == {
+        "loop.py": "a link that leads back to itself",
+        "dangling.py": "no such file",
+        "pipe.py": "not a regular file",
+        "none.py": "no such file",
+    }
+
+
+def test_a_folder_called_like_a_script_is_a_folder(tmp_path: Path) -> None:
+    _make(tmp_path, "d.py/inner.py")
+    assert _found(".") == ["./d.py/inner.py"]
+
+
+def test_a_copy_takes_every_file_but_its_own_output(tmp_path: Path) -> None:
+    _make(tmp_path, "a.py", "data.bin", "out/old.py")
+    found = list(find_inputs(["."], every_file=True, leave_out=os.path.realpath("out")))
+    assert found == [Input("./a.py", inside="."), Input("./data.bin", inside=".", portable=False)]
+
+
+def test_names_with_odd_characters(tmp_path: Path) -> None:
+    _make(tmp_path, "with space.py", "new\nline.py", "名前.py")
+    assert sorted(_found(".")) == ["./new\nline.py", "./with space.py", "./名前.py"]
