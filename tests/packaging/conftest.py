@@ -1,0 +1,79 @@
+"""What the packaging tests share: this checkout, copies and wheels of it, and an offline pip."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NOT_SOURCES = {".git", ".venv", "build", "dist"}
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def build_wheel() -> Callable[[Path, Path], Path]:
+    """Builds a project's wheel into a folder, with this environment's hatchling: nothing is downloaded."""
+
+    def build(project: Path, out: Path) -> Path:
+        command = [
+            sys.executable,
+            "-m",
+            "build",
+            "--wheel",
+            "--no-isolation",
+            "--outdir",
+            str(out),
+            str(project),
+        ]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+        (wheel,) = out.glob("*.whl")
+        return wheel
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory, build_wheel: Callable[[Path, Path], Path]) -> dict[str, Path]:
+    """Both distributions, built from this checkout: name to wheel file."""
+    out = tmp_path_factory.mktemp("wheels")
+    return {
+        "diffsynth-port": build_wheel(ROOT, out / "main"),
+        "diffsynth-port-tools": build_wheel(ROOT / "packaging" / "tools", out / "tools"),
+    }
+
+
+@pytest.fixture(scope="session")
+def offline_pip() -> dict[str, str]:
+    """The environment in which pip, whoever starts it, takes wheels from the wheelhouse alone."""
+    wheelhouse = ROOT / "build" / "wheelhouse"
+    if not (wheelhouse / "stamp").exists():
+        pytest.skip("no wheelhouse to install from offline: `make test` prepares build/wheelhouse")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "GIT_"))}
+    return inherited | {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": wheelhouse.as_uri(),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "VIRTUALENV_NO_PERIODIC_UPDATE": "1",
+    }
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this checkout's sources, uncommitted changes and all, without what commands wrote."""
+
+    def not_sources(folder: str, names: list[str]) -> set[str]:
+        caches = {name for name in names if name == "__pycache__" or name.endswith("_cache")}
+        return caches | (NOT_SOURCES if Path(folder) == ROOT else set())
+
+    copy = tmp_path_factory.mktemp("checkout") / "diffsynth-port"
+    shutil.copytree(ROOT, copy, ignore=not_sources, symlinks=True)
+    return copy
