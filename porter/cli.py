@@ -43,6 +43,7 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 @click.version_option(__version__, prog_name="diffsynth-port")
 @click.argument("paths", nargs=-1, metavar="PATHS...")
 @click.option("--target", type=click.Choice(TARGETS), help="The accelerator to port to; cuda undoes a port.")
+@click.option("--from", "source", type=click.Choice(TARGETS[:-1]), help="What to undo, where files name several.")
 @click.option("--hardware", metavar="LINE", help="Ascend product line: atlas-a2 (default), atlas-a3, ascend-950dt.")
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 if something would change.")
 @click.option("--diff", is_flag=True, help="Like --check, and print what would change as a unified diff.")

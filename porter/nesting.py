@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 
+#: What is said of a text that a parser cannot descend into.
+NESTS_TOO_DEEPLY = "an expression or statement nests too deeply to be parsed"
+
 #: The most open brackets that CPython's tokenizer takes (MAXLEVEL in its tokenizer).
 MOST_BRACKETS = 200
 
@@ -18,8 +21,8 @@ _TOKEN = re.compile(
     r"""\#[^\r\n]*
     | \"{3} [^"\\]* (?: (?: \\. | "(?!"") ) [^"\\]* )* \"{3}
     | '{3} [^'\\]* (?: (?: \\. | '(?!'') ) [^'\\]* )* '{3}
-    | " (?: \\. | [^"\\\r\n] )* "
-    | ' (?: \\. | [^'\\\r\n] )* '
+    | " [^"\\\r\n]* (?: \\. [^"\\\r\n]* )* "
+    | ' [^'\\\r\n]* (?: \\. [^'\\\r\n]* )* '
     | (?P<bracket> [()\[\]{}] )""",
     re.VERBOSE | re.DOTALL,
 )

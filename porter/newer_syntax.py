@@ -23,17 +23,14 @@ from itertools import pairwise
 import libcst as cst
 from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper
 
-from porter.nesting import too_long_a_chain
+from porter.nesting import NESTS_TOO_DEEPLY, too_long_a_chain
 
 #: libcst takes 13 seconds and a gigabyte of memory for each million characters.
 _MOST_CHARACTERS = 2**20
 
 _QUOTES = {'"': "'", "'": '"'}
 _PYTHON_2 = re.compile(r"^\s*(?:print|exec)\s+(?:[\"'\w]|>>)|`|<>|\b0\d+\b|^\s*raise\s+\w+\s*,", re.MULTILINE)
-
-
-class _Python2(Exception):
-    """The text holds what only Python 2 gives a meaning."""
+_PYTHON_2_TOKEN = re.compile("tokenizer error: (?:'`'|leading zeros)")
 
 
 def parse_newer(text: str, error: SyntaxError) -> ast.Module:
@@ -41,7 +38,7 @@ def parse_newer(text: str, error: SyntaxError) -> ast.Module:
     from porter.source import CannotParse
 
     if too_long_a_chain(text):
-        raise CannotParse("an expression nests too deeply to be parsed")
+        raise CannotParse(NESTS_TOO_DEEPLY)
     if len(text) > _MOST_CHARACTERS:
         raise CannotParse(f"{_refusal(text, error)}; too long to be tried as newer syntax", error.lineno)
     try:
@@ -49,11 +46,9 @@ def parse_newer(text: str, error: SyntaxError) -> ast.Module:
         older = _Older(text)
         wrapper.visit(older)
     except RecursionError:
-        raise CannotParse("an expression or statement nests too deeply to be parsed") from None
-    except _Python2:
-        raise CannotParse(_python_2(error), error.lineno) from None
-    except Exception:  # libcst raises several unrelated types for what it cannot read
-        raise CannotParse(_refusal(text, error), error.lineno) from None
+        raise CannotParse(NESTS_TOO_DEEPLY) from None
+    except Exception as refused:  # libcst raises several unrelated types for what it cannot read
+        raise CannotParse(_refusal(text, error, refused), error.lineno) from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -62,16 +57,18 @@ def parse_newer(text: str, error: SyntaxError) -> ast.Module:
             raise CannotParse(_refusal(text, error), error.lineno) from None
 
 
-def _refusal(text: str, error: SyntaxError) -> str:
+def _refusal(text: str, error: SyntaxError, refused: Exception | None = None) -> str:
+    """What is wrong: Python's own word, unless it or libcst has stumbled over Python 2."""
     lines = re.split(r"\r\n|\r|\n", text)
-    line = lines[error.lineno - 1] if error.lineno and error.lineno <= len(lines) else ""
-    if "Missing parentheses in call" in error.msg or _PYTHON_2.search(line):
-        return _python_2(error)
+    numbers = (error.lineno, getattr(refused, "raw_line", None))
+    suspects = [lines[number - 1] for number in numbers if number and number <= len(lines)]
+    if (
+        _PYTHON_2_TOKEN.search(str(refused))
+        or "Missing parentheses in call" in error.msg
+        or any(_PYTHON_2.search(line) for line in suspects)
+    ):
+        return f"Python 2 source ({error.msg}): convert it to Python 3 first"
     return f"syntax error: {error.msg}"
-
-
-def _python_2(error: SyntaxError) -> str:
-    return f"Python 2 source ({error.msg}): convert it to Python 3 first"
 
 
 class _Older(cst.CSTVisitor):
@@ -114,19 +111,6 @@ class _Older(cst.CSTVisitor):
 
     def visit_LazyImportFrom(self, node: cst.CSTNode) -> None:
         self._part_lazy_from_import(node)
-
-    def visit_Expr(self, node: cst.Expr) -> None:
-        """`print >>f, x` and `exec (code) in scope` are expressions to Python 3, with another meaning."""
-        value = node.value
-        first = value.elements[0].value if isinstance(value, cst.Tuple) and value.elements else value
-        if isinstance(first, cst.BinaryOperation) and isinstance(first.operator, cst.RightShift):
-            first = first.left
-            if isinstance(first, cst.Name) and first.value == "print":
-                raise _Python2
-        if isinstance(first, cst.Comparison) and isinstance(first.left, cst.Call):
-            function = first.left.func
-            if isinstance(function, cst.Name) and function.value == "exec":
-                raise _Python2
 
     def visit_TemplatedString(self, node: cst.TemplatedString) -> None:
         start, _ = self._span(node)

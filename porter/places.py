@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
+from functools import lru_cache
 
 from porter.source import Source
 from porter.vocabulary import (
@@ -25,6 +26,8 @@ from porter.vocabulary import (
     says_device,
     says_text,
 )
+
+Elements = ast.Tuple | ast.List | ast.Set
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def place_of(node: ast.AST, source: Source) -> Place:
             case ast.Tuple() | ast.List() | ast.Set():
                 if (label := _label_within(parent, child, source)) is not None:
                     return Place("assignment", label)
-                alone, listed = alone and _all_devices(parent.elts), True
+                alone, listed = alone and _all_devices(parent), True
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() if child is parent.elt:
                 listed = True
             case ast.DictComp() if child is parent.value:
@@ -132,13 +135,26 @@ def _text(node: ast.AST | None) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
-def _all_devices(elements: list[ast.expr]) -> bool:
-    return all(is_device(text) for element in elements if (text := _text(element)) is not None)
+@lru_cache(maxsize=8)  # asked again for each element, of which generated files have tens of thousands
+def _all_devices(elements: Elements) -> bool:
+    return all(is_device(text) for element in elements.elts if (text := _text(element)) is not None)
 
 
-def _label_within(elements: ast.Tuple | ast.List | ast.Set, element: ast.AST, source: Source) -> str | None:
+@lru_cache(maxsize=8)
+def _indices(elements: Elements) -> dict[ast.AST, int]:
+    return {element: index for index, element in enumerate(elements.elts)}
+
+
+@lru_cache(maxsize=8)
+def _entries(dictionary: ast.Dict) -> dict[ast.AST, tuple[ast.expr | None, ast.expr]]:
+    """By key and by value, the entry that it belongs to."""
+    pairs = list(zip(dictionary.keys, dictionary.values, strict=True))
+    return {node: pair for pair in pairs for node in pair if node is not None}
+
+
+def _label_within(elements: Elements, element: ast.AST, source: Source) -> str | None:
     """What one element goes by: `["train.py", "--device", "cuda"]`, and `device, dtype = "cuda", torch.float16`."""
-    at = elements.elts.index(element)  # type: ignore[arg-type]
+    at = _indices(elements)[element]
     before = _text(elements.elts[at - 1]) if at else None
     if before is not None and before.startswith("--"):
         return before.strip("-")
@@ -199,16 +215,14 @@ def _entry(dictionary: ast.Dict, child: ast.AST, source: Source, alone: bool) ->
     the name of the device that a checkpoint was saved from.
     """
     outer = place_of(dictionary, source).label
-    for key, value in zip(dictionary.keys, dictionary.values, strict=True):
-        if child is not key and child is not value:
-            continue
-        if "location" not in outer and _names_the_same_device(key, value):
-            return Place("entry")
-        if child is value:
-            label = label_of(key) if isinstance(key, ast.Constant) else ""
-            whole = says_device(outer) and not says_text(outer)
-            return Place("value", outer if whole and not says_device(label) else label, alone=alone)
-    return Place("key", outer)
+    key, value = _entries(dictionary)[child]
+    if "location" not in outer and _names_the_same_device(key, value):
+        return Place("entry")
+    if child is key:
+        return Place("key", outer)
+    label = label_of(key) if isinstance(key, ast.Constant) else ""
+    whole = says_device(outer) and not says_text(outer)
+    return Place("value", outer if whole and not says_device(label) else label, alone=alone)
 
 
 def _names_the_same_device(key: ast.expr | None, value: ast.expr) -> bool:

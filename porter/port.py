@@ -20,7 +20,9 @@ from porter.source import CannotParse, Source, parse
 from porter.targets import TARGETS, Translation, rewriting_all, translation, undoing
 from porter.unit import Found, Unit
 
-_WORD = re.compile(rb"\w+")
+#: Leaves letters, digits and underscores and blanks out all else, so that splitting gives a text's words.
+_ONLY_WORDS = bytes(code if chr(code).isalnum() or code == ord("_") else ord(" ") for code in range(128)) + b" " * 128
+
 _IGNORE = re.compile(r"#\s*port:\s*ignore\b(?:\[([\w\s,-]*)\])?")
 
 #: The code under which a file that names both devices is reported when it should be undone.
@@ -29,11 +31,15 @@ NAMES_BOTH = "DP109"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to port to, and by which rules (codes; None: by all)."""
+    """What to port to, and by which rules (codes; None: by all).
+
+    `source` is what to undo; None: whichever accelerator a file names, if it is a single one.
+    """
 
     target: str
     hardware: str | None = None
     codes: frozenset[str] | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,12 +81,16 @@ def accelerators_named(texts: list[str], plan: Plan) -> list[str]:
 def names_both(named: list[str]) -> Finding:
     """That a file is not undone because it names several accelerators."""
     message = f"this file names {' and '.join(named)}; it was not undone"
-    return Finding(NAMES_BOTH, "error", message, 1, 1, 1, 1, "undo it by hand, or from the version before the port")
+    way_out = "undo it by hand, or from the version before the port"
+    if "cuda" not in named:
+        way_out = f"say which one to undo: --from {named[0]}"
+    return Finding(NAMES_BOTH, "error", message, 1, 1, 1, 1, way_out)
 
 
 def _undone(text: str, plan: Plan, added_import: bool = False) -> dict[str, Ported]:
     """The text with each of the accelerators undone that it names."""
-    undone = {name: _translate(text, undoing(name), plan, added_import) for name in TARGETS}
+    sources = (plan.source,) if plan.source else TARGETS
+    undone = {name: _translate(text, undoing(name), plan, added_import) for name in sources}
     return {name: ported for name, ported in undone.items() if ported.findings}
 
 
@@ -144,7 +154,7 @@ def _checks(wanted: Translation, codes: frozenset[str] | None, words: frozenset[
 
 
 def _words_in(text: str) -> frozenset[bytes]:
-    return frozenset(_WORD.findall(text.encode("utf-8")))
+    return frozenset(text.encode("utf-8").translate(_ONLY_WORDS).split())
 
 
 def _apply_rules(unit: Unit, words: frozenset[bytes], codes: frozenset[str] | None) -> Iterator[Found]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from porter import added_imports
+from porter.changes import LINE
 from porter.discovery import Input
 from porter.findings import Failure, FileReport
 from porter.port import Plan
@@ -17,12 +18,13 @@ from porter.writing import CannotWrite, read_file, replace_file
 #: Below this many files for each process, starting it costs more than it saves.
 _FILES_WORTH_A_PROCESS = 24
 
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
-
 
 @dataclass(frozen=True)
 class Job:
-    """What is done with each file. `output` is the folder for a ported copy; `writes` false only looks."""
+    """What is done with each file. `output` is the folder for a ported copy; `writes` false only looks.
+
+    `added_imports` are the notes of the files to which an earlier port added the helper's import.
+    """
 
     plan: Plan
     writes: bool = True
@@ -32,16 +34,7 @@ class Job:
     ignored_codes: Callable[[str], frozenset[str]] | None = None
 
 
-@dataclass(frozen=True)
-class Done:
-    """The report on one file, and where the file with the added import lies, if an import was added."""
-
-    report: FileReport
-    written: str | None = None
-    added_import: bool = False
-
-
-def run(inputs: Sequence[Input], job: Job, processes: int) -> Iterator[Done]:
+def run(inputs: Sequence[Input], job: Job, processes: int) -> Iterator[FileReport]:
     """The files in their order. A file on which the process dies is reported, and the others are still done."""
     processes = min(processes, max(len(inputs) // _FILES_WORTH_A_PROCESS, 1))
     if processes == 1:
@@ -50,27 +43,31 @@ def run(inputs: Sequence[Input], job: Job, processes: int) -> Iterator[Done]:
     yield from _run_in_processes(inputs, job, processes)
 
 
-def port_file(one: Input, job: Job) -> Done:
+def port_file(one: Input, job: Job) -> FileReport:
     """Read, port and - if the job says so - write one file. Never raises for what is wrong with the file."""
     shown = one.path.replace(os.sep, "/")
     if one.problem is not None:
-        return Done(FileReport(shown, failure=Failure(one.problem)))
+        return FileReport(shown, failure=Failure(one.problem))
     try:
         data, state = read_file(one.path)
     except OSError as error:
-        return Done(FileReport(shown, failure=Failure(error.strerror or str(error))))
+        return FileReport(shown, failure=Failure(error.strerror or str(error)))
     ported, failure = _port(one, data, job)
     report = FileReport(shown, ported.data != data, ported.findings, failure)
     if job.diff and report.changed:
         report = replace(report, diff=diff_of(shown, data, ported.data))
-    target = _target(one, job)
+    target = destination(one, job.output)
     if not job.writes or (target == one.path and not report.changed):
-        return Done(report)
+        return report
+    if ported.added_import:
+        added_imports.remember(target)  # first, so that a run that is killed leaves no import without its note
     try:
         _write(target, ported.data, state if target == one.path else None, like=one.path)
     except (CannotWrite, OSError) as error:
-        return Done(FileReport(shown, findings=ported.findings, failure=Failure(f"not written: {error}")))
-    return Done(report, target, ported.added_import)
+        return FileReport(shown, findings=ported.findings, failure=Failure(f"not written: {error}"))
+    if job.plan.target == "cuda":
+        added_imports.forget(target)
+    return report
 
 
 def _port(one: Input, data: bytes, job: Job) -> tuple[PortedBytes, Failure | None]:
@@ -78,7 +75,7 @@ def _port(one: Input, data: bytes, job: Job) -> tuple[PortedBytes, Failure | Non
     if not one.portable:
         return PortedBytes(data), None
     try:
-        added_before = os.path.realpath(one.path) in job.added_imports
+        added_before = bool(job.added_imports) and added_imports.note_of(one.path) in job.added_imports
         return port_bytes(one.path, data, plan_for(one.path, job), added_before), None
     except CannotPort as error:
         return PortedBytes(data), Failure(str(error), error.line)
@@ -98,13 +95,13 @@ def plan_for(path: str, job: Job) -> Plan:
     return replace(job.plan, codes=codes - ignored)
 
 
-def _target(one: Input, job: Job) -> str:
+def destination(one: Input, output: str | None) -> str:
     """Where the file goes: its own place, or the same place below the output folder."""
-    if job.output is None:
+    if output is None:
         return one.path
     if one.inside is None:
-        return os.path.join(job.output, os.path.basename(one.path))
-    return os.path.join(job.output, os.path.relpath(one.path, one.inside))
+        return os.path.join(output, os.path.basename(one.path))
+    return os.path.join(output, os.path.relpath(one.path, one.inside))
 
 
 def _write(target: str, data: bytes, read_as: os.stat_result | None, like: str) -> None:
@@ -119,7 +116,7 @@ def diff_of(shown: str, old: bytes, new: bytes) -> str:
     """A unified diff of one file; for bytes that are not UTF-8 it shows replacement characters."""
     from difflib import unified_diff
 
-    before, after = (_LINE.findall(data.decode("utf-8", "replace")) for data in (old, new))
+    before, after = (LINE.findall(data.decode("utf-8", "replace")) for data in (old, new))
     name = shown.lstrip("/")
     lines = []
     for line in unified_diff(before, after, f"a/{name}", f"b/{name}"):
@@ -127,7 +124,7 @@ def diff_of(shown: str, old: bytes, new: bytes) -> str:
     return "".join(lines)
 
 
-def _run_in_processes(inputs: Sequence[Input], job: Job, processes: int) -> Iterator[Done]:
+def _run_in_processes(inputs: Sequence[Input], job: Job, processes: int) -> Iterator[FileReport]:
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
@@ -145,11 +142,11 @@ def _run_in_processes(inputs: Sequence[Input], job: Job, processes: int) -> Iter
                 yield from (_port_alone(one, job) for one in chunk)
 
 
-def _port_chunk(chunk: Sequence[Input], job: Job) -> list[Done]:
+def _port_chunk(chunk: Sequence[Input], job: Job) -> list[FileReport]:
     return [port_file(one, job) for one in chunk]
 
 
-def _port_alone(one: Input, job: Job) -> Done:
+def _port_alone(one: Input, job: Job) -> FileReport:
     """In a process of its own, since one of the files around it took its process down."""
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
@@ -159,4 +156,4 @@ def _port_alone(one: Input, job: Job) -> Done:
             return pool.submit(port_file, one, job).result()
     except BrokenProcessPool:
         shown = one.path.replace(os.sep, "/")
-        return Done(FileReport(shown, failure=Failure("the parser crashed on it; please report this file")))
+        return FileReport(shown, failure=Failure("the parser crashed on it; please report this file"))

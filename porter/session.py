@@ -13,7 +13,7 @@ from porter.findings import SEVERITIES, Failure, FileReport
 from porter.port import Plan
 from porter.port_file import CannotPort, port_bytes
 from porter.rules import all_rules
-from porter.runner import Done, Job, diff_of, plan_for, run
+from porter.runner import Job, destination, diff_of, plan_for, run
 from porter.settings import Settings, SettingsError, load_settings, selected_codes
 from porter.targets import default_hardware, hardware_lines, table
 
@@ -55,12 +55,16 @@ class Session:
             raise Unusable("no target; say --target npu, or set target in [tool.diffsynth-port] of pyproject.toml")
         _check_hardware(settings.target, settings.hardware)
         _check_output(paths, options)
+        if options["source"] and settings.target != "cuda":
+            raise Unusable("--from says what to undo; it goes with --target cuda")
         if options["diff"] and settings.format != "text":
             raise Unusable(f"--diff prints a diff, not {settings.format}; say --check, or --format text")
         return cls(
             paths=paths,
             settings=settings,
-            plan=Plan(settings.target, settings.hardware or default_hardware(settings.target), codes),
+            plan=Plan(
+                settings.target, settings.hardware or default_hardware(settings.target), codes, options["source"]
+            ),
             check=options["check"] or options["diff"] or options["write_baseline"],
             diff=options["diff"],
             output=options["output"],
@@ -85,21 +89,15 @@ class Session:
     def inputs(self) -> list[Input]:
         leave_out = os.path.realpath(self.output) if self.output else None
         exclude, folder = self.settings.exclude, self.settings.folder
-        return list(find_inputs(self.paths, exclude, folder, every_file=self.output is not None, leave_out=leave_out))
+        found = find_inputs(self.paths, exclude, folder, every_file=self.output is not None, leave_out=leave_out)
+        return list(found if self.output is None else _kept_apart(found, self.output))
 
-    def run(self, inputs: Sequence[Input]) -> Iterator[Done]:
+    def run(self, inputs: Sequence[Input]) -> Iterator[FileReport]:
         return run(inputs, self._job(), self.settings.jobs or _cores())
 
-    def settle(self, results: Iterable[Done]) -> list[FileReport]:
-        """The reports, less what the baseline accepts; remembers which files were given the import."""
-        done = list(results)
-        if not self.check:
-            written = {os.path.realpath(one.written): one.added_import for one in done if one.written}
-            added_imports.remember(
-                added=[path for path, added in written.items() if added],
-                settled=[path for path, added in written.items() if not added and self.plan.target == "cuda"],
-            )
-        return self._against_baseline([one.report for one in done])
+    def settle(self, reports: Iterable[FileReport]) -> list[FileReport]:
+        """The reports, less what the baseline accepts."""
+        return self._against_baseline(list(reports))
 
     def port_stream(self, data: bytes) -> tuple[FileReport, bytes]:
         """Standard input. What cannot be ported comes back as it is."""
@@ -180,6 +178,17 @@ def _check_output(paths: tuple[str, ...], options: dict[str, Any]) -> None:
             raise Unusable(f"--output {output} is the input itself; name another folder, or leave --output out")
     if os.path.exists(output) and not os.path.isdir(output):
         raise Unusable(f"--output {output} is a file; name a folder")
+
+
+def _kept_apart(inputs: Iterable[Input], output: str) -> Iterator[Input]:
+    """The inputs; one whose copy would overwrite that of another is none to be done."""
+    taken: dict[str, str] = {}
+    for one in inputs:
+        first = taken.setdefault(destination(one, output), one.path)
+        if first == one.path:
+            yield one
+        else:
+            yield replace(one, problem=f"its copy would overwrite that of {first}; name another --output for it")
 
 
 def _cores() -> int:

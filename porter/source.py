@@ -6,17 +6,17 @@ Everything is counted in bytes of the UTF-8 text, as `ast` counts columns; an ed
 from __future__ import annotations
 
 import ast
-import re
 import sys
 import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from itertools import accumulate
 
 from porter.names import Names
-from porter.nesting import too_deep_at
+from porter.nesting import NESTS_TOO_DEEPLY, too_deep_at
+from porter.python_2 import python_2_in
 
-_NEWLINE = re.compile(rb"\r\n|\r|\n")
 _DECORATED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _NODES = [kind for kind in vars(ast).values() if isinstance(kind, type) and issubclass(kind, ast.AST)]
 
@@ -50,7 +50,7 @@ class Source:
     def __init__(self, text: str) -> None:
         self.text = text
         self.data = text.encode("utf-8")
-        self.line_starts = [0, *(match.end() for match in _NEWLINE.finditer(self.data))]
+        self.line_starts = _line_starts(self.data)
         self.tree = parse(text)
         self.parent: dict[ast.AST, ast.AST] = {}
         self._moved: dict[ast.AST, tuple[int, int]] = {}
@@ -78,20 +78,18 @@ class Source:
         return self._walk(self.tree, lines)
 
     def _walk(self, top: ast.AST, lines: list[int] | None) -> Iterator[ast.AST]:
-        stack = [top]
+        stack, parent = [top], self.parent
         while stack:
             node = stack.pop()
             yield node
-            children = _children(node)
             if lines is not None and isinstance(node, ast.JoinedStr) and not _FSTRING_COLUMNS_ARE_RIGHT:
-                for child in children:
-                    self.parent[child] = node
+                for child in _children(node, None):
+                    parent[child] = node
                     yield from self._walk(child, None)
                 continue
-            if lines is not None:
-                children = [child for child in children if _touches(child, lines)]
+            children = _children(node, lines)
             for child in children:
-                self.parent[child] = node
+                parent[child] = node
             children.reverse()
             stack += children
 
@@ -156,15 +154,24 @@ class Source:
         return outermost
 
 
-def _children(node: ast.AST) -> list[ast.AST]:
-    """What `ast.iter_child_nodes` gives, less Load and Store, in a third of the time."""
+def _line_starts(data: bytes) -> list[int]:
+    """Where each line begins; behind a last newline begins one more, which is empty."""
+    lines = data.splitlines(keepends=True)  # of bytes, it knows no line ends but Python's own
+    if not data.endswith((b"\n", b"\r")):
+        lines = lines[:-1]
+    return [0, *accumulate(map(len, lines))]
+
+
+def _children(node: ast.AST, lines: list[int] | None) -> list[ast.AST]:
+    """What `ast.iter_child_nodes` gives, less Load and Store, as far as it touches one of the lines."""
     children: list[ast.AST] = []
     for name in _CHILD_FIELDS[type(node)]:
         value = getattr(node, name, None)
-        if isinstance(value, ast.AST):
+        if isinstance(value, list):
+            nodes = [item for item in value if isinstance(item, ast.AST)]
+            children += nodes if lines is None else [item for item in nodes if _touches(item, lines)]
+        elif isinstance(value, ast.AST) and (lines is None or _touches(value, lines)):
             children.append(value)
-        elif isinstance(value, list):
-            children += [item for item in value if isinstance(item, ast.AST)]
     return children
 
 
@@ -182,12 +189,20 @@ def parse(text: str) -> ast.Module:
     """The syntax tree of `text`. Syntax newer than the running Python is read by libcst's help."""
     if (line := too_deep_at(text)) is not None:
         raise CannotParse("brackets nest more than 200 deep, which no Python accepts", line)
+    tree = _tree(text)
+    if (found := python_2_in(text, tree)) is not None:
+        word, line = found
+        raise CannotParse(f"Python 2 source (its {word} is a statement): convert it to Python 3 first", line)
+    return tree
+
+
+def _tree(text: str) -> ast.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return ast.parse(text)
         except (RecursionError, MemoryError):
-            raise CannotParse("an expression or statement nests too deeply to be parsed") from None
+            raise CannotParse(NESTS_TOO_DEEPLY) from None
         except ValueError as error:
             raise CannotParse(f"not Python source: {error}") from None
         except SyntaxError as error:

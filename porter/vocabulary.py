@@ -23,6 +23,9 @@ TEXT_WORDS = frozenset(
 #: A name that ends in one of these means a part of a network, however it begins: `text_encoder`, `language_model_2`.
 NETWORK_WORDS = frozenset("encoder decoder model transformer tower extractor projector projection head".split())
 
+#: What a module or class lists its own names in.
+LISTS_OF_NAMES = frozenset({"__all__", "__slots__", "__match_args__"})
+
 #: Functions whose arguments people read.
 PRINTING = frozenset(
     """print pprint echo secho write writelines input confirm debug info warning warn error exception critical log
@@ -38,7 +41,8 @@ NAMING = frozenset(
     lstrip rstrip find rfind index rindex count replace removesuffix format pipe pipeline tokenizer tokenize generate
     chat translate add_argument add_parser add_argument_group ArgumentParser Namespace namedtuple TypeVar NewType
     partition rpartition len ord hash quote dedent range_push range_start mark record_function annotate
-    which find_library CDLL getLogger""".split()
+    which find_library CDLL getLogger save save_pretrained from_pretrained copyfile copytree rmtree register_buffer
+    register_parameter register_module add_module writerow imread imwrite load_dataset""".split()
 )
 
 #: Methods of lists, sets and strings, whose arguments are of the kind that their owner is: `devices.remove("cuda")`.
@@ -93,7 +97,7 @@ def says_device(label: str) -> bool:
 @cache
 def says_text(label: str) -> bool:
     words = _words(label)
-    return words[-1] not in NETWORK_WORDS and not TEXT_WORDS.isdisjoint(words)
+    return label in LISTS_OF_NAMES or (words[-1] not in NETWORK_WORDS and not TEXT_WORDS.isdisjoint(words))
 
 
 def _words(label: str) -> list[str]:

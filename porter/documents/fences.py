@@ -15,6 +15,7 @@ from porter.changes import LINE
 _QUOTE = re.compile(r" {0,3}> ?")
 _ITEM = re.compile(r" {0,3}(?:[-+*]|\d{1,9}[.)])(?:(?: {1,4}(?! )|[ \t])(?=[^\r\n])|(?=[\r\n]|\Z))")
 _FENCE = re.compile(r"(?P<indent> {0,3})(?P<marks>`{3,}|~{3,})[ \t]*(?P<info>[^\r\n]*)")
+_OTHER = re.compile(r" {0,3}(?:#{1,6}(?=\s|\Z)|>|(?:[-+*]|\d{1,9}[.)])(?=\s|\Z)|`{3}|~{3}|<|(?:[-*_][ \t]*){3,}\s*\Z)")
 _RAW_HTML = re.compile(r" {0,3}<(?P<what>!--|(?:pre|script|style|textarea)\b)", re.IGNORECASE)
 
 
@@ -51,10 +52,13 @@ def fenced_blocks(text: str) -> Iterator[Block]:
     containers: list[int] = []  # the width of each list item, 0 for a block quote
     fence: _Fence | None = None
     end_of_html = ""
+    is_paragraph = False
     for number, match in enumerate(LINE.finditer(text), 1):
         line = match[0]
         at, inside = _within(line, containers)
         if inside < len(containers):
+            if is_paragraph and _is_plain(line[at:]):
+                continue  # a paragraph goes on, however little its lines are indented
             del containers[inside:]
             if fence is not None:
                 yield fence.block
@@ -73,6 +77,7 @@ def fenced_blocks(text: str) -> Iterator[Block]:
             end_of_html = _html_end(line[at:])
         if end_of_html and end_of_html in line.lower():
             end_of_html = ""
+        is_paragraph = fence is None and not end_of_html and _is_plain(line[at:])
     if fence is not None:
         yield fence.block
 
@@ -106,6 +111,11 @@ def _enter(line: str, at: int, containers: list[int]) -> int:
             at = item.end()
         else:
             return at
+
+
+def _is_plain(line: str) -> bool:
+    """Whether the line is the text of a paragraph or goes on with one."""
+    return bool(line.strip()) and _OTHER.match(line) is None
 
 
 def _opened(line: str, number: int) -> _Fence | None:

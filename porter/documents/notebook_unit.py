@@ -70,11 +70,10 @@ class NotebookUnit:
         return Change(max(start - len(ending), 0), end - len(ending), new)
 
     def placed(self, finding: Finding) -> Finding:
-        """The finding, its lines counted in its cell."""
+        """The finding, its lines counted in its cell; one about the whole unit is put into the first."""
         index, above = self._cell_of(finding.line)
-        return replace(
-            finding, line=finding.line - above, end_line=finding.end_line - above, cell=self._cells[index].number
-        )
+        line, end_line = max(finding.line - above, 1), max(finding.end_line - above, 1)
+        return replace(finding, line=line, end_line=end_line, cell=self._cells[index].number)
 
     def placed_error(self, error: CannotPort) -> CannotPort:
         """The error, with the cell that it is about: the first that does not parse by itself."""

@@ -4,9 +4,9 @@
 ## What it does
 
 `torch.cuda.mem_get_info("cuda")` becomes `torch.npu.mem_get_info(get_device_name())`, and the import of
-`get_device_name` is added after the last diffsynth import unless it is there. Any other argument is ported like
-every device, and so is a script that does not use diffsynth. Undoing puts `"cuda"` back, and takes the import out if
-the port added it and nothing else uses it.
+`get_device_name` is added after the last diffsynth import above it unless it is there. Any other argument is ported
+like every device, and so is a script that does not use diffsynth. Undoing puts `"cuda"` back, and takes the import
+out if the port added it and nothing else uses it.
 
 ## Why
 

@@ -16,7 +16,8 @@ same; nothing in the file tells what a port has written and what its author has.
 
 ## What to do instead
 
-Undo it by hand, or take the file from before the port out of version control.
+Undo it by hand, or take the file from before the port out of version control. If it names two accelerators, say which
+one it was ported to: `--target cuda --from npu`.
 """
 
 from __future__ import annotations

@@ -91,6 +91,17 @@ def test_output_writes_a_copy_of_the_whole_tree(run: Run, tree: Path) -> None:
     assert stat.S_IMODE((out / "port.py").stat().st_mode) == 0o755
 
 
+def test_two_copies_never_take_the_same_place(run: Run, tmp_path: Path) -> None:
+    for folder, text in (("a", CUDA), ("b", NOTHING)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.py").write_bytes(text)
+    for paths in (["a", "b"], ["a/x.py", "b/x.py"]):
+        done = run(*paths, "--target", "npu", "--output", "out")
+        assert done.returncode == 2
+        assert b"b/x.py: error: its copy would overwrite that of a/x.py" in done.stdout
+        assert (tmp_path / "out" / "x.py").read_bytes() == NPU
+
+
 def test_an_error_needs_a_person(run: Run, tree: Path) -> None:
     (tree / "nvtx.py").write_bytes(LACKING)
     done = run("scripts", "--target", "npu")
@@ -144,6 +155,15 @@ def test_undo_reports_a_file_that_names_both(run: Run, tree: Path) -> None:
     assert (tree / "port.py").read_bytes() == both
 
 
+def test_from_says_which_accelerator_to_undo(run: Run, tree: Path) -> None:
+    before = b'device = "cuda" if fast else "mps"\n'
+    (tree / "port.py").write_bytes(before)
+    run("scripts", "--target", "npu")
+    assert run("scripts", "--target", "cuda").returncode == 1
+    assert run("scripts", "--target", "cuda", "--from", "npu").returncode == 0
+    assert (tree / "port.py").read_bytes() == before
+
+
 def test_standard_input(run: Run) -> None:
     done = run("-", "--target", "npu", stdin=CUDA)
     assert (done.returncode, done.stdout) == (0, NPU)
@@ -171,6 +191,7 @@ def test_standard_input_may_be_a_notebook(run: Run) -> None:
         (["scripts", "--target", "npu", "--output", "scripts"], "is the input itself"),
         (["scripts", "--target", "npu", "--output", "out", "--check"], "does not go with"),
         (["scripts", "-", "--target", "npu"], "goes alone"),
+        (["scripts", "--target", "npu", "--from", "xpu"], "goes with --target cuda"),
         (["scripts", "--target", "npu", "--jobs", "0"], "0 is not in the range"),
         (["--explain", "DP999"], "no rule is called 'DP999'"),
         (["scripts", "--targte", "npu"], "--target"),

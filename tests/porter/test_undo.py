@@ -94,6 +94,14 @@ def test_a_file_that_names_both_is_reported_and_stays(text: str, named: str) -> 
     assert finding.message == f"this file names {named}; it was not undone"
 
 
+def test_of_two_accelerators_the_one_that_is_named_is_undone() -> None:
+    before = 'device = "cuda" if fast else "mps"\n'
+    ported = port_text(before, Plan("npu")).text
+    assert undone(ported) == ported
+    assert port_text(ported, Plan("cuda")).findings[0].way_out == "say which one to undo: --from npu"
+    assert port_text(ported, Plan("cuda", source="npu")).text == before
+
+
 @pytest.mark.parametrize(
     "beside",
     [

@@ -66,7 +66,8 @@ def test_python_stays(cell: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", ["%%bash\nls", "\n %%html\n<p>", "%%writefile notes.txt\nx", "%%latex", "%%unknown\nx", "%%sql result <<\nx"]
+    "cell",
+    ["%%bash\nls", "\n %%html\n<p>", "%%writefile notes.txt\nx", "%%latex", "%%unknown\nx", "%%sql result <<\nx"],
 )
 def test_a_cell_in_another_language_is_no_python(cell: str) -> None:
     assert as_python(cell) is None

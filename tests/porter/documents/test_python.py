@@ -70,7 +70,9 @@ def test_whatever_is_no_other_document_is_python(name: str) -> None:
 
 
 def test_places_count_in_the_file() -> None:
-    [finding] = check_ported("a.py", codecs.BOM_UTF8 + "é = 1\r\n文 = 'cuda'".encode(), codecs.BOM_UTF8 + "é = 1\r\n文 = 'npu'".encode())
+    [finding] = check_ported(
+        "a.py", codecs.BOM_UTF8 + "é = 1\r\n文 = 'cuda'".encode(), codecs.BOM_UTF8 + "é = 1\r\n文 = 'npu'".encode()
+    )
     assert (finding.line, finding.column, finding.end_column, finding.cell) == (2, 5, 11, None)
 
 
@@ -99,7 +101,11 @@ CANNOT = {
     ),
     "not GBK": (b"# coding: gbk\n# \xff", "byte 0xff at offset 16 (line 2) is not GBK; save the file as UTF-8", 2),
     "unknown cookie": (b"# coding: klingon\n", "its coding cookie names 'klingon', which is no encoding", 1),
-    "unknown cookie in line 2": (b"\r# coding: klingon\r", "its coding cookie names 'klingon', which is no encoding", 2),
+    "unknown cookie in line 2": (
+        b"\r# coding: klingon\r",
+        "its coding cookie names 'klingon', which is no encoding",
+        2,
+    ),
     "cookie that is no encoding of text": (b"# coding: rot13\n", "it cannot be read as rot-13; save it as UTF-8", None),
     "cookie that turns the text into another": (
         b"# coding: cp037\n",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from difflib import SequenceMatcher
 from textwrap import dedent
+
+import pytest
+from _pytest.mark import ParameterSet
 
 from porter.findings import Finding
 from porter.port import Plan, Ported, port_text
@@ -66,3 +70,16 @@ def _lines_without_a_fix(before: str, after: str, findings: list[Finding]) -> li
         if kind == "insert" and not adds_the_import:
             missing += new[new_start:new_end]
     return missing
+
+
+def befores(*cases: Iterable[ParameterSet]) -> list[ParameterSet]:
+    """The texts before of several lists of cases, under the same ids."""
+    return [pytest.param(case.values[0], id=case.id) for list_of_cases in cases for case in list_of_cases]
+
+
+def check_text_for_people(before: str) -> None:
+    """What a rule rewrites stays as it is in a comment, in a docstring and in a string that is printed."""
+    before = plain(before)
+    check_noop("".join(f"# {line}\n" for line in before.splitlines()))
+    check_noop(f"def f():\n    r'''For example:\n\n{before}\n    '''\n")
+    check_noop(f"print(r'''\n{before}\n''')\n")

@@ -4,50 +4,49 @@ from __future__ import annotations
 
 import pytest
 
-from tests.porter.rules.rewriting import check_noop, check_reported, check_transformed
+from tests.porter.rules.rewriting import befores, check_noop, check_reported, check_text_for_people, check_transformed
+
+METHODS = [
+    pytest.param("model.cuda()", "model.npu()", id="module"),
+    pytest.param("x = x.cuda(0)", "x = x.npu(0)", id="number"),
+    pytest.param("x.cuda(rank)", "x.npu(rank)", id="variable"),
+    pytest.param("x.cuda(0, non_blocking=True)", "x.npu(0, non_blocking=True)", id="non-blocking"),
+    pytest.param("x.cuda(non_blocking=True)", "x.npu(non_blocking=True)", id="keyword-alone"),
+    pytest.param("x.cuda(device=1)", "x.npu(device=1)", id="device-keyword"),
+    pytest.param('x.cuda("cuda:1")', 'x.npu("npu:1")', id="device-string"),
+    pytest.param("x.cuda(*a, **k)", "x.npu(*a, **k)", id="starred"),
+    pytest.param("x.cuda(None)", "x.npu(None)", id="none"),
+    pytest.param("x.cuda( ) . half( )", "x.npu( ) . half( )", id="spaces"),
+    pytest.param("nn.Linear(1, 1).cuda().half()", "nn.Linear(1, 1).npu().half()", id="chain"),
+    pytest.param(
+        "model.cuda().cuda(0, non_blocking=True)", "model.npu().npu(0, non_blocking=True)", id="within-another"
+    ),
+    pytest.param('foo("cuda").cuda()', 'foo("npu").npu()', id="around-a-device-string"),
+    pytest.param('x.to("cuda").cuda().to("cuda")', 'x.to("npu").npu().to("npu")', id="between-device-strings"),
+    pytest.param("f(x.cuda(), y.cuda())", "f(x.npu(), y.npu())", id="arguments"),
+    pytest.param("x[0].cuda()", "x[0].npu()", id="entry"),
+    pytest.param("(a + b).cuda()", "(a + b).npu()", id="sum"),
+    pytest.param("[t.cuda() for t in ts]", "[t.npu() for t in ts]", id="comprehension"),
+    pytest.param("x = lambda t: t.cuda()", "x = lambda t: t.npu()", id="lambda"),
+    pytest.param("torch.ones(1).cuda()", "torch.ones(1).npu()", id="of-a-new-tensor"),
+    pytest.param("torch.cuda.Stream().cuda()", "torch.npu.Stream().npu()", id="beside-the-module"),
+    pytest.param("self.net.cuda()", "self.net.npu()", id="attribute"),
+    pytest.param("cuda = True\nx.cuda()", "cuda = True\nx.npu()", id="beside-a-variable-of-that-name"),
+    pytest.param('print(f"{x.cuda()} on cuda")', 'print(f"{x.npu()} on cuda")', id="f-string"),
+    pytest.param(
+        "x = (model\n    .eval()\n    .cuda()  # to the device\n)",
+        "x = (model\n    .eval()\n    .npu()  # to the device\n)",
+        id="over-lines",
+    ),
+    pytest.param("x.cuda(  # first\n    0,\n)", "x.npu(  # first\n    0,\n)", id="arguments-over-lines"),
+    pytest.param("if x.is_cuda: pass", "if x.is_npu: pass", id="flag"),
+    pytest.param("y = not x.is_cuda", "y = not x.is_npu", id="flag-not"),
+    pytest.param("assert next(m.parameters()).is_cuda", "assert next(m.parameters()).is_npu", id="flag-chain"),
+    pytest.param("[t for t in ts if t.is_cuda]", "[t for t in ts if t.is_npu]", id="flag-comprehension"),
+]
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        pytest.param("model.cuda()", "model.npu()", id="module"),
-        pytest.param("x = x.cuda(0)", "x = x.npu(0)", id="number"),
-        pytest.param("x.cuda(rank)", "x.npu(rank)", id="variable"),
-        pytest.param("x.cuda(0, non_blocking=True)", "x.npu(0, non_blocking=True)", id="non-blocking"),
-        pytest.param("x.cuda(non_blocking=True)", "x.npu(non_blocking=True)", id="keyword-alone"),
-        pytest.param("x.cuda(device=1)", "x.npu(device=1)", id="device-keyword"),
-        pytest.param('x.cuda("cuda:1")', 'x.npu("npu:1")', id="device-string"),
-        pytest.param("x.cuda(*a, **k)", "x.npu(*a, **k)", id="starred"),
-        pytest.param("x.cuda(None)", "x.npu(None)", id="none"),
-        pytest.param("x.cuda( ) . half( )", "x.npu( ) . half( )", id="spaces"),
-        pytest.param("nn.Linear(1, 1).cuda().half()", "nn.Linear(1, 1).npu().half()", id="chain"),
-        pytest.param(
-            "model.cuda().cuda(0, non_blocking=True)", "model.npu().npu(0, non_blocking=True)", id="within-another"
-        ),
-        pytest.param('foo("cuda").cuda()', 'foo("npu").npu()', id="around-a-device-string"),
-        pytest.param('x.to("cuda").cuda().to("cuda")', 'x.to("npu").npu().to("npu")', id="between-device-strings"),
-        pytest.param("f(x.cuda(), y.cuda())", "f(x.npu(), y.npu())", id="arguments"),
-        pytest.param("x[0].cuda()", "x[0].npu()", id="entry"),
-        pytest.param("(a + b).cuda()", "(a + b).npu()", id="sum"),
-        pytest.param("[t.cuda() for t in ts]", "[t.npu() for t in ts]", id="comprehension"),
-        pytest.param("x = lambda t: t.cuda()", "x = lambda t: t.npu()", id="lambda"),
-        pytest.param("torch.ones(1).cuda()", "torch.ones(1).npu()", id="of-a-new-tensor"),
-        pytest.param("torch.cuda.Stream().cuda()", "torch.npu.Stream().npu()", id="beside-the-module"),
-        pytest.param("self.net.cuda()", "self.net.npu()", id="attribute"),
-        pytest.param("cuda = True\nx.cuda()", "cuda = True\nx.npu()", id="beside-a-variable-of-that-name"),
-        pytest.param('print(f"{x.cuda()} on cuda")', 'print(f"{x.npu()} on cuda")', id="f-string"),
-        pytest.param(
-            "x = (model\n    .eval()\n    .cuda()  # to the device\n)",
-            "x = (model\n    .eval()\n    .npu()  # to the device\n)",
-            id="over-lines",
-        ),
-        pytest.param("x.cuda(  # first\n    0,\n)", "x.npu(  # first\n    0,\n)", id="arguments-over-lines"),
-        pytest.param("if x.is_cuda: pass", "if x.is_npu: pass", id="flag"),
-        pytest.param("y = not x.is_cuda", "y = not x.is_npu", id="flag-not"),
-        pytest.param("assert next(m.parameters()).is_cuda", "assert next(m.parameters()).is_npu", id="flag-chain"),
-        pytest.param("[t for t in ts if t.is_cuda]", "[t for t in ts if t.is_npu]", id="flag-comprehension"),
-    ],
-)
+@pytest.mark.parametrize(("before", "after"), METHODS)
 def test_renamed(before: str, after: str) -> None:
     check_transformed(before, after)
 
@@ -129,3 +128,8 @@ def test_a_target_with_one_device_has_no_second() -> None:
     check_reported("x.cuda(device=2)", "DP105", "error", "mps")
     check_reported('x.cuda("cuda:1")', "DP105", "error", "mps")
     check_transformed("x.cuda(1)", 'x.to("xpu:1")', "xpu")
+
+
+@pytest.mark.parametrize("before", befores(METHODS))
+def test_left_alone_as_text_for_people(before: str) -> None:
+    check_text_for_people(before)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.porter.rules.rewriting import check_noop, check_reported, check_transformed, plain, ported
+from tests.porter.rules.rewriting import (
+    befores,
+    check_noop,
+    check_reported,
+    check_text_for_people,
+    check_transformed,
+    plain,
+    ported,
+)
 
 QUESTIONS = [
     pytest.param('x = d == "cuda"', 'x = d == "npu"', id="equal"),
@@ -192,3 +200,8 @@ def test_where_a_checkpoint_was_saved_stays_beside_where_it_goes() -> None:
 
 def test_a_backend_that_the_target_has_no_pair_for_is_an_error() -> None:
     check_reported('x = backend == "nccl"', "DP102", "error", "mps")
+
+
+@pytest.mark.parametrize("before", befores(QUESTIONS))
+def test_left_alone_as_text_for_people(before: str) -> None:
+    check_text_for_people(before)

@@ -4,40 +4,46 @@ from __future__ import annotations
 
 import pytest
 
-from tests.porter.rules.rewriting import check_noop, check_reported, check_transformed, ported
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        pytest.param('load(device="cuda")', 'load(device="npu")', id="keyword"),
-        pytest.param("load(device='cuda')", "load(device='npu')", id="single-quotes"),
-        pytest.param('load(device="""cuda""")', 'load(device="""npu""")', id="triple-quotes"),
-        pytest.param('load(device=u"cuda")', 'load(device=u"npu")', id="u-prefix"),
-        pytest.param('load(device=R"cuda:1")', 'load(device=R"npu:1")', id="raw-prefix"),
-        pytest.param('pipe.to("cuda")', 'pipe.to("npu")', id="positional"),
-        pytest.param('text_encoder.to("cuda")', 'text_encoder.to("npu")', id="positional-of-a-text-encoder"),
-        pytest.param('torch.device("cuda", 0)', 'torch.device("npu", 0)', id="torch-device"),
-        pytest.param('torch.device(type="cuda")', 'torch.device(type="npu")', id="torch-device-type"),
-        pytest.param('torch.Generator("cuda").manual_seed(0)', 'torch.Generator("npu").manual_seed(0)', id="generator"),
-        pytest.param('with torch.autocast("cuda"): pass', 'with torch.autocast("npu"): pass', id="autocast"),
-        pytest.param('GradScaler("cuda")', 'GradScaler("npu")', id="grad-scaler"),
-        pytest.param('init_device_mesh("cuda", (8,))', 'init_device_mesh("npu", (8,))', id="device-mesh"),
-        pytest.param('partial(autocast, "cuda")', 'partial(autocast, "npu")', id="partial"),
-        pytest.param('custom_fwd(device_type="cuda")', 'custom_fwd(device_type="npu")', id="device-type-keyword"),
-        pytest.param('torch.load(p, map_location="cuda")', 'torch.load(p, map_location="npu")', id="map-location"),
-        pytest.param('torch.load(p, "cuda:0")', 'torch.load(p, "npu:0")', id="map-location-by-position"),
-        pytest.param('pipe(rand_device="cuda")', 'pipe(rand_device="npu")', id="rand-device"),
-        pytest.param('from_pretrained(device_map="cuda")', 'from_pretrained(device_map="npu")', id="device-map"),
-        pytest.param('x.to(dtype=d, device="cuda:3")', 'x.to(dtype=d, device="npu:3")', id="number"),
-        pytest.param('f(name="x", device="cuda")', 'f(name="x", device="npu")', id="beside-a-text"),
-        pytest.param('f(device_name="cuda")', 'f(device_name="npu")', id="device-wins-over-name"),
-        pytest.param('Thread(target=f, args=("a", "cuda"))', 'Thread(target=f, args=("a", "npu"))', id="handed-on"),
-        pytest.param('f(*["cuda"])', 'f(*["npu"])', id="starred"),
-        pytest.param('await f("cuda")', 'await f("npu")', id="awaited-call"),
-        pytest.param('x = f("a")("cuda")', 'x = f("a")("npu")', id="call-of-a-call"),
-    ],
+from tests.porter.rules.rewriting import (
+    befores,
+    check_noop,
+    check_reported,
+    check_text_for_people,
+    check_transformed,
+    ported,
 )
+
+ARGUMENTS = [
+    pytest.param('load(device="cuda")', 'load(device="npu")', id="keyword"),
+    pytest.param("load(device='cuda')", "load(device='npu')", id="single-quotes"),
+    pytest.param('load(device="""cuda""")', 'load(device="""npu""")', id="triple-quotes"),
+    pytest.param('load(device=u"cuda")', 'load(device=u"npu")', id="u-prefix"),
+    pytest.param('load(device=R"cuda:1")', 'load(device=R"npu:1")', id="raw-prefix"),
+    pytest.param('pipe.to("cuda")', 'pipe.to("npu")', id="positional"),
+    pytest.param('text_encoder.to("cuda")', 'text_encoder.to("npu")', id="positional-of-a-text-encoder"),
+    pytest.param('torch.device("cuda", 0)', 'torch.device("npu", 0)', id="torch-device"),
+    pytest.param('torch.device(type="cuda")', 'torch.device(type="npu")', id="torch-device-type"),
+    pytest.param('torch.Generator("cuda").manual_seed(0)', 'torch.Generator("npu").manual_seed(0)', id="generator"),
+    pytest.param('with torch.autocast("cuda"): pass', 'with torch.autocast("npu"): pass', id="autocast"),
+    pytest.param('GradScaler("cuda")', 'GradScaler("npu")', id="grad-scaler"),
+    pytest.param('init_device_mesh("cuda", (8,))', 'init_device_mesh("npu", (8,))', id="device-mesh"),
+    pytest.param('partial(autocast, "cuda")', 'partial(autocast, "npu")', id="partial"),
+    pytest.param('custom_fwd(device_type="cuda")', 'custom_fwd(device_type="npu")', id="device-type-keyword"),
+    pytest.param('torch.load(p, map_location="cuda")', 'torch.load(p, map_location="npu")', id="map-location"),
+    pytest.param('torch.load(p, "cuda:0")', 'torch.load(p, "npu:0")', id="map-location-by-position"),
+    pytest.param('pipe(rand_device="cuda")', 'pipe(rand_device="npu")', id="rand-device"),
+    pytest.param('from_pretrained(device_map="cuda")', 'from_pretrained(device_map="npu")', id="device-map"),
+    pytest.param('x.to(dtype=d, device="cuda:3")', 'x.to(dtype=d, device="npu:3")', id="number"),
+    pytest.param('f(name="x", device="cuda")', 'f(name="x", device="npu")', id="beside-a-text"),
+    pytest.param('f(device_name="cuda")', 'f(device_name="npu")', id="device-wins-over-name"),
+    pytest.param('Thread(target=f, args=("a", "cuda"))', 'Thread(target=f, args=("a", "npu"))', id="handed-on"),
+    pytest.param('f(*["cuda"])', 'f(*["npu"])', id="starred"),
+    pytest.param('await f("cuda")', 'await f("npu")', id="awaited-call"),
+    pytest.param('x = f("a")("cuda")', 'x = f("a")("npu")', id="call-of-a-call"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), ARGUMENTS)
 def test_argument(before: str, after: str) -> None:
     check_transformed(before, after)
 
@@ -49,172 +55,166 @@ def test_every_device_of_the_memory_settings(state: str) -> None:
     check_noop(f'vram_config = {{"{state}_device": "disk"}}')
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        pytest.param('c = {"device": "cuda", "n": 1}', 'c = {"device": "npu", "n": 1}', id="by-its-key"),
-        pytest.param('c = {"": "cuda"}', 'c = {"": "npu"}', id="whole-model"),
-        pytest.param('c = {True: "cuda", False: "cpu"}[gpu]', 'c = {True: "npu", False: "cpu"}[gpu]', id="table"),
-        pytest.param('c = {"text_encoder": "cuda"}', 'c = {"text_encoder": "npu"}', id="part-of-a-network"),
-        pytest.param('device_map = {"text": "cuda:1"}', 'device_map = {"text": "npu:1"}', id="by-the-whole"),
-        pytest.param(
-            'f(device_map={"embed_tokens": "cuda"})', 'f(device_map={"embed_tokens": "npu"})', id="handed-over"
-        ),
-        pytest.param('c = {n: "cuda" for n in names}', 'c = {n: "npu" for n in names}', id="comprehension"),
-        pytest.param('c = {"device": ["cuda", "cpu"]}', 'c = {"device": ["npu", "cpu"]}', id="list"),
-        pytest.param('c["device"] = "cuda"', 'c["device"] = "npu"', id="set-by-key"),
-        pytest.param('c.setdefault("device", "cuda")', 'c.setdefault("device", "npu")', id="setdefault"),
-        pytest.param('c.get("device", "cuda")', 'c.get("device", "npu")', id="get-with-default"),
-        pytest.param('os.environ.get("DEVICE", "cuda")', 'os.environ.get("DEVICE", "npu")', id="environ-get"),
-        pytest.param('getattr(args, "device", "cuda")', 'getattr(args, "device", "npu")', id="getattr-default"),
-        pytest.param('setattr(args, "device", "cuda")', 'setattr(args, "device", "npu")', id="setattr"),
-        pytest.param(
-            'torch.load(p, map_location={"cpu": "cuda:0"})',
-            'torch.load(p, map_location={"cpu": "npu:0"})',
-            id="location",
-        ),
-    ],
-)
+ENTRIES = [
+    pytest.param('c = {"device": "cuda", "n": 1}', 'c = {"device": "npu", "n": 1}', id="by-its-key"),
+    pytest.param('c = {"": "cuda"}', 'c = {"": "npu"}', id="whole-model"),
+    pytest.param('c = {True: "cuda", False: "cpu"}[gpu]', 'c = {True: "npu", False: "cpu"}[gpu]', id="table"),
+    pytest.param('c = {"text_encoder": "cuda"}', 'c = {"text_encoder": "npu"}', id="part-of-a-network"),
+    pytest.param('device_map = {"text": "cuda:1"}', 'device_map = {"text": "npu:1"}', id="by-the-whole"),
+    pytest.param('f(device_map={"embed_tokens": "cuda"})', 'f(device_map={"embed_tokens": "npu"})', id="handed-over"),
+    pytest.param('c = {n: "cuda" for n in names}', 'c = {n: "npu" for n in names}', id="comprehension"),
+    pytest.param('c = {"device": ["cuda", "cpu"]}', 'c = {"device": ["npu", "cpu"]}', id="list"),
+    pytest.param('c["device"] = "cuda"', 'c["device"] = "npu"', id="set-by-key"),
+    pytest.param('c.setdefault("device", "cuda")', 'c.setdefault("device", "npu")', id="setdefault"),
+    pytest.param('c.get("device", "cuda")', 'c.get("device", "npu")', id="get-with-default"),
+    pytest.param('os.environ.get("DEVICE", "cuda")', 'os.environ.get("DEVICE", "npu")', id="environ-get"),
+    pytest.param('getattr(args, "device", "cuda")', 'getattr(args, "device", "npu")', id="getattr-default"),
+    pytest.param('setattr(args, "device", "cuda")', 'setattr(args, "device", "npu")', id="setattr"),
+    pytest.param(
+        'torch.load(p, map_location={"cpu": "cuda:0"})',
+        'torch.load(p, map_location={"cpu": "npu:0"})',
+        id="location",
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), ENTRIES)
 def test_value_of_a_dictionary(before: str, after: str) -> None:
     check_transformed(before, after)
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        pytest.param('device = "cuda"', 'device = "npu"', id="name"),
-        pytest.param('self.device = "cuda"', 'self.device = "npu"', id="attribute"),
-        pytest.param('device: str = "cuda"', 'device: str = "npu"', id="annotated"),
-        pytest.param('if (device := "cuda"): pass', 'if (device := "npu"): pass', id="walrus"),
-        pytest.param('a = b = "cuda"', 'a = b = "npu"', id="chain"),
-        pytest.param('device = "cuda" if gpu else "cpu"', 'device = "npu" if gpu else "cpu"', id="conditional"),
-        pytest.param('device = "cpu" if slow else "cuda"', 'device = "cpu" if slow else "npu"', id="conditional-else"),
-        pytest.param('device = a if b else c if d else "cuda"', 'device = a if b else c if d else "npu"', id="nested"),
-        pytest.param('device = given or "cuda"', 'device = given or "npu"', id="or"),
-        pytest.param('device, dtype = "cuda", f16', 'device, dtype = "npu", f16', id="pair"),
-        pytest.param('model, device = "wan", "cuda"', 'model, device = "wan", "npu"', id="pair-with-a-text"),
-        pytest.param('devices = ["cpu", "cuda", "cuda:1"]', 'devices = ["cpu", "npu", "npu:1"]', id="list"),
-        pytest.param('devices = ["cuda"] * n', 'devices = ["npu"] * n', id="list-repeated"),
-        pytest.param('devices = ["cpu"] + ["cuda"]', 'devices = ["cpu"] + ["npu"]', id="lists-added"),
-        pytest.param(
-            'devices = ["a"] + (["cuda"] if g else [])', 'devices = ["a"] + (["npu"] if g else [])', id="added-if"
-        ),
-        pytest.param('devices += ["cuda"]', 'devices += ["npu"]', id="list-extended"),
-        pytest.param('devices.append("cuda")', 'devices.append("npu")', id="append"),
-        pytest.param('devices.remove("cuda")', 'devices.remove("npu")', id="remove"),
-        pytest.param('DEVICES = frozenset({"cuda", "cpu"})', 'DEVICES = frozenset({"npu", "cpu"})', id="frozenset"),
-        pytest.param('device = ("cpu", "cuda")[gpu]', 'device = ("cpu", "npu")[gpu]', id="picked-by-index"),
-        pytest.param('for d in ("cpu", "cuda"): pass', 'for d in ("cpu", "npu"): pass', id="loop"),
-        pytest.param('x = [f(d) for d in ["cuda"]]', 'x = [f(d) for d in ["npu"]]', id="comprehension"),
-        pytest.param('devices = ["cuda" for _ in r]', 'devices = ["npu" for _ in r]', id="element"),
-        pytest.param('def f():\n    return "cuda"', 'def f():\n    return "npu"', id="return"),
-        pytest.param('def f():\n    yield "cuda"', 'def f():\n    yield "npu"', id="yield"),
-        pytest.param(
-            'async def device():\n    return "cuda"', 'async def device():\n    return "npu"', id="async-return"
-        ),
-        pytest.param('f = lambda: "cuda"', 'f = lambda: "npu"', id="lambda"),
-        pytest.param('D = Literal["cuda", "cpu"]', 'D = Literal["npu", "cpu"]', id="literal-type"),
-        pytest.param('class C:\n    device: str = "cuda"', 'class C:\n    device: str = "npu"', id="dataclass"),
-        pytest.param('x: D = field(default="cuda")', 'x: D = field(default="npu")', id="field-default"),
-    ],
-)
+ASSIGNMENTS = [
+    pytest.param('device = "cuda"', 'device = "npu"', id="name"),
+    pytest.param('self.device = "cuda"', 'self.device = "npu"', id="attribute"),
+    pytest.param('device: str = "cuda"', 'device: str = "npu"', id="annotated"),
+    pytest.param('if (device := "cuda"): pass', 'if (device := "npu"): pass', id="walrus"),
+    pytest.param('a = b = "cuda"', 'a = b = "npu"', id="chain"),
+    pytest.param('device = "cuda" if gpu else "cpu"', 'device = "npu" if gpu else "cpu"', id="conditional"),
+    pytest.param('device = "cpu" if slow else "cuda"', 'device = "cpu" if slow else "npu"', id="conditional-else"),
+    pytest.param('device = a if b else c if d else "cuda"', 'device = a if b else c if d else "npu"', id="nested"),
+    pytest.param('device = given or "cuda"', 'device = given or "npu"', id="or"),
+    pytest.param('device, dtype = "cuda", f16', 'device, dtype = "npu", f16', id="pair"),
+    pytest.param('model, device = "wan", "cuda"', 'model, device = "wan", "npu"', id="pair-with-a-text"),
+    pytest.param('devices = ["cpu", "cuda", "cuda:1"]', 'devices = ["cpu", "npu", "npu:1"]', id="list"),
+    pytest.param('devices = ["cuda"] * n', 'devices = ["npu"] * n', id="list-repeated"),
+    pytest.param('devices = ["cpu"] + ["cuda"]', 'devices = ["cpu"] + ["npu"]', id="lists-added"),
+    pytest.param(
+        'devices = ["a"] + (["cuda"] if g else [])', 'devices = ["a"] + (["npu"] if g else [])', id="added-if"
+    ),
+    pytest.param('devices += ["cuda"]', 'devices += ["npu"]', id="list-extended"),
+    pytest.param('devices.append("cuda")', 'devices.append("npu")', id="append"),
+    pytest.param('devices.remove("cuda")', 'devices.remove("npu")', id="remove"),
+    pytest.param('DEVICES = frozenset({"cuda", "cpu"})', 'DEVICES = frozenset({"npu", "cpu"})', id="frozenset"),
+    pytest.param('device = ("cpu", "cuda")[gpu]', 'device = ("cpu", "npu")[gpu]', id="picked-by-index"),
+    pytest.param('for d in ("cpu", "cuda"): pass', 'for d in ("cpu", "npu"): pass', id="loop"),
+    pytest.param('x = [f(d) for d in ["cuda"]]', 'x = [f(d) for d in ["npu"]]', id="comprehension"),
+    pytest.param('devices = ["cuda" for _ in r]', 'devices = ["npu" for _ in r]', id="element"),
+    pytest.param('def f():\n    return "cuda"', 'def f():\n    return "npu"', id="return"),
+    pytest.param('def f():\n    yield "cuda"', 'def f():\n    yield "npu"', id="yield"),
+    pytest.param('async def device():\n    return "cuda"', 'async def device():\n    return "npu"', id="async-return"),
+    pytest.param('f = lambda: "cuda"', 'f = lambda: "npu"', id="lambda"),
+    pytest.param('D = Literal["cuda", "cpu"]', 'D = Literal["npu", "cpu"]', id="literal-type"),
+    pytest.param('class C:\n    device: str = "cuda"', 'class C:\n    device: str = "npu"', id="dataclass"),
+    pytest.param('x: D = field(default="cuda")', 'x: D = field(default="npu")', id="field-default"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), ASSIGNMENTS)
 def test_assignment_and_what_passes_a_value_on(before: str, after: str) -> None:
     check_transformed(before, after)
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        pytest.param('d = f"cuda:{rank}"', 'd = f"npu:{rank}"', id="f-string"),
-        pytest.param("d = f'cuda:{rank}'", "d = f'npu:{rank}'", id="f-string-single-quotes"),
-        pytest.param('d = rf"cuda:{rank}"', 'd = rf"npu:{rank}"', id="raw-f-string"),
-        pytest.param('d = F"cuda"', 'd = F"npu"', id="f-string-without-fields"),
-        pytest.param('d = f"cuda:{rank % n:d}"', 'd = f"npu:{rank % n:d}"', id="f-string-with-format"),
-        pytest.param('d = f"cuda:1{rank}"', 'd = f"npu:1{rank}"', id="f-string-with-a-digit"),
-        pytest.param('d = f"cuda:{ids["a"]}"', 'd = f"npu:{ids["a"]}"', id="f-string-quotes-within"),
-        pytest.param(
-            """d = f"{'cuda' if gpu else 'cpu'}:{rank}\"""",
-            """d = f"{'npu' if gpu else 'cpu'}:{rank}\"""",
-            id="within-an-f-string",
-        ),
-        pytest.param('d = "cuda:" + str(i)', 'd = "npu:" + str(i)', id="sum"),
-        pytest.param('d = "cuda" + ":" + str(i)', 'd = "npu" + ":" + str(i)', id="sum-of-three"),
-        pytest.param('d = "cuda" + f":{i}"', 'd = "npu" + f":{i}"', id="sum-with-an-f-string"),
-        pytest.param(
-            'd = ("cuda" if gpu else "cpu") + ":0"', 'd = ("npu" if gpu else "cpu") + ":0"', id="sum-with-a-conditional"
-        ),
-        pytest.param('d = "cuda:%d" % i', 'd = "npu:%d" % i', id="percent"),
-        pytest.param('d = "cuda:{}".format(i)', 'd = "npu:{}".format(i)', id="format"),
-        pytest.param('d = "cuda:{0}".format(i)', 'd = "npu:{0}".format(i)', id="format-by-number"),
-        pytest.param('d = "cuda:{i:d}".format(i=i)', 'd = "npu:{i:d}".format(i=i)', id="format-by-name"),
-        pytest.param('template = "cuda:{}"', 'template = "npu:{}"', id="template"),
-        pytest.param('d = "cuda" ":0"', 'd = "npu" ":0"', id="implicit-concatenation"),
-        pytest.param('d = ("cuda"  # one\n     ":0")', 'd = ("npu"  # one\n     ":0")', id="concatenation-over-lines"),
-        pytest.param('t.to(f"cuda:{i}") if i else t', 't.to(f"npu:{i}") if i else t', id="f-string-as-argument"),
-        pytest.param('str(device).replace("cuda:", "")', 'str(device).replace("npu:", "")', id="number-cut-out"),
-    ],
-)
+STRINGS = [
+    pytest.param('d = f"cuda:{rank}"', 'd = f"npu:{rank}"', id="f-string"),
+    pytest.param("d = f'cuda:{rank}'", "d = f'npu:{rank}'", id="f-string-single-quotes"),
+    pytest.param('d = rf"cuda:{rank}"', 'd = rf"npu:{rank}"', id="raw-f-string"),
+    pytest.param('d = F"cuda"', 'd = F"npu"', id="f-string-without-fields"),
+    pytest.param('d = f"cuda:{rank % n:d}"', 'd = f"npu:{rank % n:d}"', id="f-string-with-format"),
+    pytest.param('d = f"cuda:1{rank}"', 'd = f"npu:1{rank}"', id="f-string-with-a-digit"),
+    pytest.param('d = f"cuda:{ids["a"]}"', 'd = f"npu:{ids["a"]}"', id="f-string-quotes-within"),
+    pytest.param(
+        """d = f"{'cuda' if gpu else 'cpu'}:{rank}\"""",
+        """d = f"{'npu' if gpu else 'cpu'}:{rank}\"""",
+        id="within-an-f-string",
+    ),
+    pytest.param('d = "cuda:" + str(i)', 'd = "npu:" + str(i)', id="sum"),
+    pytest.param('d = "cuda" + ":" + str(i)', 'd = "npu" + ":" + str(i)', id="sum-of-three"),
+    pytest.param('d = "cuda" + f":{i}"', 'd = "npu" + f":{i}"', id="sum-with-an-f-string"),
+    pytest.param(
+        'd = ("cuda" if gpu else "cpu") + ":0"', 'd = ("npu" if gpu else "cpu") + ":0"', id="sum-with-a-conditional"
+    ),
+    pytest.param('d = "cuda:%d" % i', 'd = "npu:%d" % i', id="percent"),
+    pytest.param('d = "cuda:{}".format(i)', 'd = "npu:{}".format(i)', id="format"),
+    pytest.param('d = "cuda:{0}".format(i)', 'd = "npu:{0}".format(i)', id="format-by-number"),
+    pytest.param('d = "cuda:{i:d}".format(i=i)', 'd = "npu:{i:d}".format(i=i)', id="format-by-name"),
+    pytest.param('template = "cuda:{}"', 'template = "npu:{}"', id="template"),
+    pytest.param('d = "cuda" ":0"', 'd = "npu" ":0"', id="implicit-concatenation"),
+    pytest.param('d = ("cuda"  # one\n     ":0")', 'd = ("npu"  # one\n     ":0")', id="concatenation-over-lines"),
+    pytest.param('t.to(f"cuda:{i}") if i else t', 't.to(f"npu:{i}") if i else t', id="f-string-as-argument"),
+    pytest.param('str(device).replace("cuda:", "")', 'str(device).replace("npu:", "")', id="number-cut-out"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), STRINGS)
 def test_string_that_is_put_together(before: str, after: str) -> None:
     check_transformed(before, after)
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        pytest.param(
-            'p.add_argument("--device", default="cuda")', 'p.add_argument("--device", default="npu")', id="default"
-        ),
-        pytest.param(
-            'p.add_argument("-d", "--device", default="cuda", choices=["cuda", "cpu"], help="cuda or cpu")',
-            'p.add_argument("-d", "--device", default="npu", choices=["npu", "cpu"], help="cuda or cpu")',
-            id="choices",
-        ),
-        pytest.param(
-            'p.add_argument("--device", choices=("cuda", "fast"))',
-            'p.add_argument("--device", choices=("npu", "fast"))',
-            id="choices-beside-another-word",
-        ),
-        pytest.param('p.set_defaults(device="cuda")', 'p.set_defaults(device="npu")', id="set-defaults"),
-        pytest.param(
-            'p.parse_args(["--device", "cuda"])', 'p.parse_args(["--device", "npu"])', id="command-line-of-a-test"
-        ),
-        pytest.param(
-            'run([sys.executable, "t.py", "--device", "cuda:1"])',
-            'run([sys.executable, "t.py", "--device", "npu:1"])',
-            id="command-line-of-a-process",
-        ),
-        pytest.param(
-            """
-            @click.option("--device", default="cuda", type=click.Choice(["cuda", "cpu"]), help="cuda")
-            def main(device): ...
-            """,
-            """
-            @click.option("--device", default="npu", type=click.Choice(["npu", "cpu"]), help="cuda")
-            def main(device): ...
-            """,
-            id="click",
-        ),
-        pytest.param(
-            'd: str = typer.Option("cuda", "--device")', 'd: str = typer.Option("npu", "--device")', id="typer"
-        ),
-        pytest.param(
-            """
-            @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=gpu)])
-            def test(device): ...
-            """,
-            """
-            @pytest.mark.parametrize("device", ["cpu", pytest.param("npu", marks=gpu)])
-            def test(device): ...
-            """,
-            id="parametrize",
-        ),
-        pytest.param(
-            'gr.Dropdown(choices=["cuda", "cpu"], value="cuda", label="cuda")',
-            'gr.Dropdown(choices=["npu", "cpu"], value="npu", label="cuda")',
-            id="user-interface",
-        ),
-    ],
-)
+OPTIONS = [
+    pytest.param(
+        'p.add_argument("--device", default="cuda")', 'p.add_argument("--device", default="npu")', id="default"
+    ),
+    pytest.param(
+        'p.add_argument("-d", "--device", default="cuda", choices=["cuda", "cpu"], help="cuda or cpu")',
+        'p.add_argument("-d", "--device", default="npu", choices=["npu", "cpu"], help="cuda or cpu")',
+        id="choices",
+    ),
+    pytest.param(
+        'p.add_argument("--device", choices=("cuda", "fast"))',
+        'p.add_argument("--device", choices=("npu", "fast"))',
+        id="choices-beside-another-word",
+    ),
+    pytest.param('p.set_defaults(device="cuda")', 'p.set_defaults(device="npu")', id="set-defaults"),
+    pytest.param(
+        'p.parse_args(["--device", "cuda"])', 'p.parse_args(["--device", "npu"])', id="command-line-of-a-test"
+    ),
+    pytest.param(
+        'run([sys.executable, "t.py", "--device", "cuda:1"])',
+        'run([sys.executable, "t.py", "--device", "npu:1"])',
+        id="command-line-of-a-process",
+    ),
+    pytest.param(
+        """
+        @click.option("--device", default="cuda", type=click.Choice(["cuda", "cpu"]), help="cuda")
+        def main(device): ...
+        """,
+        """
+        @click.option("--device", default="npu", type=click.Choice(["npu", "cpu"]), help="cuda")
+        def main(device): ...
+        """,
+        id="click",
+    ),
+    pytest.param('d: str = typer.Option("cuda", "--device")', 'd: str = typer.Option("npu", "--device")', id="typer"),
+    pytest.param(
+        """
+        @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=gpu)])
+        def test(device): ...
+        """,
+        """
+        @pytest.mark.parametrize("device", ["cpu", pytest.param("npu", marks=gpu)])
+        def test(device): ...
+        """,
+        id="parametrize",
+    ),
+    pytest.param(
+        'gr.Dropdown(choices=["cuda", "cpu"], value="cuda", label="cuda")',
+        'gr.Dropdown(choices=["npu", "cpu"], value="npu", label="cuda")',
+        id="user-interface",
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), OPTIONS)
 def test_option(before: str, after: str) -> None:
     check_transformed(before, after)
 
@@ -273,6 +273,13 @@ def test_option(before: str, after: str) -> None:
         pytest.param('c.get("name", "cuda")', id="look-up-of-a-name"),
         pytest.param('getattr(args, "name", "cuda")', id="getattr-of-a-name"),
         pytest.param('torch.load("cuda")', id="load-of-a-file"),
+        pytest.param('torch.save(x, "cuda")', id="save-to-a-file"),
+        pytest.param('Image.new("RGB", (8, 8)).save("cuda")', id="save-of-a-picture"),
+        pytest.param('shutil.copytree("cuda", x)', id="copy-of-a-folder"),
+        pytest.param('AutoModel.from_pretrained("cuda")', id="name-of-a-model"),
+        pytest.param('self.register_buffer("cuda", x)', id="name-of-a-buffer"),
+        pytest.param('self.add_module("cuda", x)', id="name-of-a-module"),
+        pytest.param('table.writerow(["cuda"])', id="row-of-a-table"),
         # one token away from an assignment of a device
         pytest.param('prompt = "cuda"', id="prompt"),
         pytest.param('self.title = "cuda"', id="title"),
@@ -286,6 +293,8 @@ def test_option(before: str, after: str) -> None:
         pytest.param('x = """\npipe.to("cuda")\n"""', id="code-in-a-text"),
         pytest.param('def name():\n    return "cuda"', id="return-of-a-name"),
         pytest.param('tags = ["cuda", "video"]', id="list-of-words"),
+        pytest.param('__all__ = ["cuda"]', id="names-of-a-module"),
+        pytest.param('__slots__ = ("cuda",)', id="names-of-a-class"),
         pytest.param('x = ["cuda", "video"]', id="list-beside-another-word"),
         pytest.param('f(modes=["cuda", "fast"])', id="keyword-list-beside-another-word"),
         pytest.param('x = {"a": {"cuda", "text"}}', id="set-beside-another-word"),
@@ -389,3 +398,8 @@ def test_a_list_of_other_devices_does_not() -> None:
     check_transformed(
         'f(devices=("cuda", "cpu"), other="npu")', 'f(devices=("npu", "cpu"), other="npu")', one_way="both"
     )
+
+
+@pytest.mark.parametrize("before", befores(ARGUMENTS, ENTRIES, ASSIGNMENTS, STRINGS, OPTIONS))
+def test_left_alone_as_text_for_people(before: str) -> None:
+    check_text_for_people(before)

@@ -4,47 +4,47 @@ from __future__ import annotations
 
 import pytest
 
-from tests.porter.rules.rewriting import check_noop, check_reported, check_transformed, ported
+from tests.porter.rules.rewriting import check_noop, check_reported, check_text_for_people, check_transformed, ported
 
 OLD, NEW = "CUDA_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES"
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        pytest.param('os.environ["{0}"] = "0,1"', id="set"),
-        pytest.param("os.environ['{0}'] = '0'", id="single-quotes"),
-        pytest.param('x = os.environ["{0}"]', id="read"),
-        pytest.param('x = os.environ.get("{0}")', id="get"),
-        pytest.param('x = os.environ.get("{0}", "").split(",")', id="get-with-default"),
-        pytest.param('x = os.getenv("{0}")', id="getenv"),
-        pytest.param('os.putenv("{0}", "0")', id="putenv"),
-        pytest.param('os.unsetenv("{0}")', id="unsetenv"),
-        pytest.param('os.environ.setdefault("{0}", "0")', id="setdefault"),
-        pytest.param('os.environ.pop("{0}", None)', id="pop"),
-        pytest.param('del os.environ["{0}"]', id="del"),
-        pytest.param('if "{0}" in os.environ: pass', id="in"),
-        pytest.param('if "{0}" not in os.environ.keys(): pass', id="not-in-keys"),
-        pytest.param('from os import environ\nenviron["{0}"] = "0"', id="imported"),
-        pytest.param('from os import getenv as g, environ as e\nx = e["{0}"]', id="imported-alias"),
-        pytest.param('import os as o\nx = o.environ["{0}"]', id="alias-of-os"),
-        pytest.param('os.environ.update({{"{0}": "0"}})', id="update"),
-        pytest.param('os.environ.update({0}="0")', id="update-keyword"),
-        pytest.param('os.environ |= {{"{0}": "0"}}', id="update-operator"),
-        pytest.param('x = os.environ | {{"{0}": "0"}}', id="union"),
-        pytest.param('x = {{**os.environ, "{0}": "0"}}', id="laid-over"),
-        pytest.param('x = dict(os.environ, {0}="0")', id="laid-over-by-dict"),
-        pytest.param('run(c, env={{"{0}": "0"}})', id="handed-to-a-process"),
-        pytest.param('run(c, env=dict(os.environ, {0}="0"))', id="copy-handed-to-a-process"),
-        pytest.param('env = {{"{0}": "0"}}', id="variable-called-env"),
-        pytest.param('child_env = os.environ.copy()\nchild_env["{0}"] = "0"', id="copy"),
-        pytest.param('self.env["{0}"] = "0"', id="attribute-called-env"),
-        pytest.param('monkeypatch.setenv("{0}", "0")', id="monkeypatch-set"),
-        pytest.param('monkeypatch.delenv("{0}")', id="monkeypatch-delete"),
-        pytest.param('with mock.patch.dict(os.environ, {{"{0}": ""}}): pass', id="mock"),
-        pytest.param('os.environ[  # which\n    "{0}"\n] = "0"', id="over-lines"),
-    ],
-)
+FORMS = [
+    pytest.param('os.environ["{0}"] = "0,1"', id="set"),
+    pytest.param("os.environ['{0}'] = '0'", id="single-quotes"),
+    pytest.param('x = os.environ["{0}"]', id="read"),
+    pytest.param('x = os.environ.get("{0}")', id="get"),
+    pytest.param('x = os.environ.get("{0}", "").split(",")', id="get-with-default"),
+    pytest.param('x = os.getenv("{0}")', id="getenv"),
+    pytest.param('os.putenv("{0}", "0")', id="putenv"),
+    pytest.param('os.unsetenv("{0}")', id="unsetenv"),
+    pytest.param('os.environ.setdefault("{0}", "0")', id="setdefault"),
+    pytest.param('os.environ.pop("{0}", None)', id="pop"),
+    pytest.param('del os.environ["{0}"]', id="del"),
+    pytest.param('if "{0}" in os.environ: pass', id="in"),
+    pytest.param('if "{0}" not in os.environ.keys(): pass', id="not-in-keys"),
+    pytest.param('from os import environ\nenviron["{0}"] = "0"', id="imported"),
+    pytest.param('from os import getenv as g, environ as e\nx = e["{0}"]', id="imported-alias"),
+    pytest.param('import os as o\nx = o.environ["{0}"]', id="alias-of-os"),
+    pytest.param('os.environ.update({{"{0}": "0"}})', id="update"),
+    pytest.param('os.environ.update({0}="0")', id="update-keyword"),
+    pytest.param('os.environ |= {{"{0}": "0"}}', id="update-operator"),
+    pytest.param('x = os.environ | {{"{0}": "0"}}', id="union"),
+    pytest.param('x = {{**os.environ, "{0}": "0"}}', id="laid-over"),
+    pytest.param('x = dict(os.environ, {0}="0")', id="laid-over-by-dict"),
+    pytest.param('run(c, env={{"{0}": "0"}})', id="handed-to-a-process"),
+    pytest.param('run(c, env=dict(os.environ, {0}="0"))', id="copy-handed-to-a-process"),
+    pytest.param('env = {{"{0}": "0"}}', id="variable-called-env"),
+    pytest.param('child_env = os.environ.copy()\nchild_env["{0}"] = "0"', id="copy"),
+    pytest.param('self.env["{0}"] = "0"', id="attribute-called-env"),
+    pytest.param('monkeypatch.setenv("{0}", "0")', id="monkeypatch-set"),
+    pytest.param('monkeypatch.delenv("{0}")', id="monkeypatch-delete"),
+    pytest.param('with mock.patch.dict(os.environ, {{"{0}": ""}}): pass', id="mock"),
+    pytest.param('os.environ[  # which\n    "{0}"\n] = "0"', id="over-lines"),
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_renamed(form: str) -> None:
     check_transformed(form.format(OLD), form.format(NEW))
 
@@ -133,3 +133,13 @@ def test_each_target_has_its_own(target: str, name: str) -> None:
 
 def test_a_target_without_a_pair() -> None:
     check_noop(f'os.environ["{OLD}"]', "mps")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_left_alone_as_text_for_people(form: str) -> None:
+    check_text_for_people(form.format(OLD))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_variable_without_a_pair_is_left_alone(form: str) -> None:
+    check_noop(form.format("CUDA_CACHE_PATH"))

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from porter.port import Plan, port_text
-from tests.porter.rules.rewriting import HELPER_IMPORT, check_noop, check_transformed, ported
+from porter.port import Plan, Ported, port_text
+from tests.porter.rules.rewriting import (
+    HELPER_IMPORT,
+    befores,
+    check_noop,
+    check_text_for_people,
+    check_transformed,
+    ported,
+)
 
 LIBRARY = "from diffsynth.pipelines.wan_video import WanVideoPipeline"
 
@@ -32,52 +39,52 @@ def test_the_call_of_the_guide() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        pytest.param(
-            f'{LIBRARY}\nx = torch.cuda.mem_get_info(device="cuda")',
-            f"{LIBRARY}\n{HELPER_IMPORT}\nx = torch.npu.mem_get_info(device=get_device_name())",
-            id="keyword",
-        ),
-        pytest.param(
-            f'{LIBRARY}\nx = torch.cuda.mem_get_info(  "cuda",  )',
-            f"{LIBRARY}\n{HELPER_IMPORT}\nx = torch.npu.mem_get_info(  get_device_name(),  )",
-            id="spaces-and-comma",
-        ),
-        pytest.param(
-            f'{LIBRARY}\nx = torch.cuda.mem_get_info(\n    "cuda"  # all\n)',
-            f"{LIBRARY}\n{HELPER_IMPORT}\nx = torch.npu.mem_get_info(\n    get_device_name()  # all\n)",
-            id="over-lines",
-        ),
-        pytest.param(
-            f'{LIBRARY}\nimport torch as th\nx = th.cuda.mem_get_info("cuda")',
-            f"{LIBRARY}\n{HELPER_IMPORT}\nimport torch as th\nx = th.npu.mem_get_info(get_device_name())",
-            id="alias-of-torch",
-        ),
-        pytest.param(
-            f'{LIBRARY}\nfrom torch import cuda\nx = cuda.mem_get_info("cuda")',
-            f"{LIBRARY}\n{HELPER_IMPORT}\nfrom torch import npu\nx = npu.mem_get_info(get_device_name())",
-            id="module-imported",
-        ),
-        pytest.param(
-            f'{LIBRARY}\nfrom torch.cuda import mem_get_info\nx = mem_get_info("cuda")',
-            f"{LIBRARY}\n{HELPER_IMPORT}\nfrom torch.npu import mem_get_info\nx = mem_get_info(get_device_name())",
-            id="function-imported",
-        ),
-        pytest.param(
-            f'{LIBRARY}\na = torch.cuda.mem_get_info("cuda")\nb = torch.cuda.mem_get_info("cuda")',
-            f"{LIBRARY}\n{HELPER_IMPORT}\na = torch.npu.mem_get_info(get_device_name())"
-            "\nb = torch.npu.mem_get_info(get_device_name())",
-            id="twice",
-        ),
-        pytest.param(
-            'import diffsynth\nx = torch.cuda.mem_get_info("cuda")',
-            f"import diffsynth\n{HELPER_IMPORT}\nx = torch.npu.mem_get_info(get_device_name())",
-            id="plain-import-of-the-library",
-        ),
-    ],
-)
+CALLS = [
+    pytest.param(
+        f'{LIBRARY}\nx = torch.cuda.mem_get_info(device="cuda")',
+        f"{LIBRARY}\n{HELPER_IMPORT}\nx = torch.npu.mem_get_info(device=get_device_name())",
+        id="keyword",
+    ),
+    pytest.param(
+        f'{LIBRARY}\nx = torch.cuda.mem_get_info(  "cuda",  )',
+        f"{LIBRARY}\n{HELPER_IMPORT}\nx = torch.npu.mem_get_info(  get_device_name(),  )",
+        id="spaces-and-comma",
+    ),
+    pytest.param(
+        f'{LIBRARY}\nx = torch.cuda.mem_get_info(\n    "cuda"  # all\n)',
+        f"{LIBRARY}\n{HELPER_IMPORT}\nx = torch.npu.mem_get_info(\n    get_device_name()  # all\n)",
+        id="over-lines",
+    ),
+    pytest.param(
+        f'{LIBRARY}\nimport torch as th\nx = th.cuda.mem_get_info("cuda")',
+        f"{LIBRARY}\n{HELPER_IMPORT}\nimport torch as th\nx = th.npu.mem_get_info(get_device_name())",
+        id="alias-of-torch",
+    ),
+    pytest.param(
+        f'{LIBRARY}\nfrom torch import cuda\nx = cuda.mem_get_info("cuda")',
+        f"{LIBRARY}\n{HELPER_IMPORT}\nfrom torch import npu\nx = npu.mem_get_info(get_device_name())",
+        id="module-imported",
+    ),
+    pytest.param(
+        f'{LIBRARY}\nfrom torch.cuda import mem_get_info\nx = mem_get_info("cuda")',
+        f"{LIBRARY}\n{HELPER_IMPORT}\nfrom torch.npu import mem_get_info\nx = mem_get_info(get_device_name())",
+        id="function-imported",
+    ),
+    pytest.param(
+        f'{LIBRARY}\na = torch.cuda.mem_get_info("cuda")\nb = torch.cuda.mem_get_info("cuda")',
+        f"{LIBRARY}\n{HELPER_IMPORT}\na = torch.npu.mem_get_info(get_device_name())"
+        "\nb = torch.npu.mem_get_info(get_device_name())",
+        id="twice",
+    ),
+    pytest.param(
+        'import diffsynth\nx = torch.cuda.mem_get_info("cuda")',
+        f"import diffsynth\n{HELPER_IMPORT}\nx = torch.npu.mem_get_info(get_device_name())",
+        id="plain-import-of-the-library",
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), CALLS)
 def test_the_forms_of_the_call(before: str, after: str) -> None:
     check_transformed(before, after)
 
@@ -179,30 +186,28 @@ def test_an_import_that_is_there_is_used(before: str, after: str) -> None:
     check_transformed(before, after)
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        pytest.param('torch.cuda.mem_get_info("cuda:1")', 'torch.npu.mem_get_info("npu:1")', id="numbered"),
-        pytest.param("torch.cuda.mem_get_info(0)", "torch.npu.mem_get_info(0)", id="integer"),
-        pytest.param("torch.cuda.mem_get_info(device)", "torch.npu.mem_get_info(device)", id="variable"),
-        pytest.param("torch.cuda.mem_get_info()", "torch.npu.mem_get_info()", id="nothing"),
-        pytest.param('torch.cuda.mem_get_info(f"cuda:{i}")', 'torch.npu.mem_get_info(f"npu:{i}")', id="f-string"),
-        pytest.param(
-            'torch.cuda.mem_get_info(torch.device("cuda"))',
-            'torch.npu.mem_get_info(torch.device("npu"))',
-            id="device-object",
-        ),
-        pytest.param(
-            'torch.cuda.mem_get_info("cuda" if gpu else 0)',
-            'torch.npu.mem_get_info("npu" if gpu else 0)',
-            id="conditional",
-        ),
-        pytest.param(
-            'torch.cuda.max_memory_allocated("cuda")', 'torch.npu.max_memory_allocated("npu")', id="another-name"
-        ),
-        pytest.param('mem_get_info("cuda")', 'mem_get_info("npu")', id="another-function-of-that-name"),
-    ],
-)
+OTHER_ARGUMENTS = [
+    pytest.param('torch.cuda.mem_get_info("cuda:1")', 'torch.npu.mem_get_info("npu:1")', id="numbered"),
+    pytest.param("torch.cuda.mem_get_info(0)", "torch.npu.mem_get_info(0)", id="integer"),
+    pytest.param("torch.cuda.mem_get_info(device)", "torch.npu.mem_get_info(device)", id="variable"),
+    pytest.param("torch.cuda.mem_get_info()", "torch.npu.mem_get_info()", id="nothing"),
+    pytest.param('torch.cuda.mem_get_info(f"cuda:{i}")', 'torch.npu.mem_get_info(f"npu:{i}")', id="f-string"),
+    pytest.param(
+        'torch.cuda.mem_get_info(torch.device("cuda"))',
+        'torch.npu.mem_get_info(torch.device("npu"))',
+        id="device-object",
+    ),
+    pytest.param(
+        'torch.cuda.mem_get_info("cuda" if gpu else 0)',
+        'torch.npu.mem_get_info("npu" if gpu else 0)',
+        id="conditional",
+    ),
+    pytest.param('torch.cuda.max_memory_allocated("cuda")', 'torch.npu.max_memory_allocated("npu")', id="another-name"),
+    pytest.param('mem_get_info("cuda")', 'mem_get_info("npu")', id="another-function-of-that-name"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), OTHER_ARGUMENTS)
 def test_any_other_argument_is_ported_like_every_device(before: str, after: str) -> None:
     check_transformed(f"{LIBRARY}\n{before}\n", f"{LIBRARY}\n{after}\n")
 
@@ -248,3 +253,44 @@ def test_whether_the_import_was_added_is_told() -> None:
     assert ported(f"{LIBRARY}\n{CALL}\n").added_import
     assert not ported(f"{LIBRARY}\n{HELPER_IMPORT}\n{CALL}\n").added_import
     assert not port_text(f"{LIBRARY}\n{CALL}\n", Plan("npu", codes=frozenset({"DP104"}))).added_import
+
+
+@pytest.mark.parametrize("before", befores(CALLS, OTHER_ARGUMENTS))
+def test_left_alone_as_text_for_people(before: str) -> None:
+    check_text_for_people(before)
+
+
+@pytest.mark.parametrize("before", befores(OTHER_ARGUMENTS))
+def test_any_other_argument_is_no_business_of_this_rule(before: str) -> None:
+    text = f"{LIBRARY}\n{before}\n"
+    assert port_text(text, Plan("npu", codes=frozenset({"DP103"}))) == Ported(text)
+
+
+@pytest.mark.parametrize("before", befores(CALLS))
+def test_left_alone_without_the_library(before: str) -> None:
+    text = before.replace("diffsynth", "diffusers")
+    assert port_text(text, Plan("npu", codes=frozenset({"DP103"}))) == Ported(text)
+
+
+@pytest.mark.parametrize("before", befores(CALLS))
+def test_left_alone_where_another_function_is_asked(before: str) -> None:
+    text = before.replace("mem_get_info", "max_memory_allocated")
+    assert port_text(text, Plan("npu", codes=frozenset({"DP103"}))) == Ported(text)
+
+
+def test_the_import_comes_before_the_first_query_even_where_more_is_imported_below() -> None:
+    check_transformed(
+        """
+        from diffsynth.pipelines.wan_video import WanVideoPipeline
+        free = torch.cuda.mem_get_info("cuda")
+        from diffsynth.utils.data import save_video
+        left = torch.cuda.mem_get_info("cuda")
+        """,
+        """
+        from diffsynth.pipelines.wan_video import WanVideoPipeline
+        from diffsynth.core.device.npu_compatible_device import get_device_name
+        free = torch.npu.mem_get_info(get_device_name())
+        from diffsynth.utils.data import save_video
+        left = torch.npu.mem_get_info(get_device_name())
+        """,
+    )

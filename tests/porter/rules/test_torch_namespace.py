@@ -4,149 +4,146 @@ from __future__ import annotations
 
 import pytest
 
-from tests.porter.rules.rewriting import check_noop, check_reported, check_transformed, plain, ported
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        pytest.param("torch.cuda.empty_cache()", "torch.npu.empty_cache()", id="function"),
-        pytest.param("if torch.cuda.is_available(): pass", "if torch.npu.is_available(): pass", id="condition"),
-        pytest.param("n = torch.cuda.device_count() - 1", "n = torch.npu.device_count() - 1", id="expression"),
-        pytest.param("torch.cuda.manual_seed_all(0)", "torch.npu.manual_seed_all(0)", id="seed"),
-        pytest.param("module = torch.cuda", "module = torch.npu", id="module-itself"),
-        pytest.param("getattr(torch.cuda, name)()", "getattr(torch.npu, name)()", id="getattr-of-the-module"),
-        pytest.param("with torch.cuda.device(1): pass", "with torch.npu.device(1): pass", id="with"),
-        pytest.param("s: torch.cuda.Stream", "s: torch.npu.Stream", id="annotation"),
-        pytest.param("torch.cuda.amp.autocast(enabled=True)", "torch.npu.amp.autocast(enabled=True)", id="submodule"),
-        pytest.param("x.type(torch.cuda.FloatTensor)", "x.type(torch.npu.FloatTensor)", id="tensor-type"),
-        pytest.param("torch.cuda.Event(True).record()", "torch.npu.Event(True).record()", id="call-on-the-result"),
-        pytest.param("torch.cuda.Stream.wait_event(s, e)", "torch.npu.Stream.wait_event(s, e)", id="method-of-a-class"),
-        pytest.param(
-            "torch.cuda.memory_stats()['a'] + 1", "torch.npu.memory_stats()['a'] + 1", id="entry-of-the-result"
-        ),
-        pytest.param("torch . cuda . synchronize ( )", "torch . npu . synchronize ( )", id="spaces"),
-        pytest.param(
-            "(torch\n    .cuda  # the device\n    .synchronize())",
-            "(torch\n    .npu  # the device\n    .synchronize())",
-            id="over-lines",
-        ),
-        pytest.param(
-            'print(f"{torch.cuda.device_count()} cuda")', 'print(f"{torch.npu.device_count()} cuda")', id="f-string"
-        ),
-        pytest.param(
-            'f"{a:{torch.cuda.device_count()}} {torch.cuda.is_available()!r:>{n}}"',
-            'f"{a:{torch.npu.device_count()}} {torch.npu.is_available()!r:>{n}}"',
-            id="f-string-format",
-        ),
-        pytest.param(
-            "@torch.cuda.amp.autocast()\ndef f(): ...", "@torch.npu.amp.autocast()\ndef f(): ...", id="decorator"
-        ),
-        pytest.param("del torch.cuda.FloatTensor", "del torch.npu.FloatTensor", id="del"),
-        pytest.param("torch.cuda.synchronize = f", "torch.npu.synchronize = f", id="patched"),
-        pytest.param("torch.cuda.CUDAGraph()", "torch.npu.NPUGraph()", id="irregular-class"),
-        pytest.param("torch.cuda.graphs.CUDAGraph", "torch.npu.graphs.NPUGraph", id="irregular-class-below"),
-        pytest.param(
-            "torch.cuda.CUDAPluggableAllocator(p)", "torch.npu.NPUPluggableAllocator(p)", id="irregular-allocator"
-        ),
-        pytest.param(
-            "torch.compiler.cudagraph_mark_step_begin()",
-            "torch.compiler.npugraph_mark_step_begin()",
-            id="outside-of-the-module",
-        ),
-        pytest.param(
-            "torch.backends.cuda.cufft_plan_cache.clear()", "torch.npu.backends.fft_plan_cache.clear()", id="elsewhere"
-        ),
-        pytest.param(
-            "torch.distributed.is_nccl_available()", "torch.distributed.is_hccl_available()", id="in-distributed"
-        ),
-    ],
+from tests.porter.rules.rewriting import (
+    befores,
+    check_noop,
+    check_reported,
+    check_text_for_people,
+    check_transformed,
+    plain,
+    ported,
 )
+
+CHAINS = [
+    pytest.param("torch.cuda.empty_cache()", "torch.npu.empty_cache()", id="function"),
+    pytest.param("if torch.cuda.is_available(): pass", "if torch.npu.is_available(): pass", id="condition"),
+    pytest.param("n = torch.cuda.device_count() - 1", "n = torch.npu.device_count() - 1", id="expression"),
+    pytest.param("torch.cuda.manual_seed_all(0)", "torch.npu.manual_seed_all(0)", id="seed"),
+    pytest.param("module = torch.cuda", "module = torch.npu", id="module-itself"),
+    pytest.param("getattr(torch.cuda, name)()", "getattr(torch.npu, name)()", id="getattr-of-the-module"),
+    pytest.param("with torch.cuda.device(1): pass", "with torch.npu.device(1): pass", id="with"),
+    pytest.param("s: torch.cuda.Stream", "s: torch.npu.Stream", id="annotation"),
+    pytest.param("torch.cuda.amp.autocast(enabled=True)", "torch.npu.amp.autocast(enabled=True)", id="submodule"),
+    pytest.param("x.type(torch.cuda.FloatTensor)", "x.type(torch.npu.FloatTensor)", id="tensor-type"),
+    pytest.param("torch.cuda.Event(True).record()", "torch.npu.Event(True).record()", id="call-on-the-result"),
+    pytest.param("torch.cuda.Stream.wait_event(s, e)", "torch.npu.Stream.wait_event(s, e)", id="method-of-a-class"),
+    pytest.param("torch.cuda.memory_stats()['a'] + 1", "torch.npu.memory_stats()['a'] + 1", id="entry-of-the-result"),
+    pytest.param("torch . cuda . synchronize ( )", "torch . npu . synchronize ( )", id="spaces"),
+    pytest.param(
+        "(torch\n    .cuda  # the device\n    .synchronize())",
+        "(torch\n    .npu  # the device\n    .synchronize())",
+        id="over-lines",
+    ),
+    pytest.param(
+        'print(f"{torch.cuda.device_count()} cuda")', 'print(f"{torch.npu.device_count()} cuda")', id="f-string"
+    ),
+    pytest.param(
+        'f"{a:{torch.cuda.device_count()}} {torch.cuda.is_available()!r:>{n}}"',
+        'f"{a:{torch.npu.device_count()}} {torch.npu.is_available()!r:>{n}}"',
+        id="f-string-format",
+    ),
+    pytest.param("@torch.cuda.amp.autocast()\ndef f(): ...", "@torch.npu.amp.autocast()\ndef f(): ...", id="decorator"),
+    pytest.param("del torch.cuda.FloatTensor", "del torch.npu.FloatTensor", id="del"),
+    pytest.param("torch.cuda.synchronize = f", "torch.npu.synchronize = f", id="patched"),
+    pytest.param("torch.cuda.CUDAGraph()", "torch.npu.NPUGraph()", id="irregular-class"),
+    pytest.param("torch.cuda.graphs.CUDAGraph", "torch.npu.graphs.NPUGraph", id="irregular-class-below"),
+    pytest.param(
+        "torch.cuda.CUDAPluggableAllocator(p)", "torch.npu.NPUPluggableAllocator(p)", id="irregular-allocator"
+    ),
+    pytest.param(
+        "torch.compiler.cudagraph_mark_step_begin()",
+        "torch.compiler.npugraph_mark_step_begin()",
+        id="outside-of-the-module",
+    ),
+    pytest.param(
+        "torch.backends.cuda.cufft_plan_cache.clear()", "torch.npu.backends.fft_plan_cache.clear()", id="elsewhere"
+    ),
+    pytest.param("torch.distributed.is_nccl_available()", "torch.distributed.is_hccl_available()", id="in-distributed"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), CHAINS)
 def test_chain(before: str, after: str) -> None:
     check_transformed(f"import torch\n{before}\n", f"import torch\n{after}\n")
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        pytest.param("import torch.cuda\ntorch.cuda.init()", "import torch.npu\ntorch.npu.init()", id="module"),
-        pytest.param("import torch.cuda.amp", "import torch.npu.amp", id="submodule"),
-        pytest.param("import os, torch.cuda, sys", "import os, torch.npu, sys", id="among-others"),
-        pytest.param("import torch.cuda as tc\ntc.init()", "import torch.npu as tc\ntc.init()", id="module-alias"),
-        pytest.param(
-            "import torch.cuda as cuda\ncuda.init()\ncuda.CUDAGraph()",
-            "import torch.npu as cuda\ncuda.init()\ncuda.NPUGraph()",
-            id="module-alias-of-the-same-name",
-        ),
-        pytest.param(
-            "import torch.cuda.amp as amp\namp.GradScaler()",
-            "import torch.npu.amp as amp\namp.GradScaler()",
-            id="submodule-alias",
-        ),
-        pytest.param("import torch as th\nth.cuda.init()", "import torch as th\nth.npu.init()", id="alias-of-torch"),
-        pytest.param(
-            "import torch as th\nth.cuda.CUDAGraph", "import torch as th\nth.npu.NPUGraph", id="alias-irregular"
-        ),
-        pytest.param("from torch import cuda\ncuda.init()", "from torch import npu\nnpu.init()", id="from-torch"),
-        pytest.param(
-            "from torch import cuda\nf(cuda=cuda, n=cuda.CUDAGraph)",
-            "from torch import npu\nf(cuda=npu, n=npu.NPUGraph)",
-            id="from-torch-every-use",
-        ),
-        pytest.param("from torch import nn, cuda", "from torch import nn, npu", id="from-torch-with-others"),
-        pytest.param(
-            "from torch import cuda as C\nC.init()\nC.CUDAGraph()",
-            "from torch import npu as C\nC.init()\nC.NPUGraph()",
-            id="from-torch-alias",
-        ),
-        pytest.param(
-            "from torch import cuda\ndef f(cuda): return cuda\ncuda.init()",
-            "from torch import npu as cuda\ndef f(cuda): return cuda\ncuda.init()",
-            id="from-torch-where-a-parameter-is-called-so",
-        ),
-        pytest.param(
-            "from torch import cuda\nnpu = 1\ncuda.init()",
-            "from torch import npu as cuda\nnpu = 1\ncuda.init()",
-            id="from-torch-where-the-new-name-is-taken",
-        ),
-        pytest.param(
-            "from torch.cuda import Stream\nStream()", "from torch.npu import Stream\nStream()", id="from-module"
-        ),
-        pytest.param("from torch.cuda import Event as E", "from torch.npu import Event as E", id="from-module-alias"),
-        pytest.param("from torch.cuda import amp, memory", "from torch.npu import amp, memory", id="submodules"),
-        pytest.param("from torch.cuda import *", "from torch.npu import *", id="star"),
-        pytest.param(
-            "from torch.cuda.amp import autocast, GradScaler",
-            "from torch.npu.amp import autocast, GradScaler",
-            id="amp",
-        ),
-        pytest.param(
-            "from torch.cuda import CUDAGraph, graph\nCUDAGraph()",
-            "from torch.npu import NPUGraph as CUDAGraph, graph\nCUDAGraph()",
-            id="irregular",
-        ),
-        pytest.param(
-            "from torch.cuda import CUDAGraph as G\nG()",
-            "from torch.npu import NPUGraph as G\nG()",
-            id="irregular-alias",
-        ),
-        pytest.param(
-            "from torch.distributed import is_nccl_available, barrier\nis_nccl_available()",
-            "from torch.distributed import is_hccl_available as is_nccl_available, barrier\nis_nccl_available()",
-            id="from-distributed",
-        ),
-        pytest.param(
-            "def f():\n    import torch.cuda\n    return torch.cuda.Stream()",
-            "def f():\n    import torch.npu\n    return torch.npu.Stream()",
-            id="within-a-function",
-        ),
-        pytest.param(
-            "import torch.distributed as dist\ndist.is_nccl_available()",
-            "import torch.distributed as dist\ndist.is_hccl_available()",
-            id="alias-outside-of-the-module",
-        ),
-    ],
-)
+IMPORTS = [
+    pytest.param("import torch.cuda\ntorch.cuda.init()", "import torch.npu\ntorch.npu.init()", id="module"),
+    pytest.param("import torch.cuda.amp", "import torch.npu.amp", id="submodule"),
+    pytest.param("import os, torch.cuda, sys", "import os, torch.npu, sys", id="among-others"),
+    pytest.param("import torch.cuda as tc\ntc.init()", "import torch.npu as tc\ntc.init()", id="module-alias"),
+    pytest.param(
+        "import torch.cuda as cuda\ncuda.init()\ncuda.CUDAGraph()",
+        "import torch.npu as cuda\ncuda.init()\ncuda.NPUGraph()",
+        id="module-alias-of-the-same-name",
+    ),
+    pytest.param(
+        "import torch.cuda.amp as amp\namp.GradScaler()",
+        "import torch.npu.amp as amp\namp.GradScaler()",
+        id="submodule-alias",
+    ),
+    pytest.param("import torch as th\nth.cuda.init()", "import torch as th\nth.npu.init()", id="alias-of-torch"),
+    pytest.param("import torch as th\nth.cuda.CUDAGraph", "import torch as th\nth.npu.NPUGraph", id="alias-irregular"),
+    pytest.param("from torch import cuda\ncuda.init()", "from torch import npu\nnpu.init()", id="from-torch"),
+    pytest.param(
+        "from torch import cuda\nf(cuda=cuda, n=cuda.CUDAGraph)",
+        "from torch import npu\nf(cuda=npu, n=npu.NPUGraph)",
+        id="from-torch-every-use",
+    ),
+    pytest.param("from torch import nn, cuda", "from torch import nn, npu", id="from-torch-with-others"),
+    pytest.param(
+        "from torch import cuda as C\nC.init()\nC.CUDAGraph()",
+        "from torch import npu as C\nC.init()\nC.NPUGraph()",
+        id="from-torch-alias",
+    ),
+    pytest.param(
+        "from torch import cuda\ndef f(cuda): return cuda\ncuda.init()",
+        "from torch import npu as cuda\ndef f(cuda): return cuda\ncuda.init()",
+        id="from-torch-where-a-parameter-is-called-so",
+    ),
+    pytest.param(
+        "from torch import cuda\nnpu = 1\ncuda.init()",
+        "from torch import npu as cuda\nnpu = 1\ncuda.init()",
+        id="from-torch-where-the-new-name-is-taken",
+    ),
+    pytest.param("from torch.cuda import Stream\nStream()", "from torch.npu import Stream\nStream()", id="from-module"),
+    pytest.param("from torch.cuda import Event as E", "from torch.npu import Event as E", id="from-module-alias"),
+    pytest.param("from torch.cuda import amp, memory", "from torch.npu import amp, memory", id="submodules"),
+    pytest.param("from torch.cuda import *", "from torch.npu import *", id="star"),
+    pytest.param(
+        "from torch.cuda.amp import autocast, GradScaler",
+        "from torch.npu.amp import autocast, GradScaler",
+        id="amp",
+    ),
+    pytest.param(
+        "from torch.cuda import CUDAGraph, graph\nCUDAGraph()",
+        "from torch.npu import NPUGraph as CUDAGraph, graph\nCUDAGraph()",
+        id="irregular",
+    ),
+    pytest.param(
+        "from torch.cuda import CUDAGraph as G\nG()",
+        "from torch.npu import NPUGraph as G\nG()",
+        id="irregular-alias",
+    ),
+    pytest.param(
+        "from torch.distributed import is_nccl_available, barrier\nis_nccl_available()",
+        "from torch.distributed import is_hccl_available as is_nccl_available, barrier\nis_nccl_available()",
+        id="from-distributed",
+    ),
+    pytest.param(
+        "def f():\n    import torch.cuda\n    return torch.cuda.Stream()",
+        "def f():\n    import torch.npu\n    return torch.npu.Stream()",
+        id="within-a-function",
+    ),
+    pytest.param(
+        "import torch.distributed as dist\ndist.is_nccl_available()",
+        "import torch.distributed as dist\ndist.is_hccl_available()",
+        id="alias-outside-of-the-module",
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), IMPORTS)
 def test_import(before: str, after: str) -> None:
     check_transformed(before, after)
 
@@ -309,3 +306,14 @@ def test_what_the_target_lacks_stays(text: str) -> None:
 def test_an_import_whose_names_part_ways_is_for_a_person() -> None:
     finding = check_reported("from torch.cuda.memory import mem_get_info, _snapshot", "DP104", "error")
     assert "torch.npu and torch.npu.memory" in finding.message
+
+
+@pytest.mark.parametrize("before", befores(CHAINS, IMPORTS))
+def test_left_alone_as_text_for_people(before: str) -> None:
+    check_text_for_people(before)
+
+
+@pytest.mark.parametrize("before", befores(CHAINS))
+def test_left_alone_below_another_package(before: str) -> None:
+    """The same chains of a package of another name."""
+    check_noop(f"import jax as torch\n{before}\n")
