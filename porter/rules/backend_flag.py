@@ -79,12 +79,11 @@ def _way_out(name: str, unit: Unit) -> str:
 
 
 def _is_ported(name: str, unit: Unit) -> bool:
-    below_torch = name.removeprefix("torch.")
-    return any(below_torch == known or below_torch.startswith(f"{known}.") for known in _moved(unit))
-
-
-def _moved(unit: Unit) -> list[str]:
-    return [name for name in unit.translation.names if name.startswith("backends.")]
+    """Whether the table has a new name for it, or for what it is below."""
+    name = name.removeprefix("torch.")
+    while name.startswith("backends.") and name not in unit.translation.names:
+        name = name.rpartition(".")[0]
+    return name.startswith("backends.")
 
 
 def _is_spelled_out(place: ast.Attribute, unit: Unit) -> bool:
