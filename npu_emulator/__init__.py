@@ -1,1 +1,19 @@
-"""A torch device `npu` in host memory. A placeholder: it is not written yet."""
+"""A torch device called ``npu`` that lives in host memory, has a memory limit, and refuses what Ascend refuses.
+
+Importing this package does nothing; :func:`enable` turns the device on for this process and its children.
+"""
+
+from npu_emulator.activation import enable, enabled_with
+from npu_emulator.errors import BuildError, EmulatorError, RefusedOnNpu, UnsupportedHost
+from npu_emulator.settings import HARDWARE_LINES, Settings
+
+__all__ = [
+    "HARDWARE_LINES",
+    "BuildError",
+    "EmulatorError",
+    "RefusedOnNpu",
+    "Settings",
+    "UnsupportedHost",
+    "enable",
+    "enabled_with",
+]

@@ -1,0 +1,70 @@
+"""``python -m npu_emulator run script.py args...``: runs a program with the emulated NPU."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import runpy
+import sys
+from pathlib import Path
+
+from npu_emulator.activation import enable
+from npu_emulator.errors import EmulatorError
+from npu_emulator.settings import HARDWARE_LINES
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parses the command line and runs the program; returns 2 on bad input, the program's own exit otherwise."""
+    options = _parser().parse_args(arguments)
+    program = options.module or options.program
+    if not program:
+        return _bad_input("run: name a script, or -m and a module")
+    if not options.module and not Path(program[0]).is_file():
+        return _bad_input(f"run: {program[0]}: no such file; expected a Python script")
+    strict = False if options.no_strict else None
+    try:
+        enable(options.devices, options.memory, options.hardware, strict)
+    except (EmulatorError, ValueError) as error:
+        return _bad_input(str(error))
+    if options.module:
+        _run_module(program)
+    else:
+        _run_script(program)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m npu_emulator", description="Run programs on an emulated Ascend NPU."
+    )
+    run = parser.add_subparsers(required=True, metavar="command").add_parser(
+        "run", help="run a script or module with a torch device called npu"
+    )
+    run.add_argument("--devices", help="number of NPUs, 1 to 16 (default: NPU_EMULATOR_DEVICES, or 1)")
+    run.add_argument("--memory", help="memory of each, such as 8GiB (default: NPU_EMULATOR_MEMORY, or 64GiB)")
+    run.add_argument("--hardware", help=f"{', '.join(HARDWARE_LINES)} (default: NPU_EMULATOR_HARDWARE, or atlas-a2)")
+    run.add_argument("--no-strict", action="store_true", help="warn where the hardware would refuse")
+    run.add_argument("-m", dest="module", nargs=argparse.REMAINDER, help="a module and its arguments, as python -m")
+    run.add_argument("program", nargs=argparse.REMAINDER, metavar="script.py", help="a script and its arguments")
+    return parser
+
+
+def _bad_input(message: str) -> int:
+    print(f"npu_emulator: {message}", file=sys.stderr)
+    return 2
+
+
+def _run_module(program: list[str]) -> None:
+    sys.argv = program
+    sys.path.insert(0, os.getcwd())
+    runpy.run_module(program[0], run_name="__main__", alter_sys=True)
+
+
+def _run_script(program: list[str]) -> None:
+    sys.argv = program
+    sys.path[0] = str(Path(program[0]).resolve().parent)
+    runpy.run_path(program[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,248 @@
+#include "host_kernel.h"
+
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/boxing/BoxedKernel.h>
+#include <torch/library.h>
+
+#include <unordered_set>
+
+#include "device.h"
+#include "generator.h"
+#include "memory.h"
+#include "refusals.h"
+#include "same_device.h"
+#include "tensor_alias.h"
+
+namespace npu_emulator {
+namespace {
+
+// What the schema says about an op, worked out once.
+struct Plan {
+  explicit Plan(const c10::OperatorHandle& op) : same_device(op), watch(watch_of(op.operator_name())) {
+    const auto& schema = op.schema();
+    for (const auto& argument : schema.arguments()) {
+      if (argument.name() == "dtype") dtype_argument = static_cast<int>(writes.size());
+      const auto* alias = argument.alias_info();
+      writes.push_back(alias != nullptr && alias->isWrite());
+      is_output.push_back(writes.back() && argument.kwarg_only());
+      takes_generator = takes_generator || is_generator(*argument.real_type());
+      generator_arguments.push_back(is_generator(*argument.real_type()));
+    }
+    results = schema.returns().size();
+    draws_random = !takes_generator && op.hasTag(at::Tag::nondeterministic_seeded);
+  }
+
+  static bool is_generator(const c10::Type& type) {
+    if (type.kind() == c10::TypeKind::GeneratorType) return true;
+    const auto* optional = type.castRaw<c10::OptionalType>();
+    return optional != nullptr && optional->getElementType()->kind() == c10::TypeKind::GeneratorType;
+  }
+
+  SameDevice same_device;
+  Watch& watch;
+  std::vector<bool> writes;
+  std::vector<bool> is_output;
+  std::vector<bool> generator_arguments;
+  size_t results = 0;
+  int dtype_argument = -1;
+  bool takes_generator = false;
+  bool draws_random = false;
+};
+
+class Call {
+ public:
+  Call(const c10::OperatorHandle& op, const Plan& plan, torch::jit::Stack& stack)
+      : op_(op), plan_(plan), stack_(stack), first_(stack.size() - plan.writes.size()) {}
+
+  void run() {
+    survey();
+    if (auto types = types_ & plan_.watch.ask; types != 0 && asking()) ask_table(op_, types);
+    AliasTable aliases(device_);
+    relabel_arguments(aliases);
+    {
+      std::optional<EngineLoan> loan;
+      if (plan_.draws_random) loan.emplace(device_);
+      ChargeTo charge(device_);
+      at::AutoDispatchBelowADInplaceOrView below_autograd;
+      c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+      op_.redispatchBoxed(c10::DispatchKeySet(host_key_), &stack_);
+    }
+    for (const auto& [tensor, alias] : written_) aliases.write_back(tensor, alias);
+    relabel_results(aliases);
+  }
+
+ private:
+  template <class Visitor>
+  void each_tensor(Visitor visit) const {
+    for (size_t i = 0; i < plan_.writes.size(); ++i) {
+      const auto& value = stack_[first_ + i];
+      if (value.isTensor()) {
+        visit(value.toTensor(), i);
+      } else if (value.isTensorList()) {
+        for (const at::Tensor& tensor : value.toTensorVector()) visit(tensor, i);
+      } else if (value.isOptionalTensorList()) {
+        for (const std::optional<at::Tensor>& tensor : value.toOptionalTensorVector())
+          if (tensor.has_value()) visit(*tensor, i);
+      }
+    }
+  }
+
+  // Finds the device and the types of the call, refusing a mixture of devices.
+  void survey() {
+    SameDevice::Seen seen;
+    each_tensor([&](const at::Tensor& tensor, size_t i) {
+      plan_.same_device.see(tensor, i, seen);
+      if (!on_npu(tensor)) return;
+      if (!plan_.is_output[i]) types_ |= type_bit(tensor.scalar_type());
+      if (is_sparse(tensor)) note_sparse(tensor);
+    });
+    runs_on_npu_ = seen.npu;
+    if (seen.npu) {
+      device_ = seen.index;
+      add_result_type();
+      return;
+    }
+    for (size_t i = 0; i < plan_.writes.size(); ++i) {
+      const auto& value = stack_[first_ + i];
+      if (!value.isDevice() || !value.toDevice().is_privateuseone()) continue;
+      runs_on_npu_ = true;
+      device_ = resolve(value.toDevice().index());
+      check_device(device_);
+    }
+  }
+
+  // A call goes to the kernel of its sparsest argument, compressed before COO, as the dispatcher has it.
+  void note_sparse(const at::Tensor& tensor) {
+    if (host_key_ == c10::DispatchKey::SparseCsrCPU) return;
+    host_key_ = tensor.layout() == at::kSparse ? c10::DispatchKey::SparseCPU : c10::DispatchKey::SparseCsrCPU;
+  }
+
+  void add_result_type() {
+    if (plan_.dtype_argument < 0) return;
+    const auto& value = stack_[first_ + static_cast<size_t>(plan_.dtype_argument)];
+    if (value.isInt()) types_ |= type_bit(static_cast<at::ScalarType>(value.toInt()));
+  }
+
+  void relabel_arguments(AliasTable& aliases) {
+    for (size_t i = 0; i < plan_.writes.size(); ++i) {
+      auto& value = stack_[first_ + i];
+      if (value.isTensor()) {
+        value = relabel(value.toTensor(), i, aliases);
+      } else if (value.isTensorList()) {
+        auto list = value.toTensorVector();
+        for (auto& tensor : list) tensor = relabel(tensor, i, aliases);
+        value = c10::List<at::Tensor>(std::move(list));
+      } else if (value.isOptionalTensorList()) {
+        c10::List<std::optional<at::Tensor>> list;
+        for (const std::optional<at::Tensor>& tensor : value.toOptionalTensorVector())
+          list.push_back(tensor.has_value() ? std::optional(relabel(*tensor, i, aliases)) : std::nullopt);
+        value = std::move(list);
+      } else if (value.isDevice() && value.toDevice().is_privateuseone()) {
+        value = c10::Device(at::kCPU);
+      } else if (plan_.generator_arguments[i]) {
+        value = relabel_generator(value);
+      }
+    }
+  }
+
+  at::Tensor relabel(const at::Tensor& tensor, size_t argument, AliasTable& aliases) {
+    if (!on_npu(tensor)) return tensor;
+    auto alias = aliases.add(tensor);
+    if (plan_.writes[argument]) written_.push_back({tensor, alias});
+    return alias;
+  }
+
+  c10::IValue relabel_generator(const c10::IValue& value) const {
+    if (value.isNone()) return runs_on_npu_ ? c10::IValue(host_engine(default_generator(device_))) : value;
+    TORCH_CHECK(runs_on_npu_, "Expected a 'cpu' device type for generator but found 'npu'");
+    return host_engine(value.toGenerator());
+  }
+
+  void relabel_results(AliasTable& aliases) {
+    for (size_t i = stack_.size() - plan_.results; i < stack_.size(); ++i) {
+      auto& value = stack_[i];
+      if (value.isTensor()) {
+        value = aliases.to_npu(value.toTensor());
+      } else if (value.isTensorList()) {
+        auto list = value.toTensorVector();
+        for (auto& tensor : list) tensor = aliases.to_npu(tensor);
+        value = c10::List<at::Tensor>(std::move(list));
+      }
+    }
+  }
+
+  const c10::OperatorHandle& op_;
+  const Plan& plan_;
+  torch::jit::Stack& stack_;
+  size_t first_;
+  bool runs_on_npu_ = false;
+  TypeSet types_ = 0;
+  c10::DeviceIndex device_ = current_device();
+  c10::DispatchKey host_key_ = c10::DispatchKey::CPU;
+  c10::SmallVector<std::pair<at::Tensor, at::Tensor>, 4> written_;
+};
+
+struct HostKernel final : c10::OperatorKernel {
+  explicit HostKernel(const c10::OperatorHandle& op) : plan_(op) {}
+  void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit::Stack* stack) {
+    Call(op, plan_, *stack).run();
+  }
+
+ private:
+  Plan plan_;
+};
+
+// For libraries loaded later: the plan is made anew at each call.
+void fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  TORCH_CHECK_NOT_IMPLEMENTED(
+      op.hasComputedKernelForDispatchKey(c10::DispatchKey::CPU), "Could not run '", op.operator_name(),
+      "' with arguments from the 'npu' backend: the operator has neither an npu nor a host kernel");
+  Plan plan(op);
+  Call(op, plan, *stack).run();
+}
+
+// Handled by kernels of their own in native_ops.cpp, attention.cpp and rnn.cpp.
+const std::unordered_set<std::string> kOwnKernels = {
+    "aten::empty.memory_format", "aten::empty_strided", "aten::set_", "aten::set_.source_Storage",
+    "aten::set_.source_Storage_storage_offset", "aten::set_.source_Tensor", "aten::resize_", "aten::_copy_from",
+    "aten::_copy_from_and_resize", "aten::record_stream", "aten::_has_compatible_shallow_copy_type",
+    "aten::as_strided", "aten::view",
+};
+
+// These have no host kernel, yet must not decompose on the device: torch picks another path for other devices.
+bool decomposes_on_host(const c10::OperatorName& name) {
+  return name.name == "aten::convolution" || name.name == "aten::convolution_backward" ||
+         name.name.rfind("aten::_foreach_", 0) == 0;
+}
+
+std::string full_name(const c10::OperatorName& name) {
+  return name.overload_name.empty() ? name.name : name.name + "." + name.overload_name;
+}
+
+void register_all(c10::DispatchKey host, c10::DispatchKey npu) {
+  static auto* libraries = new std::vector<std::unique_ptr<torch::Library>>();
+  auto library = std::make_unique<torch::Library>(torch::Library::IMPL, "aten", npu, __FILE__, __LINE__);
+  auto& dispatcher = c10::Dispatcher::singleton();
+  for (const auto& name : dispatcher.getAllOpNames()) {
+    if (name.name.rfind("aten::", 0) != 0 || kOwnKernels.count(full_name(name)) > 0) continue;
+    auto op = dispatcher.findOp(name);
+    if (!op.has_value() || !op->hasSchema()) continue;
+    bool dense = npu == c10::DispatchKey::PrivateUse1;
+    if (!op->hasKernelForDispatchKey(host) && !(dense && decomposes_on_host(name))) continue;
+    library->impl(full_name(name).c_str(),
+                  torch::CppFunction::makeFromBoxedFunctor(std::make_unique<HostKernel>(*op)));
+  }
+  libraries->push_back(std::move(library));
+}
+
+}  // namespace
+
+void install_host_kernels() {
+  register_all(c10::DispatchKey::CPU, c10::DispatchKey::PrivateUse1);
+  register_all(c10::DispatchKey::SparseCPU, c10::DispatchKey::SparsePrivateUse1);
+  register_all(c10::DispatchKey::SparseCsrCPU, c10::DispatchKey::SparseCsrPrivateUse1);
+  static auto* others = new torch::Library(torch::Library::IMPL, "_", c10::DispatchKey::PrivateUse1, __FILE__, __LINE__);
+  others->fallback(torch::CppFunction::makeFromBoxedFunction<&fallback>());
+}
+
+}  // namespace npu_emulator

@@ -1,0 +1,35 @@
+"""Is this a machine the emulator may run on?"""
+
+from __future__ import annotations
+
+import glob
+import platform
+import sys
+
+from npu_emulator.errors import UnsupportedHost
+
+MACHINES = ("x86_64", "aarch64")
+# The driver of an Ascend NPU makes one such node for each device.
+REAL_NPU = "/dev/davinci[0-9]*"
+
+
+def check_host() -> None:
+    """Raises UnsupportedHost off Linux, on another processor, and beside a real NPU."""
+    system, machine = platform.system(), platform.machine()
+    if system != "Linux" or machine not in MACHINES:
+        raise UnsupportedHost(
+            f"npu_emulator runs on Linux, on {' or '.join(MACHINES)}; this is {system} on {machine}. "
+            "Use a Linux machine, a container or a virtual machine"
+        )
+    real = sorted(glob.glob(REAL_NPU))
+    if real:
+        raise UnsupportedHost(
+            f"npu_emulator never runs beside a real NPU, and there is one here ({real[0]}): "
+            "use it through torch_npu, or run this where there is none"
+        )
+    loaded = sys.modules.get("torch_npu")
+    if loaded is not None and not getattr(loaded, "__emulated__", False):
+        raise UnsupportedHost(
+            f"the real torch_npu is already imported (from {getattr(loaded, '__file__', 'unknown')}): "
+            "the emulated NPU takes its place and cannot be enabled after it"
+        )

@@ -1,0 +1,39 @@
+"""Making the loaded backend known: ``torch.npu``, tensor methods, ``import torch_npu``, refusals, ``hccl``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import torch
+from torch.utils.backend_registration import generate_methods_for_privateuse1_backend
+
+from npu_emulator import npu, printing, refusals
+from npu_emulator.torch_npu_finder import install_finder
+
+# What the vendor's own registration leaves out.
+_NO_STORAGE = [torch.quint8, torch.quint4x2, torch.quint2x4, torch.qint32, torch.qint8]
+
+
+def register() -> None:
+    """Registers every part; called once, after the backend is loaded."""
+    torch_module: Any = torch
+    torch_module._register_device_module("npu", npu)
+    for name, module in npu.SUBMODULES.items():
+        sys.modules[f"torch.npu.{name}"] = module
+    generate_methods_for_privateuse1_backend(
+        for_tensor=True,
+        for_module=True,
+        for_packed_sequence=True,
+        for_storage=True,
+        unsupported_dtype=_NO_STORAGE,
+    )
+    activity = torch.profiler.ProfilerActivity
+    activity.NPU = activity.PrivateUse1  # type: ignore[attr-defined]
+    install_finder()
+    printing.install()
+    refusals.install()
+    if torch.distributed.is_available():
+        from npu_emulator import hccl
+
+        hccl.register()

@@ -1,0 +1,112 @@
+"""What the emulated NPU looks like: how many devices, how much memory, which hardware line, how strict."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# Names of the hardware lines, and their columns in the vendor's support table.
+HARDWARE_LINES = {"atlas-a2": "A2", "atlas-a3": "A3", "ascend-950dt": "950"}
+
+MAX_DEVICES = 16
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+
+
+def parse_memory(value: str | int, source: str = "memory") -> int:
+    """Bytes from ``8GiB``, ``512MiB``, ``16GB`` or a plain number of bytes.
+
+    Raises:
+        ValueError: the value is not a positive amount of memory; names ``source``.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
+    unit = match.group(2).upper() or "B" if match else ""
+    if match is None or unit not in _UNITS or float(match.group(1)) <= 0:
+        raise ValueError(f"{source}={value!r}: expected an amount of memory such as 64GiB, 512MiB or 8000000000")
+    return int(float(match.group(1)) * _UNITS[unit])
+
+
+def parse_devices(value: str | int, source: str = "devices") -> int:
+    """Number of devices, 1 to 16.
+
+    Raises:
+        ValueError: the value is not such a number; names ``source``.
+    """
+    if not re.fullmatch(r"\s*\d+\s*", str(value)) or not 1 <= int(value) <= MAX_DEVICES:
+        raise ValueError(f"{source}={value!r}: expected a number of devices from 1 to {MAX_DEVICES}")
+    return int(value)
+
+
+def parse_hardware(value: str, source: str = "hardware") -> str:
+    """Name of a hardware line.
+
+    Raises:
+        ValueError: no such line; names ``source``.
+    """
+    if value not in HARDWARE_LINES:
+        raise ValueError(f"{source}={value!r}: expected one of {', '.join(HARDWARE_LINES)}")
+    return value
+
+
+def parse_switch(value: str, source: str) -> bool:
+    """``1`` or ``0``.
+
+    Raises:
+        ValueError: anything else; names ``source``.
+    """
+    if value not in ("0", "1"):
+        raise ValueError(f"{source}={value!r}: expected 0 or 1")
+    return value == "1"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One emulated machine.
+
+    Attributes:
+        devices: number of NPUs, 1 to 16.
+        memory: bytes of memory of each device.
+        hardware: a key of HARDWARE_LINES.
+        strict: refuse what the hardware refuses; otherwise warn.
+    """
+
+    devices: int = 1
+    memory: int = 64 * 2**30
+    hardware: str = "atlas-a2"
+    strict: bool = True
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Reads NPU_EMULATOR_DEVICES, _MEMORY, _HARDWARE and _STRICT; what is unset keeps its default.
+
+        Raises:
+            ValueError: a variable holds something else than it should; names the variable.
+        """
+        found = os.environ if environ is None else environ
+        default = cls()
+        return cls(
+            devices=parse_devices(found.get("NPU_EMULATOR_DEVICES", default.devices), "NPU_EMULATOR_DEVICES"),
+            memory=parse_memory(found.get("NPU_EMULATOR_MEMORY", default.memory), "NPU_EMULATOR_MEMORY"),
+            hardware=parse_hardware(found.get("NPU_EMULATOR_HARDWARE", default.hardware), "NPU_EMULATOR_HARDWARE"),
+            strict=parse_switch(found.get("NPU_EMULATOR_STRICT", "1"), "NPU_EMULATOR_STRICT"),
+        )
+
+    def visible_devices(self) -> int:
+        """How many of the devices ASCEND_RT_VISIBLE_DEVICES leaves visible (digits and commas; unset: all)."""
+        listed = os.environ.get("ASCEND_RT_VISIBLE_DEVICES")
+        if listed is None:
+            return self.devices
+        leading = re.match(r"[\d,]*", listed)
+        ordinals = {int(part) for part in leading.group().split(",") if part} if leading else set()
+        return sum(ordinal < self.devices for ordinal in ordinals)
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables that give a child process the same emulated machine."""
+        return {
+            "NPU_EMULATOR": "1",
+            "NPU_EMULATOR_DEVICES": str(self.devices),
+            "NPU_EMULATOR_MEMORY": str(self.memory),
+            "NPU_EMULATOR_HARDWARE": self.hardware,
+            "NPU_EMULATOR_STRICT": "1" if self.strict else "0",
+        }

@@ -1,0 +1,131 @@
+"""python -m npu_emulator run, and the environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import REPOSITORY
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_run_gives_a_script_its_npu_and_its_arguments(run: Run) -> None:
+    code = """
+        import os, sys, torch
+        print(sys.argv[1:], torch.npu.device_count(), torch.npu.mem_get_info()[1], torch.ones(2).npu().sum().item())
+        print(os.environ["NPU_EMULATOR"], os.environ["NPU_EMULATOR_DEVICES"])
+    """
+    result = run(code, "--lr", "3", options=("--memory", "1GiB", "--devices", "3", "--hardware", "atlas-a3"))
+    assert result.stdout.splitlines() == ["['--lr', '3'] 3 1073741824 2.0", "1 3"], result.stderr
+
+
+def test_exit_status_of_the_program_is_kept(run: Run) -> None:
+    assert run("import sys; sys.exit(7)").returncode == 7
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--memory", "lots"), "memory='lots': expected an amount of memory"),
+        (("--devices", "0"), "devices='0': expected a number of devices from 1 to 16"),
+        (("--hardware", "h100"), "hardware='h100': expected one of atlas-a2"),
+        (("missing.py",), "missing.py: no such file"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(run: Run, options: tuple[str, ...], message: str) -> None:
+    result = run("print('ran')", options=options)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_importing_does_nothing(run: Run) -> None:
+    code = """
+        import sys, npu_emulator
+        print("torch" in sys.modules)
+        import torch
+        print(hasattr(torch, "npu"), torch._C._get_privateuse1_backend_name())
+    """
+    assert run(code, options=None).stdout.split() == ["False", "False", "privateuseone"]
+
+
+def test_enabling_twice(run: Run) -> None:
+    code = """
+        import npu_emulator
+        npu_emulator.enable(devices=2)
+        npu_emulator.enable(devices=2)
+        try:
+            npu_emulator.enable(devices=3)
+        except npu_emulator.EmulatorError as error:
+            print(error)
+    """
+    assert "enabled already with Settings(devices=2" in run(code, options=None).stdout
+
+
+@pytest.mark.parametrize(("value", "expected"), [("1", "True"), ("0", "False")])
+def test_environment_switch(run: Run, value: str, expected: str) -> None:
+    # What the entry point of torch.backends does at the end of `import torch`.
+    code = "import torch, accelerator_autoload; accelerator_autoload.npu_emulator(); print(hasattr(torch, 'npu'))"
+    assert run(code, options=None, NPU_EMULATOR=value).stdout.strip() == expected
+
+
+def test_environment_switch_refuses_other_values(run: Run) -> None:
+    code = "import accelerator_autoload; accelerator_autoload.npu_emulator()"
+    assert "NPU_EMULATOR='yes': expected 0 or 1" in run(code, options=None, NPU_EMULATOR="yes").stderr
+
+
+def test_hidden_devices(run: Run) -> None:
+    code = "import torch; print(torch.npu.device_count(), torch.npu.is_available())"
+    assert run(code, options=("--devices", "2"), ASCEND_RT_VISIBLE_DEVICES="1").stdout.split() == ["1", "True"]
+    assert run(code, options=("--devices", "2"), ASCEND_RT_VISIBLE_DEVICES="").stdout.split() == ["0", "False"]
+
+
+@pytest.mark.parametrize(("system", "machine"), [("Darwin", "arm64"), ("Windows", "AMD64"), ("Linux", "riscv64")])
+def test_other_machines_get_a_clear_no(monkeypatch: pytest.MonkeyPatch, system: str, machine: str) -> None:
+    from npu_emulator import host
+    from npu_emulator.errors import UnsupportedHost
+
+    monkeypatch.setattr(host.platform, "system", lambda: system)
+    monkeypatch.setattr(host.platform, "machine", lambda: machine)
+    with pytest.raises(UnsupportedHost, match=f"this is {system} on {machine}"):
+        host.check_host()
+
+
+def test_never_beside_a_real_npu(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    from npu_emulator import host
+    from npu_emulator.errors import UnsupportedHost
+
+    (tmp_path / "davinci0").touch()  # type: ignore[operator]
+    monkeypatch.setattr(host, "REAL_NPU", f"{tmp_path}/davinci[0-9]*")
+    with pytest.raises(UnsupportedHost, match="never runs beside a real NPU"):
+        host.check_host()
+
+
+def test_entry_point_reaches_programs_that_say_nothing(run: Run, tmp_path: Path) -> None:
+    # What installing the package leaves for torch to find: the lines of pyproject.toml under torch.backends.
+    project = (REPOSITORY / "pyproject.toml").read_text()
+    lines = project.partition('[project.entry-points."torch.backends"]')[2].partition("\n[")[0].replace('"', "").strip()
+    installed = tmp_path / "site" / "diffsynth_port-0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: diffsynth-port\nVersion: 0\n")
+    (installed / "entry_points.txt").write_text(f"[torch.backends]\n{lines}\n")
+    code = """
+        import multiprocessing, torch
+        def child(pipe):
+            pipe.send((torch.npu.device_count(), torch.ones(2).npu().sum().item()))
+        if __name__ == "__main__":
+            mine, theirs = multiprocessing.get_context("spawn").Pipe()
+            process = multiprocessing.get_context("spawn").Process(target=child, args=(theirs,))
+            process.start()
+            print(torch.npu.device_count(), mine.recv())
+            process.join()
+    """
+    path = f"{REPOSITORY}{os.pathsep}{installed.parent}"
+    result = run(code, options=None, NPU_EMULATOR="1", NPU_EMULATOR_DEVICES="2", PYTHONPATH=path)
+    assert result.stdout == "2 (2, 2.0)\n", result.stderr

@@ -1,0 +1,325 @@
+"""Public reports of CUDA code failing on Ascend, as small programs.
+
+Each program passes on CPU, on the emulated NPU fails or warns where the hardware did, and its way out passes there.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import warnings
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from npu_emulator.errors import RefusedOnNpu
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+# Rotary tables in float64: huggingface/diffusers#10428, #10123.
+
+
+def rotary_tables(device: str, dtype: torch.dtype) -> Tensor:
+    frequencies = torch.outer(torch.arange(6, dtype=dtype, device=device), torch.ones(4, dtype=dtype, device=device))
+    return frequencies.cpu().cos().to(device).repeat_interleave(2, dim=1)
+
+
+def test_rotary_tables_in_float64() -> None:
+    expected = rotary_tables("cpu", torch.float64)
+    with pytest.raises(RefusedOnNpu, match=r"aclnnRepeatInterleaveIntWithDim.*DT_DOUBLE"):
+        rotary_tables("npu", torch.float64)
+    torch.testing.assert_close(rotary_tables("npu", torch.float32).cpu(), expected.float())
+
+
+# Indexing a complex64 rotary table: huggingface/diffusers#12979, vllm-project/vllm-omni#4911.
+
+
+def indexed_table(device: str, positions: Tensor, as_complex: bool) -> Tensor:
+    angles = torch.arange(12.0, device=device).view(6, 2)
+    cos, sin = angles.cos(), angles.sin()
+    chosen = positions.to(device)
+    if as_complex:
+        return torch.view_as_real(torch.complex(cos, sin)[chosen])
+    return torch.stack([cos[chosen], sin[chosen]], dim=-1)
+
+
+def test_indexing_a_complex_table() -> None:
+    positions = torch.tensor([0, 3, 5])
+    expected = indexed_table("cpu", positions, as_complex=True)
+    with pytest.raises(RefusedOnNpu, match=r"aclnnIndex.*DT_COMPLEX64"):
+        indexed_table("npu", positions, as_complex=True)
+    torch.testing.assert_close(indexed_table("npu", positions, as_complex=False).cpu(), expected)
+
+
+# Rotary multiply in complex128: modelscope/DiffSynth-Studio#1191.
+
+
+def rotate(x: Tensor, angles: Tensor, dtype: torch.dtype) -> Tensor:
+    turned = torch.view_as_complex(x.to(dtype).unflatten(-1, (-1, 2)).contiguous())
+    table = torch.complex(angles.cos().to(dtype), angles.sin().to(dtype))
+    return torch.view_as_real(turned * table).flatten(-2).to(x.dtype)
+
+
+def test_rotary_multiply_in_complex128(run: Run) -> None:
+    # A process of its own: the warning comes once in a process.
+    code = """
+        import torch, warnings
+        def rotate(x, table):
+            return torch.view_as_real(torch.view_as_complex(x) * table)
+        for dtype in (torch.float32, torch.float64):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                x = torch.ones(3, 2, dtype=dtype)
+                table = torch.view_as_complex(torch.ones(3, 2, dtype=dtype))
+                assert torch.equal(rotate(x.npu(), table.npu()).cpu(), rotate(x, table))
+            print([f"{entry.filename[-10:]}:{entry.lineno}" for entry in caught if "AI CPU" in str(entry.message)])
+    """
+    result = run(code)
+    assert result.stdout.splitlines() == ["[]", "['program.py:4']"], result.stderr
+
+
+def test_rotary_multiply_in_complex64_is_a_way_out() -> None:
+    x, angles = torch.randn(4, 6), torch.randn(4, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        actual = rotate(x.npu(), angles.npu(), torch.float32)
+    torch.testing.assert_close(actual.cpu(), rotate(x, angles, torch.float64))
+
+
+# Conv3d in bfloat16: Comfy-Org/ComfyUI#7784, #7499, hiyouga/LlamaFactory#6694.
+
+
+@pytest.fixture
+def default_compile_options() -> Iterator[None]:
+    options = torch.npu.npu_config._options
+    before = dict(options), torch.npu.config.allow_internal_format
+    options.clear()
+    torch.npu.config.allow_internal_format = True
+    yield
+    options.clear()
+    options.update(before[0])
+    torch.npu.config.allow_internal_format = before[1]
+
+
+def patches_by_convolution(video: Tensor, layer: nn.Conv3d) -> Tensor:
+    return layer(video).flatten(2).transpose(1, 2)
+
+
+def patches_by_matmul(video: Tensor, layer: nn.Conv3d) -> Tensor:
+    batch, channels, *extent = video.shape
+    sizes = [part for whole, step in zip(extent, layer.kernel_size, strict=True) for part in (whole // step, step)]
+    blocks = video.reshape(batch, channels, *sizes).permute(0, 2, 4, 6, 1, 3, 5, 7)
+    return functional.linear(blocks.flatten(4).flatten(1, 3), layer.weight.flatten(1), layer.bias)
+
+
+@pytest.mark.usefixtures("default_compile_options")
+def test_conv3d_in_bfloat16() -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv3d(3, 8, (1, 2, 2), stride=(1, 2, 2)).to(torch.bfloat16)
+    video = torch.randn(1, 3, 2, 4, 4, dtype=torch.bfloat16)
+    with torch.no_grad():
+        expected = patches_by_convolution(video, layer)
+        layer.npu()
+        with pytest.raises(RefusedOnNpu, match=r"Conv3D.*DT_BFLOAT16"):
+            patches_by_convolution(video.npu(), layer)
+        torch.testing.assert_close(patches_by_matmul(video.npu(), layer).cpu(), expected)
+        torch.npu.config.allow_internal_format = False
+        torch.testing.assert_close(patches_by_convolution(video.npu(), layer).cpu(), expected)
+        torch.npu.config.allow_internal_format = True
+        torch.npu.set_compile_mode(jit_compile=False)
+        torch.testing.assert_close(patches_by_convolution(video.npu(), layer).cpu(), expected)
+
+
+# torch.cuda.get_device_properties on an NPU machine: Comfy-Org/ComfyUI#6483.
+
+
+def memory_of(device: torch.device, module: object) -> int:
+    if device.type == "cpu":
+        return 0
+    return int(module.get_device_properties(device).total_memory)  # type: ignore[attr-defined]
+
+
+def test_properties_through_torch_cuda() -> None:
+    assert memory_of(torch.device("cpu"), torch.cuda) == 0
+    with pytest.raises((AssertionError, RuntimeError), match=r"CUDA|NVIDIA"):
+        memory_of(torch.device("npu:0"), torch.cuda)
+    assert memory_of(torch.device("npu:0"), torch.get_device_module("npu")) == 8 * 2**30
+
+
+# fork_rng that saves only a cuda generator: sgl-project/sglang#31027. Silent.
+
+
+def draws_are_undone(device: torch.device, **fork: object) -> bool:
+    before = torch.get_rng_state() if device.type == "cpu" else torch.npu.get_rng_state(device)
+    with torch.random.fork_rng(**fork):  # type: ignore[arg-type]
+        torch.rand(2, device=device)
+    after = torch.get_rng_state() if device.type == "cpu" else torch.npu.get_rng_state(device)
+    return torch.equal(before, after)
+
+
+def devices_if_cuda(device: torch.device) -> list[int]:
+    return [device.index] if device.type == "cuda" else []
+
+
+def test_fork_rng_for_cuda_only() -> None:
+    host, npu = torch.device("cpu"), torch.device("npu:0")
+    assert draws_are_undone(host, devices=devices_if_cuda(host))
+    assert not draws_are_undone(npu, devices=devices_if_cuda(npu))
+    assert draws_are_undone(npu, devices=[npu.index], device_type="npu")
+
+
+# A program that starts only with CUDA: sgl-project/sglang#33569.
+
+
+def start(device: str, available: Callable[[], bool]) -> str:
+    if device != "cpu" and not available():
+        raise RuntimeError("an accelerator is required")
+    return str((torch.ones(2, device=device) + 1).sum().item())
+
+
+def test_refusing_to_start_without_cuda() -> None:
+    assert start("cpu", torch.cuda.is_available) == "4.0"
+    with pytest.raises(RuntimeError, match="an accelerator is required"):
+        start("npu", torch.cuda.is_available)
+    assert start("npu", torch.accelerator.is_available) == "4.0"
+
+
+# torch.accelerator.get_device_name: pytorch/tutorials#3883, vllm-project/llm-compressor#2884.
+
+
+def device_name(device: str, module: object) -> str:
+    return "cpu" if device == "cpu" else str(module.get_device_name(0))  # type: ignore[attr-defined]
+
+
+def test_device_name_through_torch_accelerator() -> None:
+    assert device_name("cpu", torch.accelerator) == "cpu"
+    with pytest.raises(AttributeError, match="get_device_name"):
+        device_name("npu", torch.accelerator)
+    assert device_name("npu", torch.get_device_module("npu")) == "Ascend910B2"
+
+
+# Disk offload that keeps what it read: modelscope/DiffSynth-Studio#1564. Silent: host memory grows.
+
+
+class FromDisk:
+    """A layer whose weight is read into pinned memory for each step, and kept unless told to let go."""
+
+    def __init__(self, release: bool) -> None:
+        self.release = release
+        self.read: list[Tensor] = []
+
+    def step(self, x: Tensor) -> Tensor:
+        weight = torch.eye(256)
+        self.read.append(weight if x.device.type == "cpu" else weight.pin_memory())
+        out = x @ self.read[-1].to(x.device)
+        if self.release:
+            self.read.clear()
+        return out
+
+
+def growth(layer: FromDisk) -> list[int]:
+    x, sizes = torch.ones(1, 256, device="npu"), []
+    for _ in range(3):
+        x = layer.step(x)
+        sizes.append(torch.npu.host_memory_stats()["allocated_bytes.current"])
+    return [after - sizes[0] for after in sizes]
+
+
+def test_disk_offload_that_keeps_what_it_read() -> None:
+    assert FromDisk(release=False).step(torch.ones(1, 256)).sum().item() == 256
+    assert growth(FromDisk(release=False)) == [0, 256 * 256 * 4, 2 * 256 * 256 * 4]
+    assert growth(FromDisk(release=True)) == [0, 0, 0]
+
+
+# More device memory than the same model needs elsewhere: modelscope/DiffSynth-Studio#1257.
+
+
+STAGES = """
+import sys, torch
+keep, device = sys.argv[1] == "keep", sys.argv[2]
+kept, x = [], torch.ones(1, 1024, device=device)
+for _ in range(3):
+    stage = torch.nn.Linear(1024, 16384).to(device)  # 64 MiB of weights each
+    with torch.no_grad():
+        x = stage(x)[:, :1024].clone()
+    if keep:
+        kept.append(stage)
+print("done")
+"""
+
+
+def test_stages_that_stay_on_the_device(run: Run) -> None:
+    assert run(STAGES, "keep", "cpu", options=("--memory", "150MiB")).stdout == "done\n"
+    failed = run(STAGES, "keep", "npu", options=("--memory", "150MiB"))
+    assert "torch.OutOfMemoryError: NPU out of memory. Tried to allocate 64.00 MiB" in failed.stderr
+    # Freed between stages, one stage and its successor fit.
+    assert run(STAGES, "free", "npu", options=("--memory", "150MiB")).stdout == "done\n"
+
+
+# Ascend 950DT has fewer APIs than Atlas A2: the vendor's documentation.
+
+
+HARDWARE_LINE = """
+import sys, torch
+x = torch.full((2,), 0.5, device=sys.argv[1])
+spelled_out = 0.5 * (torch.log1p(x) - torch.log1p(-x))
+print("%.4f" % (spelled_out if sys.argv[2] == "elementary" else torch.atanh(x)).sum().item())
+"""
+
+
+def test_api_that_a_hardware_line_lacks(run: Run) -> None:
+    line = ("--hardware", "ascend-950dt")
+    assert run(HARDWARE_LINE, "cpu", "atanh", options=line).stdout == "1.0986\n"
+    assert (
+        "NotImplementedError: atanh is not supported on ascend-950dt"
+        in run(HARDWARE_LINE, "npu", "atanh", options=line).stderr
+    )
+    assert run(HARDWARE_LINE, "npu", "atanh", options=("--hardware", "atlas-a2")).stdout == "1.0986\n"
+    assert run(HARDWARE_LINE, "npu", "elementary", options=line).stdout == "1.0986\n"
+
+
+# More than fits: vllm-project/vllm-omni#1199. Programs match on the text.
+
+
+def halves_on_out_of_memory(device: str, rows: int) -> int:
+    """A program that recognises the error by its text and tries again with half."""
+    try:
+        torch.empty(rows, 2**20, dtype=torch.uint8, device=device)
+    except RuntimeError as error:
+        if "NPU out of memory. Tried to allocate" not in str(error):
+            raise
+        return halves_on_out_of_memory(device, rows // 2)
+    return rows
+
+
+def test_more_than_fits() -> None:
+    assert halves_on_out_of_memory("cpu", 12 * 1024) == 12 * 1024
+    with pytest.raises(torch.OutOfMemoryError) as error:
+        torch.empty(12 * 2**30, dtype=torch.uint8, device="npu")
+    assert str(error.value).startswith(
+        "NPU out of memory. Tried to allocate 12.00 GiB (NPU 0; 8.00 GiB total capacity; "
+    )
+    assert str(error.value).endswith(" reserved in total by PyTorch)")
+    assert halves_on_out_of_memory("npu", 12 * 1024) == 6 * 1024
+
+
+# Offloading together with training: modelscope/DiffSynth-Studio#1257, second report.
+
+
+def offloaded_training_step(device: str, offload: bool) -> float:
+    layer = nn.Linear(3, 2).to(device)
+    if offload:
+        layer.to("cpu")  # what an offload manager does between calls; training calls the layer without it
+    loss = layer(torch.ones(1, 3, device=device)).sum()
+    loss.backward()
+    return float(loss.item())
+
+
+def test_offload_in_training() -> None:
+    offloaded_training_step("cpu", offload=True)
+    with pytest.raises(RuntimeError, match=r"same device.*npu:0 and cpu|same device.*cpu and npu:0"):
+        offloaded_training_step("npu", offload=True)
+    offloaded_training_step("npu", offload=False)

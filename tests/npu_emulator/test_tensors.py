@@ -1,0 +1,175 @@
+"""Tensors on npu: made, moved, viewed, written, indexed, mixed, printed, copied."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import Tensor
+
+FACTORIES = {
+    "empty": lambda: torch.empty(2, 3, device="npu"),
+    "zeros": lambda: torch.zeros(2, 3, device="npu"),
+    "full": lambda: torch.full((2, 3), 7, device="npu:1"),
+    "arange": lambda: torch.arange(6, device="npu"),
+    "linspace": lambda: torch.linspace(0, 1, 5, device="npu"),
+    "eye": lambda: torch.eye(3, device="npu"),
+    "tensor": lambda: torch.tensor([1, 2], device="npu"),
+    "rand": lambda: torch.rand(3, device="npu"),
+    "randperm": lambda: torch.randperm(5, device="npu"),
+    "tril_indices": lambda: torch.tril_indices(3, 3, device="npu"),
+    "integer device": lambda: torch.ones(2, device=1),
+    "new_zeros": lambda: torch.ones(2, device="npu").new_zeros(3),
+    "Tensor.npu": lambda: torch.ones(2).npu(),
+    "FloatTensor": lambda: torch.npu.FloatTensor([1.0, 2.0]),
+    "empty_strided": lambda: torch.empty_strided((2, 3), (1, 2), device="npu"),
+}
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_factories_make_npu_tensors(name: str) -> None:
+    made = FACTORIES[name]()
+    assert made.is_npu
+    assert made.device.index == (1 if name in ("full", "integer device") else 0)
+
+
+def test_moves_keep_values() -> None:
+    host = torch.randn(3, 4)
+    there = host.to("npu:1")
+    assert torch.equal(there.to("npu:0").cpu(), host)
+    assert torch.equal(there.to(torch.float16).cpu(), host.half())
+    assert there.t().contiguous().stride() == (3, 1)
+    assert torch.equal(host.copy_(there * 2), there.cpu() * 2)
+
+
+def test_default_device_and_module_move() -> None:
+    with torch.device("npu"):
+        assert torch.ones(2).is_npu
+    layer = torch.nn.Linear(3, 2).npu()
+    assert all(parameter.is_npu for parameter in layer.parameters())
+
+
+def test_views_share_storage() -> None:
+    base = torch.zeros(4, 5, device="npu")
+    base.view(20)[3:7] = 1
+    base.t()[0].add_(2)
+    base[:, 1:3].mul_(3)
+    expected = torch.zeros(4, 5)
+    expected.view(20)[3:7] = 1
+    expected.t()[0].add_(2)
+    expected[:, 1:3].mul_(3)
+    assert torch.equal(base.cpu(), expected)
+    assert base.view(20).untyped_storage().data_ptr() == base.untyped_storage().data_ptr()
+    assert base.untyped_storage().device == torch.device("npu:0")
+
+
+def test_views_are_tracked_for_in_place_writes() -> None:
+    leaf = torch.ones(3, device="npu", requires_grad=True)
+    doubled = leaf * 2
+    version = doubled._version
+    doubled[0] = 5
+    assert doubled._version == version + 1
+    doubled.sum().backward()
+    assert leaf.grad is not None
+    assert leaf.grad.tolist() == [0, 2, 2]
+
+
+def test_indexing() -> None:
+    host = torch.arange(24.0).view(4, 6)
+    there = host.npu()
+    rows = torch.tensor([0, 2])
+    assert torch.equal(there[rows.npu()].cpu(), host[rows])
+    assert torch.equal(there[rows].cpu(), host[rows])  # indices may stay on the host
+    assert torch.equal(there[there > 10].cpu(), host[host > 10])
+    there[rows.npu(), 1] = -1.0
+    host[rows, 1] = -1.0
+    assert torch.equal(there.cpu(), host)
+
+
+def test_out_and_resize() -> None:
+    out = torch.empty(0, device="npu")
+    torch.add(torch.ones(2, 3, device="npu"), 1, out=out)
+    assert out.shape == (2, 3)
+    assert out.sum().item() == 12
+    storage = out.untyped_storage()
+    storage.resize_(0)
+    assert storage.nbytes() == 0
+    storage.resize_(24)
+    assert storage.nbytes() == 24
+
+
+def test_complex_views_and_conjugates() -> None:
+    host = torch.randn(3, 2)
+    there = torch.view_as_complex(host.npu())
+    assert torch.equal(torch.view_as_real(there.conj().resolve_conj()).cpu(), host * torch.tensor([1.0, -1.0]))
+    assert torch.equal(there.conj().clone().cpu(), torch.view_as_complex(host).conj())
+
+
+@pytest.mark.parametrize("layout", ["to_sparse", "to_sparse_csr"])
+@pytest.mark.filterwarnings("ignore")
+def test_sparse_tensors(layout: str) -> None:
+    host = torch.eye(3) * torch.tensor([1.0, 0.0, 2.0])
+    sparse = getattr(host.npu(), layout)()
+    assert sparse.device.type == "npu"
+    product = sparse @ torch.ones(3, 2, device="npu")
+    assert torch.equal(product.cpu(), host @ torch.ones(3, 2))
+    assert torch.equal(sparse.to_dense().cpu(), host)
+
+
+def two(first: str, second: str) -> tuple[Tensor, Tensor]:
+    return torch.ones(3, 3, device=first), torch.ones(3, 3, device=second)
+
+
+@pytest.mark.parametrize(("first", "second"), [("npu:0", "cpu"), ("cpu", "npu:0"), ("npu:0", "npu:1")])
+@pytest.mark.parametrize("op", [torch.add, torch.matmul, torch.mul, lambda a, b: torch.cat([a, b])])
+def test_mixing_devices_is_refused(op: object, first: str, second: str) -> None:
+    with pytest.raises(RuntimeError, match="Expected all tensors to be on the same device, but found at least two"):
+        op(*two(first, second))  # type: ignore[operator]
+
+
+def test_weight_on_host_and_input_on_device_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="same device"):
+        torch.nn.Conv2d(3, 2, 1)(torch.ones(1, 3, 4, 4, device="npu"))
+
+
+def test_host_scalars_may_mix() -> None:
+    assert (torch.ones(2, device="npu") * torch.tensor(3.0)).tolist() == [3, 3]
+    with pytest.raises(RuntimeError, match="same device"):
+        torch.tensor(3.0).add_(torch.tensor(1.0, device="npu"))
+
+
+def test_printing() -> None:
+    text = str(torch.tensor([1.5, 2.0], device="npu:1"))
+    assert text == "tensor([1.5000, 2.0000], device='npu:1')"
+    assert str(torch.ones(1, dtype=torch.float64, device="npu")).endswith("device='npu:0', dtype=torch.float64)")
+
+
+def test_deepcopy_and_pickle() -> None:
+    tensor = torch.arange(3.0, device="npu:1")
+    layer = torch.nn.Linear(2, 2).npu()
+    for again in (copy.deepcopy(tensor), pickle.loads(pickle.dumps(tensor))):
+        assert again.device == tensor.device
+        assert torch.equal(again.cpu(), tensor.cpu())
+    assert copy.deepcopy(layer).weight.is_npu
+
+
+def test_data_may_move_to_another_device() -> None:
+    parameter = torch.nn.Parameter(torch.ones(2, device="npu"))
+    parameter.data = parameter.data.cpu()
+    assert parameter.device.type == "cpu"
+    parameter.data = parameter.data.to("npu:1")
+    assert parameter.device == torch.device("npu:1")
+
+
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(RuntimeError, match="Invalid NPU device ordinal 5: valid ordinals are 0 to 1"):
+        torch.ones(1, device="npu:5")
+
+
+def test_custom_operators_with_a_host_kernel_run() -> None:
+    library = torch.library.Library("npu_emulator_test", "DEF")
+    library.define("double(Tensor x) -> Tensor")
+    library.impl("double", lambda x: x * 2, "CPU")
+    assert torch.ops.npu_emulator_test.double(torch.ones(2, device="npu")).tolist() == [2, 2]
