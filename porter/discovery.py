@@ -77,7 +77,7 @@ def _problem(error: OSError) -> str:
 
 
 def _walk(top: str, every_file: bool, leave_out: str | None) -> Iterator[Input]:
-    """The files below a folder. Links to folders are not followed."""
+    """The files below a folder. Links to folders are not followed, nor links to files outside of it."""
     stack = [(top, _ignores_above(top))]
     while stack:
         folder, ignores = stack.pop()
@@ -96,12 +96,19 @@ def _walk(top: str, every_file: bool, leave_out: str | None) -> Iterator[Input]:
             if entry.is_dir(follow_symlinks=False):
                 if entry.name not in _NEVER:
                     folders.append((entry.path, ignores))
+            elif entry.is_symlink() and _leads_outside(entry.path, top):
+                continue
             elif entry.name.lower().endswith(SUFFIXES):
                 if not os.path.isdir(entry.path):
                     yield Input(entry.path, inside=top, problem=_named(entry.path).problem)
             elif every_file and entry.is_file():
                 yield Input(entry.path, inside=top, portable=False)
         stack.extend(reversed(folders))
+
+
+def _leads_outside(link: str, top: str) -> bool:
+    real = os.path.realpath(link)
+    return os.path.isfile(real) and not real.startswith(os.path.join(os.path.realpath(top), ""))
 
 
 Ignores = tuple[tuple[str, "GitIgnoreSpec"], ...]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from typing import NamedTuple
 
 from porter.changes import Change, apply
 from porter.edits import edited
@@ -46,13 +47,14 @@ class Plan:
 class Ported:
     """The text as it shall be, every finding in the text as it was, and whether the helper's import was added.
 
-    `changes` are what `text` differs by, in order.
+    `changes` are what `text` differs by, in order. `named_both` says that the new accelerator was named before.
     """
 
     text: str
     findings: list[Finding] = field(default_factory=list)
     added_import: bool = False
     changes: list[Change] = field(default_factory=list)
+    named_both: bool = False
 
 
 def port_text(text: str, plan: Plan, added_import: bool = False) -> Ported:
@@ -87,6 +89,13 @@ def names_both(named: list[str]) -> Finding:
     return Finding(NAMES_BOTH, "error", message, 1, 1, 1, 1, way_out)
 
 
+def named_both_before() -> Finding:
+    """That a file is not undone because it named both devices when it was ported, as a note says."""
+    message = "this file named cuda and an accelerator when it was ported; it was not undone"
+    way_out = "undo it by hand, or from the version before the port"
+    return Finding(NAMES_BOTH, "error", message, 1, 1, 1, 1, way_out)
+
+
 def _undone(text: str, plan: Plan, added_import: bool = False) -> dict[str, Ported]:
     """The text with each of the accelerators undone that it names."""
     sources = (plan.source,) if plan.source else TARGETS
@@ -112,53 +121,69 @@ def _names_cuda_beside(text: str, name: str) -> bool:
 
 def _translate(text: str, wanted: Translation, plan: Plan, added_import: bool = False) -> Ported:
     words = _words_in(text) & _words_of_rules(wanted, plan.codes)
-    if not words:
+    checks, calling = _called_for(wanted, plan.codes, words)
+    if not calling:
         return Ported(text)
     unit = Unit(Source(text), wanted, added_import)
-    found = list(_not_ignored(_apply_rules(unit, words, plan.codes), unit.source))
+    found = list(_not_ignored(_apply_rules(unit, checks, calling), unit.source))
     changes, found = edited(unit.source, found)
     changed = apply(text, changes)
     if changed != text:
         _must_parse(changed)
     findings = sorted({f.finding for f in found}, key=lambda f: (f.line, f.column, f.code, f.message))
     added_import = any(edit.start == edit.end for f in found for edit in f.edits)
-    return Ported(changed, findings, added_import, changes)
+    return Ported(changed, findings, added_import, changes, named_both=bool(changes) and unit.knows_target)
 
 
 Checks = dict[type[ast.AST], list[Check]]
 
 
+class _Ready(NamedTuple):
+    """A rule, with its words as they stand in a file."""
+
+    rule: Rule
+    words: frozenset[bytes]
+    beside: frozenset[bytes]
+
+
 @cache
-def _rules(wanted: Translation, codes: frozenset[str] | None) -> tuple[tuple[Rule, frozenset[bytes]], ...]:
-    """The rules that speak about a translation, each with its words."""
+def _rules(wanted: Translation, codes: frozenset[str] | None) -> tuple[_Ready, ...]:
+    """The rules that speak about a translation."""
     rules = [rule for rule in all_rules() if rule.applies_to(wanted) and (codes is None or rule.code in codes)]
-    return tuple((rule, frozenset(word.encode() for word in rule.words_for(wanted))) for rule in rules)
+    return tuple(_Ready(rule, _as_bytes(rule.words_for(wanted)), _as_bytes(rule.beside)) for rule in rules)
+
+
+def _as_bytes(words: Iterable[str]) -> frozenset[bytes]:
+    return frozenset(word.encode() for word in words)
 
 
 @cache
 def _words_of_rules(wanted: Translation, codes: frozenset[str] | None) -> frozenset[bytes]:
-    return frozenset().union(*(words for _, words in _rules(wanted, codes)))
+    return frozenset().union(*(ready.words | ready.beside for ready in _rules(wanted, codes)))
 
 
 @cache
-def _checks(wanted: Translation, codes: frozenset[str] | None, words: frozenset[bytes]) -> Checks:
-    """By type of node, what the rules do that have one of the words: a rule sees no file without any of its own."""
+def _called_for(
+    wanted: Translation, codes: frozenset[str] | None, words: frozenset[bytes]
+) -> tuple[Checks, frozenset[bytes]]:
+    """What the rules do that these words call for, by type of node, and the words that call for them."""
     checks: Checks = {}
-    for rule, own in _rules(wanted, codes):
-        if own.isdisjoint(words):
+    calling: set[bytes] = set()
+    for rule, own, beside in _rules(wanted, codes):
+        if own.isdisjoint(words) or (beside and beside.isdisjoint(words)):
             continue
+        calling |= own & words
         for nodes, check in rule.checks:
             for node in nodes:
                 checks.setdefault(node, []).append(check)
-    return checks
+    return checks, frozenset(calling)
 
 
 def _words_in(text: str) -> frozenset[bytes]:
     return frozenset(text.encode("utf-8").translate(_ONLY_WORDS).split())
 
 
-def _apply_rules(unit: Unit, words: frozenset[bytes], codes: frozenset[str] | None) -> Iterator[Found]:
-    checks = _checks(unit.translation, codes, words)
+def _apply_rules(unit: Unit, checks: Checks, words: frozenset[bytes]) -> Iterator[Found]:
     for node in list(unit.source.walk(unit.source.lines_of(words))):
         for check in checks.get(type(node), ()):
             yield from check(node, unit)

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from porter import added_imports
+from porter import port_notes
 from porter.changes import LINE
 from porter.discovery import Input
 from porter.findings import Failure, FileReport
-from porter.port import Plan
+from porter.port import Plan, named_both_before
 from porter.port_file import CannotPort, PortedBytes, port_bytes
+from porter.port_notes import ADDED_IMPORT, NAMED_BOTH
 from porter.writing import CannotWrite, read_file, replace_file
 
 #: Below this many files for each process, starting it costs more than it saves.
@@ -23,14 +24,14 @@ _FILES_WORTH_A_PROCESS = 24
 class Job:
     """What is done with each file. `output` is the folder for a ported copy; `writes` false only looks.
 
-    `added_imports` are the notes of the files to which an earlier port added the helper's import.
+    `notes` are those that earlier ports made.
     """
 
     plan: Plan
     writes: bool = True
     diff: bool = False
     output: str | None = None
-    added_imports: frozenset[str] = frozenset()
+    notes: frozenset[str] = frozenset()
     ignored_codes: Callable[[str], frozenset[str]] | None = None
 
 
@@ -59,14 +60,11 @@ def port_file(one: Input, job: Job) -> FileReport:
     target = destination(one, job.output)
     if not job.writes or (target == one.path and not report.changed):
         return report
-    if ported.added_import:
-        added_imports.remember(target)  # first, so that a run that is killed leaves no import without its note
+    _make_notes(target, ported, job)  # first, so that a run that is killed leaves no file without its note
     try:
         _write(target, ported.data, state if target == one.path else None, like=one.path)
     except (CannotWrite, OSError) as error:
         return FileReport(shown, findings=ported.findings, failure=Failure(f"not written: {error}"))
-    if job.plan.target == "cuda":
-        added_imports.forget(target)
     return report
 
 
@@ -75,13 +73,31 @@ def _port(one: Input, data: bytes, job: Job) -> tuple[PortedBytes, Failure | Non
     if not one.portable:
         return PortedBytes(data), None
     try:
-        added_before = bool(job.added_imports) and added_imports.note_of(one.path) in job.added_imports
-        return port_bytes(one.path, data, plan_for(one.path, job), added_before), None
+        plan = plan_for(one.path, job)
+        if plan.target != "cuda":
+            return port_bytes(one.path, data, plan), None
+        undone = port_bytes(one.path, data, plan, added_import=_is_noted(one.path, ADDED_IMPORT, job))
+        if undone.data != data and _is_noted(one.path, NAMED_BOTH, job):
+            return PortedBytes(data, (named_both_before(),)), None
+        return undone, None
     except CannotPort as error:
         return PortedBytes(data), Failure(str(error), error.line)
     except Exception as error:  # a bug of ours costs this file only
         message = f"diffsynth-port failed on it ({type(error).__name__}: {error}); please report this"
         return PortedBytes(data), Failure(message)
+
+
+def _is_noted(path: str, kind: str, job: Job) -> bool:
+    return bool(job.notes) and port_notes.note_of(path, kind) in job.notes
+
+
+def _make_notes(path: str, ported: PortedBytes, job: Job) -> None:
+    """A file that named the target before may be one that was ported and edited, so its older notes stay."""
+    for kind, is_true in ((ADDED_IMPORT, ported.added_import), (NAMED_BOTH, ported.named_both)):
+        if is_true:
+            port_notes.remember(path, kind)
+        elif not ported.named_both and _is_noted(path, kind, job):
+            port_notes.forget(path, kind)
 
 
 def plan_for(path: str, job: Job) -> Plan:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from porter import __version__, added_imports, baseline
+from porter import __version__, baseline, port_notes
 from porter.discovery import Input, find_inputs
 from porter.findings import SEVERITIES, Failure, FileReport
 from porter.port import Plan
@@ -143,7 +143,7 @@ class Session:
             writes=not self.check,
             diff=self.diff,
             output=self.output,
-            added_imports=added_imports.remembered() if self.plan.target == "cuda" else frozenset(),
+            notes=port_notes.remembered(),
             ignored_codes=self.settings.ignored_codes if self.settings.per_file_ignores else None,
         )
 

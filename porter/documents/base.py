@@ -19,11 +19,12 @@ class CannotPort(Exception):
 
 @dataclass(frozen=True)
 class PortedBytes:
-    """The bytes as they shall be, the findings in the bytes as they were, whether the helper's import was added."""
+    """The bytes as they shall be, the findings in the bytes as they were, and what undoing has to know of them."""
 
     data: bytes
     findings: tuple[Finding, ...] = ()
     added_import: bool = False
+    named_both: bool = False
 
 
 def port_unit(text: str, plan: Plan, added_import: bool) -> Ported:

@@ -32,7 +32,7 @@ def port(data: bytes, plan: Plan, added_import: bool) -> PortedBytes:
     findings: list[Finding] = []
     changes: list[Change] = []
     readable: list[str] = []
-    added = False
+    added = both = False
     for unit in _units(document):
         try:
             ported = port_unit(unit.text, plan, added_import)
@@ -43,11 +43,12 @@ def port(data: bytes, plan: Plan, added_import: bool) -> PortedBytes:
         readable.append(unit.text)
         findings += map(unit.placed, ported.findings)
         changes += unit.changes_of_the_document(ported.changes)
-        added = added or ported.added_import
+        added, both = added or ported.added_import, both or ported.named_both
     if plan.target == "cuda" and len(named := accelerators_named(readable, plan)) > 1:
         unreadable = [finding for finding in findings if finding.code == RULE.code]
         return PortedBytes(data, (names_both(named), *unreadable))
-    return PortedBytes(mark + encode(apply(document, changes)) if changes else data, tuple(findings), added)
+    new = mark + encode(apply(document, changes)) if changes else data
+    return PortedBytes(new, tuple(findings), added, both)
 
 
 def _units(document: str) -> list[MarkdownUnit]:

@@ -27,4 +27,4 @@ def port(data: bytes, plan: Plan, added_import: bool) -> PortedBytes:
         return PortedBytes(data, findings)
     sources = unit.by_cell(ported.changes)
     changed = apply(text, (cell.source.changed(text, changes) for cell, changes in sources))
-    return PortedBytes(mark + encode(changed), findings, ported.added_import)
+    return PortedBytes(mark + encode(changed), findings, ported.added_import, ported.named_both)

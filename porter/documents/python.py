@@ -25,7 +25,7 @@ def port(data: bytes, plan: Plan, added_import: bool) -> PortedBytes:
         raise CannotPort(f"its coding cookie says {encoding}, in which there is no such cookie; save it as UTF-8")
     ported = port_unit(text, plan, added_import)
     new = data if ported.text == text else mark + encode(ported.text, encoding)
-    return PortedBytes(new, tuple(ported.findings), ported.added_import)
+    return PortedBytes(new, tuple(ported.findings), ported.added_import, ported.named_both)
 
 
 def encoding_of(data: bytes, marked: bool = False) -> str:

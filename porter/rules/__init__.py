@@ -36,6 +36,7 @@ MODULES = (
     "device_capability",
     "offload_in_training",
     "out_of_memory_text",
+    "rng_guard",
 )
 
 

@@ -25,7 +25,8 @@ Words = Callable[[Translation], frozenset[str]]
 class Rule:
     """One rule. A file that holds none of its `words` is never shown to it.
 
-    `words` are whole words (letters, digits and underscores), or a function that gives them for a translation.
+    `words` are whole words (letters, digits and underscores), or a function that gives them for a translation. Where
+    they are frequent in other files, `beside` names words of which a file has to hold one as well, on any line.
     `targets` are the accelerators that it speaks about; None: all of them.
     """
 
@@ -35,6 +36,7 @@ class Rule:
     words: tuple[str, ...] | Words
     fixes: bool = True
     targets: frozenset[str] | None = None
+    beside: tuple[str, ...] = ()
     checks: list[tuple[tuple[type[ast.AST], ...], Check]] = field(default_factory=list)
 
     def on(self, *nodes: type[ast.AST]) -> Callable[[Check], Check]:

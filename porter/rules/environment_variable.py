@@ -5,7 +5,8 @@
 
 Renames the variables that have a documented pair (`CUDA_VISIBLE_DEVICES`, `PYTORCH_CUDA_ALLOC_CONF`, ...) where they
 are set or read through `os.environ`, a copy of it, `os.getenv` and the like. It reports keys of the allocator's
-settings that the target does not know, and variables inside a shell command.
+settings that the target does not know, variables inside a shell command, and well-known variables of CUDA and its
+libraries that have no pair (`CUDA_HOME`, `NCCL_DEBUG`, ...).
 
 ## Why
 
@@ -41,9 +42,28 @@ _ENVIRONMENT = re.compile(r"(?:.*_)?(env|envs|environ|environment)", re.IGNORECA
 
 _ALLOCATOR = "PYTORCH_CUDA_ALLOC_CONF"
 
+#: What CUDA, its libraries and torch's builds for it read; a target's table pairs some of these.
+_OF_CUDA = frozenset(
+    """CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER CUDA_LAUNCH_BLOCKING CUDA_HOME CUDA_PATH CUDA_CACHE_PATH
+    CUDA_CACHE_DISABLE CUDA_CACHE_MAXSIZE CUDA_MODULE_LOADING CUDA_DEVICE_MAX_CONNECTIONS CUDA_MPS_PIPE_DIRECTORY
+    CUDA_MPS_LOG_DIRECTORY CUDNN_HOME CUDNN_PATH CUDNN_LOGINFO_DBG CUDNN_LOGDEST_DBG CUBLAS_WORKSPACE_CONFIG
+    CUBLASLT_WORKSPACE_SIZE NVIDIA_TF32_OVERRIDE NVIDIA_VISIBLE_DEVICES NVIDIA_DRIVER_CAPABILITIES
+    TORCH_CUDA_ARCH_LIST TORCH_ALLOW_TF32_CUBLAS_OVERRIDE NCCL_ALGO NCCL_ASYNC_ERROR_HANDLING NCCL_BLOCKING_WAIT
+    NCCL_BUFFSIZE NCCL_CROSS_NIC NCCL_CUMEM_ENABLE NCCL_DEBUG NCCL_DEBUG_FILE NCCL_DEBUG_SUBSYS NCCL_IB_DISABLE
+    NCCL_IB_GID_INDEX NCCL_IB_HCA NCCL_IB_RETRY_CNT NCCL_IB_SL NCCL_IB_TC NCCL_IB_TIMEOUT NCCL_LAUNCH_MODE
+    NCCL_MAX_NCHANNELS NCCL_MIN_NCHANNELS NCCL_NET NCCL_NET_GDR_LEVEL NCCL_NSOCKS_PERTHREAD NCCL_NTHREADS
+    NCCL_NVLS_ENABLE NCCL_P2P_DISABLE NCCL_P2P_LEVEL NCCL_PROTO NCCL_SHM_DISABLE NCCL_SOCKET_FAMILY
+    NCCL_SOCKET_IFNAME NCCL_SOCKET_NTHREADS NCCL_TIMEOUT NCCL_TOPO_FILE TORCH_NCCL_ASYNC_ERROR_HANDLING
+    TORCH_NCCL_AVOID_RECORD_STREAMS TORCH_NCCL_BLOCKING_WAIT TORCH_NCCL_DESYNC_DEBUG TORCH_NCCL_DUMP_ON_TIMEOUT
+    TORCH_NCCL_ENABLE_MONITORING TORCH_NCCL_HEARTBEAT_TIMEOUT_SEC TORCH_NCCL_HIGH_PRIORITY
+    TORCH_NCCL_TRACE_BUFFER_SIZE""".split()
+)
+
 
 def _words(translation: Translation) -> frozenset[str]:
-    return frozenset(translation.environment) | {translation.environment.get(_ALLOCATOR, _ALLOCATOR)}
+    allocator = translation.environment.get(_ALLOCATOR, _ALLOCATOR)
+    lacking = (name for name in _OF_CUDA if _lacks_a_pair(name, translation))
+    return frozenset({*translation.environment, allocator, *lacking})
 
 
 RULE = Rule("DP107", "environment-variable", __doc__, words=_words)
@@ -76,10 +96,7 @@ def report_unknown_allocator_keys(node: ast.Constant, unit: Unit) -> Iterator[Fo
 def rename_the_keyword(node: ast.keyword, unit: Unit) -> Iterator[Found]:
     """`dict(os.environ, CUDA_VISIBLE_DEVICES="0")`, `os.environ.update(CUDA_VISIBLE_DEVICES="0")`."""
     new = unit.translation.environment.get(node.arg or "")
-    call = unit.source.parent.get(node)
-    if new is None or not isinstance(call, ast.Call):
-        return
-    if _is_environment(call.func, unit) or any(_is_environment(argument, unit) for argument in call.args):
+    if new is not None and _is_keyword_of_the_environment(node, unit):
         start, _ = unit.source.span(node)
         edit = Edit(start, start + len((node.arg or "").encode()), "rename_chain", (1, (new,)))
         yield unit.fix(RULE.code, node, f"{node.arg} becomes {new}", edit)
@@ -94,6 +111,36 @@ def report_the_shell_command(node: ast.Constant, unit: Unit) -> Iterator[Found]:
         if (name := found[1]) in unit.translation.environment:
             way_out = f"set {unit.translation.environment[name]} as well"
             yield unit.report(RULE.code, "warning", node, f"{name} is set in a command line", way_out)
+
+
+@RULE.on(ast.Constant)
+def report_what_has_no_pair(node: ast.Constant, unit: Unit) -> Iterator[Found]:
+    name = node.value
+    if isinstance(name, str) and _lacks_a_pair(name, unit.translation) and _is_of_the_environment(node, unit):
+        yield _without_effect(name, node, unit)
+
+
+@RULE.on(ast.keyword)
+def report_the_keyword_that_has_no_pair(node: ast.keyword, unit: Unit) -> Iterator[Found]:
+    name = node.arg or ""
+    if _lacks_a_pair(name, unit.translation) and _is_keyword_of_the_environment(node, unit):
+        yield _without_effect(name, node, unit)
+
+
+def _lacks_a_pair(name: str, translation: Translation) -> bool:
+    return name in _OF_CUDA and name not in translation.environment and not translation.undoes
+
+
+def _without_effect(name: str, node: ast.AST, unit: Unit) -> Found:
+    new = unit.translation.new
+    way_out = "see the vendor's HCCL_* variables" if "NCCL_" in name and new.backend == "hccl" else ""
+    message = f"{name} has no effect on {new.title}, and no documented pair"
+    return unit.report(RULE.code, "note", node, message, way_out)
+
+
+def _is_keyword_of_the_environment(node: ast.keyword, unit: Unit) -> bool:
+    call = unit.source.parent.get(node)
+    return isinstance(call, ast.Call) and any(_is_environment(part, unit) for part in (call.func, *call.args))
 
 
 def _is_of_the_environment(node: ast.expr, unit: Unit) -> bool:

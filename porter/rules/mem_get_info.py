@@ -77,10 +77,16 @@ def _ported(argument: ast.expr, unit: Unit) -> Iterator[Found]:
 
 
 def _undone(argument: ast.expr, unit: Unit) -> Found:
-    edits = [Edit(*unit.source.span(argument), "replace_expression", (f'"{unit.translation.new.name}"',))]
+    edits = [Edit(*unit.source.span(argument), "replace_expression", (_quoted(unit.translation.new.name, unit),))]
     if unit.added_import and not _is_used_otherwise(unit):
         edits += _whole_line_of_the_import(unit)
     return unit.fix(RULE.code, argument, f'the argument becomes "{unit.translation.new.name}"', *edits)
+
+
+def _quoted(text: str, unit: Unit) -> str:
+    """In the quotes that the script uses most; nothing tells which ones stood here before the port."""
+    bare = unit.source.text.replace('"""', "").replace("'''", "")
+    return f"'{text}'" if bare.count("'") > bare.count('"') else f'"{text}"'
 
 
 def _only_argument(call: ast.Call) -> ast.expr | None:

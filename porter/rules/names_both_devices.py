@@ -3,7 +3,8 @@
 
 ## What it does
 
-With `--target cuda`, reports a file that names CUDA and an accelerator, or two accelerators, and leaves it alone.
+With `--target cuda`, reports a file that names CUDA and an accelerator, or did when it was ported, or names two
+accelerators, and leaves it alone.
 
 ## Why
 

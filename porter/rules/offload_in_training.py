@@ -32,7 +32,6 @@ from collections.abc import Iterator
 from porter.rules.base import Rule
 from porter.unit import Found, Unit
 
-#: Every script with a memory limit has that word, but few import accelerate: those are looked into.
 RULE = Rule(
     "DP307",
     "offload-in-training",
@@ -40,6 +39,7 @@ RULE = Rule(
     words=("accelerate",),
     fixes=False,
     targets=frozenset({"npu"}),
+    beside=("vram_limit",),
 )
 
 

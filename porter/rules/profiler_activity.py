@@ -36,7 +36,7 @@ def _words(translation: Translation) -> frozenset[str]:
     return frozenset(word for word in (translation.old.profiler_activity, "use_cuda") if word)
 
 
-RULE = Rule("DP108", "profiler-activity", __doc__, words=_words)
+RULE = Rule("DP108", "profiler-activity", __doc__, words=_words, beside=("ProfilerActivity", "profile", "profiler"))
 
 
 @RULE.on(ast.Attribute)

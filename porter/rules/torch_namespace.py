@@ -5,7 +5,8 @@
 
 `torch.cuda.X` becomes `torch.npu.X`, through every form of import and alias, where the target has it by its table.
 Names that differ are renamed (`torch.cuda.CUDAGraph` becomes `torch.npu.NPUGraph`). What the target does not have
-stays as it is, and DP201 reports it. A name imported from `torch.cuda` keeps what the file calls it.
+stays as it is, and DP201 reports it. An imported name is renamed all over the file, unless the file calls something
+else by either name: then the import keeps the old one with `as`.
 
 ## Why
 
@@ -62,10 +63,10 @@ def rename_the_chain(node: ast.Attribute, unit: Unit) -> Iterator[Found]:
 
 
 @RULE.on(ast.Name)
-def rename_the_module_itself(node: ast.Name, unit: Unit) -> Iterator[Found]:
-    """The `cuda` of `from torch import cuda`, wherever it is used."""
-    if isinstance(node.ctx, ast.Load) and _is_renamed_module(node, unit) and not _renamed_with_its_chain(node, unit):
-        new = unit.translation.new.name
+def rename_what_was_imported(node: ast.Name, unit: Unit) -> Iterator[Found]:
+    """The `cuda` of `from torch import cuda`, the `CUDAGraph` of `from torch.cuda import CUDAGraph`."""
+    new = _new_name(node, unit) if isinstance(node.ctx, ast.Load) else None
+    if new and not _renamed_with_its_chain(node, unit):
         edit = Edit(*unit.source.span(node), "rename_chain", (1, (new,)))
         yield unit.fix(RULE.code, node, f"{node.id} becomes {new}", edit)
 
@@ -90,18 +91,10 @@ def rename_what_is_imported(node: ast.ImportFrom, unit: Unit) -> Iterator[Found]
     package, _, module = (node.module or "").partition(".")
     if node.level or package != "torch":
         return
-    names = unit.translation.names
-    prefix = f"{module}." if module else ""
-    if node.names[0].name == "*":
-        found, modules = {}, {names[module]} if module in names else set()
-    else:
-        found = {alias.name: names[prefix + alias.name] for alias in node.names if prefix + alias.name in names}
-        modules = {new.rpartition(".")[0] for new in found.values()}
-        if len(found) < len(node.names):  # what has no new name can only stay with its module
-            modules &= {module}
+    found, modules = _what_comes_from_where(node, module, unit)
     if len(modules) == 1:
         new_module = f"torch.{modules.pop()}".rstrip(".")
-        renamed = tuple((old, _spelling(old, new, prefix, unit)) for old, new in found.items())
+        renamed = tuple((old, _spelling(old, new, unit)) for old, new in found.items())
         edit = Edit(*unit.source.span(node), "change_import", (new_module, renamed))
         old, new = renamed[0] if node.module == new_module else (node.module, new_module)
         yield unit.fix(RULE.code, node, f"{old} becomes {new}", edit)
@@ -125,19 +118,38 @@ def rename_the_type_string(node: ast.Constant, unit: Unit) -> Iterator[Found]:
         yield unit.fix(RULE.code, node, f"{node.value} becomes {new}", edit)
 
 
-def _spelling(old: str, found: str, prefix: str, unit: Unit) -> str:
-    """What the import statement says for a name: the file goes on calling it what it did, if it can."""
+def _what_comes_from_where(node: ast.ImportFrom, module: str, unit: Unit) -> tuple[dict[str, str], set[str]]:
+    """The new dotted names of what a statement imports from a module below torch, and the modules they are in."""
+    names = unit.translation.names
+    if node.names[0].name == "*":
+        return {}, {names[module]} if module in names else set()
+    prefix = f"{module}." if module else ""
+    found = {alias.name: names[prefix + alias.name] for alias in node.names if prefix + alias.name in names}
+    modules = {new.rpartition(".")[0] for new in found.values()}
+    if len(found) < len(node.names):  # what has no new name can only stay with its module
+        modules &= {module}
+    return found, modules
+
+
+def _spelling(old: str, found: str, unit: Unit) -> str:
+    """What the import statement says for a name: the new one, or a name that the file goes on calling what it did."""
     new = found.rpartition(".")[2]
-    if new == old or (not prefix and unit.may_rename(old, new)):
-        return new
-    return f"{new} as {old}"
+    return new if new == old or unit.may_rename(old, new) else f"{new} as {old}"
 
 
-def _is_renamed_module(node: ast.expr, unit: Unit) -> bool:
-    old, new = unit.translation.old.name, unit.translation.new.name
-    if not isinstance(node, ast.Name) or node.id != old or unit.dotted(node) != f"torch.{old}":
-        return False
-    return old in unit.source.names.unaliased and unit.may_rename(old, new)
+def _new_name(node: ast.expr, unit: Unit) -> str | None:
+    """What a bare name is called after the port, where the import that binds it gives it another name."""
+    if not isinstance(node, ast.Name) or node.id not in unit.source.names.unaliased:
+        return None
+    old = node.id
+    new = unit.translation.names.get(_below_torch(unit.dotted(node)) or "", "").rpartition(".")[2]
+    if not new or new == old or not unit.may_rename(old, new):
+        return None
+    for statement in unit.source.names.imports:
+        if isinstance(statement, ast.ImportFrom) and any(alias.name == old for alias in statement.names):
+            _, modules = _what_comes_from_where(statement, (statement.module or "").partition(".")[2], unit)
+            return new if len(modules) == 1 else None
+    return None
 
 
 def _renamed_with_its_chain(node: ast.expr, unit: Unit) -> bool:
@@ -169,4 +181,4 @@ def _names_written(node: ast.expr, unit: Unit) -> int:
     count = 0
     while isinstance(node, ast.Attribute):
         count, node = count + 1, node.value
-    return count + 1 if _is_renamed_module(node, unit) else count
+    return count + 1 if _new_name(node, unit) else count

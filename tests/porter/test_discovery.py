@@ -69,6 +69,13 @@ def test_a_file_and_its_link_are_one(tmp_path: Path) -> None:
     assert _found("b.py", "a.py") == ["b.py"]
 
 
+def test_a_link_to_a_file_outside_is_left_alone(tmp_path: Path) -> None:
+    _make(tmp_path, "elsewhere/real.py", "src/a.py")
+    (tmp_path / "src/link.py").symlink_to("../elsewhere/real.py")
+    assert _found("src") == ["src/a.py"]
+    assert _found("src/link.py") == ["src/link.py"]
+
+
 def test_names_the_problem_of_what_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "loop.py").symlink_to("loop.py")
     (tmp_path / "dangling.py").symlink_to("gone.py")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from porter.port import Plan, port_text
+from tests.porter.rules import cases
 from tests.porter.rules.rewriting import check_noop, check_reported, check_text_for_people, check_transformed, ported
 
 OLD, NEW = "CUDA_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES"
@@ -65,7 +67,17 @@ def test_every_documented_pair(old: str, new: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param('os.environ["CUDA_HOME"]', id="no-pair"),
+        pytest.param('os.environ["CUDA_HOME_"]', id="no-pair-of-another-variable"),
+        pytest.param('os.environ["MY_NCCL_DEBUG"]', id="a-variable-of-its-own"),
+        pytest.param('os.environ["MY"] = "NCCL_DEBUG"', id="no-pair-value"),
+        pytest.param('table["NCCL_DEBUG"] = "INFO"', id="no-pair-another-table"),
+        pytest.param('x = {"CUDA_HOME": "/usr/local/cuda"}', id="no-pair-another-dictionary"),
+        pytest.param('f(CUDA_HOME="/usr/local/cuda")', id="no-pair-keyword-of-another-call"),
+        pytest.param('print("NCCL_DEBUG")', id="no-pair-print"),
+        pytest.param('c = "NCCL_DEBUG=INFO torchrun x.py"', id="no-pair-command-line"),
+        pytest.param('CUDA_HOME = "/usr/local/cuda"', id="no-pair-variable"),
+        pytest.param('# os.environ["CUDA_HOME"]', id="no-pair-comment"),
+        pytest.param('os.environ["CUDA_HOME"]  # port: ignore', id="no-pair-ignored"),
         pytest.param('os.environ["CUDA_VISIBLE_DEVICES_"]', id="another-variable"),
         pytest.param('os.environ["MY"] = "CUDA_VISIBLE_DEVICES"', id="value"),
         pytest.param('os.environ.get("MY", "CUDA_VISIBLE_DEVICES_OF_MINE")', id="default"),
@@ -143,3 +155,56 @@ def test_left_alone_as_text_for_people(form: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_variable_without_a_pair_is_left_alone(form: str) -> None:
     check_noop(form.format("CUDA_CACHE_PATH"))
+
+
+WITHOUT_A_PAIR = [
+    "CUDA_HOME",
+    "CUDA_PATH",
+    "CUDA_DEVICE_ORDER",
+    "CUDA_MODULE_LOADING",
+    "CUDA_CACHE_PATH",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "NVIDIA_TF32_OVERRIDE",
+    "NVIDIA_VISIBLE_DEVICES",
+    "TORCH_CUDA_ARCH_LIST",
+    "NCCL_DEBUG",
+    "NCCL_P2P_DISABLE",
+    "NCCL_IB_DISABLE",
+    "NCCL_SOCKET_IFNAME",
+    "NCCL_TIMEOUT",
+    "TORCH_NCCL_HEARTBEAT_TIMEOUT_SEC",
+]
+
+
+@pytest.mark.parametrize("name", WITHOUT_A_PAIR)
+def test_a_variable_without_a_pair_is_a_note(name: str) -> None:
+    finding = cases.check_reported(f'os.environ["{name}"] = x', "DP107", "note")
+    assert finding.message == f"{name} has no effect on Ascend NPU, and no documented pair"
+    assert finding.way_out == ("see the vendor's HCCL_* variables" if "NCCL_" in name else "")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_variable_without_a_pair_is_found_in_every_form(form: str) -> None:
+    text = form.format("NCCL_DEBUG")
+    line = next(number for number, line in enumerate(text.splitlines(), 1) if "NCCL_DEBUG" in line)
+    cases.check_reported(text, "DP107", "note", line)
+
+
+@pytest.mark.parametrize("name", WITHOUT_A_PAIR)
+def test_undoing_says_nothing_of_it(name: str) -> None:
+    assert port_text(f'os.environ["{name}"] = x', Plan("cuda")).findings == []
+    both = f'os.environ["{name}"] = os.environ["{NEW}"]'
+    assert [finding.severity for finding in port_text(both, Plan("cuda")).findings] == ["fix"]
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [("xpu", "CUDA_LAUNCH_BLOCKING"), ("mps", OLD), ("mps", "TORCH_NCCL_BLOCKING_WAIT"), ("musa", "NCCL_DEBUG")],
+)
+def test_each_target_lacks_others(target: str, name: str) -> None:
+    assert cases.check_reported(f'os.environ["{name}"]', "DP107", "note", target=target).way_out == ""
+
+
+@pytest.mark.parametrize("name", ["CUDA_LAUNCH_BLOCKING", OLD, "TORCH_NCCL_BLOCKING_WAIT"])
+def test_what_the_target_pairs_is_no_note(name: str) -> None:
+    assert [finding.severity for finding in ported(f'os.environ["{name}"]').findings] == ["fix"]

@@ -89,14 +89,6 @@ def test_the_forms_of_the_call(before: str, after: str) -> None:
     check_transformed(before, after)
 
 
-def test_the_quotes_do_not_come_back() -> None:
-    check_transformed(
-        f"{LIBRARY}\nx = torch.cuda.mem_get_info('cuda')",
-        f"{LIBRARY}\n{HELPER_IMPORT}\nx = torch.npu.mem_get_info(get_device_name())",
-        one_way="the port leaves no quotes behind; undoing writes double ones",
-    )
-
-
 CALL, PORTED_CALL = 'x = torch.cuda.mem_get_info("cuda")', "x = torch.npu.mem_get_info(get_device_name())"
 
 
@@ -293,4 +285,13 @@ def test_the_import_comes_before_the_first_query_even_where_more_is_imported_bel
         from diffsynth.utils.data import save_video
         left = torch.npu.mem_get_info(get_device_name())
         """,
+    )
+
+
+def test_undoing_goes_by_the_quotes_that_the_script_uses() -> None:
+    before = "from diffsynth import a\npipe.to('cpu')\nlimit = torch.cuda.mem_get_info('cuda')[1]\n"
+    check_transformed(
+        before,
+        "from diffsynth import a\nfrom diffsynth.core.device.npu_compatible_device import get_device_name\n"
+        "pipe.to('cpu')\nlimit = torch.npu.mem_get_info(get_device_name())[1]\n",
     )

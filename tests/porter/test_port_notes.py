@@ -1,4 +1,4 @@
-"""The notes by which undoing knows the imports that a port has added."""
+"""The notes by which undoing knows what a port cannot read off its own result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from porter.added_imports import forget, note_of, remember, remembered, state_folder
+from porter.port_notes import ADDED_IMPORT, NAMED_BOTH, forget, note_of, remember, remembered, state_folder
 
 from .conftest import Run
 
@@ -23,23 +23,24 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_files_are_remembered_until_they_are_undone(state: Path) -> None:
-    remember("a.py")
-    remember("b.py")
-    assert remembered() == {note_of("a.py"), note_of("b.py")}
-    forget("a.py")
-    forget("never-ported.py")
-    assert remembered() == {note_of("b.py")}
+    remember("a.py", ADDED_IMPORT)
+    remember("b.py", NAMED_BOTH)
+    assert remembered() == {note_of("a.py", ADDED_IMPORT), note_of("b.py", NAMED_BOTH)}
+    forget("a.py", ADDED_IMPORT)
+    forget("b.py", ADDED_IMPORT)
+    forget("never-ported.py", NAMED_BOTH)
+    assert remembered() == {note_of("b.py", NAMED_BOTH)}
 
 
 def test_a_link_and_what_it_leads_to_are_one_file(tmp_path: Path) -> None:
     (tmp_path / "link.py").symlink_to("a.py")
-    assert note_of(str(tmp_path / "link.py")) == note_of(str(tmp_path / "a.py"))
+    assert note_of(str(tmp_path / "link.py"), NAMED_BOTH) == note_of(str(tmp_path / "a.py"), NAMED_BOTH)
 
 
 def test_a_state_folder_that_cannot_be_written_is_no_error(state: Path) -> None:
     state.parent.write_text("a file where the folder should be", encoding="utf-8")
-    remember("a.py")
-    forget("b.py")
+    remember("a.py", ADDED_IMPORT)
+    forget("b.py", ADDED_IMPORT)
     assert remembered() == frozenset()
 
 
@@ -58,3 +59,27 @@ def test_an_output_folder_is_undone_as_well(run: Run, tmp_path: Path) -> None:
     run("a.py", "--target", "npu", "--output", "ported")
     run("ported", "--target", "cuda", "--output", "undone")
     assert (tmp_path / "undone" / "a.py").read_bytes() == SCRIPT
+
+
+CHOOSES = b'device = "npu" if torch.npu.is_available() else "cuda"\n'
+
+
+def test_a_file_that_named_both_when_it_was_ported_is_not_undone(run: Run, tmp_path: Path) -> None:
+    script = tmp_path / "a.py"
+    script.write_bytes(CHOOSES)
+    run("a.py", "--target", "npu")
+    ported = script.read_bytes()
+    assert ported != CHOOSES
+    done = run("a.py", "--target", "cuda")
+    assert (done.returncode, script.read_bytes()) == (1, ported)
+    assert b"DP109 error this file named cuda and an accelerator when it was ported" in done.stdout
+
+
+def test_a_file_that_named_cuda_alone_is_undone_although_its_path_once_named_both(run: Run, tmp_path: Path) -> None:
+    script = tmp_path / "a.py"
+    script.write_bytes(CHOOSES)
+    run("a.py", "--target", "npu")
+    script.write_bytes(SCRIPT)
+    run("a.py", "--target", "npu")
+    assert run("a.py", "--target", "cuda").returncode == 0
+    assert script.read_bytes() == SCRIPT
