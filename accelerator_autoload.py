@@ -24,3 +24,22 @@ def npu_emulator() -> None:
     from npu_emulator import enable
 
     enable()
+
+
+def npu_compat() -> None:
+    """Redirects torch.cuda to the accelerator where NPU_COMPAT=1.
+
+    Raises:
+        ValueError: NPU_COMPAT is neither 0 nor 1.
+    """
+    switch = os.environ.get("NPU_COMPAT", "")
+    if switch in ("", "0"):
+        return
+    if switch != "1":
+        raise ValueError(f"NPU_COMPAT={switch!r}: expected 0 or 1")
+    if "npu_compat" in sys.modules:
+        return  # it is what imports torch here, and redirects when it has
+    npu_emulator()  # entry points are called in no particular order, and this one needs the device to be there
+    from npu_compat.activation import activate_on_import
+
+    activate_on_import()

@@ -28,9 +28,7 @@ EXPORTS = {
     "diffsynth.core.device.npu_compatible_device": {"get_device_name"},
 }
 VRAM_CONFIG = {
-    f"{state}_{what}"
-    for state in ("offload", "onload", "preparing", "computation")
-    for what in ("device", "dtype")
+    f"{state}_{what}" for state in ("offload", "onload", "preparing", "computation") for what in ("device", "dtype")
 }
 FROM_PRETRAINED = {"torch_dtype", "device", "model_configs", "tokenizer_config", "vram_limit"}
 CALL = {

@@ -150,9 +150,7 @@ def test_ascend_unsupported_schema():
 def test_versions_schema():
     table = read("versions.json")
     assert all(set(row) == {"torch_npu", "branch", "torch", "cann"} for row in table["torch_npu"])
-    assert {"torch_npu": "2.12.0", "branch": "v2.12.0-26.1.0", "torch": "2.12.0", "cann": "9.1.0"} in table[
-        "torch_npu"
-    ]
+    assert {"torch_npu": "2.12.0", "branch": "v2.12.0-26.1.0", "torch": "2.12.0", "cann": "9.1.0"} in table["torch_npu"]
     assert table["python"]["2.12.0"] == ["3.10", "3.11", "3.12", "3.13", "3.14"]
 
 

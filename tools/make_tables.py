@@ -202,9 +202,7 @@ def ways_out(lacking: list[str], target: Table, common: dict[str, str]) -> dict[
     return {name: sentences[key].format(**fields) for name, key in keys.items()}
 
 
-def target_table(
-    sources: dict[str, Table], name: str, exists: Callable[[str], bool], **identity: Any
-) -> Table:
+def target_table(sources: dict[str, Table], name: str, exists: Callable[[str], bool], **identity: Any) -> Table:
     """The table of one target; `identity` replaces what is written by hand."""
     surface, by_hand = sources["device_surface.json"], sources["targets.json"]
     target = {"name": name, **by_hand["targets"][name], **identity}
@@ -355,9 +353,7 @@ def tables(sources: dict[str, Table]) -> dict[str, Table]:
         built["targets/xpu.json"] = installed_table(sources, "xpu")
         built["targets/mps.json"] = installed_table(sources, "mps")
     else:
-        click.echo(
-            f"targets/xpu.json, targets/mps.json: left alone, need torch {wanted}, found {found}", err=True
-        )
+        click.echo(f"targets/xpu.json, targets/mps.json: left alone, need torch {wanted}, found {found}", err=True)
     return built
 
 

@@ -1,0 +1,85 @@
+"""``python -m npu_compat doctor`` and ``python -m npu_compat run``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns 0, 1 where doctor found problems, 2 on bad input; ``run`` ends as its program does."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _doctor(options.json) if options.command == "doctor" else _run(options.program, options.emulate)
+    except ValueError as error:
+        return _bad_input(str(error))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m npu_compat", description="Run unchanged CUDA programs on the active accelerator."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    doctor = commands.add_parser("doctor", help="say what accelerator was found, what is redirected, what does not fit")
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+    run = commands.add_parser("run", help="run a script or module with torch.cuda redirected")
+    run.add_argument("--emulate", action="store_true", help="on an emulated NPU (set NPU_EMULATOR_* for its size)")
+    run.add_argument("program", nargs=argparse.REMAINDER, metavar="script.py | -m module", help="and its arguments")
+    return parser
+
+
+def _doctor(as_json: bool) -> int:
+    from npu_compat.doctor import as_text, diagnose
+
+    findings = diagnose()
+    print(json.dumps(findings, indent=2) if as_json else as_text(findings))
+    return 1 if findings["problems"] else 0
+
+
+def _run(program: list[str], emulate: bool) -> int:
+    program = program[1:] if program[:1] == ["--"] else program
+    if not program or (program[0] == "-m" and len(program) < 2):
+        return _bad_input("run: name a script, or -m and a module")
+    if program[0] != "-m" and not Path(program[0]).is_file():
+        return _bad_input(f"run: {program[0]}: no such file; expected a Python script")
+    if emulate:
+        return _run_emulated(program)
+    from npu_compat.activation import activate_on_import
+    from npu_compat.environment import mirror_environment
+
+    os.environ["NPU_COMPAT"] = "1"  # asked for by name, whatever the environment says
+    mirror_environment(os.environ)
+    activate_on_import()
+    _execute(program)
+    return 0
+
+
+def _run_emulated(program: list[str]) -> int:
+    # A process of its own: the emulated device has to be there before anything looks for an accelerator.
+    command = [sys.executable, "-m", "npu_emulator", "run", "-m", "npu_compat", "run", *program]
+    return subprocess.run(command, env={**os.environ, "NPU_COMPAT": "0"}, check=False).returncode
+
+
+def _execute(program: list[str]) -> None:
+    if program[0] == "-m":
+        sys.argv = program[1:]
+        sys.path.insert(0, os.getcwd())
+        runpy.run_module(program[1], run_name="__main__", alter_sys=True)
+        return
+    sys.argv = program
+    sys.path[0] = str(Path(program[0]).resolve().parent)
+    runpy.run_path(program[0], run_name="__main__")
+
+
+def _bad_input(message: str) -> int:
+    print(f"npu_compat: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

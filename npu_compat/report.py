@@ -1,0 +1,50 @@
+"""What the redirect did, for people and for machines."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Report:
+    """State of the redirect.
+
+    Attributes:
+        active: whether it is on.
+        kind: what was found: ``accelerator``, ``cuda``, ``cpu``, ``none``.
+        accelerator: device type CUDA calls act on, or None.
+        reason: why this one.
+        rejected: accelerators that were looked for, with why not.
+        redirected: what was replaced, by its name in torch.
+        missing: what raises UnsupportedOnAccelerator, with the nearest equivalent.
+        quiet: what does nothing.
+        environment: what was done to environment variables.
+    """
+
+    active: bool
+    kind: str
+    accelerator: str | None
+    reason: str
+    rejected: dict[str, str] = field(default_factory=dict)
+    redirected: list[str] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+    quiet: list[str] = field(default_factory=list)
+    environment: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    def __str__(self) -> str:
+        state = "active" if self.active else "not active"
+        lines = [f"npu_compat: {state}; {self.reason}"]
+        if self.accelerator is not None:
+            lines.append(f"  torch.cuda and cuda devices act on: {self.accelerator}")
+        lines += [f"  not {name}: {reason}" for name, reason in self.rejected.items()]
+        lines.append(f"  redirected: {len(self.redirected)} names")
+        lines.append(f"  does nothing: {', '.join(self.quiet) or 'none'}")
+        lines.append(f"  raises UnsupportedOnAccelerator: {', '.join(self.missing) or 'none'}")
+        lines += [f"  {note}" for note in self.environment]
+        return "\n".join(lines)

@@ -1,0 +1,105 @@
+"""``python -m npu_compat doctor`` and ``run``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from npu_compat.__main__ import main
+
+SCRIPT = """
+import sys, torch
+print(torch.zeros(1, device="cuda").device, sys.argv[1:], __name__)
+import helper
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    tmp_path.joinpath("helper.py").write_text("print('beside the script')\n")
+    file = tmp_path / "script.py"
+    file.write_text(SCRIPT)
+    return file
+
+
+def test_doctor_on_the_emulated_npu(emulated, run_python):
+    env = {**emulated, "PYTORCH_CUDA_ALLOC_CONF": "backend:native,max_split_size_mb:64"}
+    done = run_python("-m", "npu_compat", "doctor", "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["kind"], found["accelerator"]) == ("accelerator", "npu")
+    assert "torch.zeros" in found["redirected"]
+    assert "torch.cuda.nvtx.range_push" in found["quiet"]
+    assert found["environment"]["PYTORCH_NPU_ALLOC_CONF"] == "max_split_size_mb:64"
+    assert any("backend is left out" in note for note in found["environment_changes"])
+    assert found["problems"] == []
+
+
+def test_doctor_says_why_there_is_none_and_what_is_wrong(environment, run_python):
+    env = {**environment, "CPU_AFFINITY_CONF": "7"}
+    done = run_python("-m", "npu_compat", "doctor", env=env)
+    assert done.returncode == 1
+    assert "accelerator: none" in done.stdout
+    assert "torch_npu is not installed" in done.stdout
+    assert "CPU_AFFINITY_CONF=7: expected 0 (off), 1 (coarse) or 2 (fine)" in done.stdout
+
+
+def test_doctor_on_real_cuda(npu, monkeypatch, capsys):
+    from npu_compat import detection, doctor
+
+    monkeypatch.setattr(
+        doctor, "detect", lambda: detection.Detection("cuda", None, "torch.cuda is real here (AMD ROCm)")
+    )
+    main(["doctor"])
+    printed = capsys.readouterr().out
+    assert "nothing is redirected: torch.cuda is real here" in printed
+    assert "redirected: 0 names" in printed
+
+
+def test_doctor_changes_nothing(npu, capsys):
+    import torch
+
+    before = (torch.zeros, torch.device, torch.cuda.is_available)
+    main(["doctor"])
+    assert (torch.zeros, torch.device, torch.cuda.is_available) == before
+    assert "raises UnsupportedOnAccelerator: torch.cuda" in capsys.readouterr().out
+
+
+def test_run(emulated, run_python, script):
+    done = run_python("-m", "npu_compat", "run", script, "--steps", "3", env=emulated)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["npu:0 ['--steps', '3'] __main__", "beside the script"]
+
+
+def test_run_emulated(environment, run_python, script):
+    done = run_python("-m", "npu_compat", "run", "--emulate", script, "--steps", "3", env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["npu:0 ['--steps', '3'] __main__", "beside the script"]
+
+
+def test_run_ends_as_its_program_does(environment, emulated, run_python, tmp_path):
+    file = tmp_path / "ends.py"
+    file.write_text("import sys\nsys.exit(5)\n")
+    assert run_python("-m", "npu_compat", "run", file, env=emulated).returncode == 5
+    assert run_python("-m", "npu_compat", "run", "--emulate", file, env=environment).returncode == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run"], "name a script"),
+        (["run", "no_such_file.py"], "no_such_file.py: no such file; expected a Python script"),
+    ],
+)
+def test_bad_input(arguments, message, capsys):
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["run", __file__]])
+def test_bad_environment(environment, run_python, command):
+    done = run_python("-m", "npu_compat", *command, env={**environment, "NPU_COMPAT_FALLBACK": "gpu"})
+    assert done.returncode == 2
+    assert "NPU_COMPAT_FALLBACK='gpu': expected cpu" in done.stderr
+    assert "Traceback" not in done.stderr
