@@ -149,9 +149,10 @@ def _run_in_processes(inputs: Sequence[Input], job: Job, processes: int) -> Iter
     context = get_context("fork" if sys.platform == "linux" else None)
     size = max(min(len(inputs) // (processes * 8), 32), 1)
     chunks = [inputs[at : at + size] for at in range(0, len(inputs), size)]
+    yield from _port_chunk(chunks[0], job)  # what it has to import, libcst above all, the forked processes share
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        futures = [pool.submit(_port_chunk, chunk, job) for chunk in chunks]
-        for chunk, future in zip(chunks, futures, strict=True):
+        futures = [pool.submit(_port_chunk, chunk, job) for chunk in chunks[1:]]
+        for chunk, future in zip(chunks[1:], futures, strict=True):
             try:
                 yield from future.result()
             except BrokenProcessPool:

@@ -116,11 +116,6 @@ class Source:
             return self._moved.get(node) or self._own_span(joined)
         return self._own_span(node)
 
-    def segment(self, node: ast.AST) -> str:
-        """The text of an expression or statement as it stands in the source."""
-        start, end = self.span(node)
-        return self.data[start:end].decode("utf-8")
-
     def place(self, offset: int) -> tuple[int, int]:
         """Line and column of a byte, both from 1, the column in characters."""
         line = bisect_right(self.line_starts, offset)

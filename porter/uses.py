@@ -37,6 +37,15 @@ def torch_names(node: ast.AST, unit: Unit) -> Iterator[tuple[ast.AST, str]]:
                 yield alias, f"{module}.{alias.name}"
 
 
+def spelled(chain: ast.expr) -> str:
+    """A chain of attributes as the file spells it: `nn.Conv3d`, where an import has made `nn` of `torch.nn`."""
+    names: list[str] = []
+    while isinstance(chain, ast.Attribute):
+        names.append(chain.attr)
+        chain = chain.value
+    return ".".join([chain.id if isinstance(chain, ast.Name) else "", *reversed(names)])
+
+
 def cuda_name(dotted: str, unit: Unit) -> str | None:
     """`cuda.X`, below torch, for `torch.cuda.X` and for what the port makes of it; None for any other name."""
     name = unit.translation.old_name(dotted.removeprefix("torch.")) if dotted.startswith("torch.") else None

@@ -32,7 +32,7 @@ from collections.abc import Iterator
 
 from porter.rules.base import Rule
 from porter.unit import Found, Unit
-from porter.uses import torch_names
+from porter.uses import spelled, torch_names
 
 _LIBRARIES = ("torch.backends.cudnn.", "torch.backends.cuda.")
 _KERNEL_CHOICES = frozenset({"torch.nn.attention.sdpa_kernel", "torch.backends.cuda.sdp_kernel"})
@@ -55,7 +55,7 @@ RULE = Rule("DP205", "backend-flag", __doc__, words=("cuda", "cudnn", "allow_tf3
 def report_the_flag(node: ast.AST, unit: Unit) -> Iterator[Found]:
     title = unit.translation.new.title
     for place, name in torch_names(node, unit):
-        if isinstance(place, ast.Attribute) and not _is_spelled_out(place, unit):
+        if isinstance(place, ast.Attribute) and not _is_spelled_out(place):
             continue
         if _is_ported(name, unit) or name.endswith(".*") or name == _MODULE:
             continue
@@ -86,7 +86,7 @@ def _is_ported(name: str, unit: Unit) -> bool:
     return name.startswith("backends.")
 
 
-def _is_spelled_out(place: ast.Attribute, unit: Unit) -> bool:
+def _is_spelled_out(place: ast.Attribute) -> bool:
     """An alias can hide every word of the rule; then nothing is said, rather than said by chance."""
-    text = unit.source.segment(place)
+    text = spelled(place)
     return any(word in text for word in ("cuda", "cudnn", "allow_tf32", "sdpa_kernel"))

@@ -39,7 +39,7 @@ from collections.abc import Iterator
 from porter.rules.base import Rule
 from porter.targets import Translation
 from porter.unit import Found, Unit
-from porter.uses import cuda_name, torch_names
+from porter.uses import cuda_name, spelled, torch_names
 
 #: What torch 2.13 has below torch.accelerator.
 ACCELERATOR_NAMES = frozenset(
@@ -98,7 +98,7 @@ def report_what_torch_accelerator_never_had(node: ast.AST, unit: Unit) -> Iterat
         parts = dotted.split(".")
         if parts[1] != "accelerator" or len(parts) < 3 or parts[2] in ACCELERATOR_NAMES:
             continue
-        if isinstance(place, ast.Attribute) and "accelerator" not in unit.source.segment(place):
+        if isinstance(place, ast.Attribute) and "accelerator" not in spelled(place):
             continue
         name = f"{unit.translation.old.name}.{parts[2]}"
         if name in unit.translation.names:

@@ -37,8 +37,7 @@ from porter.uses import cuda_name, names_device, text_of
 from porter.vocabulary import says_device
 
 _FUNCTIONS = frozenset(
-    """get_rng_state get_rng_state_all set_rng_state set_rng_state_all
-    manual_seed manual_seed_all seed seed_all initial_seed""".split()
+    "get_rng_state get_rng_state_all set_rng_state set_rng_state_all manual_seed manual_seed_all".split()
 )
 _FORK = "torch.random.fork_rng"
 _FILL = frozenset({"append", "extend", "insert"})
@@ -51,7 +50,15 @@ def _words(translation: Translation) -> frozenset[str]:
     return frozenset({translation.old.name, translation.new.name})
 
 
-RULE = Rule("DP309", "rng-guard", __doc__, words=_words, fixes=False, targets=frozenset({"npu"}))
+RULE = Rule(
+    "DP309",
+    "rng-guard",
+    __doc__,
+    words=_words,
+    fixes=False,
+    targets=frozenset({"npu"}),
+    beside=(*sorted(_FUNCTIONS), "fork_rng"),
+)
 
 
 @RULE.on(ast.If, ast.IfExp)

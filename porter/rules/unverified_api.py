@@ -34,7 +34,7 @@ from importlib.resources import files
 from porter.rules.base import Rule
 from porter.targets import Translation
 from porter.unit import Found, Unit
-from porter.uses import is_only_a_type, torch_names
+from porter.uses import is_only_a_type, spelled, torch_names
 
 #: Last names that half of all programs contain: the name of their module is looked for instead.
 _EVERYDAY = frozenset(
@@ -79,7 +79,7 @@ def report_what_the_table_does_not_list(node: ast.AST, unit: Unit) -> Iterator[F
             name = name.rpartition(".")[0]
         if not name or is_only_a_type(place, unit.source):
             continue
-        if isinstance(place, ast.Attribute) and unsupported[name] not in unit.source.segment(place):
+        if isinstance(place, ast.Attribute) and unsupported[name] not in spelled(place):
             continue
         message = f"the vendor's table does not list {name} as supported on {unit.translation.hardware}"
         yield unit.report(RULE.code, "warning", place, message, "try it on the device, or compute it on the CPU")

@@ -16,9 +16,6 @@ FUNCTIONS = [
     "set_rng_state_all(states)",
     "manual_seed(1)",
     "manual_seed_all(1)",
-    "seed()",
-    "seed_all()",
-    "initial_seed()",
     "random.get_rng_state(device)",
 ]
 
