@@ -9,7 +9,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WHEELHOUSE := build/wheelhouse
-BENCHMARKS := porter_speed emulator_block emulator_opinfo
+BENCHMARKS := porter_speed porter_sweep emulator_block compat_cost emulator_opinfo
 
 # Stamp files say what .venv and the wheelhouse hold, so that a second run does not ask pip again.
 BASE := .venv/base.stamp
@@ -34,7 +34,7 @@ golden: $(DEV)
 	$(BIN)/python tests/golden/regenerate.py
 
 bench: $(DEV)
-	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py; done
+	set -e; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name; done
 
 clean:
 	rm -rf .venv build dist

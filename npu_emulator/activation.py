@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+from collections.abc import Iterator
 
 from npu_emulator.errors import EmulatorError
 from npu_emulator.host import check_host
@@ -11,6 +13,7 @@ from npu_emulator.settings import Settings, parse_devices, parse_hardware, parse
 
 _lock = threading.RLock()
 _enabled: Settings | None = None
+_visible = 0
 
 
 def enable(
@@ -44,11 +47,15 @@ def enable(
         hardware=known.hardware if hardware is None else parse_hardware(hardware),
         strict=known.strict if strict is None else strict,
     )
-    with _lock:
-        if _enabled is None:
-            check_host()
-            _install(settings)
-        elif _enabled != settings:
+    if _enabled is None:
+        check_host()
+        with _environment_of(settings):
+            _import_torch()
+            with _lock:
+                if _enabled is None:
+                    _install(settings)
+    with _lock:  # another thread may still be at it
+        if _enabled != settings:
             raise EmulatorError(
                 f"the emulated NPU is enabled already with {_enabled}; {settings} would need a new process"
             )
@@ -66,18 +73,52 @@ def enabled_with() -> Settings:
     return _enabled
 
 
+def visible_devices() -> int:
+    """Number of devices that were opened, those ASCEND_RT_VISIBLE_DEVICES named then; 0 before enable()."""
+    return _visible
+
+
+@contextlib.contextmanager
+def _environment_of(settings: Settings) -> Iterator[None]:
+    # Set before torch is imported, and taken back if the device cannot be had.
+    variables = settings.to_environment()
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    except BaseException:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        raise
+
+
+def _import_torch() -> None:
+    # Importing torch calls enable() again where its entry point is installed; that call reads the environment, and is
+    # the one that counts, as other entry points may need the device. No lock is held here: another thread may be
+    # importing torch, and would wait for it.
+    try:
+        import torch  # noqa: F401
+    except RuntimeError as error:  # torch wraps what an entry point raises
+        if isinstance(error.__cause__, EmulatorError):
+            raise error.__cause__ from None
+        raise
+
+
 def _install(settings: Settings) -> None:
-    global _enabled
+    global _enabled, _visible
     import torch
     import torch.utils.backend_registration as backend_registration
 
     from npu_emulator import build
 
     build.load()
-    torch.ops.npu_emulator.start(settings.visible_devices(), settings.memory)
+    _visible = settings.visible_devices()
+    torch.ops.npu_emulator.start(_visible, settings.memory)
     backend_registration.rename_privateuse1_backend("npu")
     _enabled = settings
-    os.environ.update(settings.to_environment())
 
     from npu_emulator import registration
 

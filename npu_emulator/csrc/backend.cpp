@@ -10,6 +10,7 @@
 #include "refusals.cpp"
 #include "host_kernel.cpp"
 #include "native_ops.cpp"
+#include "nested.cpp"
 #include "attention.cpp"
 #include "rnn.cpp"
 #include "autocast.cpp"

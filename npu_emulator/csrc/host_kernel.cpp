@@ -51,8 +51,8 @@ struct Plan {
 
 class Call {
  public:
-  Call(const c10::OperatorHandle& op, const Plan& plan, torch::jit::Stack& stack)
-      : op_(op), plan_(plan), stack_(stack), first_(stack.size() - plan.writes.size()) {}
+  Call(const c10::OperatorHandle& op, const Plan& plan, c10::DispatchKey host_key, torch::jit::Stack& stack)
+      : op_(op), plan_(plan), host_key_(host_key), stack_(stack), first_(stack.size() - plan.writes.size()) {}
 
   void run() {
     survey();
@@ -94,7 +94,6 @@ class Call {
       plan_.same_device.see(tensor, i, seen);
       if (!on_npu(tensor)) return;
       if (!plan_.is_output[i]) types_ |= type_bit(tensor.scalar_type());
-      if (is_sparse(tensor)) note_sparse(tensor);
     });
     runs_on_npu_ = seen.npu;
     if (seen.npu) {
@@ -109,12 +108,6 @@ class Call {
       device_ = resolve(value.toDevice().index());
       check_device(device_);
     }
-  }
-
-  // A call goes to the kernel of its sparsest argument, compressed before COO, as the dispatcher has it.
-  void note_sparse(const at::Tensor& tensor) {
-    if (host_key_ == c10::DispatchKey::SparseCsrCPU) return;
-    host_key_ = tensor.layout() == at::kSparse ? c10::DispatchKey::SparseCPU : c10::DispatchKey::SparseCsrCPU;
   }
 
   void add_result_type() {
@@ -173,23 +166,25 @@ class Call {
 
   const c10::OperatorHandle& op_;
   const Plan& plan_;
+  const c10::DispatchKey host_key_;
   torch::jit::Stack& stack_;
   size_t first_;
   bool runs_on_npu_ = false;
   TypeSet types_ = 0;
   c10::DeviceIndex device_ = current_device();
-  c10::DispatchKey host_key_ = c10::DispatchKey::CPU;
   c10::SmallVector<std::pair<at::Tensor, at::Tensor>, 4> written_;
 };
 
+// The dispatcher has chosen by layout which npu kernel to call; `host_key` is the host's of the same layout.
 struct HostKernel final : c10::OperatorKernel {
-  explicit HostKernel(const c10::OperatorHandle& op) : plan_(op) {}
+  HostKernel(const c10::OperatorHandle& op, c10::DispatchKey host_key) : plan_(op), host_key_(host_key) {}
   void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit::Stack* stack) {
-    Call(op, plan_, *stack).run();
+    Call(op, plan_, host_key_, *stack).run();
   }
 
  private:
   Plan plan_;
+  c10::DispatchKey host_key_;
 };
 
 // For libraries loaded later: the plan is made anew at each call.
@@ -198,10 +193,10 @@ void fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
       op.hasComputedKernelForDispatchKey(c10::DispatchKey::CPU), "Could not run '", op.operator_name(),
       "' with arguments from the 'npu' backend: the operator has neither an npu nor a host kernel");
   Plan plan(op);
-  Call(op, plan, *stack).run();
+  Call(op, plan, c10::DispatchKey::CPU, *stack).run();
 }
 
-// Handled by kernels of their own in native_ops.cpp, attention.cpp and rnn.cpp.
+// Handled by kernels of their own: of dense tensors, in native_ops.cpp, attention.cpp and rnn.cpp,
 const std::unordered_set<std::string> kOwnKernels = {
     "aten::empty.memory_format", "aten::empty_strided", "aten::set_", "aten::set_.source_Storage",
     "aten::set_.source_Storage_storage_offset", "aten::set_.source_Tensor", "aten::resize_", "aten::_copy_from",
@@ -209,28 +204,37 @@ const std::unordered_set<std::string> kOwnKernels = {
     "aten::as_strided", "aten::view",
 };
 
-// These have no host kernel, yet must not decompose on the device: torch picks another path for other devices.
+// and of nested tensors, in nested.cpp.
+const std::unordered_set<std::string> kOwnNestedKernels = {"aten::_to_copy", "aten::copy_", "aten::empty_like"};
+
+// These have no host kernel, yet must not decompose on the device: torch picks another path for other devices, or
+// an inner kernel by device that no npu kernel can stand in for.
 bool decomposes_on_host(const c10::OperatorName& name) {
   return name.name == "aten::convolution" || name.name == "aten::convolution_backward" ||
-         name.name.rfind("aten::_foreach_", 0) == 0;
+         name.name == "aten::kaiser_window" || name.name.rfind("aten::_foreach_", 0) == 0;
 }
 
 std::string full_name(const c10::OperatorName& name) {
   return name.overload_name.empty() ? name.name : name.name + "." + name.overload_name;
 }
 
+bool has_own_kernel(const c10::OperatorName& name, c10::DispatchKey npu) {
+  if (npu == c10::DispatchKey::PrivateUse1) return kOwnKernels.count(full_name(name)) > 0;
+  return npu == c10::DispatchKey::NestedTensorPrivateUse1 && kOwnNestedKernels.count(full_name(name)) > 0;
+}
+
 void register_all(c10::DispatchKey host, c10::DispatchKey npu) {
   static auto* libraries = new std::vector<std::unique_ptr<torch::Library>>();
   auto library = std::make_unique<torch::Library>(torch::Library::IMPL, "aten", npu, __FILE__, __LINE__);
   auto& dispatcher = c10::Dispatcher::singleton();
+  bool dense = npu == c10::DispatchKey::PrivateUse1;
   for (const auto& name : dispatcher.getAllOpNames()) {
-    if (name.name.rfind("aten::", 0) != 0 || kOwnKernels.count(full_name(name)) > 0) continue;
+    if (name.name.rfind("aten::", 0) != 0 || has_own_kernel(name, npu)) continue;
     auto op = dispatcher.findOp(name);
     if (!op.has_value() || !op->hasSchema()) continue;
-    bool dense = npu == c10::DispatchKey::PrivateUse1;
     if (!op->hasKernelForDispatchKey(host) && !(dense && decomposes_on_host(name))) continue;
     library->impl(full_name(name).c_str(),
-                  torch::CppFunction::makeFromBoxedFunctor(std::make_unique<HostKernel>(*op)));
+                  torch::CppFunction::makeFromBoxedFunctor(std::make_unique<HostKernel>(*op, host)));
   }
   libraries->push_back(std::move(library));
 }
@@ -241,6 +245,7 @@ void install_host_kernels() {
   register_all(c10::DispatchKey::CPU, c10::DispatchKey::PrivateUse1);
   register_all(c10::DispatchKey::SparseCPU, c10::DispatchKey::SparsePrivateUse1);
   register_all(c10::DispatchKey::SparseCsrCPU, c10::DispatchKey::SparseCsrPrivateUse1);
+  register_all(c10::DispatchKey::NestedTensorCPU, c10::DispatchKey::NestedTensorPrivateUse1);
   static auto* others = new torch::Library(torch::Library::IMPL, "_", c10::DispatchKey::PrivateUse1, __FILE__, __LINE__);
   others->fallback(torch::CppFunction::makeFromBoxedFunction<&fallback>());
 }

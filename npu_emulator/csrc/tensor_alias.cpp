@@ -1,7 +1,9 @@
 #include "tensor_alias.h"
 
+#include <ATen/NestedTensorImpl.h>
 #include <ATen/SparseCsrTensorImpl.h>
 #include <ATen/SparseTensorImpl.h>
+#include <c10/core/DeviceGuard.h>
 
 #include "storage.h"
 
@@ -32,6 +34,20 @@ at::Tensor dense(c10::Storage storage, c10::DispatchKey backend, const at::Tenso
   return tensor;
 }
 
+// The shape of a nested tensor is kept on the host, whatever its device.
+at::Tensor nested(c10::Storage storage, c10::DispatchKey backend, const at::Tensor& like) {
+  auto* shape = at::native::get_nested_tensor_impl(like);
+  auto length = static_cast<int64_t>(shape->get_buffer_size());
+  auto buffer = at::detail::make_tensor<c10::TensorImpl>(std::move(storage), keys(backend, like), like.dtype());
+  buffer.unsafeGetTensorImpl()->set_sizes_contiguous(length);
+  return at::detail::make_tensor<at::native::NestedTensorImpl>(
+      buffer, shape->get_nested_sizes(), shape->get_nested_strides(), shape->get_storage_offsets());
+}
+
+at::Tensor strided(c10::Storage storage, c10::DispatchKey backend, const at::Tensor& like) {
+  return like.is_nested() ? nested(std::move(storage), backend, like) : dense(std::move(storage), backend, like);
+}
+
 // Copies the parts of a sparse tensor, each through `convert`.
 template <class Convert>
 void copy_coo(const at::Tensor& from, const at::Tensor& to, Convert convert) {
@@ -60,6 +76,7 @@ void copy_sparse(const at::Tensor& from, const at::Tensor& to, Convert convert) 
 }
 
 at::Tensor empty_sparse(c10::Device device, const at::Tensor& like) {
+  c10::DeviceGuard on(device);  // a COO tensor takes the current device of its type
   bool npu = device.is_privateuseone();
   if (like.layout() == at::kSparse) {
     auto key = npu ? c10::DispatchKey::SparsePrivateUse1 : c10::DispatchKey::SparseCPU;
@@ -85,7 +102,7 @@ at::Tensor host_alias(const at::Tensor& tensor) {
   }
   TORCH_CHECK_NOT_IMPLEMENTED(
       tensor.layout() == at::kStrided, "the emulated NPU has no kernels for tensors of layout ", tensor.layout());
-  return dense(host_twin(tensor.storage()), c10::DispatchKey::CPU, tensor);
+  return strided(host_twin(tensor.storage()), c10::DispatchKey::CPU, tensor);
 }
 
 at::Tensor AliasTable::add(const at::Tensor& tensor) {
@@ -118,6 +135,7 @@ void AliasTable::write_back(const at::Tensor& tensor, const at::Tensor& alias) {
   auto* impl = tensor.unsafeGetTensorImpl();
   if (storage.unsafeGetStorageImpl() != tensor.storage().unsafeGetStorageImpl())
     impl->set_storage_keep_dtype(std::move(storage));
+  if (tensor.is_nested()) return;
   if (alias.sizes() != tensor.sizes() || alias.strides() != tensor.strides() ||
       alias.storage_offset() != tensor.storage_offset())
     copy_geometry(alias, tensor);
@@ -131,7 +149,7 @@ at::Tensor AliasTable::to_npu(const at::Tensor& host) {
   if (is_sparse(host)) return sparse_to_npu(host);
   TORCH_CHECK_NOT_IMPLEMENTED(
       host.layout() == at::kStrided, "the emulated NPU cannot hold a tensor of layout ", host.layout());
-  return dense(npu_storage(host.storage()), c10::DispatchKey::PrivateUse1, host);
+  return strided(npu_storage(host.storage()), c10::DispatchKey::PrivateUse1, host);
 }
 
 at::Tensor AliasTable::sparse_to_npu(const at::Tensor& host) {

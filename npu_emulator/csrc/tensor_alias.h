@@ -13,7 +13,7 @@ inline bool on_npu(const at::Tensor& tensor) {
 // COO or one of the compressed layouts.
 bool is_sparse(const at::Tensor& tensor);
 
-// Zero-copy; dense and sparse. The alias carries sizes, strides, offset and the conjugate and negative bits.
+// Zero-copy; dense, nested and sparse. The alias carries sizes, strides, offset and the conjugate and negative bits.
 at::Tensor host_alias(const at::Tensor& tensor);
 
 // The aliases of one call, and how its results find back to npu storage.

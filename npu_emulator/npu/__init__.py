@@ -13,6 +13,7 @@ from npu_emulator.npu import (
     autocast_utils,
     device_index,
     devices,
+    graphs,
     legacy_types,
     memory,
     mstx,
@@ -29,7 +30,7 @@ _initialized = True
 
 default_generators = tuple(random.get_default_generator(index) for index in range(devices.device_count()))
 
-_PARTS = (autocast_utils, device_index, devices, memory, npu_config, random, state, streams)
+_PARTS = (autocast_utils, device_index, devices, graphs, memory, npu_config, random, state, streams)
 
 
 def _defined_in(part: types.ModuleType) -> dict[str, Any]:
@@ -49,12 +50,19 @@ for _part in _PARTS:
         vars(utils).update(_defined_in(_part))
 globals().update(legacy_types.legacy_types())
 globals().update({_name: not_emulated.placeholder(_name) for _name in not_emulated.NAMES})
+for _part in (graphs, memory, streams):
+    for _name, _placeholder in not_emulated.in_submodule(_part.__name__.rpartition(".")[2]).items():
+        setattr(_part, _name, _placeholder)
+        if not _name.startswith("_"):
+            globals()[_name] = _placeholder
 
 SUBMODULES: dict[str, types.ModuleType] = {
     "amp": amp,
     "amp.autocast_mode": amp.autocast_mode,
+    "amp.common": amp.common,
     "amp.grad_scaler": amp.grad_scaler,
     "autocast_utils": autocast_utils,
+    "graphs": graphs,
     "memory": memory,
     "mstx": mstx,
     "npu_config": npu_config,

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from npu_emulator.activation import enabled_with
+from npu_emulator.activation import enabled_with, visible_devices
 from npu_emulator.npu.device_index import Device, _get_device_index, current_device
 
 MIB = 2**20
@@ -40,7 +40,7 @@ def is_available() -> bool:
 
 def device_count() -> int:
     """Number of visible devices."""
-    return torch._C._accelerator_hooks_device_count()
+    return visible_devices()  # not asked of the backend, since torch.compile cannot trace that
 
 
 def set_device(device: Device) -> None:

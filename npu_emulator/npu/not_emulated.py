@@ -5,16 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 NAMES = (
-    "ExternalEvent",
-    "ExternalStream",
-    "MemPool",
-    "NPUGraph",
-    "NPUPluggableAllocator",
     "NpuGraphOpHandler",
-    "SyncLaunchStream",
-    "caching_allocator_alloc",
-    "caching_allocator_delete",
-    "change_current_allocator",
     "check_uce_in_memory",
     "clear_npu_overflow_flag",
     "current_blas_handle",
@@ -22,15 +13,7 @@ NAMES = (
     "get_device_limit",
     "get_npu_overflow_flag",
     "get_stream_limit",
-    "graph",
-    "graph_pool_handle",
-    "graph_task_group_begin",
-    "graph_task_group_end",
-    "graph_task_update_begin",
-    "graph_task_update_end",
     "init_dump",
-    "make_graphed_callables",
-    "memory_snapshot",
     "npurt",
     "obfuscation_calculate",
     "obfuscation_finalize",
@@ -45,20 +28,55 @@ NAMES = (
     "set_stream_limit",
     "stop_device",
     "stress_detect",
-    "super_kernel_scope_begin",
-    "super_kernel_scope_end",
-    "use_mem_pool",
 )
+
+# Those that torch_npu.npu defines in a submodule, and shows itself where they are public.
+IN_SUBMODULES = {
+    "graphs": (
+        "NPUGraph",
+        "graph",
+        "graph_pool_handle",
+        "graph_task_group_begin",
+        "graph_task_group_end",
+        "graph_task_update_begin",
+        "graph_task_update_end",
+        "make_graphed_callables",
+        "super_kernel_scope_begin",
+        "super_kernel_scope_end",
+    ),
+    "memory": (
+        "MemPool",
+        "NPUPluggableAllocator",
+        "_dump_snapshot",
+        "_record_memory_history",
+        "_snapshot",
+        "caching_allocator_alloc",
+        "caching_allocator_delete",
+        "change_current_allocator",
+        "memory_snapshot",
+        "use_mem_pool",
+    ),
+    "streams": (
+        "ExternalEvent",
+        "ExternalStream",
+        "SyncLaunchStream",
+    ),
+}
 
 
 class NotEmulated(NotImplementedError):
     """A part of torch.npu that needs the hardware."""
 
 
-def placeholder(name: str) -> type:
+def placeholder(name: str, module: str = "torch.npu") -> type:
     """A class or function of that name, which raises NotEmulated when called."""
 
     def refuse(*_: Any, **__: Any) -> NoReturn:
-        raise NotEmulated(f"torch.npu.{name} works on Ascend hardware, but the emulated NPU does not have it")
+        raise NotEmulated(f"{module}.{name} works on Ascend hardware, but the emulated NPU does not have it")
 
-    return type(name, (), {"__new__": refuse, "__module__": "torch.npu", "__doc__": "Not emulated."})
+    return type(name, (), {"__new__": refuse, "__module__": module, "__doc__": "Not emulated."})
+
+
+def in_submodule(submodule: str) -> dict[str, type]:
+    """The placeholders of a submodule, by name."""
+    return {name: placeholder(name, f"torch.npu.{submodule}") for name in IN_SUBMODULES[submodule]}

@@ -34,11 +34,6 @@ def ipc_collect() -> None:
     """Nothing to collect: memory is not shared between processes."""
 
 
-def is_current_stream_capturing() -> bool:
-    """False: graphs are not captured."""
-    return False
-
-
 def set_sync_debug_mode(debug_mode: int | str) -> None:
     """Kept and read back; nothing here synchronises."""
     _switches["sync_debug"] = {"default": 0, "warn": 1, "error": 2}.get(str(debug_mode), debug_mode)

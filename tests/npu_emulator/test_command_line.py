@@ -107,14 +107,19 @@ def test_never_beside_a_real_npu(monkeypatch: pytest.MonkeyPatch, tmp_path: obje
         host.check_host()
 
 
-def test_entry_point_reaches_programs_that_say_nothing(run: Run, tmp_path: Path) -> None:
-    # What installing the package leaves for torch to find: the lines of pyproject.toml under torch.backends.
+@pytest.fixture
+def installed(tmp_path: Path) -> str:
+    """PYTHONPATH with what installing leaves for torch to find: the lines of pyproject.toml under torch.backends."""
     project = (REPOSITORY / "pyproject.toml").read_text()
     lines = project.partition('[project.entry-points."torch.backends"]')[2].partition("\n[")[0].replace('"', "").strip()
-    installed = tmp_path / "site" / "diffsynth_port-0.dist-info"
-    installed.mkdir(parents=True)
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: diffsynth-port\nVersion: 0\n")
-    (installed / "entry_points.txt").write_text(f"[torch.backends]\n{lines}\n")
+    info = tmp_path / "site" / "diffsynth_port-0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: diffsynth-port\nVersion: 0\n")
+    (info / "entry_points.txt").write_text(f"[torch.backends]\n{lines}\n")
+    return f"{REPOSITORY}{os.pathsep}{info.parent}"
+
+
+def test_entry_point_reaches_programs_that_say_nothing(run: Run, installed: str) -> None:
     code = """
         import multiprocessing, torch
         def child(pipe):
@@ -126,6 +131,51 @@ def test_entry_point_reaches_programs_that_say_nothing(run: Run, tmp_path: Path)
             print(torch.npu.device_count(), mine.recv())
             process.join()
     """
-    path = f"{REPOSITORY}{os.pathsep}{installed.parent}"
-    result = run(code, options=None, NPU_EMULATOR="1", NPU_EMULATOR_DEVICES="2", PYTHONPATH=path)
+    result = run(code, options=None, NPU_EMULATOR="1", NPU_EMULATOR_DEVICES="2", PYTHONPATH=installed)
     assert result.stdout == "2 (2, 2.0)\n", result.stderr
+
+
+@pytest.mark.parametrize("switch", ["", "0", "1"])
+def test_the_command_line_counts_where_the_entry_point_is_installed(run: Run, installed: str, switch: str) -> None:
+    code = "import npu_emulator, torch; print(npu_emulator.enabled_with().memory, torch.npu.device_count())"
+    options = ("--devices", "3", "--memory", "1GiB")
+    result = run(code, options=options, NPU_EMULATOR=switch, NPU_EMULATOR_DEVICES="2", PYTHONPATH=installed)
+    assert result.stdout == f"{2**30} 3\n", result.stderr
+
+
+def test_enabling_while_another_thread_imports_torch(run: Run, installed: str) -> None:
+    code = """
+        import importlib, threading, npu_emulator
+        threads = [
+            threading.Thread(target=importlib.import_module, args=("torch",)),
+            threading.Thread(target=npu_emulator.enable),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(npu_emulator.enabled_with().devices)
+    """
+    environment = {"NPU_EMULATOR": "1", "NPU_EMULATOR_DEVICES": "2", "PYTHONPATH": installed}
+    assert run(code, options=None, **environment).stdout == "2\n"
+
+
+def test_a_failure_within_the_entry_point_is_still_one_line(run: Run, installed: str, tmp_path: Path) -> None:
+    environment = {"CXX": "no-such-compiler", "NPU_EMULATOR_CACHE": str(tmp_path / "empty"), "PYTHONPATH": installed}
+    result = run("print('ran')", NPU_EMULATOR="1", **environment)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("npu_emulator: ")
+    assert "CXX=no-such-compiler was not found" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_failure_leaves_the_environment_as_it_was(run: Run, tmp_path: Path) -> None:
+    code = """
+        import os, npu_emulator
+        try:
+            npu_emulator.enable(devices=2)
+        except npu_emulator.BuildError:
+            print([name for name in os.environ if name.startswith("NPU_EMULATOR")])
+    """
+    environment = {"CXX": "no-such-compiler", "NPU_EMULATOR_CACHE": str(tmp_path / "empty")}
+    assert run(code, options=None, **environment).stdout == "['NPU_EMULATOR_CACHE']\n"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.resources
 import importlib.util
 import json
+import operator
 
 import pytest
 import torch
+
+from .conftest import Run
 
 
 def real_names() -> list[str]:
@@ -22,8 +26,30 @@ def test_every_public_name_of_torch_npu_is_there() -> None:
     assert [name for name in real_names() if not hasattr(torch.npu, name)] == []
 
 
+def names_in_the_table(submodule: str) -> list[str]:
+    table = json.loads(importlib.resources.files("accelerator_tables").joinpath("targets/npu.json").read_text("utf-8"))
+    return [name for name in table["names"].values() if name.startswith(f"npu.{submodule}.")]
+
+
+@pytest.mark.parametrize("submodule", ["amp", "amp.common", "graphs", "memory", "random", "streams"])
+def test_submodules_are_imported_and_have_what_the_table_names(submodule: str) -> None:
+    module = importlib.import_module(f"torch.npu.{submodule}")
+    assert operator.attrgetter(submodule)(torch.npu) is module
+    assert names_in_the_table(submodule)
+    for name in names_in_the_table(submodule):
+        operator.attrgetter(name)(torch)
+
+
+def test_names_of_a_submodule_are_those_of_torch_npu() -> None:
+    assert torch.npu.graphs.NPUGraph is torch.npu.NPUGraph
+    assert torch.npu.memory.MemPool is torch.npu.MemPool
+    assert torch.npu.streams.ExternalStream is torch.npu.ExternalStream
+    assert not torch.npu.graphs.is_current_stream_capturing()
+    assert not torch.npu.amp.common.amp_definitely_not_available()
+
+
 def test_what_is_not_emulated_says_so() -> None:
-    with pytest.raises(NotImplementedError, match=r"torch.npu.NPUGraph works on Ascend hardware"):
+    with pytest.raises(NotImplementedError, match=r"torch.npu.graphs.NPUGraph works on Ascend hardware"):
         torch.npu.NPUGraph()
 
 
@@ -49,6 +75,22 @@ def test_accelerator_and_device_module() -> None:
     assert torch.accelerator.current_accelerator() == torch.device("npu")
     assert torch.get_device_module("npu") is torch.npu
     assert torch.accelerator.device_count() == torch.npu.device_count() == 2
+
+
+def test_asking_for_the_device_is_traced(run: Run) -> None:
+    # A new process, since it matters that dynamo was imported before the device was there.
+    code = """
+        import torch, torch._dynamo, npu_emulator
+        npu_emulator.enable(devices=2)
+
+        @torch.compile(fullgraph=True, backend="eager")
+        def devices(x):
+            return x + torch.npu.device_count() if torch.npu.is_available() else x
+
+        print(devices(torch.ones(2, device="npu")).tolist())
+    """
+    result = run(code, options=None)
+    assert result.stdout == "[3.0, 3.0]\n", result.stderr
 
 
 def test_current_device() -> None:
