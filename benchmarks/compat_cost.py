@@ -1,6 +1,6 @@
 """What the redirect costs: the same statements with and without it, side by side in one run, on the emulated NPU.
 
-    python benchmarks/compat_cost.py [--rounds 40]
+    python -m benchmarks.compat_cost [--rounds 40]
 
 Prints nanoseconds for one call (the least over alternating rounds) and the ratio beside its bound; ends with 1 if a
 ratio is above its bound.
