@@ -18,6 +18,9 @@ _NO_STORAGE = [torch.quint8, torch.quint4x2, torch.quint2x4, torch.qint32, torch
 def register() -> None:
     """Registers every part; called once, after the backend is loaded."""
     torch_module: Any = torch
+    npu.default_generators = tuple(
+        npu.random.get_default_generator(index) for index in range(npu.devices.device_count())
+    )
     torch_module._register_device_module("npu", npu)
     for name, module in npu.SUBMODULES.items():
         sys.modules[f"torch.npu.{name}"] = module

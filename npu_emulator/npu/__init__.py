@@ -28,7 +28,8 @@ from npu_emulator.npu import (
 _utils = device_index
 _initialized = True
 
-default_generators = tuple(random.get_default_generator(index) for index in range(devices.device_count()))
+#: One for each device, once the devices are open.
+default_generators: tuple[Any, ...] = ()
 
 _PARTS = (autocast_utils, device_index, devices, graphs, memory, npu_config, random, state, streams)
 
