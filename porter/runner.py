@@ -19,6 +19,9 @@ from porter.writing import CannotWrite, read_file, replace_file
 #: Below this many files for each process, starting it costs more than it saves.
 _FILES_WORTH_A_PROCESS = 24
 
+#: What these have to import, libcst above all, the forked processes share.
+_FILES_BEFORE_THE_FORK = 4
+
 
 @dataclass(frozen=True)
 class Job:
@@ -147,12 +150,13 @@ def _run_in_processes(inputs: Sequence[Input], job: Job, processes: int) -> Iter
 
     # Forking shares what is imported already; where it is the default, it is safe for a process without threads.
     context = get_context("fork" if sys.platform == "linux" else None)
-    size = max(min(len(inputs) // (processes * 8), 32), 1)
-    chunks = [inputs[at : at + size] for at in range(0, len(inputs), size)]
-    yield from _port_chunk(chunks[0], job)  # what it has to import, libcst above all, the forked processes share
+    first, rest = inputs[:_FILES_BEFORE_THE_FORK], inputs[_FILES_BEFORE_THE_FORK:]
+    yield from _port_chunk(first, job)
+    size = max(min(len(rest) // (processes * 8), 32), 1)
+    chunks = [rest[at : at + size] for at in range(0, len(rest), size)]
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        futures = [pool.submit(_port_chunk, chunk, job) for chunk in chunks[1:]]
-        for chunk, future in zip(chunks[1:], futures, strict=True):
+        futures = [pool.submit(_port_chunk, chunk, job) for chunk in chunks]
+        for chunk, future in zip(chunks, futures, strict=True):
             try:
                 yield from future.result()
             except BrokenProcessPool:
