@@ -1,0 +1,41 @@
+"""A misspelt keyword is an error that says which one was meant."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def known_keywords_only(name: str) -> Callable[[F], F]:
+    """Checks keywords before the call, and raises TypeError with the nearest one that exists.
+
+    Args:
+        name: what the user calls, as the user writes it: ``WanVideoPipeline.from_pretrained``, ``pipe``.
+    """
+
+    def decorate(function: F) -> F:
+        keywords = [parameter for parameter in inspect.signature(function).parameters if parameter != "self"]
+
+        @functools.wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            for keyword in kwargs:
+                if keyword not in keywords:
+                    raise TypeError(unknown_keyword(name, keyword, keywords))
+            return function(*args, **kwargs)
+
+        return checked  # type: ignore[return-value]
+
+    return decorate
+
+
+def unknown_keyword(name: str, keyword: str, keywords: Iterable[str]) -> str:
+    """The sentence for a keyword that does not exist."""
+    keywords = list(keywords)
+    near = difflib.get_close_matches(keyword, keywords, n=1, cutoff=0.5)
+    advice = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(keywords)}"
+    return f"{name}() has no keyword {keyword!r}: {advice}"

@@ -1,0 +1,79 @@
+"""Flow matching: the noise levels of a generation or of training, and the Euler step between two of them.
+
+A sample at noise level sigma is ``(1 - sigma) * clean + sigma * noise``; the network predicts the velocity
+``noise - clean`` and takes the timestep ``1000 * sigma`` (Lipman et al., "Flow Matching for Generative Modeling").
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+TRAINING_STEPS = 1000
+
+
+def shifted_sigmas(num_steps: int, *, shift: float, start: float = 1.0) -> Tensor:
+    """Noise levels from `start` down towards 0, spaced so that `shift` > 1 spends more steps where noise is strong.
+
+    Evenly spaced u in (0, start] become ``shift * u / (1 + (shift - 1) * u)`` (Esser et al., "Scaling Rectified Flow
+    Transformers", 2024, eq. 23).
+
+    Returns:
+        float32 of shape (num_steps,), falling; the final 0 is not part of it.
+    """
+    even = torch.linspace(start, 0.0, num_steps + 1, dtype=torch.float64)[:-1]
+    return (shift * even / (1 + (shift - 1) * even)).float()
+
+
+class FlowMatchScheduler:
+    """The schedule of one run: `sigmas` and `timesteps`, both float32 on the CPU whatever the compute type.
+
+    In bfloat16 a timestep of 833.33 becomes 832, and of 100 steps only 89 stay apart.
+    """
+
+    def __init__(self) -> None:
+        self.sigmas = torch.empty(0)
+        self.timesteps = torch.empty(0)
+
+    def set_timesteps(self, num_inference_steps: int, *, denoising_strength: float = 1.0, shift: float = 5.0) -> None:
+        """Lays out the steps of a generation.
+
+        Args:
+            num_inference_steps: number of network evaluations (per guidance branch), at least 1.
+            denoising_strength: in (0, 1]; the part of the way from noise to clean that is walked. Below 1 the run
+                starts from a noised input video.
+            shift: the timestep shift, 5.0 for Wan.
+
+        Raises:
+            ValueError: a value is out of its range.
+        """
+        if isinstance(num_inference_steps, bool) or num_inference_steps != int(num_inference_steps):
+            raise ValueError(f"num_inference_steps={num_inference_steps!r}: expected a whole number")
+        if num_inference_steps < 1:
+            raise ValueError(f"num_inference_steps={num_inference_steps}: expected at least 1")
+        if not 0 < denoising_strength <= 1:
+            raise ValueError(f"denoising_strength={denoising_strength}: expected a number above 0 and at most 1")
+        if not shift > 0:
+            raise ValueError(f"sigma_shift={shift}: expected a number above 0")
+        self.sigmas = shifted_sigmas(int(num_inference_steps), shift=shift, start=denoising_strength)
+        self.timesteps = self.sigmas * TRAINING_STEPS
+
+    def step(self, velocity: Tensor, index: int, latents: Tensor) -> Tensor:
+        """Moves `latents` from noise level `index` to the next one (0 after the last); float32 in, float32 out."""
+        following = self.sigmas[index + 1].item() if index + 1 < len(self.sigmas) else 0.0
+        return latents.float() + velocity.float() * (following - self.sigmas[index].item())
+
+    def add_noise(self, clean: Tensor, noise: Tensor, index: int) -> Tensor:
+        """The clean latents as they are at noise level `index`."""
+        sigma = self.sigmas[index].item()
+        return torch.lerp(clean.float(), noise.float(), sigma)
+
+    def set_training_timesteps(self, shift: float = 5.0) -> None:
+        """Lays out the 1000 noise levels that training draws from."""
+        self.set_timesteps(TRAINING_STEPS, shift=shift)
+
+    def training_weights(self) -> Tensor:
+        """The loss weight of each level: a bell around timestep 500, zero at its lowest, mean 1; float32."""
+        bell = torch.exp(-2 * ((self.timesteps.double() - TRAINING_STEPS / 2) / TRAINING_STEPS) ** 2)
+        lifted = bell - bell.min()
+        return (lifted / lifted.mean()).float()

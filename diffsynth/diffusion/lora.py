@@ -1,0 +1,135 @@
+"""LoRA: low-rank changes of linear layers, fused into the weights or added as the layers run.
+
+A file holds, for each layer, ``<name>.lora_A.weight`` (rank, in) and ``<name>.lora_B.weight`` (out, rank), with
+``.default`` between them in files that peft wrote, or ``<name>.lora_down/lora_up.weight`` with an optional
+``<name>.alpha``. The layer's weight changes by ``scale * B @ A``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+_PREFIXES = ("diffusion_model.", "pipe.dit.", "transformer.", "base_model.model.")
+_KEY = re.compile(r"(?P<layer>.+)\.(?P<part>lora_A|lora_B|lora_down|lora_up)(?:\.default)?\.weight")
+_IS_DOWN = {"lora_A": True, "lora_down": True, "lora_B": False, "lora_up": False}
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """The change of one layer: `up` (out, rank) times `down` (rank, in) times `scale`."""
+
+    down: Tensor
+    up: Tensor
+    scale: float
+
+    def weight(self) -> Tensor:
+        """The whole change, (out, in), float32."""
+        return (self.up.float() @ self.down.float()) * self.scale
+
+
+def read_lora(state_dict: Mapping[str, Tensor], *, alpha: float, source: str) -> dict[str, LowRank]:
+    """Sorts the tensors of a LoRA file by layer.
+
+    Args:
+        state_dict: the file's content.
+        alpha: strength, multiplied with the file's own alpha / rank where it has one.
+        source: what to call the file in an error.
+
+    Raises:
+        ValueError: the file holds no LoRA, or half of a layer's pair.
+    """
+    halves: dict[str, dict[bool, Tensor]] = {}
+    for key, tensor in state_dict.items():
+        match = _KEY.fullmatch(key)
+        if match:
+            halves.setdefault(match["layer"], {})[_IS_DOWN[match["part"]]] = tensor
+    if not halves:
+        raise ValueError(f"{source} holds no LoRA: expected keys such as blocks.0.self_attn.q.lora_A.weight")
+    pairs = {}
+    for layer, half in halves.items():
+        if len(half) != 2:
+            raise ValueError(f"{source}: {layer} has only its {'down' if True in half else 'up'} projection")
+        own_alpha = state_dict.get(f"{layer}.alpha")
+        scale = alpha if own_alpha is None else alpha * float(own_alpha) / half[True].shape[0]
+        pairs[_without_prefix(layer)] = LowRank(half[True], half[False], scale)
+    return pairs
+
+
+def _without_prefix(layer: str) -> str:
+    for prefix in _PREFIXES:
+        layer = layer.removeprefix(prefix)
+    return layer
+
+
+def linear_layers(model: nn.Module, pairs: Mapping[str, LowRank], *, source: str) -> dict[str, nn.Linear]:
+    """The layers that a LoRA changes.
+
+    Raises:
+        ValueError: a layer that the model does not have, or whose sizes are others.
+    """
+    layers = {}
+    for name, pair in pairs.items():
+        try:
+            layer = model.get_submodule(name)
+        except AttributeError:
+            layer = None
+        if not isinstance(layer, nn.Linear):
+            raise ValueError(
+                f"{source} changes {name}, which is no linear layer of {type(model).__name__}: "
+                "this LoRA was made for another model"
+            )
+        found, expected = (pair.up.shape[0], pair.down.shape[1]), (layer.out_features, layer.in_features)
+        if found != expected or pair.up.shape[1] != pair.down.shape[0]:
+            raise ValueError(
+                f"{source}: {name} is {tuple(pair.up.shape)} times {tuple(pair.down.shape)}, "
+                f"but the layer is {expected}: this LoRA was made for a model of another size"
+            )
+        layers[name] = layer
+    return layers
+
+
+@torch.no_grad()
+def fuse(layers: Mapping[str, nn.Linear], pairs: Mapping[str, LowRank]) -> None:
+    """Adds the changes to the weights in place, summed in float32."""
+    for name, layer in layers.items():
+        weight = layer.weight
+        change = LowRank(pairs[name].down.to(weight.device), pairs[name].up.to(weight.device), pairs[name].scale)
+        weight.copy_(weight.float() + change.weight())
+
+
+@dataclass
+class HotLora:
+    """Changes added to the layers' outputs as they run; the weights stay as they are, wherever they are."""
+
+    handles: list[torch.utils.hooks.RemovableHandle] = field(default_factory=list)
+
+    def add(self, layers: Mapping[str, nn.Linear], pairs: Mapping[str, LowRank]) -> None:
+        """Starts adding `pairs` to `layers`."""
+        for name, layer in layers.items():
+            self.handles.append(layer.register_forward_hook(_Addition(pairs[name])))
+
+    def remove(self) -> None:
+        """Stops adding."""
+        for handle in self.handles:
+            handle.remove()
+        self.handles.clear()
+
+
+class _Addition:
+    """A forward hook that adds one layer's change, on the device and in the dtype of the input."""
+
+    def __init__(self, pair: LowRank) -> None:
+        self.pair = pair
+
+    def __call__(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        tokens = args[0]
+        pair = self.pair
+        if pair.down.device != tokens.device or pair.down.dtype != tokens.dtype:
+            down, up = (half.to(device=tokens.device, dtype=tokens.dtype) for half in (pair.down, pair.up))
+            pair = self.pair = LowRank(down, up, pair.scale)
+        return output + nn.functional.linear(nn.functional.linear(tokens, pair.down), pair.up) * pair.scale

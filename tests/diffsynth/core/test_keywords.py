@@ -1,0 +1,26 @@
+"""A misspelt keyword names the one that was meant."""
+
+import pytest
+
+from diffsynth.core.keywords import known_keywords_only
+
+
+@known_keywords_only("pipe")
+def call(prompt, num_inference_steps=50, tiled=True):
+    return prompt, num_inference_steps
+
+
+def test_what_exists_goes_through():
+    assert call("a", num_inference_steps=3) == ("a", 3)
+
+
+def test_the_nearest_is_suggested():
+    with pytest.raises(
+        TypeError, match=r"^pipe\(\) has no keyword 'num_inference_step': did you mean 'num_inference_s"
+    ):
+        call("a", num_inference_step=3)
+
+
+def test_without_a_near_one_all_are_listed():
+    with pytest.raises(TypeError, match=r"'zzz': it takes prompt, num_inference_steps, tiled"):
+        call("a", zzz=3)

@@ -1,0 +1,100 @@
+"""LoRA files of every spelling, fused and hot, and those that do not fit."""
+
+import pytest
+import torch
+from torch import nn
+
+from diffsynth.diffusion.lora import HotLora, fuse, linear_layers, read_lora
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return nn.ModuleDict({"blocks": nn.ModuleList([nn.ModuleDict({"q": nn.Linear(6, 4), "norm": nn.LayerNorm(4)})])})
+
+
+def pair(down="lora_A", up="lora_B", middle="", prefix="", rank=2):
+    generator = torch.Generator().manual_seed(1)
+    return {
+        f"{prefix}blocks.0.q.{down}{middle}.weight": torch.randn(rank, 6, generator=generator),
+        f"{prefix}blocks.0.q.{up}{middle}.weight": torch.randn(4, rank, generator=generator),
+    }
+
+
+SPELLINGS = [
+    {},
+    {"middle": ".default"},
+    {"prefix": "diffusion_model."},
+    {"prefix": "pipe.dit."},
+    {"down": "lora_down", "up": "lora_up"},
+]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS, ids=str)
+def test_fused_and_hot_do_the_same_in_every_spelling(model, spelling):
+    state_dict = pair(**spelling)
+    down, up = state_dict.values()
+    pairs = read_lora(state_dict, alpha=0.5, source="x.safetensors")
+    layers = linear_layers(model, pairs, source="x.safetensors")
+    layer, tokens = model["blocks"][0]["q"], torch.randn(3, 6)
+    plain, before = layer(tokens), layer.weight.clone()
+    expected = plain + 0.5 * tokens @ down.T @ up.T
+
+    hot = HotLora()
+    hot.add(layers, pairs)
+    torch.testing.assert_close(layer(tokens), expected)
+    assert torch.equal(layer.weight, before)
+    hot.remove()
+    assert torch.equal(layer(tokens), plain)
+
+    fuse(layers, pairs)
+    torch.testing.assert_close(layer(tokens), expected)
+
+
+def test_the_files_own_alpha_counts_by_rank():
+    state_dict = {**pair("lora_down", "lora_up"), "blocks.0.q.alpha": torch.tensor(4.0)}
+    assert read_lora(state_dict, alpha=0.5, source="x")["blocks.0.q"].scale == 0.5 * 4 / 2
+
+
+def test_two_hot_changes_add_up(model):
+    pairs = read_lora(pair(), alpha=1, source="x")
+    layers = linear_layers(model, pairs, source="x")
+    layer, tokens = model["blocks"][0]["q"], torch.randn(3, 6)
+    plain = layer(tokens)
+    hot = HotLora()
+    hot.add(layers, pairs)
+    once = layer(tokens) - plain
+    hot.add(layers, pairs)
+    torch.testing.assert_close(layer(tokens) - plain, 2 * once)
+
+
+def test_a_hot_change_follows_its_input(model):
+    pairs = read_lora(pair(), alpha=1, source="x")
+    layers = linear_layers(model.bfloat16(), pairs, source="x")
+    HotLora().add(layers, pairs)
+    assert model["blocks"][0]["q"](torch.randn(3, 6, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("state_dict", "message"),
+    [
+        ({"blocks.0.q.weight": torch.ones(2)}, "x.safetensors holds no LoRA: expected keys such as"),
+        (dict(list(pair().items())[:1]), "x.safetensors: blocks.0.q has only its down projection"),
+        (dict(list(pair().items())[1:]), "x.safetensors: blocks.0.q has only its up projection"),
+    ],
+)
+def test_a_file_that_is_no_lora_is_named(state_dict, message):
+    with pytest.raises(ValueError, match=message):
+        read_lora(state_dict, alpha=1, source="x.safetensors")
+
+
+def test_a_lora_of_another_model_is_named(model):
+    pairs = read_lora(pair(prefix="other."), alpha=1, source="x")
+    with pytest.raises(ValueError, match=r"x changes other\.blocks\.0\.q, which is no linear layer of ModuleDict"):
+        linear_layers(model, pairs, source="x")
+
+
+def test_a_lora_of_another_size_is_named(model):
+    wide = {key: torch.ones(value.shape[0], 9) if "lora_A" in key else value for key, value in pair().items()}
+    with pytest.raises(ValueError, match=r"is \(4, 2\) times \(2, 9\), but the layer is \(4, 6\)"):
+        linear_layers(model, read_lora(wide, alpha=1, source="x"), source="x")
