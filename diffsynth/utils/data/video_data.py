@@ -1,0 +1,97 @@
+"""Frames for a pipeline: of a video file or a folder of images, cropped to a size and cut to a length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+from typing import overload
+
+from PIL import Image, ImageOps
+
+from diffsynth.core.progress import progress_bar
+from diffsynth.utils.data.image_folder import ImageFolder
+from diffsynth.utils.data.saving import save_frames
+from diffsynth.utils.data.video_file import VideoFile
+
+
+class VideoData:
+    """A sequence of RGB images, read when they are asked for.
+
+    Args:
+        video_file: a video that ffmpeg reads.
+        image_folder: instead of it, a folder of images, in the order of the numbers in their names.
+        height, width: of the frames: each is cropped around its centre to this shape, then resized. As they are where
+            both are None.
+
+    Raises:
+        ValueError: both or none of the sources are given, one of height and width is, or the video cannot be read.
+        FileNotFoundError: the file or folder is not there, or the folder holds no image.
+    """
+
+    def __init__(
+        self,
+        video_file: str | PathLike[str] | None = None,
+        image_folder: str | PathLike[str] | None = None,
+        height: int | None = None,
+        width: int | None = None,
+    ) -> None:
+        if (video_file is None) == (image_folder is None):
+            raise ValueError("VideoData takes video_file or image_folder, one of the two")
+        self._source = VideoFile(Path(video_file)) if video_file is not None else ImageFolder(Path(image_folder))
+        self._name = str(video_file if video_file is not None else image_folder)
+        self._length: int | None = None
+        self.height: int | None = None
+        self.width: int | None = None
+        if height is not None or width is not None:
+            self.set_shape(height, width)
+
+    def __len__(self) -> int:
+        return len(self._source) if self._length is None else self._length
+
+    @overload
+    def __getitem__(self, index: int) -> Image.Image: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Image.Image]: ...
+    def __getitem__(self, index: int | slice) -> Image.Image | list[Image.Image]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        number = index + len(self) if index < 0 else index
+        if not 0 <= number < len(self):
+            raise IndexError(f"{self._name}: frame {index} asked for, there are {len(self)}")
+        frame = self._source[number]
+        if self.height is None or self.width is None:
+            return frame
+        return ImageOps.fit(frame, (self.width, self.height), method=Image.Resampling.LANCZOS)
+
+    def __iter__(self) -> Iterator[Image.Image]:
+        return (self[number] for number in range(len(self)))
+
+    def raw_data(self) -> list[Image.Image]:
+        """All frames."""
+        return list(progress_bar(self, desc="Reading frames", total=len(self)))
+
+    def set_length(self, length: int) -> None:
+        """Keeps the first ``length`` frames.
+
+        Raises:
+            ValueError: there are fewer.
+        """
+        there = len(self._source)
+        if not 1 <= length <= there:
+            raise ValueError(f"{self._name}: {length} frames asked for, there are {there}")
+        self._length = length
+
+    def set_shape(self, height: int | None, width: int | None) -> None:
+        """The size of the frames from now on.
+
+        Raises:
+            ValueError: one of them is missing or not above 0.
+        """
+        if not height or not width or height < 0 or width < 0:
+            raise ValueError(f"{self._name}: height={height!r}, width={width!r}, expected two numbers above 0")
+        self.height, self.width = height, width
+
+    def save_images(self, folder: str | PathLike[str]) -> None:
+        """Writes the frames as ``0.png``, ``1.png`` and so on into a folder, which is made if it is not there."""
+        save_frames(self, folder)

@@ -1,0 +1,71 @@
+"""The frames of a video file, decoded when they are asked for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from diffsynth.utils.data.ffmpeg import imageio_ffmpeg
+
+
+class VideoFile:
+    """Frames by number, as RGB images.
+
+    One decoder runs along with the calls: the next frame is at hand, a later one is decoded up to, and an earlier one
+    starts again from the beginning, so that every number is exactly that frame in any kind of file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds no video that ffmpeg can read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: there is no such video file")
+        self.path = path
+        self._restart()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Image.Image:
+        if index < self._next:
+            self._restart()
+        try:
+            while self._next < index:
+                next(self._frames)
+                self._next += 1
+            frame = next(self._frames)
+        except (StopIteration, RuntimeError) as error:
+            raise ValueError(f"{self.path}: the video breaks off at frame {self._next}; is the file whole?") from error
+        self._next += 1
+        return Image.frombytes("RGB", self._size, frame)
+
+    @functools.cached_property
+    def _length(self) -> int:
+        """All frames are decoded once to count them: what files say of themselves is often wrong."""
+        try:
+            return int(imageio_ffmpeg().count_frames_and_secs(str(self.path.absolute()))[0])
+        except RuntimeError as error:
+            raise self._unreadable(error) from error
+
+    def _restart(self) -> None:
+        # Frames as they are stored: none repeated or left out to even out the rate.
+        parameters = ["-fps_mode", "passthrough"]
+        self._frames: Iterator[bytes] = imageio_ffmpeg().read_frames(
+            str(self.path.absolute()), output_params=parameters
+        )
+        self._next = 0
+        try:
+            self._size = tuple(next(self._frames)["size"])
+        except Exception as error:  # its parser of ffmpeg's output raises what the output makes it raise
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> ValueError:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return ValueError(
+            f"{self.path}: not a video that ffmpeg can read ({lines[-1] if lines else 'it says nothing'})"
+        )

@@ -1,0 +1,67 @@
+"""Machines to run a program on: child processes with the environment of each."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MACHINES = {
+    "cpu": {},
+    "npu": {"NPU_EMULATOR": "1", "NPU_EMULATOR_DEVICES": "2", "NPU_EMULATOR_MEMORY": "8GiB"},
+    "redirected": {"NPU_EMULATOR": "1", "NPU_EMULATOR_DEVICES": "2", "NPU_COMPAT": "1"},
+    "fallback": {"NPU_COMPAT": "1", "NPU_COMPAT_FALLBACK": "cpu"},
+}
+
+
+@pytest.fixture(scope="session")
+def run_on(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """``run_on(machine, program, **environment)``: what the program prints on a CPU, on two emulated NPUs, on those
+    with CUDA redirected to them, or with CUDA redirected to the CPU."""
+    entry_points = _entry_points(tmp_path_factory.mktemp("installed"))
+
+    def run(machine: str, program: str, **environment: str) -> str:
+        if "NPU_EMULATOR" in MACHINES[machine]:
+            _needs_emulator()
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("NPU_", "ASCEND_", "CUDA_"))}
+        cache = os.environ.get("NPU_EMULATOR_CACHE")
+        env = {
+            **kept,
+            **({"NPU_EMULATOR_CACHE": cache} if cache else {}),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(entry_points)]),
+            "CUDA_VISIBLE_DEVICES": "",
+            "OMP_NUM_THREADS": "1",
+            **MACHINES[machine],
+            **environment,
+        }
+        command = [sys.executable, "-c", textwrap.dedent(program)]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def _entry_points(folder: Path) -> Path:
+    """A folder that, on PYTHONPATH, gives torch the entry points an installed copy of the project has."""
+    info = folder / "entry_points_of_the_project-0.dist-info"
+    info.mkdir()
+    info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: entry_points_of_the_project\nVersion: 0\n")
+    lines = [f"{name} = accelerator_autoload:{name}" for name in ("npu_compat", "npu_emulator")]
+    info.joinpath("entry_points.txt").write_text("\n".join(["[torch.backends]", *lines, ""]))
+    return folder
+
+
+def _needs_emulator() -> None:
+    if platform.system() != "Linux":
+        pytest.skip("the emulated NPU runs on Linux")
+    if not shutil.which(os.environ.get("CXX", "g++")):
+        pytest.skip("the emulated NPU needs a C++ compiler")
