@@ -15,7 +15,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Returns 0, 1 where doctor found problems, 2 on bad input; ``run`` ends as its program does."""
     options = _parser().parse_args(arguments)
     try:
-        return _doctor(options.json) if options.command == "doctor" else _run(options.program, options.emulate)
+        if options.command == "doctor":
+            return _doctor(options.json)
+        program = options.program if options.module is None else ["-m", *options.module]
+        return _run(program, options.emulate)
     except ValueError as error:
         return _bad_input(str(error))
 
@@ -29,7 +32,8 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     run = commands.add_parser("run", help="run a script or module with torch.cuda redirected")
     run.add_argument("--emulate", action="store_true", help="on an emulated NPU (set NPU_EMULATOR_* for its size)")
-    run.add_argument("program", nargs=argparse.REMAINDER, metavar="script.py | -m module", help="and its arguments")
+    run.add_argument("-m", dest="module", nargs=argparse.REMAINDER, help="a module and its arguments, as python -m")
+    run.add_argument("program", nargs=argparse.REMAINDER, metavar="script.py", help="a script and its arguments")
     return parser
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -78,6 +79,19 @@ def test_run_emulated(environment, run_python, script):
     assert done.stdout.splitlines() == ["npu:0 ['--steps', '3'] __main__", "beside the script"]
 
 
+@pytest.mark.parametrize("emulate", [False, True])
+def test_run_a_module(environment, emulated, run_python, tmp_path, emulate):
+    tmp_path.joinpath("a_module.py").write_text(
+        "import sys, torch\nprint(torch.zeros(1).cuda().device, sys.argv[1:])\n"
+    )
+    command = ["run", *(["--emulate"] if emulate else []), "-m", "a_module", "--steps", "3"]
+    base = environment if emulate else emulated
+    found = os.pathsep.join([str(tmp_path), base.get("PYTHONPATH", "")])
+    done = run_python("-m", "npu_compat", *command, env={**base, "PYTHONPATH": found})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["npu:0 ['--steps', '3']"]
+
+
 def test_run_ends_as_its_program_does(environment, emulated, run_python, tmp_path):
     file = tmp_path / "ends.py"
     file.write_text("import sys\nsys.exit(5)\n")
@@ -89,6 +103,7 @@ def test_run_ends_as_its_program_does(environment, emulated, run_python, tmp_pat
     ("arguments", "message"),
     [
         (["run"], "name a script"),
+        (["run", "-m"], "name a script, or -m and a module"),
         (["run", "no_such_file.py"], "no_such_file.py: no such file; expected a Python script"),
     ],
 )
