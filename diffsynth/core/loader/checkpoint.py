@@ -1,0 +1,110 @@
+"""Files of weights as one source, whatever their format and however many they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from diffsynth.core.loader.file_source import FileSource
+from diffsynth.core.loader.safetensors_file import safetensors_spans
+from diffsynth.core.loader.torch_file import torch_source
+from diffsynth.core.loader.weight_source import CheckpointError, DictSource, WeightSource
+
+SAFETENSORS = (".safetensors",)
+TORCH = (".pth", ".pt", ".bin", ".ckpt")
+
+FilePath = str | os.PathLike[str]
+
+
+class Checkpoint(WeightSource):
+    """The tensors of one or several files (the shards of a model), read as they are asked for.
+
+    Opening reads the headers only. The files stay open, and are read again each time a tensor is asked for; what has
+    been read is the caller's own memory.
+
+    Args:
+        paths: .safetensors, or .pth, .pt, .bin and .ckpt as torch.save writes them.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, of another kind, or would run code when loaded; two files hold
+            tensors of the same name.
+    """
+
+    def __init__(self, paths: FilePath | Sequence[FilePath]) -> None:
+        paths = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+        self.paths = [os.fspath(path) for path in paths]
+        if not self.paths:
+            raise CheckpointError("no file was given: expected the path of a checkpoint, or of each of its shards")
+        self._holders: dict[str, WeightSource] = {}
+        for path in self.paths:
+            self._add(_open(path))
+        self.headers = {key: holder.headers[key] for key, holder in self._holders.items()}
+
+    def _add(self, file: WeightSource) -> None:
+        for key in file.headers:
+            if key in self._holders:
+                raise CheckpointError(
+                    f"{key!r} is in {self._holders[key].where()} and in {file.where()}: expected the shards of one "
+                    "model; name only the files that belong together"
+                )
+            self._holders[key] = file
+
+    def where(self, key: str | None = None) -> str:
+        return ", ".join(self.paths) if key is None else self._holders[key].where(key)
+
+    def read_into(self, key: str, out: Tensor) -> None:
+        self.header(key)
+        self._holders[key].read_into(key, out)
+
+
+def load_state_dict(
+    file_path: FilePath | Sequence[FilePath],
+    torch_dtype: torch.dtype | None = None,
+    device: str | torch.device = "cpu",
+    pin_memory: bool = False,
+    verbose: int = 0,
+) -> dict[str, Tensor]:
+    """Reads every tensor of one or several files into private memory.
+
+    Args:
+        file_path: as `Checkpoint` takes them.
+        torch_dtype: what to convert to; None keeps each tensor's own type.
+        device: where to put them.
+        pin_memory: page-locked host memory, for copies to a device in the background.
+        verbose: 1 prints the files that are read.
+
+    Raises:
+        CheckpointError: as `Checkpoint`.
+        ValueError: pin_memory for tensors that are not in host memory.
+    """
+    if pin_memory and torch.device(device).type != "cpu":
+        raise ValueError(f"pin_memory is for host memory, and device is {str(device)!r}: leave one of them out")
+    source = Checkpoint(file_path)
+    if verbose:
+        print(f"Loading {source.where()}")
+    state_dict = {}
+    for key, header in source.headers.items():
+        dtype = torch_dtype or header.dtype
+        state_dict[key] = torch.empty(header.shape, dtype=dtype, device=device, pin_memory=pin_memory)
+        source.read_into(key, state_dict[key])
+    return state_dict
+
+
+def _open(path: str) -> WeightSource:
+    file = Path(path)
+    if not file.is_file():
+        what = "is a folder: name the files in it" if file.is_dir() else "does not exist"
+        raise CheckpointError(f"{path} {what}")
+    if file.suffix not in SAFETENSORS + TORCH:
+        raise CheckpointError(f"{path} is no checkpoint: expected {', '.join(SAFETENSORS + TORCH)}")
+    with file.open("rb") as opened:
+        if opened.read(40).startswith(b"version https://git-lfs"):
+            raise CheckpointError(f"{path} is a Git LFS pointer, not the file it stands for: run `git lfs pull` there")
+    return FileSource(path, safetensors_spans(path)) if file.suffix in SAFETENSORS else torch_source(path)
+
+
+__all__ = ["Checkpoint", "DictSource", "WeightSource", "load_state_dict"]

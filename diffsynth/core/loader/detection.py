@@ -1,0 +1,114 @@
+"""Which models a file holds, told from the names and shapes of its tensors."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from diffsynth.core.loader.model_hash import model_hash
+from diffsynth.core.loader.weight_source import CheckpointError, WeightSource
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model that a file holds.
+
+    Attributes:
+        model_name: its part in a pipeline, such as ``wan_video_dit``.
+        model_class: dotted path of its class.
+        kwargs: what to make it with.
+        key_map: the name of each tensor in the file, by its name in the model. Tensors of the file that the model does
+            not have are in it as well, so that they are found to be too many.
+    """
+
+    model_name: str
+    model_class: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    key_map: Mapping[str, str] = field(default_factory=dict)
+
+
+def detect(source: WeightSource, table: Sequence[Mapping[str, Any]]) -> list[ModelEntry]:
+    """The models that a source holds, at least one.
+
+    A known hash names them. Otherwise each class of the table is asked whether it knows the names. Sizes are read from
+    the shapes in either case, so a model of any width or depth is found.
+
+    Args:
+        table: rows of model_hash, model_name and model_class (a dotted path); optionally state_dict_converter (the
+            dotted path of a function from the names in the file to a dict of the file's name by the published one) and
+            extra_kwargs. Where several rows fit one file, the converter of each names only the tensors of its model.
+
+    Raises:
+        CheckpointError: no row fits; or one does, and a tensor that tells the model's size is missing.
+    """
+    digest = model_hash(source.headers)
+    rows = [row for row in table if row["model_hash"] == digest] or _recognised(source, table)
+    if not rows:
+        names = ", ".join(list(source.headers)[:3])
+        raise CheckpointError(
+            f"{source.where()} holds no known model: {len(source.headers)} tensors ({names}, ...), model hash "
+            f"{digest}. Check that it is a file of a supported model and that no shard is missing; a model of your own "
+            "is made known by appending a row to MODEL_CONFIGS"
+        )
+    return [_entry(source, row) for row in rows]
+
+
+def load_object(path: str) -> Any:
+    """What a dotted path names, imported.
+
+    Raises:
+        ImportError: there is no such module, or nothing of that name in it.
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ImportError(f"{path!r} in the table of models cannot be imported: {error}") from error
+
+
+def _recognised(source: WeightSource, table: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows whose class knows the names; the first of each model, however many files of it are published."""
+    rows: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for row in table:
+        model = (row["model_name"], row["model_class"])
+        recognises = getattr(load_object(row["model_class"]), "recognises", None)
+        if model not in rows and recognises is not None and recognises(_published_names(source, row).keys()):
+            rows[model] = row
+    return list(rows.values())
+
+
+def _published_names(source: WeightSource, row: Mapping[str, Any]) -> Mapping[str, str]:
+    """The file's own name of each tensor, by the name it was published under."""
+    converter = row.get("state_dict_converter")
+    return load_object(converter)(source.headers.keys()) if converter else {key: key for key in source.headers}
+
+
+def _entry(source: WeightSource, row: Mapping[str, Any]) -> ModelEntry:
+    model_class = load_object(row["model_class"])
+    names = _published_names(source, row)
+    kwargs = {}
+    if hasattr(model_class, "kwargs_from_shapes"):
+        try:
+            kwargs = model_class.kwargs_from_shapes({key: source.headers[name].shape for key, name in names.items()})
+        except KeyError as error:
+            raise CheckpointError(
+                f"{source.where()} lacks {error.args[0]!r}, which the size of {model_class.__name__} is read from: "
+                "check that no shard is missing"
+            ) from error
+    kwargs = {**kwargs, **row.get("extra_kwargs", {})}
+    return ModelEntry(row["model_name"], row["model_class"], kwargs, _key_map(model_class, kwargs, names))
+
+
+def _key_map(model_class: type[nn.Module], kwargs: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
+    """The file's name of each tensor by the model's; the model's are the published ones unless it has a `file_key`."""
+    if not hasattr(model_class, "file_key"):
+        return dict(names)
+    with torch.device("meta"):
+        published = {key: model_class.file_key(key) for key in model_class(**kwargs).state_dict()}
+    known = {key: names[name] for key, name in published.items() if name in names}
+    return known | {key: name for key, name in names.items() if key not in published.values()}

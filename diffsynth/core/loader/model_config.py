@@ -1,0 +1,129 @@
+"""What the caller says about one file of weights: where it is, and where its weights are to be kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from diffsynth.core.keywords import known_keywords_only
+from diffsynth.core.loader import environment
+from diffsynth.core.loader.download import ModelNotFoundError, find_or_download
+
+Device = str | torch.device | None
+Dtype = str | torch.dtype | None
+
+
+@dataclass
+class ModelConfig:
+    """Names a model's files, by path or by the model they are published in; nothing is touched until it is used.
+
+    Args:
+        path: a file, a folder (a tokenizer), or a list of files; used as they are, with no download.
+        model_id: ``Org/Name``, as at ModelScope and Hugging Face.
+        origin_file_pattern: glob below the model's folder, or a list of them; ``folder/`` names a folder, and None,
+            ``""`` or ``"./"`` the whole model.
+        download_source: ``modelscope`` or ``huggingface``; None takes DIFFSYNTH_DOWNLOAD_SOURCE, else modelscope.
+        local_model_path: root of the local tree ``<root>/<model_id>/``; None takes DIFFSYNTH_MODEL_BASE_PATH, else
+            ``./models``.
+        skip_download: True uses what is there; None takes DIFFSYNTH_SKIP_DOWNLOAD, else False.
+        offload_device ... computation_dtype: where the weights are kept and what as, in each of the four states of
+            memory management; ``"disk"`` for both leaves them in the file.
+        clear_parameters: drop the weights once the model is built.
+        state_dict: the weights themselves, instead of a file.
+        quantize: not supported; anything but None is an error.
+
+    Raises:
+        TypeError: an unknown keyword; the message has the nearest that exists.
+    """
+
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None
+    model_id: str | None = None
+    origin_file_pattern: str | Sequence[str] | None = None
+    download_source: str | None = None
+    local_model_path: str | os.PathLike[str] | None = None
+    skip_download: bool | None = None
+    offload_device: Device = None
+    offload_dtype: Dtype = None
+    onload_device: Device = None
+    onload_dtype: Dtype = None
+    preparing_device: Device = None
+    preparing_dtype: Dtype = None
+    computation_device: Device = None
+    computation_dtype: Dtype = None
+    clear_parameters: bool = False
+    state_dict: Mapping[str, Tensor] | None = None
+    quantize: object = None
+
+    def check_input(self) -> None:
+        """Whether it says where the weights are.
+
+        Raises:
+            ValueError: it names none of path, model_id and state_dict; or something in it has no meaning.
+        """
+        if self.quantize is not None:
+            raise ValueError(
+                f"ModelConfig(quantize={self.quantize!r}): quantized weights are not supported; leave it out"
+            )
+        if self.path is None and self.model_id is None and self.state_dict is None:
+            raise ValueError(
+                'ModelConfig() names no model: give path="file.safetensors", or model_id="Org/Name" with '
+                'origin_file_pattern="*.safetensors", or state_dict'
+            )
+        if self.path is not None and not _paths(self.path):
+            raise ValueError(f"ModelConfig(path={self.path!r}) names no file: expected a path or a list of paths")
+        environment.skip_download(self.skip_download)
+        environment.download_source(self.download_source)
+
+    def download_if_necessary(self) -> ModelConfig:
+        """A copy whose `path` is what there is on this machine: one path, or a list; this config stays as it is.
+
+        Raises:
+            ValueError: as `check_input`.
+            ModelNotFoundError: there is no such file, and it cannot be downloaded.
+        """
+        self.check_input()
+        if self.path is not None:
+            paths = _paths(self.path)
+            for path in paths:
+                if not os.path.exists(path):
+                    raise ModelNotFoundError(f"ModelConfig(path=...) names {path}, which does not exist")
+            return replace(self, path=paths if isinstance(self.path, Sequence) and len(paths) > 1 else paths[0])
+        if self.model_id is None:
+            return replace(self)
+        found = find_or_download(
+            self.model_id,
+            self.patterns(),
+            root=self.root(),
+            source=environment.download_source(self.download_source),
+            skip_download=environment.skip_download(self.skip_download),
+        )
+        return replace(self, path=found)
+
+    def patterns(self) -> list[str]:
+        """`origin_file_pattern` as a list; the empty pattern stands for the whole model."""
+        if not self.origin_file_pattern:
+            return [""]
+        return [self.origin_file_pattern] if isinstance(self.origin_file_pattern, str) else [*self.origin_file_pattern]
+
+    def root(self) -> str:
+        """The root of the local model tree that this config looks into."""
+        return environment.model_base_path(self.local_model_path)
+
+    def vram_config(self) -> dict[str, Device | Dtype]:
+        """The eight keys of memory management, None where nothing was said."""
+        names = [field.name for field in fields(self) if field.name.split("_")[0] in _STATES]
+        return {name: getattr(self, name) for name in names}
+
+
+_STATES = ("offload", "onload", "preparing", "computation")
+
+ModelConfig.__init__ = known_keywords_only("ModelConfig")(ModelConfig.__init__)  # type: ignore[method-assign]
+
+
+def _paths(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
+    several = [path] if isinstance(path, (str, os.PathLike)) else path
+    return [os.fspath(one) for one in several if os.fspath(one)]

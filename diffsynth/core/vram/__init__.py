@@ -1,0 +1,20 @@
+"""Device memory under control: a model's weights on disk or on the host, on the device as they are needed."""
+
+from diffsynth.core.vram.hooks import VramError
+from diffsynth.core.vram.managed import ManagedWeights, manage_vram
+from diffsynth.core.vram.origins import BytesMoved
+from diffsynth.core.vram.policy import OnDisk, Placement, VramConfigError, VramPolicy, parse_vram_config
+from diffsynth.core.vram.unit_state import State
+
+__all__ = [
+    "BytesMoved",
+    "ManagedWeights",
+    "OnDisk",
+    "Placement",
+    "State",
+    "VramConfigError",
+    "VramError",
+    "VramPolicy",
+    "manage_vram",
+    "parse_vram_config",
+]

@@ -1,0 +1,203 @@
+"""A model whose weights come and go: its two calls, and what happens around the forward of each of its units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from diffsynth.core.device.npu_compatible_device import empty_cache
+from diffsynth.core.loader.build import check_weights
+from diffsynth.core.loader.weight_source import WeightSource
+from diffsynth.core.progress import progress_bar
+from diffsynth.core.vram.carrier import Carrier
+from diffsynth.core.vram.hooks import Immovable, UnitHooks, VramError, copied_out, wants_gradient
+from diffsynth.core.vram.memory import weight_bytes
+from diffsynth.core.vram.order import ForwardOrder
+from diffsynth.core.vram.origins import BytesMoved, Disk
+from diffsynth.core.vram.policy import Placement, VramPolicy
+from diffsynth.core.vram.promotion import Promoter
+from diffsynth.core.vram.slots import Slot, Slots
+from diffsynth.core.vram.staging import Staging
+from diffsynth.core.vram.streams import mark
+from diffsynth.core.vram.unit_state import ManagedUnit, State
+from diffsynth.core.vram.units import Weight, cut_into_units
+
+
+def manage_vram(
+    model: nn.Module,
+    source: WeightSource,
+    key_map: Mapping[str, str],
+    policy: VramPolicy,
+    vram_limit: float | None = None,
+) -> ManagedWeights:
+    """Puts a model's memory under control, its weights in the offload placement.
+
+    Args:
+        model: on the meta device, in eval mode.
+        source: its weights; has to stay readable where something is offloaded to disk.
+        key_map: the source's key for each key of the model's state dict.
+        policy: where the weights are, when.
+        vram_limit: GiB in use on the device, by whomever, up to which weights move to the preparing placement. None
+            is all the device has; leave room for activations.
+
+    Raises:
+        CheckpointError: weights are missing in the source, too many, or of another shape.
+        ValueError: the model has a buffer that is not saved, and is on the meta device.
+    """
+    return ManagedWeights(model, source, key_map, policy, vram_limit)
+
+
+class ManagedWeights:
+    """Moves a model's weights. Made by `manage_vram`.
+
+    Attributes:
+        state: OFFLOAD or ONLOAD, of the model as a whole.
+        bytes_moved: counts what was moved since the model was loaded.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        source: WeightSource,
+        key_map: Mapping[str, str],
+        policy: VramPolicy,
+        vram_limit: float | None,
+    ) -> None:
+        check_weights(model, model.state_dict(keep_vars=True), source, key_map)
+        units = cut_into_units(model)
+        weights = [weight for unit in units for weight in unit.weights]
+        computation = policy.computation
+        self.state = State.OFFLOAD
+        self.bytes_moved = BytesMoved()
+        self._model_name = type(model).__name__
+        self._device = computation.device
+        self._carrier = Carrier(self._device)
+        self._staging = Staging(self._device, _largest_bytes(weights, policy))
+        disk = Disk(weights, source, key_map, self._staging, self.bytes_moved)
+        self._units = [ManagedUnit(unit, policy, disk, self.bytes_moved) for unit in units]
+        self._order = ForwardOrder([unit for unit in self._units if not unit.overlaps])
+        self._slots = Slots(self._units, computation, self._carrier)
+        self._promoter = Promoter(self._units, policy, self._slots, self._carrier, vram_limit)
+        self._computing: dict[ManagedUnit, Slot] = {}
+        self._move_all(State.OFFLOAD)
+        self._carrier.stop()
+        Immovable(model)
+        if any(placement != computation for placement in (policy.offload, policy.onload, policy.preparing)):
+            for unit in self._units:
+                UnitHooks(self, unit)
+
+    @property
+    def vram_limit(self) -> float | None:
+        """GiB in use on the device up to which weights move there to stay; None is all the device has."""
+        return self._promoter.vram_limit
+
+    @vram_limit.setter
+    def vram_limit(self, limit: float | None) -> None:
+        self._promoter.vram_limit = limit
+
+    def onload(self) -> None:
+        """Makes the model ready: its weights move to the onload placement. Nothing happens if they are there.
+
+        Raises whatever keeps them from moving; they are offloaded again then.
+        """
+        self._end_forwards()
+        if self.state is State.ONLOAD:
+            return
+        try:
+            self._move_all(State.ONLOAD)
+        except BaseException:
+            self.offload()
+            raise
+        self.state = State.ONLOAD
+
+    def offload(self) -> None:
+        """Sends the weights back to the offload placement, and gives all other memory back."""
+        self._promoter.cancel()
+        self._end_forwards()
+        self._slots.free()
+        self._move_all(State.OFFLOAD)
+        self._carrier.stop()
+        self._staging.free()
+        self.state = State.OFFLOAD
+        empty_cache(self._device)
+
+    def enter(self, unit: ManagedUnit, inputs: object) -> None:
+        """Before a forward of the unit: puts its weights where it computes, and starts bringing in the next unit's."""
+        unit.depth += 1
+        if unit.depth > 1:
+            return
+        try:
+            self._bring(unit, inputs)
+        except BaseException:
+            self._end_forward(unit)
+            raise
+
+    def leave(self, unit: ManagedUnit, output: Any) -> Any:
+        """After a forward of the unit, or when it failed: its modules are as before. Returns the output."""
+        if unit.depth == 1:
+            if unit in self._computing:
+                output = copied_out(output, self._computing[unit])
+            self._end_forward(unit)
+        elif unit.depth:
+            unit.depth -= 1
+        return output
+
+    def _bring(self, unit: ManagedUnit, inputs: object) -> None:
+        if not unit.overlaps:
+            self._order.runs(unit)
+        if self._promoter.start(unit):
+            self._promoter.finish(unit)
+        if not unit.resident:
+            private = wants_gradient(unit, inputs)
+            if private and unit.trains:
+                raise VramError(
+                    f"{unit.name} of {self._model_name} wants gradients for weights that come and go: call "
+                    "requires_grad_(False) on it, or load the model without a vram_config to train it"
+                )
+            slot = self._computing[unit] = self._slots.fetch(unit, private=private)
+            unit.attach(slot.weights(unit))
+        if not unit.overlaps:
+            self._prefetch_after(unit)
+
+    def _prefetch_after(self, unit: ManagedUnit) -> None:
+        """Starts moving the next unit that has to move."""
+        coming = next((each for each in self._order.after(unit) if not each.resident), None)
+        if coming is not None and not self._promoter.start(coming):
+            self._slots.prefetch(coming)
+
+    def _end_forward(self, unit: ManagedUnit) -> None:
+        unit.depth = 0
+        slot = self._computing.pop(unit, None)
+        if slot is not None:
+            unit.rest()
+            slot.release()
+
+    def _end_forwards(self) -> None:
+        """Ends those that an interrupt has cut off."""
+        for unit in self._units:
+            if unit.depth:
+                self._end_forward(unit)
+
+    def _move_all(self, state: State) -> None:
+        """Brings every unit into that state, one after another."""
+        moving = [unit for unit in self._units if unit.moves_to(state)]
+        for unit in progress_bar(moving, desc=self._model_name, leave=False):
+            self._move(unit, state)
+        for unit in self._units:
+            if unit.state is not state:
+                unit.arrive(state, None)
+
+    def _move(self, unit: ManagedUnit, state: State) -> None:
+        copy = unit.allocate(state)
+        after = mark(copy.placement.device)
+        self._carrier.start(unit.origin, unit.weights, copy.tensors, after).result()
+        unit.arrive(state, copy)
+
+
+def _largest_bytes(weights: Sequence[Weight], policy: VramPolicy) -> int:
+    """Bytes of the largest weight in the widest type that any placement has."""
+    placements = (policy.offload, policy.onload, policy.preparing, policy.computation)
+    dtypes = {placement.dtype for placement in placements if isinstance(placement, Placement)}
+    return max((weight_bytes(weight, dtype) for weight in weights for dtype in dtypes), default=0)

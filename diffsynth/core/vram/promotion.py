@@ -1,0 +1,103 @@
+"""Units that stay on the device from their first forward on, as long as there is room for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+import torch
+
+from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info
+from diffsynth.core.vram.carrier import Carrier
+from diffsynth.core.vram.memory import total_bytes
+from diffsynth.core.vram.origins import HeldCopy
+from diffsynth.core.vram.policy import OnDisk, VramPolicy
+from diffsynth.core.vram.slots import Slots, streaming_bytes
+from diffsynth.core.vram.streams import mark
+from diffsynth.core.vram.unit_state import ManagedUnit, State
+
+# Devices hand memory out in pieces of this size.
+GRANULE = 2 << 20
+GIB = 1 << 30
+
+
+class Promoter:
+    """Moves units from their onload to their preparing placement.
+
+    Attributes:
+        vram_limit: GiB in use on the device, by whomever, that weights may bring it up to; None is all it has.
+    """
+
+    def __init__(
+        self,
+        units: Sequence[ManagedUnit],
+        policy: VramPolicy,
+        slots: Slots,
+        carrier: Carrier,
+        vram_limit: float | None,
+    ) -> None:
+        # With preparing on disk no unit moves, and what is derived from it here is not used.
+        preparing = policy.computation if isinstance(policy.preparing, OnDisk) else policy.preparing
+        self.vram_limit = vram_limit
+        self._units = units
+        self._device = preparing.device
+        self._sizes = {unit: _rounded(total_bytes(unit.weights, preparing.dtype)) for unit in units}
+        self._computes_in_place = preparing == policy.computation
+        self._shares_device = preparing.device == policy.computation.device
+        self._slots = slots
+        self._carrier = carrier
+        self._under_way: dict[ManagedUnit, tuple[HeldCopy, Future[None]]] = {}
+
+    def start(self, unit: ManagedUnit) -> bool:
+        """Starts moving the unit, if it is one to be moved and there is room; whether it is on its way now."""
+        if unit in self._under_way:
+            return True
+        if unit.state is not State.ONLOAD or not unit.moves_to(State.PREPARING) or not self._has_room(unit):
+            return False
+        try:
+            copy = unit.allocate(State.PREPARING)
+        except torch.OutOfMemoryError:
+            empty_cache(self._device)
+            return False
+        after = mark(self._device)
+        self._under_way[unit] = copy, self._carrier.start(unit.origin, unit.weights, copy.tensors, after)
+        return True
+
+    def finish(self, unit: ManagedUnit) -> None:
+        """Waits for the unit if it is on its way. Raises whatever kept it from arriving; it is as before then."""
+        if unit not in self._under_way:
+            return
+        copy, filling = self._under_way[unit]
+        try:
+            filling.result()
+        except Exception:
+            del self._under_way[unit]
+            raise
+        del self._under_way[unit]
+        unit.arrive(State.PREPARING, copy)
+
+    def cancel(self) -> None:
+        """Waits for units on their way and leaves them where they were."""
+        for _, filling in self._under_way.values():
+            filling.exception()
+        self._under_way.clear()
+
+    def _has_room(self, unit: ManagedUnit) -> bool:
+        """Whether the unit fits beside what is in use, and beside the slots for the units that do not fit."""
+        free, total = memory_info(self._device)
+        room = (total if self.vram_limit is None else self.vram_limit * GIB) - (total - free)
+        others = [
+            each
+            for each in self._units
+            if each is not unit and each not in self._under_way and each.moves_to(State.PREPARING)
+        ]
+        size = self._sizes[unit]
+        if self._computes_in_place and size + sum(self._sizes[each] for each in others) < room:
+            return True
+        streamed = others if self._computes_in_place else self._units
+        streaming = max(0, _rounded(streaming_bytes(streamed)) - self._slots.allocated)
+        return size + (streaming if self._shares_device else 0) < room
+
+
+def _rounded(size: int) -> int:
+    return -(-size // GRANULE) * GRANULE

@@ -1,0 +1,196 @@
+"""The memory that weights compute from when they do not stay on the device: two buffers, used in turn."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+import torch
+from torch import Tensor
+
+from diffsynth.core.vram.carrier import Carrier
+from diffsynth.core.vram.memory import allocate, tensors_in
+from diffsynth.core.vram.policy import Placement
+from diffsynth.core.vram.streams import mark
+from diffsynth.core.vram.unit_state import ManagedUnit, as_attributes
+
+BUFFERS = 2
+
+
+class Slot:
+    """A buffer that holds one unit's weights at a time.
+
+    Attributes:
+        unit: whose weights it holds, or is being filled with.
+        busy: the unit's forward is running.
+        turn: when it was last filled; the smaller, the longer ago.
+    """
+
+    def __init__(self, size: int, placement: Placement) -> None:
+        self.size = size
+        self.unit: ManagedUnit | None = None
+        self.busy = False
+        self.turn = 0
+        self._placement = placement
+        self._buffer = allocate(size, placement.device)
+        # The memory may have been used by work that is still queued.
+        self._free_after = mark(placement.device)
+        self._filling: Future[None] | None = None
+        self._views: dict[ManagedUnit, tuple[list[Tensor], list[Tensor]]] = {}
+
+    def fill(self, unit: ManagedUnit, carrier: Carrier, turn: int) -> None:
+        """Starts bringing the unit's weights in."""
+        self.settle()
+        self.unit, self.turn = unit, turn
+        # A backward pass that saved the weights before must find out that they are gone.
+        torch.autograd.graph.increment_version(self._buffer)
+        tensors = self._views_of(unit)[0]
+        self._filling = carrier.start(unit.origin, unit.weights, tensors, self._free_after)
+
+    def weights(self, unit: ManagedUnit) -> Sequence[Tensor]:
+        """The unit's weights once they are there, as attributes for its modules.
+
+        Raises whatever kept them from coming; the slot is empty then.
+        """
+        if self._filling is not None:
+            try:
+                self._filling.result()
+            except Exception:  # after an interrupt it is still on its way
+                self.unit = self._filling = None
+                raise
+            self._filling = None
+        return self._views_of(unit)[1]
+
+    def release(self) -> None:
+        """The forward has been queued: what fills the buffer next waits for it."""
+        self.busy = False
+        self._free_after = mark(self._placement.device)
+
+    def holds_memory_of(self, tensor: Tensor) -> bool:
+        """Whether the tensor lies in this buffer."""
+        return (
+            tensor.device == self._buffer.device
+            and tensor.layout == torch.strided
+            and tensor.untyped_storage().data_ptr() == self._buffer.untyped_storage().data_ptr()
+        )
+
+    def settle(self) -> None:
+        """Waits until nothing is on its way in; what went wrong with weights nobody asked for is no one's concern."""
+        if self._filling is not None:
+            self._filling.exception()
+            self._filling = None
+
+    def _views_of(self, unit: ManagedUnit) -> tuple[list[Tensor], list[Tensor]]:
+        if unit not in self._views:
+            tensors = tensors_in(self._buffer, unit.weights, self._placement.dtype)
+            self._views[unit] = tensors, as_attributes(unit.weights, tensors)
+        return self._views[unit]
+
+
+class Slots:
+    """Two slots that all units of a model share; memory of its own for a unit that fits in none.
+
+    Args:
+        computation: where the weights are needed, and in what type.
+    """
+
+    def __init__(self, units: Sequence[ManagedUnit], computation: Placement, carrier: Carrier) -> None:
+        self._units = units
+        self._computation = computation
+        self._carrier = carrier
+        self._slots: list[Slot] = []
+        self._turn = 0
+
+    @property
+    def allocated(self) -> int:
+        """Bytes that the slots take now."""
+        return sum(slot.size for slot in self._slots)
+
+    def fetch(self, unit: ManagedUnit, *, private: bool) -> Slot:
+        """A busy slot that holds the unit's weights, or will.
+
+        Args:
+            private: memory of its own, not used again.
+        """
+        slot = None
+        if not private and self._shares(unit):
+            slot = self._holding(unit) or self._fill_free_one(unit)
+        if slot is None:
+            slot = Slot(unit.computation_bytes, self._computation)
+            slot.fill(unit, self._carrier, self._turn)
+        slot.busy = True
+        return slot
+
+    def prefetch(self, unit: ManagedUnit) -> None:
+        """Starts bringing in a unit that will be needed next, if there is a slot for it."""
+        if self._shares(unit) and self._holding(unit) is None:
+            # Without room for it now, it comes when it is needed.
+            with contextlib.suppress(torch.OutOfMemoryError):
+                self._fill_free_one(unit)
+
+    def free(self) -> None:
+        """Gives the memory back, once nothing is on its way."""
+        for slot in self._slots:
+            slot.settle()
+        self._slots = []
+
+    def _shares(self, unit: ManagedUnit) -> bool:
+        """Whether the unit comes into the slots that all share."""
+        return not unit.overlaps and unit.computation_bytes <= slot_bytes(self._streamed())
+
+    def _streamed(self) -> list[ManagedUnit]:
+        """The units that do not stay on the device by now."""
+        return [unit for unit in self._units if not unit.resident]
+
+    def _holding(self, unit: ManagedUnit) -> Slot | None:
+        return next((slot for slot in self._slots if slot.unit is unit), None)
+
+    def _fill_free_one(self, unit: ManagedUnit) -> Slot | None:
+        """Fills a slot that is not busy; None where both are."""
+        slot = self._free_one()
+        if slot is not None and slot.size < unit.computation_bytes:
+            slot.settle()
+            self._slots.remove(slot)
+            slot = None  # so that the old memory is gone before there is new
+            slot = self._new_slot()
+        if slot is not None:
+            self._turn += 1
+            slot.fill(unit, self._carrier, self._turn)
+        return slot
+
+    def _free_one(self) -> Slot | None:
+        """A new slot if there can be one, else that whose weights were fetched the longest ago; None where both are
+        busy."""
+        free = [slot for slot in self._slots if not slot.busy]
+        if len(self._slots) < BUFFERS:
+            try:
+                return self._new_slot()
+            except torch.OutOfMemoryError:
+                if not free:
+                    raise
+        return min(free, key=lambda slot: slot.turn, default=None)
+
+    def _new_slot(self) -> Slot:
+        slot = Slot(slot_bytes(self._streamed()), self._computation)
+        self._slots.append(slot)
+        return slot
+
+
+def slot_bytes(units: Sequence[ManagedUnit]) -> int:
+    """Size of a slot for these units: the largest fits, unless it is alone in its size.
+
+    A table of words that outweighs every block by far would otherwise have two slots of its size.
+    """
+    sizes = sorted((unit.computation_bytes for unit in units if not unit.overlaps), reverse=True)
+    if len(sizes) > 1 and sizes[0] > 2 * sizes[1]:
+        return sizes[1]
+    return sizes[0] if sizes else 0
+
+
+def streaming_bytes(units: Sequence[ManagedUnit]) -> int:
+    """Memory that computing takes while these units come and go: the slots, and what does not come into them."""
+    size = slot_bytes(units)
+    alone = max((unit.computation_bytes for unit in units if not unit.overlaps), default=0)
+    overlapping = sum(unit.computation_bytes for unit in units if unit.overlaps)
+    return BUFFERS * size + (alone if alone > size else 0) + overlapping

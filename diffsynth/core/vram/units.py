@@ -1,0 +1,131 @@
+"""How a model is cut into units: the modules whose weights come and go together, around their forward.
+
+A unit is an element of a list of blocks (an outermost nn.ModuleList, nn.Sequential or nn.ModuleDict), or else the
+smallest module that has weights of its own. A model may name more units: ``vram_units = ("decoder.stages.*",)``, names
+of submodules as patterns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+CONTAINERS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
+
+
+class Place(NamedTuple):
+    """An attribute of a module that holds a weight."""
+
+    module: nn.Module
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """One parameter or persistent buffer; tied parameters are one weight in several places.
+
+    Attributes:
+        keys: its names in the model's state dict, one for each place.
+        dtype: the model's own; floating weights take that of their placement instead.
+    """
+
+    keys: tuple[str, ...]
+    places: tuple[Place, ...]
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    is_buffer: bool
+
+    def dtype_in(self, dtype: torch.dtype) -> torch.dtype:
+        """Its type in a placement of `dtype`."""
+        return dtype if self.dtype.is_floating_point else self.dtype
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """Weights that are needed whenever one of `modules` runs.
+
+    Attributes:
+        modules: one, or several that share tied weights.
+        overlaps: other units run while this one does.
+    """
+
+    name: str
+    modules: tuple[nn.Module, ...]
+    weights: tuple[Weight, ...]
+    overlaps: bool
+
+
+def cut_into_units(model: nn.Module) -> list[Unit]:
+    """All weights of the model, each in exactly one unit; in the order in which they are registered."""
+    names = {module: name or type(model).__name__ for name, module in model.named_modules()}
+    owners = _owners(model)
+    weights_of: dict[tuple[nn.Module, ...], list[Weight]] = {}
+    for weight in _weights(model):
+        modules = tuple(dict.fromkeys(owners[place.module] for place in weight.places))
+        weights_of.setdefault(modules, []).append(weight)
+    units = []
+    for modules, weights in weights_of.items():
+        within = {part for module in modules for part in module.modules()} - set(modules)
+        overlaps = len(modules) > 1 or any(other in within for key in weights_of for other in key)
+        units.append(Unit(" and ".join(names[module] for module in modules), modules, tuple(weights), overlaps))
+    return units
+
+
+def _owners(model: nn.Module) -> Mapping[nn.Module, nn.Module]:
+    """For every module of the model, the one whose forward needs its weights."""
+    patterns = getattr(model, "vram_units", ())
+    owners: dict[nn.Module, nn.Module] = {}
+
+    def walk(name: str, module: nn.Module, parent: nn.Module | None) -> None:
+        if module in owners:
+            return
+        if any(fnmatch(name, pattern) for pattern in patterns) or _is_unit(module, parent):
+            for part in module.modules():
+                owners.setdefault(part, module)
+            return
+        owners[module] = module
+        for child_name, child in module.named_children():
+            walk(f"{name}.{child_name}" if name else child_name, child, module)
+
+    walk("", model, None)
+    return owners
+
+
+def _is_unit(module: nn.Module, parent: nn.Module | None) -> bool:
+    if isinstance(module, CONTAINERS) or parent is None:
+        return False
+    has_own = any(True for _ in _own_tensors(module))
+    return isinstance(parent, CONTAINERS) or (
+        has_own and not any(isinstance(part, CONTAINERS) for part in module.modules())
+    )
+
+
+def _weights(model: nn.Module) -> list[Weight]:
+    """Distinct parameters and persistent buffers."""
+    found: dict[int, tuple[Tensor, dict[Place, str]]] = {}
+    for prefix, module in model.named_modules():
+        for name, tensor in _own_tensors(module):
+            if name in module._non_persistent_buffers_set:
+                continue
+            key = f"{prefix}.{name}" if prefix else name
+            found.setdefault(id(tensor), (tensor, {}))[1][Place(module, name)] = key
+    return [
+        Weight(
+            keys=tuple(places.values()),
+            places=tuple(places),
+            shape=tuple(tensor.shape),
+            dtype=tensor.dtype,
+            is_buffer=not isinstance(tensor, nn.Parameter),
+        )
+        for tensor, places in found.values()
+    ]
+
+
+def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters(recurse=False, remove_duplicate=False)
+    yield from module.named_buffers(recurse=False, remove_duplicate=False)
