@@ -1,0 +1,1 @@
+"""Networks, one a file: plain modules that know neither devices nor files."""

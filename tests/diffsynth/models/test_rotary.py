@@ -1,0 +1,94 @@
+"""The rotary tables and the turning of pairs, against complex arithmetic in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from diffsynth.models.rotary import AxialRotary, rotary_tables, rotate
+
+
+def turned_in_complex_numbers(tokens, positions, dims, theta):
+    """Each pair as a complex number, times exp(i * position * theta^(-2k/dim))."""
+    grid = torch.cartesian_prod(*[axis.double() for axis in positions]).reshape(-1, len(dims))
+    angles = torch.cat(
+        [
+            grid[:, axis : axis + 1] * theta ** -(torch.arange(0, dim, 2).double() / dim)
+            for axis, dim in enumerate(dims)
+        ],
+        dim=1,
+    )
+    pairs = torch.view_as_complex(tokens.double().unflatten(-1, (-1, 2)).contiguous())
+    return torch.view_as_real(pairs * torch.polar(torch.ones_like(angles), angles).unsqueeze(1)).flatten(-2)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "dims", "theta"), [((3, 5, 7), (44, 42, 42), 1e4), ((2, 9), (4, 8), 1e4), ((6, 1, 3), (8, 4, 4), 50.0)]
+)
+def test_turns_as_complex_numbers_do(sizes, dims, theta):
+    torch.manual_seed(0)
+    positions = [torch.arange(size) - size // 2 for size in sizes]
+    tokens = torch.randn(2, torch.Size(sizes).numel(), 3, sum(dims))
+    turned = rotate(tokens, *rotary_tables(positions, dims, theta))
+    assert turned.dtype == torch.float32
+    torch.testing.assert_close(
+        turned.double(), turned_in_complex_numbers(tokens, positions, dims, theta), rtol=0, atol=1e-6
+    )
+
+
+def test_far_positions_keep_the_precision_of_float64():
+    positions = [torch.tensor([100_003])]
+    cos, sin = rotary_tables(positions, [128])
+    angles = 100_003 * 10000.0 ** -(torch.arange(0, 128, 2).double() / 128)
+    torch.testing.assert_close(cos[0, 0, ::2].double(), angles.cos(), rtol=0, atol=1e-7)
+    torch.testing.assert_close(sin[0, 0].double(), angles.sin(), rtol=0, atol=1e-7)
+
+
+def test_bfloat16_is_turned_in_float32():
+    torch.manual_seed(0)
+    tables = rotary_tables([torch.arange(50)], [16])
+    tokens = torch.randn(1, 50, 2, 16).bfloat16()
+    assert torch.equal(rotate(tokens, *tables), rotate(tokens.float(), *tables).bfloat16())
+
+
+def test_tokens_stay_as_they_were():
+    tokens = torch.randn(1, 4, 2, 8)
+    before = tokens.clone()
+    rotate(tokens, *rotary_tables([torch.arange(4)], [8]))
+    assert torch.equal(tokens, before)
+
+
+def test_gradient():
+    tables = [table.double() for table in rotary_tables([torch.arange(3)], [4])]
+    tokens = torch.randn(1, 3, 2, 4, requires_grad=True)
+    weight = torch.randn(1, 3, 2, 4)
+    (rotate(tokens, *[table.float() for table in tables]) * weight).sum().backward()
+    back = rotate(weight, tables[0].float(), -tables[1].float())  # the inverse of a turn is its transpose
+    torch.testing.assert_close(tokens.grad, back)
+
+
+def test_tables_are_built_once_for_a_shape_and_device():
+    rotary = AxialRotary((4, 2))
+    cpu, meta = torch.device("cpu"), torch.device("meta")
+    first = rotary.tables((3, 2), cpu)
+    assert rotary.tables((3, 2), cpu)[0] is first[0]
+    assert rotary.tables((2, 3), cpu)[0] is not first[0]
+    assert rotary.tables((3, 2), meta)[0].device == meta
+    assert [table.shape for table in first] == [(6, 1, 6), (6, 1, 3)]
+
+
+def test_tables_of_many_shapes_are_not_all_kept():
+    rotary = AxialRotary((2,))
+    first = rotary.tables((1,), torch.device("cpu"))
+    for rows in range(2, 12):
+        rotary.tables((rows,), torch.device("cpu"))
+    assert rotary.tables((1,), torch.device("cpu"))[0] is not first[0]
+
+
+def test_a_table_from_inference_mode_serves_training():
+    rotary = AxialRotary((4,))
+    with torch.inference_mode():
+        rotary.tables((3,), torch.device("cpu"))
+    tokens = torch.randn(1, 3, 1, 4, requires_grad=True)
+    rotate(tokens, *rotary.tables((3,), torch.device("cpu"))).sum().backward()
+    assert tokens.grad is not None
