@@ -25,6 +25,16 @@ def shifted_sigmas(num_steps: int, *, shift: float, start: float = 1.0) -> Tenso
     return (shift * even / (1 + (shift - 1) * even)).float()
 
 
+def check_run(num_inference_steps: int, denoising_strength: float) -> None:
+    """Raises ValueError where a generation cannot have so many steps, or such a strength."""
+    if isinstance(num_inference_steps, bool) or num_inference_steps != int(num_inference_steps):
+        raise ValueError(f"num_inference_steps={num_inference_steps!r}: expected a whole number")
+    if num_inference_steps < 1:
+        raise ValueError(f"num_inference_steps={num_inference_steps}: expected at least 1")
+    if not 0 < denoising_strength <= 1:
+        raise ValueError(f"denoising_strength={denoising_strength}: expected a number above 0 and at most 1")
+
+
 class FlowMatchScheduler:
     """The schedule of one run: `sigmas` and `timesteps`, both float32 on the CPU whatever the compute type.
 
@@ -47,16 +57,14 @@ class FlowMatchScheduler:
         Raises:
             ValueError: a value is out of its range.
         """
-        if isinstance(num_inference_steps, bool) or num_inference_steps != int(num_inference_steps):
-            raise ValueError(f"num_inference_steps={num_inference_steps!r}: expected a whole number")
-        if num_inference_steps < 1:
-            raise ValueError(f"num_inference_steps={num_inference_steps}: expected at least 1")
-        if not 0 < denoising_strength <= 1:
-            raise ValueError(f"denoising_strength={denoising_strength}: expected a number above 0 and at most 1")
+        check_run(num_inference_steps, denoising_strength)
         if not shift > 0:
             raise ValueError(f"sigma_shift={shift}: expected a number above 0")
-        self.sigmas = shifted_sigmas(int(num_inference_steps), shift=shift, start=denoising_strength)
-        self.timesteps = self.sigmas * TRAINING_STEPS
+        self._lay_out(shifted_sigmas(int(num_inference_steps), shift=shift, start=denoising_strength))
+
+    def _lay_out(self, sigmas: Tensor) -> None:
+        self.sigmas = sigmas
+        self.timesteps = sigmas * TRAINING_STEPS
 
     def step(self, velocity: Tensor, index: int, latents: Tensor) -> Tensor:
         """Moves `latents` from noise level `index` to the next one (0 after the last); float32 in, float32 out."""

@@ -7,10 +7,25 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from diffsynth.core.parallel.group import Group
+
 Predict = Callable[[Tensor, str], Tensor]
 """(latents, name of the text branch) -> velocity, both of the same shape."""
 
 POSITIVE, NEGATIVE, BOTH = "positive", "negative", "both"
+
+
+def branch_prompts(prompt: str, negative_prompt: str, cfg_scale: float) -> dict[str, str]:
+    """The prompts to encode, by branch; without guidance there is no negative one.
+
+    Raises:
+        ValueError: one of them is no string.
+    """
+    prompts = {POSITIVE: prompt} if cfg_scale == 1 else {POSITIVE: prompt, NEGATIVE: negative_prompt}
+    for name, text in prompts.items():
+        if not isinstance(text, str):
+            raise ValueError(f"the {name} prompt is a {type(text).__name__}: expected one string")
+    return prompts
 
 
 def guided(predict: Predict, latents: Tensor, *, cfg_scale: float, merge: bool) -> Tensor:
@@ -30,4 +45,15 @@ def guided(predict: Predict, latents: Tensor, *, cfg_scale: float, merge: bool) 
     else:
         positive = predict(latents, POSITIVE).float()
         negative = predict(latents, NEGATIVE).float()
+    return negative + cfg_scale * (positive - negative)
+
+
+def guided_apart(predict: Predict, latents: Tensor, *, cfg_scale: float, group: Group) -> Tensor:
+    """The same, each branch on devices of its own: the first of the group runs the positive one, the second the other.
+
+    At a `cfg_scale` of 1 both run the positive one.
+    """
+    if cfg_scale == 1:
+        return predict(latents, POSITIVE).float()
+    positive, negative = group.gather(predict(latents, (POSITIVE, NEGATIVE)[group.index]).float())
     return negative + cfg_scale * (positive - negative)

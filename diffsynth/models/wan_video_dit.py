@@ -7,7 +7,7 @@ modulation that it steers, the statistics of the norms and the rotary embedding 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
 from math import prod
@@ -99,11 +99,17 @@ class PatchEmbedding(nn.Conv3d):
 
 
 class SelfAttention(nn.Module):
-    """Attention among the video's tokens, with a rotary embedding of their places."""
+    """Attention among the video's tokens, with a rotary embedding of their places.
+
+    Attributes:
+        attend: what computes it; another function of query, key and value may be put in its place. Nothing else uses
+            the three tensors that it gets.
+    """
 
     def __init__(self, dim: int, num_heads: int, eps: float) -> None:
         super().__init__()
         self.num_heads = num_heads
+        self.attend: Callable[[Tensor, Tensor, Tensor], Tensor] = attention
         self.q = nn.Linear(dim, dim)
         self.k = nn.Linear(dim, dim)
         self.v = nn.Linear(dim, dim)
@@ -116,7 +122,7 @@ class SelfAttention(nn.Module):
         query = rotate(self._heads(self.norm_q(self.q(tokens))), cos, sin)
         key = rotate(self._heads(self.norm_k(self.k(tokens))), cos, sin)
         value = self._heads(self.v(tokens))
-        return self.o(attention(query, key, value).flatten(2))
+        return self.o(self.attend(query, key, value).flatten(2))
 
     def _heads(self, tokens: Tensor) -> Tensor:
         return tokens.unflatten(-1, (self.num_heads, -1))
@@ -152,7 +158,7 @@ class WanBlock(nn.Module):
     def __init__(self, dim: int, ffn_dim: int, num_heads: int, eps: float) -> None:
         super().__init__()
         self.eps = eps
-        self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
+        self.modulation = nn.Parameter(nn.init.normal_(torch.empty(1, 6, dim), std=dim**-0.5))
         self.self_attn = SelfAttention(dim, num_heads, eps)
         self.norm3 = nn.LayerNorm(dim, eps)
         self.cross_attn = CrossAttention(dim, num_heads, eps)
@@ -195,7 +201,7 @@ class Head(nn.Module):
     def __init__(self, dim: int, out_features: int, eps: float) -> None:
         super().__init__()
         self.eps = eps
-        self.modulation = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
+        self.modulation = nn.Parameter(nn.init.normal_(torch.empty(1, 2, dim), std=dim**-0.5))
         self.head = nn.Linear(dim, out_features)
 
     def forward(self, tokens: Tensor, time: Tensor) -> Tensor:

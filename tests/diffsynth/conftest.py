@@ -23,25 +23,34 @@ MACHINES = {
 
 
 @pytest.fixture(scope="session")
-def run_on(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
-    """``run_on(machine, program, **environment)``: what the program prints on a CPU, on two emulated NPUs, on those
+def environment_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, str]]:
+    """``environment_of(machine)``: what a process has to be started with to run on a CPU, on two emulated NPUs, on those
     with CUDA redirected to them, or with CUDA redirected to the CPU."""
     entry_points = _entry_points(tmp_path_factory.mktemp("installed"))
 
-    def run(machine: str, program: str, **environment: str) -> str:
+    def environment(machine: str) -> dict[str, str]:
         if "NPU_EMULATOR" in MACHINES[machine]:
             _needs_emulator()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("NPU_", "ASCEND_", "CUDA_"))}
         cache = os.environ.get("NPU_EMULATOR_CACHE")
-        env = {
+        return {
             **kept,
             **({"NPU_EMULATOR_CACHE": cache} if cache else {}),
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(entry_points)]),
             "CUDA_VISIBLE_DEVICES": "",
             "OMP_NUM_THREADS": "1",
             **MACHINES[machine],
-            **environment,
         }
+
+    return environment
+
+
+@pytest.fixture(scope="session")
+def run_on(environment_of: Callable[[str], dict[str, str]]) -> Callable[..., str]:
+    """``run_on(machine, program, **environment)``: what the program prints on one of the `MACHINES`."""
+
+    def run(machine: str, program: str, **environment: str) -> str:
+        env = {**environment_of(machine), **environment}
         command = [sys.executable, "-c", textwrap.dedent(program)]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr

@@ -12,7 +12,7 @@ from torch import Tensor
 from diffsynth.core.loader.file_source import FileSource
 from diffsynth.core.loader.safetensors_file import safetensors_spans
 from diffsynth.core.loader.torch_file import torch_source
-from diffsynth.core.loader.weight_source import CheckpointError, DictSource, WeightSource
+from diffsynth.core.loader.weight_source import CheckpointError, WeightSource
 
 SAFETENSORS = (".safetensors",)
 TORCH = (".pth", ".pt", ".bin", ".ckpt")
@@ -105,6 +105,3 @@ def _open(path: str) -> WeightSource:
         if opened.read(40).startswith(b"version https://git-lfs"):
             raise CheckpointError(f"{path} is a Git LFS pointer, not the file it stands for: run `git lfs pull` there")
     return FileSource(path, safetensors_spans(path)) if file.suffix in SAFETENSORS else torch_source(path)
-
-
-__all__ = ["Checkpoint", "DictSource", "WeightSource", "load_state_dict"]

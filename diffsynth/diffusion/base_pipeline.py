@@ -1,0 +1,212 @@
+"""What every pipeline can do with its networks: load them, move them, change them by LoRA, compile them."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info, resolve_device
+from diffsynth.core.keywords import unknown_keyword
+from diffsynth.core.loader.checkpoint import load_state_dict
+from diffsynth.core.loader.model_config import ModelConfig
+from diffsynth.diffusion.loaded_model import LoadedModel
+from diffsynth.diffusion.lora import HotLora, fuse, linear_layers, read_lora
+
+LoraFile = str | os.PathLike | ModelConfig
+
+
+class BasePipeline:
+    """Networks on one device.
+
+    Args:
+        device: where to compute: a device string, a torch.device, or None for the one this machine has.
+        torch_dtype: the type that networks compute in, unless their own config says otherwise.
+
+    Raises:
+        UnknownDeviceError: this machine has no such device.
+
+    Attributes:
+        network_names: the networks that this kind of pipeline can have, each also an attribute, None where not loaded.
+        networks: those that were loaded.
+    """
+
+    network_names: tuple[str, ...] = ()
+
+    def __init__(self, device: str | torch.device | None, torch_dtype: torch.dtype) -> None:
+        self.device = resolve_device(device)
+        self.torch_dtype = torch_dtype
+        self.networks: dict[str, LoadedModel] = {}
+        for name in self.network_names:
+            setattr(self, name, None)
+        self._hot_lora: dict[nn.Module, HotLora] = {}
+        self._fused_lora: dict[nn.Module, set[str]] = {}
+        self._hot_by_choice: set[nn.Module] = set()
+
+    @property
+    def vram_management_enabled(self) -> bool:
+        """True where some network's weights are moved as they are needed."""
+        return any(network.weights is not None for network in self.networks.values())
+
+    def get_vram(self) -> float:
+        """The device's whole memory, GiB."""
+        return memory_info(self.device)[1] / 1024**3
+
+    def adopt(self, name: str, network: LoadedModel) -> None:
+        """Takes a loaded network in under one of `network_names`."""
+        setattr(self, name, network.module)
+        self.networks[name] = network
+
+    def adopt_all(
+        self, networks: Iterable[LoadedModel], *, places: Mapping[str, Sequence[str]], kind: str
+    ) -> None:
+        """Takes loaded networks in, in their order.
+
+        Args:
+            places: by what a network is, the names it may have here; the first that is free is taken.
+            kind: what this kind of pipeline has, as a sentence for an error.
+
+        Raises:
+            ValueError: there is no place for a network, or none left.
+        """
+        for network in networks:
+            free = [name for name in places.get(network.name, []) if name not in self.networks]
+            if not free:
+                count = "one too many" if network.name in places else "which has no use here"
+                raise ValueError(f"model_configs hold a {network.name}, {count}: {kind}")
+            self.adopt(free[0], network)
+
+    def needs(self, name: str, purpose: str) -> LoadedModel:
+        """The network of that name.
+
+        Raises:
+            RuntimeError: it was not loaded; the message says that `purpose` needs it.
+        """
+        if name not in self.networks:
+            raise RuntimeError(
+                f"{purpose} needs the {name}, and none was loaded: add its file to the model_configs of from_pretrained"
+            )
+        return self.networks[name]
+
+    def load_models_to_device(self, names: Iterable[str]) -> None:
+        """Makes the named networks ready to compute, and sends the other managed ones off the device first."""
+        names = list(names)
+        for name in names:
+            if name not in self.network_names:
+                raise ValueError(unknown_keyword("load_models_to_device", name, self.network_names))
+        managed = {name: network for name, network in self.networks.items() if network.weights is not None}
+        leaving = [network for name, network in managed.items() if name not in names]
+        for network in leaving:
+            network.weights.offload()
+        if leaving:
+            empty_cache(self.device)
+        for name in names:
+            if name in managed:
+                managed[name].weights.onload()
+
+    # LoRA
+
+    def load_lora(
+        self,
+        module: nn.Module,
+        lora_config: LoraFile | None = None,
+        alpha: float = 1,
+        hotload: bool | None = None,
+        state_dict: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Changes one network by a LoRA, added to those it has.
+
+        Args:
+            module: the network, such as ``pipe.dit``.
+            lora_config: a file, or a ModelConfig to find it by; or give its content as `state_dict`.
+            alpha: strength.
+            hotload: True adds the change as the layers run, False fuses it into the weights once. None fuses where
+                the weights stay on the device, and adds where they are moved.
+
+        Raises:
+            ValueError: the file is no LoRA, or one of another model; nothing has changed then.
+        """
+        network = self._network_of(module)
+        content, source = _read_lora_file(lora_config, state_dict)
+        pairs = read_lora(content, alpha=alpha, source=source)
+        layers = linear_layers(module, pairs, source=source)
+        if hotload is None:
+            hotload = network.weights is not None or module in self._hot_by_choice
+        if hotload:
+            self._hot_lora.setdefault(module, HotLora()).add(layers, pairs)
+        elif network.weights is not None:
+            raise ValueError("hotload=False cannot be had for a network under a vram_config: its weights come and go")
+        else:
+            fuse(layers, pairs)
+            self._fused_lora.setdefault(module, set()).update(layers)
+
+    def enable_lora_hot_loading(self, module: nn.Module) -> None:
+        """From now on `load_lora` adds changes to this network as it runs, and leaves its weights alone."""
+        self._network_of(module)
+        self._hot_by_choice.add(module)
+
+    def clear_lora(self, module: nn.Module | None = None) -> None:
+        """Takes every LoRA off again: of one network, or of all.
+
+        Fused changes are undone by reading the layers' weights again, so they are the same bits as before.
+        """
+        for network in self.networks.values():
+            if module is not None and network.module is not module:
+                continue
+            if network.module in self._hot_lora:
+                self._hot_lora.pop(network.module).remove()
+            for layer in self._fused_lora.pop(network.module, ()):
+                _read_weight_again(network, layer)
+
+    def _network_of(self, module: nn.Module) -> LoadedModel:
+        for network in self.networks.values():
+            if network.module is module:
+                return network
+        raise ValueError(f"{type(module).__name__} is no network of this pipeline; it has {', '.join(self.networks)}")
+
+    def compile_pipeline(
+        self,
+        mode: str = "default",
+        dynamic: bool | None = True,
+        fullgraph: bool = False,
+        compile_models: Iterable[str] | None = None,
+        backend: str = "inductor",
+    ) -> None:
+        """Compiles the repeated blocks of the networks, one block at a time, with torch.compile.
+
+        Args:
+            mode, dynamic, fullgraph, backend: as torch.compile takes them.
+            compile_models: names of networks; None means the DiTs.
+        """
+        names = (
+            [name for name in ("dit", "dit2") if name in self.networks] if compile_models is None else compile_models
+        )
+        for name in names:
+            module = self.needs(name, "compile_pipeline").module
+            blocks = getattr(module, "blocks", None)
+            if blocks is None:
+                warnings.warn(f"compile_pipeline: {name} has no repeated blocks and runs as it is", stacklevel=2)
+                continue
+            for block in blocks:
+                # The forward alone, so that hooks that bring the weights in stay outside the compiled part.
+                block.forward = torch.compile(
+                    block.forward, mode=mode if backend == "inductor" else None, dynamic=dynamic, fullgraph=fullgraph,
+                    backend=backend,
+                )  # fmt: skip
+
+
+def _read_lora_file(lora: LoraFile | None, state_dict: Mapping[str, Tensor] | None) -> tuple[Mapping[str, Tensor], str]:
+    if (lora is None) == (state_dict is None):
+        raise ValueError("load_lora takes either a file (lora_config) or its content (state_dict)")
+    if state_dict is not None:
+        return state_dict, "the state_dict"
+    path = lora.download_if_necessary().path if isinstance(lora, ModelConfig) else os.fspath(lora)
+    return load_state_dict(path), str(path)
+
+
+@torch.no_grad()
+def _read_weight_again(network: LoadedModel, layer: str) -> None:
+    network.source.read_into(network.key_map[f"{layer}.weight"], network.module.get_submodule(layer).weight.data)

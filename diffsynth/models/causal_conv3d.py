@@ -1,0 +1,117 @@
+"""Convolutions over space and past frames, a stream of frames being given in chunks.
+
+Frames are (batch, frames, height, width, channels), channels last in memory: norms, attention and 2D convolutions all
+take them without a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Convolve = Callable[[Tensor, int, Tensor, "Tensor | None"], Tensor]
+
+
+class FrameHistory:
+    """What the causal layers keep of one stream between two chunks: the last frames each has seen."""
+
+    def __init__(self) -> None:
+        self._last: dict[nn.Module, Tensor] = {}
+        self._started: set[nn.Module] = set()
+
+    def extend(self, layer: nn.Module, frames: Tensor, keep: int) -> Tensor:
+        """``frames`` with those kept for ``layer`` in front; the last ``keep`` of them are kept for the next chunk."""
+        earlier = self._last.get(layer)
+        joined = frames if earlier is None else torch.cat([earlier, frames], dim=1)
+        # A copy, since a view would hold the memory of the whole chunk.
+        self._last[layer] = joined[:, -keep:].clone() if joined.shape[1] > keep else joined
+        return joined
+
+    def starts(self, layer: nn.Module) -> bool:
+        """Whether ``layer`` asks for the first time, that is, whether its stream starts with this chunk."""
+        first = layer not in self._started
+        self._started.add(layer)
+        return first
+
+
+def summed_conv2d(frames: Tensor, count: int, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The last ``count`` frames, convolved: one 2D convolution for each step back in time, summed.
+
+    Frames before the first are zeros in a causal convolution; they are left out rather than multiplied.
+    """
+    earlier = frames.shape[1] - count
+    taps = [tap.contiguous(memory_format=torch.channels_last) for tap in weight.unbind(dim=2)]
+    convolved = conv2d_of_frames(frames[:, earlier:], taps[-1], bias)
+    for back in range(1, len(taps)):
+        without = max(0, back - earlier)  # output frames for which the frame ``back`` steps ago does not exist
+        if without < count:
+            source = frames[:, earlier + without - back : earlier + count - back]
+            convolved[:, without:] += conv2d_of_frames(source, taps[-1 - back])
+    return convolved
+
+
+def paired_conv2d(frames: Tensor, count: int, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The same in four 2D convolutions for two frames instead of six: Winograd's minimal filtering F(2, 3), over time.
+
+    It convolves sums of frames with sums of weights. That is as exact in float32, not in a type that rounds more, so
+    others, and chunks that are not made of pairs, are given to ``summed_conv2d``.
+    """
+    missing = weight.shape[2] - 1 - (frames.shape[1] - count)
+    in_pairs = weight.shape[2:4] == (3, 3) and count % 2 == 0 and missing < 2
+    if not in_pairs or frames.dtype != torch.float32:
+        return summed_conv2d(frames, count, weight, bias)
+    if missing:
+        frames = F.pad(frames, (0, 0, 0, 0, 0, 0, missing, 0))
+    first, second, third, fourth = frames[:, :-3:2], frames[:, 1:-2:2], frames[:, 2:-1:2], frames[:, 3::2]
+    oldest, middle, newest = (tap.contiguous(memory_format=torch.channels_last) for tap in weight.unbind(dim=2))
+    outer, middle = (oldest + newest) / 2, middle / 2
+    in_both = conv2d_of_frames(second + third, outer + middle, bias)
+    opposed = conv2d_of_frames(third - second, outer - middle)
+    even = conv2d_of_frames(first - third, oldest).add_(in_both).add_(opposed)
+    odd = in_both.sub_(opposed).sub_(conv2d_of_frames(second - fourth, newest))
+    return torch.stack([even, odd], dim=2).flatten(1, 2)
+
+
+def conv3d(frames: Tensor, count: int, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The same as ``summed_conv2d`` in one kernel, which rounds once."""
+    missing = weight.shape[2] - 1 - (frames.shape[1] - count)
+    frames = F.pad(frames, (0, 0, 0, 0, 0, 0, missing, 0))  # a negative number drops frames that no tap reaches
+    spatial = (weight.shape[3] // 2, weight.shape[4] // 2)
+    convolved = F.conv3d(frames.movedim(-1, 1), weight, bias, padding=(0, *spatial))
+    return convolved.movedim(1, -1).contiguous()
+
+
+def conv2d_of_frames(frames: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Each frame convolved alone, zeros around it, so that its size stays."""
+    padding = (weight.shape[2] // 2, weight.shape[3] // 2)
+    return each_frame(lambda images: F.conv2d(images, weight, bias, padding=padding), frames)
+
+
+def each_frame(function: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
+    """Applies to every frame what takes images (count, channels, height, width)."""
+    images = function(frames.flatten(0, 1).permute(0, 3, 1, 2))
+    return images.permute(0, 2, 3, 1).contiguous().unflatten(0, frames.shape[:2])
+
+
+class CausalConv3d(nn.Conv3d):
+    """Convolves each frame with its surroundings and with the frames before it, never with a later one.
+
+    ``convolve`` is how; it may be set on a module. Frames of any type are taken, and computed in the weights' type.
+    """
+
+    convolve: Convolve
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, int, int]) -> None:
+        super().__init__(in_channels, out_channels, kernel_size)
+        self.convolve = paired_conv2d
+
+    def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
+        frames = frames.to(self.weight.dtype)
+        count = frames.shape[1]
+        steps_back = self.kernel_size[0] - 1
+        if history is not None and steps_back:
+            frames = history.extend(self, frames, steps_back)
+        return self.convolve(frames, count, self.weight, self.bias)

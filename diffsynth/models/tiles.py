@@ -1,0 +1,80 @@
+"""Cuts a picture into overlapping tiles and blends what was made of them linearly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Tile(NamedTuple):
+    """A rectangle in cells, and where its cells fade into those of its neighbours."""
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    row_weight: Tensor | None  # (height of the tile in output pixels,); None: the tile is the whole picture
+    column_weight: Tensor | None
+
+    def cut(self, picture: Tensor, scale: int = 1) -> Tensor:
+        """This tile's part of ``picture`` (..., height, width), a view; ``scale`` pixels of it make a cell."""
+        rows, columns = (slice(start * scale, end * scale) for start, end in (self.rows, self.columns))
+        return picture[..., rows, columns]
+
+    def add(self, values: Tensor, part: Tensor) -> None:
+        """Adds ``values``, faded at the edges, to ``part``, this tile's part of a picture that starts as zeros."""
+        if self.row_weight is None or self.column_weight is None:
+            part.copy_(values)
+        else:
+            weight = self.row_weight[:, None] * self.column_weight
+            part.addcmul_(values, weight.to(part.device, part.dtype))
+
+
+def whole(height: int, width: int) -> Tile:
+    """One tile for the whole picture."""
+    return Tile((0, height), (0, width), None, None)
+
+
+def tiles_over(height: int, width: int, size: tuple[int, int], stride: tuple[int, int], scale: int = 1) -> list[Tile]:
+    """Tiles of ``size`` every ``stride`` cells, row by row, for a picture of ``height`` x ``width`` cells.
+
+    All sizes are (rows, columns) in cells. ``scale`` is how many pixels of the output a cell has on each axis: the
+    weights are as fine as the output. ValueError unless 1 <= stride <= size.
+    """
+    if not (1 <= stride[0] <= size[0] and 1 <= stride[1] <= size[1]):
+        raise ValueError(
+            f"tile_stride {stride} with tile_size {size}: each must be (rows, columns) in latent cells, and a stride "
+            "at least 1 and at most the size, or cells between the tiles would be missing; make tile_stride smaller"
+        )
+    rows, columns = spans(height, size[0], stride[0]), spans(width, size[1], stride[1])
+    if len(rows) == len(columns) == 1:
+        return [whole(height, width)]
+    row_weights, column_weights = fades(rows, size[0] - stride[0], scale), fades(columns, size[1] - stride[1], scale)
+    return [
+        Tile(row_span, column_span, row_weight, column_weight)
+        for row_span, row_weight in zip(rows, row_weights, strict=True)
+        for column_span, column_weight in zip(columns, column_weights, strict=True)
+    ]
+
+
+def spans(length: int, size: int, stride: int) -> list[tuple[int, int]]:
+    """(start, end) of the tiles on one axis. The last ends with the picture, so it may be smaller."""
+    last = max(0, -(-(length - size) // stride))
+    return [(index * stride, min(index * stride + size, length)) for index in range(last + 1)]
+
+
+def fades(spans: Sequence[tuple[int, int]], overlap: int, scale: int) -> list[Tensor]:
+    """The weights of each span, ``scale`` to a cell: ramps over the overlaps, and 1 in sum at every place."""
+    total = torch.zeros(spans[-1][1] * scale)
+    ramps = []
+    for index, (start, end) in enumerate(spans):
+        ramp = torch.ones((end - start) * scale)
+        rising = torch.arange(1, overlap * scale + 1) / (overlap * scale + 1)
+        if index > 0:
+            ramp[: len(rising)] = rising
+        if index < len(spans) - 1:
+            ramp[len(ramp) - len(rising) :] *= rising.flip(0)
+        total[start * scale : end * scale] += ramp
+        ramps.append(ramp)
+    return [ramp / total[start * scale : end * scale] for ramp, (start, end) in zip(ramps, spans, strict=True)]

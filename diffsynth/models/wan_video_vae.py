@@ -1,0 +1,309 @@
+"""The Wan 2.1 video VAE: videos to latents of an eighth of the size and a quarter of the frames, and back.
+
+Frames come in chunks, and layers that look back keep their last frames (``causal_conv3d``): memory does not grow with
+the length of the video. The names of the parameters are those of Wan2.1_VAE.pth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diffsynth.core.attention.attention import attention
+from diffsynth.models.causal_conv3d import CausalConv3d, Convolve, FrameHistory, each_frame
+from diffsynth.models.tiles import Tile, tiles_over, whole
+from diffsynth.models.video_resampling import Downsample, Upsample
+
+PIXELS = 8  # of a latent cell, on each axis
+FRAMES = 4  # of a latent frame, but one of the first
+WIDTHS = (1, 2, 4, 4)  # of the levels, times ``dim``, from full size down
+TIME_HALVES = (False, True, True)  # whether time is halved too between each two levels
+
+# Of the published VAE's latents, channel by channel: its latents are given to the DiT as (latent - mean) / deviation.
+MEAN = (
+    *(-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508),
+    *(0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921),
+)
+DEVIATION = (
+    *(2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743),
+    *(3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160),
+)
+
+Progress = Callable[[Iterable[Tile]], Iterable[Tile]]
+
+
+class ChannelNorm(nn.Module):
+    """Divides each pixel by the root mean square of its channels; statistics are float32."""
+
+    def __init__(self, channels: int, trailing: int = 3) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(channels, *[1] * trailing))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return F.rms_norm(frames, (self.gamma.shape[0],), self.gamma.flatten(), eps=1e-24)
+
+
+class ResidualBlock(nn.Module):
+    """Two normed convolutions beside a shortcut. The numbers are the layers' places in the published file."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.residual = nn.ModuleDict(
+            {
+                "0": ChannelNorm(in_channels),
+                "2": CausalConv3d(in_channels, out_channels, (3, 3, 3)),
+                "3": ChannelNorm(out_channels),
+                "6": CausalConv3d(out_channels, out_channels, (3, 3, 3)),
+            }
+        )
+        self.shortcut = CausalConv3d(in_channels, out_channels, 1) if in_channels != out_channels else None
+
+    def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
+        hidden = activated(self.residual["0"], frames)
+        hidden = self.residual["2"](hidden, history)
+        hidden = activated(self.residual["3"], hidden)
+        hidden = self.residual["6"](hidden, history)
+        hidden += frames if self.shortcut is None else self.shortcut(frames, history)
+        return hidden
+
+
+class FrameAttention(nn.Module):
+    """Self-attention of one head among the pixels of each frame."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(channels, trailing=2)
+        self.to_qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.proj = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
+        joint = each_frame(self.to_qkv, self.norm(frames))
+        query, key, value = joint.flatten(0, 1).flatten(1, 2).unsqueeze(2).chunk(3, dim=-1)
+        attended = attention(query, key, value).reshape(frames.shape)
+        return frames + each_frame(self.proj, attended)
+
+
+class Encoder(nn.Module):
+    """Frames of a video to latents before ``conv1``."""
+
+    def __init__(self, dim: int, out_channels: int, num_res_blocks: int) -> None:
+        super().__init__()
+        self.conv1 = CausalConv3d(3, dim, (3, 3, 3))
+        blocks: list[nn.Module] = []
+        width = dim
+        for level, multiple in enumerate(WIDTHS):
+            for _ in range(num_res_blocks):
+                blocks.append(ResidualBlock(width, dim * multiple))
+                width = dim * multiple
+            if level < len(TIME_HALVES):
+                blocks.append(Downsample(width, TIME_HALVES[level]))
+        self.downsamples = nn.ModuleList(blocks)
+        self.middle = middle_blocks(width)
+        self.head = head_layers(width, out_channels)
+
+    def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
+        frames = self.conv1(frames, history)
+        for block in (*self.downsamples, *self.middle):
+            frames = block(frames, history)
+        return self.head["2"](activated(self.head["0"], frames), history)
+
+
+class Decoder(nn.Module):
+    """Latents after ``conv2`` to frames of a video."""
+
+    def __init__(self, dim: int, in_channels: int, num_res_blocks: int) -> None:
+        super().__init__()
+        width = dim * WIDTHS[-1]
+        self.conv1 = CausalConv3d(in_channels, width, (3, 3, 3))
+        self.middle = middle_blocks(width)
+        blocks: list[nn.Module] = []
+        for level in reversed(range(len(WIDTHS))):
+            for _ in range(num_res_blocks + 1):
+                blocks.append(ResidualBlock(width, dim * WIDTHS[level]))
+                width = dim * WIDTHS[level]
+            if level > 0:
+                blocks.append(Upsample(width, TIME_HALVES[level - 1]))
+                width //= 2
+        self.upsamples = nn.ModuleList(blocks)
+        self.head = head_layers(width, 3)
+
+    def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
+        frames = self.conv1(frames, history)
+        for block in (*self.middle, *self.upsamples):
+            frames = block(frames, history)
+        return self.head["2"](activated(self.head["0"], frames), history)
+
+
+def middle_blocks(width: int) -> nn.ModuleList:
+    return nn.ModuleList([ResidualBlock(width, width), FrameAttention(width), ResidualBlock(width, width)])
+
+
+def head_layers(width: int, out_channels: int) -> nn.ModuleDict:
+    return nn.ModuleDict({"0": ChannelNorm(width), "2": CausalConv3d(width, out_channels, (3, 3, 3))})
+
+
+def activated(norm: nn.Module, frames: Tensor) -> Tensor:
+    return F.silu(norm(frames), inplace=True)
+
+
+class WanVideoVAE(nn.Module):
+    """Encodes and decodes videos; ``dim`` is the width of the first level, ``z_dim`` the channels of a latent.
+
+    Latents of 16 channels are normalised with the published mean and deviation, those of another number are not.
+    Whatever the weights' type, latents and videos are float32.
+    """
+
+    def __init__(self, dim: int = 96, z_dim: int = 16, num_res_blocks: int = 2) -> None:
+        super().__init__()
+        self.z_dim = z_dim
+        self.encoder = Encoder(dim, 2 * z_dim, num_res_blocks)
+        self.conv1 = CausalConv3d(2 * z_dim, 2 * z_dim, 1)
+        self.conv2 = CausalConv3d(z_dim, z_dim, 1)
+        self.decoder = Decoder(dim, z_dim, num_res_blocks)
+
+    @staticmethod
+    def recognises(keys: AbstractSet[str]) -> bool:
+        """Whether a file with these keys holds this VAE."""
+        return {"encoder.downsamples.0.residual.2.weight", "decoder.upsamples.0.residual.2.weight"} <= keys
+
+    @staticmethod
+    def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+        """The arguments that make a model of these tensors' shapes."""
+        first_halving = next(level for level in range(len(shapes)) if is_halving(level, shapes))
+        return {
+            "dim": shapes["encoder.conv1.weight"][0],
+            "z_dim": shapes["conv2.weight"][0],
+            "num_res_blocks": first_halving,
+        }
+
+    def convolve_with(self, convolve: Convolve) -> None:
+        """Makes all causal convolutions compute with ``convolve``, one of those in ``causal_conv3d``."""
+        for module in self.modules():
+            if isinstance(module, CausalConv3d):
+                module.convolve = convolve
+
+    def encode(
+        self,
+        video: Tensor,
+        *,
+        tiled: bool = False,
+        tile_size: tuple[int, int] = (30, 52),
+        tile_stride: tuple[int, int] = (15, 26),
+        framewise: bool = False,
+        progress: Progress = iter,
+    ) -> Tensor:
+        """Latents (B, z_dim, (F-1)/4 + 1, H/8, W/8) of a video (B, 3, F, H, W) in [-1, 1], without sampling.
+
+        Args:
+            tiled: in overlapping tiles, blended linearly, for less memory. Sizes are (rows, columns) in latent cells.
+            framewise: each frame as a video of its own; there are F latent frames then.
+            progress: wraps the tiles as ``tqdm`` does; called only if ``tiled``.
+
+        Raises:
+            ValueError: the video is not (B, 3, 4n + 1, 8h, 8w), or tiles do not overlap.
+        """
+        check_video(video, framewise)
+        height, width = video.shape[3] // PIXELS, video.shape[4] // PIXELS
+        tiles = progress(tiles_over(height, width, tile_size, tile_stride)) if tiled else [whole(height, width)]
+        return self.encode_tiles(video, tiles, framewise=framewise)
+
+    def encode_tiles(self, video: Tensor, tiles: Iterable[Tile], *, framewise: bool = False) -> Tensor:
+        """What these tiles add to the latents; the others' places are zero."""
+        batch, _, count, height, width = video.shape
+        length = count if framewise else (count - 1) // FRAMES + 1
+        latents = torch.zeros(batch, self.z_dim, length, height // PIXELS, width // PIXELS, device=video.device)
+        for tile in tiles:
+            self._encode_tile(tile.cut(video, PIXELS), tile, latents, framewise)
+        return latents
+
+    def decode(
+        self,
+        latents: Tensor,
+        *,
+        tiled: bool = False,
+        tile_size: tuple[int, int] = (30, 52),
+        tile_stride: tuple[int, int] = (15, 26),
+        framewise: bool = False,
+        progress: Progress = iter,
+    ) -> Tensor:
+        """The video (B, 3, 4(T-1) + 1, 8h, 8w) in [-1, 1] of latents (B, z_dim, T, h, w).
+
+        The arguments are those of ``encode``; ``framewise`` gives T frames.
+
+        Raises:
+            ValueError: the latents do not have five axes and z_dim channels, or tiles do not overlap.
+        """
+        check_latents(latents, self.z_dim)
+        height, width = latents.shape[3:]
+        tiles = progress(tiles_over(height, width, tile_size, tile_stride, PIXELS)) if tiled else [whole(height, width)]
+        return self.decode_tiles(latents, tiles, framewise=framewise).clamp_(-1, 1)
+
+    def decode_tiles(self, latents: Tensor, tiles: Iterable[Tile], *, framewise: bool = False) -> Tensor:
+        """What these tiles add to the video, not clipped yet; the others' places are zero."""
+        batch, _, length, height, width = latents.shape
+        count = length if framewise else (length - 1) * FRAMES + 1
+        video = torch.zeros(batch, 3, count, height * PIXELS, width * PIXELS, device=latents.device)
+        for tile in tiles:
+            self._decode_tile(tile.cut(latents), tile, tile.cut(video, PIXELS), framewise)
+        return video
+
+    def _encode_tile(self, pixels: Tensor, tile: Tile, latents: Tensor, framewise: bool) -> None:
+        mean, deviation = self._statistics(latents.device)
+        target, first = tile.cut(latents), 0
+        for chunk, history in chunks(pixels, FRAMES, framewise):
+            moments = self.conv1(self.encoder(chunk, history), None)
+            values = (moments[..., : self.z_dim].float() - mean) / deviation
+            tile.add(values.movedim(-1, 1), target[:, :, first : first + values.shape[1]])
+            first += values.shape[1]
+
+    def _decode_tile(self, latents: Tensor, tile: Tile, target: Tensor, framewise: bool) -> None:
+        mean, deviation = self._statistics(latents.device)
+        first = 0
+        for chunk, history in chunks(latents, 1, framewise):
+            frames = self.decoder(self.conv2(chunk.float() * deviation + mean, None), history).float()
+            tile.add(frames.movedim(-1, 1), target[:, :, first : first + frames.shape[1]])
+            first += frames.shape[1]
+
+    def _statistics(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of the latents' channels."""
+        if self.z_dim != len(MEAN):
+            return torch.zeros(self.z_dim, device=device), torch.ones(self.z_dim, device=device)
+        return torch.tensor(MEAN, device=device), torch.tensor(DEVIATION, device=device)
+
+
+def chunks(video: Tensor, size: int, framewise: bool) -> Iterator[tuple[Tensor, FrameHistory | None]]:
+    """One frame, then ``size`` at a time, channels last, with the history that goes with them.
+
+    ``framewise``: one at a time, without a history.
+    """
+    frames = video.movedim(1, -1)
+    history = None if framewise or frames.shape[1] == 1 else FrameHistory()
+    size = 1 if framewise else size
+    yield frames[:, :1].contiguous(), history
+    for start in range(1, frames.shape[1], size):
+        yield frames[:, start : start + size].contiguous(), history
+
+
+def is_halving(place: int, keys: Iterable[str]) -> bool:
+    return f"encoder.downsamples.{place}.resample.1.weight" in keys
+
+
+def check_video(video: Tensor, framewise: bool) -> None:
+    fits = video.dim() == 5 and video.shape[1] == 3 and video.shape[3] % PIXELS == 0 and video.shape[4] % PIXELS == 0
+    if not fits or not (framewise or video.shape[2] % FRAMES == 1):
+        raise ValueError(
+            f"a video of shape {tuple(video.shape)} cannot be encoded: expected (batch, 3, frames, height, width) with "
+            f"4n + 1 frames and a height and width that are multiples of {PIXELS}; crop, resize or repeat frames first"
+        )
+
+
+def check_latents(latents: Tensor, z_dim: int) -> None:
+    if latents.dim() != 5 or latents.shape[1] != z_dim:
+        raise ValueError(
+            f"latents of shape {tuple(latents.shape)} cannot be decoded: expected (batch, {z_dim}, frames, height, "
+            "width), as encode() gives them"
+        )

@@ -1,0 +1,1 @@
+"""The pipelines, one a file: each reads as a story from prompt to frames."""

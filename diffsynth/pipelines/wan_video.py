@@ -1,0 +1,338 @@
+"""Wan2.1 and Wan2.2 (A14B): a prompt, and if wanted a video, become a video.
+
+Read `WanVideoPipeline.__call__` from top to bottom: check, lay out the noise levels, start from noise (or from a noised
+video), encode the prompts, denoise, decode. Latents, sigmas and timesteps are float32 all the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from diffsynth.core.keywords import known_keywords_only
+from diffsynth.core.loader.model_config import ModelConfig
+from diffsynth.core.loader.redirect import redirect_common_file
+from diffsynth.core.progress import ProgressBar, labelled, progress_bar
+from diffsynth.diffusion.base_pipeline import BasePipeline
+from diffsynth.diffusion.flow_match import TRAINING_STEPS, FlowMatchScheduler
+from diffsynth.diffusion.guidance import BOTH, NEGATIVE, POSITIVE, branch_prompts, guided
+from diffsynth.diffusion.loaded_model import LoadedModel, load_models
+from diffsynth.diffusion.request import drawn_noise, rounded_up
+from diffsynth.diffusion.sliding_window import check_window, predict_in_windows
+from diffsynth.diffusion.tea_cache import TeaCache, coefficients_of
+from diffsynth.models.model_configs import MODEL_CONFIGS
+from diffsynth.models.wan_video_dit import TextCache, WanModel
+from diffsynth.models.wan_video_text_encoder import WanTextEncoder
+from diffsynth.models.wan_video_tokenizer import WanTokenizer
+from diffsynth.models.wan_video_vae import WanVideoVAE
+from diffsynth.utils.frames import frames_from_video, video_from_frames
+
+__all__ = ["ModelConfig", "WanVideoPipeline"]
+
+LATENT_CHANNELS = 16
+TEMPORAL_STRIDE, SPATIAL_STRIDE = 4, 8
+PLACES = {"wan_video_text_encoder": ["text_encoder"], "wan_video_dit": ["dit", "dit2"], "wan_video_vae": ["vae"]}
+SIZE_MULTIPLE = 16  # one DiT patch is 2x2 latents of 8x8 pixels
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """How a generation steers: everything that stays the same from step to step."""
+
+    cfg_scale: float
+    cfg_merge: bool
+    switch_boundary: float
+    window: tuple[int, int] | None
+    tea_cache: tuple[float, str] | None
+
+
+class WanVideoPipeline(BasePipeline):
+    """Wan text-to-video and video-to-video. Make one with `from_pretrained`, then call it.
+
+    Attributes:
+        text_encoder, dit, dit2, vae, tokenizer, scheduler: the parts; `dit2` is the low-noise expert of A14B.
+        device, torch_dtype: where and in what type they compute.
+    """
+
+    network_names = ("text_encoder", "dit", "dit2", "vae")
+    text_encoder: WanTextEncoder | None
+    dit: WanModel | None
+    dit2: WanModel | None
+    vae: WanVideoVAE | None
+
+    def __init__(self, device: str | torch.device | None = None, torch_dtype: torch.dtype = torch.bfloat16) -> None:
+        super().__init__(device, torch_dtype)
+        self.scheduler = FlowMatchScheduler()
+        self.tokenizer: WanTokenizer | None = None
+
+    @staticmethod
+    @known_keywords_only("WanVideoPipeline.from_pretrained")
+    def from_pretrained(
+        torch_dtype: torch.dtype = torch.bfloat16,
+        device: str | torch.device | None = None,
+        model_configs: Sequence[ModelConfig] = (),
+        tokenizer_config: ModelConfig | None = None,
+        audio_processor_config: ModelConfig | None = None,
+        redirect_common_files: bool = True,
+        use_usp: bool = False,
+        vram_limit: float | None = None,
+    ) -> WanVideoPipeline:
+        """Loads a pipeline. Files that are not there yet are downloaded.
+
+        Args:
+            torch_dtype: what the networks compute in.
+            device: where; None means the accelerator that this machine has, else the CPU.
+            model_configs: one for each file or set of shards. Two DiTs are A14B's experts: high noise first.
+            tokenizer_config: folder of the tokenizer; by default google/umt5-xxl of Wan2.1-T2V-1.3B.
+            audio_processor_config: for speech-to-video, which this pipeline does not do yet; must be None.
+            redirect_common_files: take the text encoder and the VAE from one shared safetensors copy rather than
+                once for each Wan model.
+            use_usp: sequence parallelism, which this pipeline does not do yet; must be False.
+            vram_limit: GiB of device memory in use up to which weights stay on the device, for networks whose
+                ModelConfig has offload settings. None: no limit.
+
+        Raises:
+            UnknownDeviceError: this machine has no such device.
+            ValueError: a config is incomplete, or a file holds no model that is known here.
+        """
+        if use_usp:
+            raise NotImplementedError("use_usp=True: sequence parallelism is not part of this version")
+        if audio_processor_config is not None:
+            raise NotImplementedError("audio_processor_config: speech-to-video is not part of this version")
+        pipe = WanVideoPipeline(device, torch_dtype)
+        if redirect_common_files:
+            model_configs = [redirect_common_file(config) for config in model_configs]
+        pipe.adopt_all(
+            load_models(
+                model_configs, table=MODEL_CONFIGS, torch_dtype=torch_dtype, device=pipe.device, vram_limit=vram_limit
+            ),
+            places=PLACES,
+            kind="a Wan pipeline has one text encoder, one VAE, and one DiT, or two for the experts of A14B",
+        )
+        pipe._check_channels()
+        if tokenizer_config is None:
+            tokenizer_config = ModelConfig(model_id="Wan-AI/Wan2.1-T2V-1.3B", origin_file_pattern="google/umt5-xxl/")
+        if pipe.text_encoder is not None:
+            pipe.tokenizer = WanTokenizer(tokenizer_config.download_if_necessary().path)
+        return pipe
+
+    def _check_channels(self) -> None:
+        for name in ("dit", "dit2"):
+            dit = getattr(self, name)
+            if dit is not None and dit.in_dim != LATENT_CHANNELS:
+                raise ValueError(
+                    f"the {name} takes {dit.in_dim} channels, a text-to-video model takes {LATENT_CHANNELS}: "
+                    "image-to-video and control models are not part of this version"
+                )
+
+    @known_keywords_only("pipe")
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt: str = "",
+        negative_prompt: str = "",
+        input_video: Sequence[Image.Image] | None = None,
+        denoising_strength: float = 1.0,
+        seed: int | None = None,
+        rand_device: str | torch.device = "cpu",
+        height: int = 480,
+        width: int = 832,
+        num_frames: int = 81,
+        cfg_scale: float = 5.0,
+        cfg_merge: bool = False,
+        switch_DiT_boundary: float = 0.875,
+        num_inference_steps: int = 50,
+        sigma_shift: float = 5.0,
+        tiled: bool = True,
+        tile_size: tuple[int, int] = (30, 52),
+        tile_stride: tuple[int, int] = (15, 26),
+        sliding_window_size: int | None = None,
+        sliding_window_stride: int | None = None,
+        tea_cache_l1_thresh: float | None = None,
+        tea_cache_model_id: str = "",
+        framewise_decoding: bool = False,
+        progress_bar_cmd: ProgressBar = progress_bar,
+        output_type: str = "quantized",
+    ) -> list[Image.Image] | Tensor:
+        """Makes a video.
+
+        Args:
+            prompt, negative_prompt: what to show and what not.
+            input_video: frames to start from, as many as `num_frames` and of the size asked for (a VideoData is
+                fine); `denoising_strength` below 1 keeps some of them.
+            seed, rand_device: the noise is drawn on that device from that seed; the same seed gives other noise on
+                another kind of device.
+            height, width, num_frames: rounded up to multiples of 16, and to 4k + 1 frames, with a warning.
+            cfg_scale: guidance scale; 1 means none, in half the time. `cfg_merge` runs both branches as one batch.
+            switch_DiT_boundary: with two DiTs, the second takes over below this noise level.
+            num_inference_steps, sigma_shift: number of steps, and how strongly they gather where noise is strong.
+            tiled, tile_size, tile_stride: encode and decode in overlapping tiles, sizes in latents (8 pixels).
+            sliding_window_size, sliding_window_stride: denoise in overlapping windows of that many latent frames.
+            tea_cache_l1_thresh, tea_cache_model_id: skip steps where little changes; 0.05 is careful, 0.3 is bold.
+            framewise_decoding: decode each latent frame on its own.
+            progress_bar_cmd: what wraps the loops; tqdm on a terminal by default.
+            output_type: "quantized" for PIL images, "floatpoint" for a tensor (1, 3, F, H, W) in [-1, 1].
+
+        Raises:
+            ValueError: a value is out of its range, or the input video does not fit.
+            RuntimeError: a network that this needs was not loaded.
+        """
+        if output_type not in ("quantized", "floatpoint"):
+            raise ValueError(f"output_type={output_type!r}: expected 'quantized' or 'floatpoint'")
+        check_window(sliding_window_size, sliding_window_stride)
+        guidance = Guidance(
+            cfg_scale=cfg_scale,
+            cfg_merge=cfg_merge,
+            switch_boundary=switch_DiT_boundary,
+            window=None if sliding_window_size is None else (sliding_window_size, sliding_window_stride),
+            tea_cache=_tea_cache_settings(tea_cache_l1_thresh, tea_cache_model_id),
+        )
+        height, width, num_frames = fitting_size(height, width, num_frames)
+        tiles = {"tiled": tiled, "tile_size": tile_size, "tile_stride": tile_stride}
+        for name in ("text_encoder", "dit", "vae"):
+            self.needs(name, "making a video")
+
+        self.scheduler.set_timesteps(num_inference_steps, denoising_strength=denoising_strength, shift=sigma_shift)
+        latents = self.draw_noise(seed, rand_device, height, width, num_frames)
+        if input_video is not None:
+            video = video_from_frames(input_video, height=height, width=width, num_frames=num_frames)
+            clean = self.encode_video(video, **tiles, progress_bar_cmd=progress_bar_cmd)
+            latents = self.scheduler.add_noise(clean, latents, 0)
+        elif denoising_strength < 1:
+            raise ValueError(
+                f"denoising_strength={denoising_strength} keeps part of an input_video, and none was given"
+            )
+        texts = self.encode_prompts(prompt, negative_prompt, cfg_scale)
+        latents = self.denoise(latents, texts, guidance, progress_bar_cmd)
+        video = self.decode_latents(latents, **tiles, framewise=framewise_decoding, progress_bar_cmd=progress_bar_cmd)
+        self.load_models_to_device([])
+        return video if output_type == "floatpoint" else frames_from_video(video)
+
+    def draw_noise(
+        self, seed: int | None, rand_device: str | torch.device, height: int, width: int, num_frames: int
+    ) -> Tensor:
+        """Noise of a video's latents: (1, 16, (F-1)/4+1, H/8, W/8), float32, drawn on `rand_device`."""
+        shape = (
+            1,
+            LATENT_CHANNELS,
+            (num_frames - 1) // TEMPORAL_STRIDE + 1,
+            height // SPATIAL_STRIDE,
+            width // SPATIAL_STRIDE,
+        )
+        return drawn_noise(shape, seed, rand_device).to(self.device)
+
+    def encode_prompts(self, prompt: str, negative_prompt: str, cfg_scale: float) -> dict[str, Tensor]:
+        """Text embeddings (1, 512, dim) by branch; without guidance there is no negative one."""
+        prompts = branch_prompts(prompt, negative_prompt, cfg_scale)
+        self.load_models_to_device(["text_encoder"])
+        texts = {}
+        for name, text in prompts.items():
+            ids, mask = self.tokenizer([text])
+            texts[name] = self.text_encoder(ids.to(self.device), mask.to(self.device))
+        return texts
+
+    def encode_video(self, video: Tensor, *, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object) -> Tensor:
+        """Latents of a video (1, 3, F, H, W) in [-1, 1]: (1, 16, (F-1)/4+1, H/8, W/8), float32."""
+        self.needs("vae", "encoding a video")
+        self.load_models_to_device(["vae"])
+        return self.vae.encode(
+            video.to(self.device), **tiles, progress=labelled(progress_bar_cmd, "VAE encoding")
+        ).float()
+
+    def decode_latents(
+        self, latents: Tensor, *, framewise: bool = False, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object
+    ) -> Tensor:
+        """Video of latents: (1, 3, F, H, W) in [-1, 1], float32."""
+        self.needs("vae", "decoding a video")
+        self.load_models_to_device(["vae"])
+        progress = labelled(progress_bar_cmd, "VAE decoding")
+        return self.vae.decode(latents, **tiles, framewise=framewise, progress=progress)
+
+    def denoise(
+        self, latents: Tensor, texts: dict[str, Tensor], guidance: Guidance, progress_bar_cmd: ProgressBar
+    ) -> Tensor:
+        """Walks the latents down the scheduler's noise levels, from whichever they are at to clean."""
+        steps = len(self.scheduler.timesteps)
+        branches: Branches | None = None
+        for index in labelled(progress_bar_cmd, "denoising")(range(steps)):
+            timestep = self.scheduler.timesteps[index]
+            expert = self._expert(timestep.item(), guidance.switch_boundary)
+            if branches is None or branches.expert is not expert:
+                self.load_models_to_device([expert])
+                branches = Branches(self.networks[expert], expert, texts, guidance, steps - index)
+            velocity = branches.velocity(latents, timestep.to(self.device))
+            latents = self.scheduler.step(velocity, index, latents)
+        return latents
+
+    def _expert(self, timestep: float, boundary: float) -> str:
+        return "dit2" if self.dit2 is not None and timestep < boundary * TRAINING_STEPS else "dit"
+
+
+class Branches:
+    """The text branches of one DiT over a generation: what is computed once for each and used at every step."""
+
+    def __init__(
+        self, network: LoadedModel, expert: str, texts: dict[str, Tensor], guidance: Guidance, steps: int
+    ) -> None:
+        self.expert = expert
+        self.dit = network.module
+        self.guidance = guidance
+        self.steps = steps
+        self.contexts = {name: text.to(network.dtype) for name, text in texts.items()}
+        if guidance.cfg_merge and NEGATIVE in texts:
+            self.contexts = {BOTH: torch.cat([self.contexts[POSITIVE], self.contexts[NEGATIVE]])}
+        self.text_caches = {name: TextCache() for name in self.contexts}
+        self.tea_caches: dict[tuple[str, int], TeaCache] = {}
+
+    def velocity(self, latents: Tensor, timestep: Tensor) -> Tensor:
+        """The guided velocity of this step, float32, the shape of `latents`."""
+
+        def predict_window(latents: Tensor, start: int) -> Tensor:
+            def predict(latents: Tensor, branch: str) -> Tensor:
+                return self.dit(
+                    latents,
+                    timestep.expand(latents.shape[0]),
+                    self.contexts[branch],
+                    text_cache=self.text_caches[branch],
+                    step_cache=self.tea_cache(branch, start),
+                )
+
+            return guided(predict, latents, cfg_scale=self.guidance.cfg_scale, merge=self.guidance.cfg_merge)
+
+        if self.guidance.window is None:
+            return predict_window(latents, 0)
+        size, stride = self.guidance.window
+        return predict_in_windows(predict_window, latents, size=size, stride=stride)
+
+    def tea_cache(self, branch: str, window_start: int) -> TeaCache | None:
+        """The step cache of one branch in one window, made on its first step."""
+        if self.guidance.tea_cache is None:
+            return None
+        key = (branch, window_start)
+        if key not in self.tea_caches:
+            self.tea_caches[key] = TeaCache(self.steps, *self.guidance.tea_cache)
+        return self.tea_caches[key]
+
+
+def fitting_size(height: int, width: int, num_frames: int) -> tuple[int, int, int]:
+    """The size rounded up to what the networks take, with a warning where it changes.
+
+    Raises:
+        ValueError: a value is not a whole number above 0.
+    """
+    return (
+        rounded_up("height", height, SIZE_MULTIPLE),
+        rounded_up("width", width, SIZE_MULTIPLE),
+        rounded_up("num_frames", num_frames, TEMPORAL_STRIDE, start=1),
+    )
+
+
+def _tea_cache_settings(threshold: float | None, model_id: str) -> tuple[float, str] | None:
+    if threshold is None:
+        return None
+    coefficients_of(model_id)
+    return threshold, model_id

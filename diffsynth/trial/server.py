@@ -1,0 +1,133 @@
+"""A process that pays for its imports once: it reads jobs, one JSON object a line, and forks a child for each.
+
+    {"do": "run", "path": ..., "beside": ..., "folder": ..., "started_in": ..., "noise_on_cpu": false, "result": FILE}
+    {"do": "compare", "first": [.npy ...], "second": [.npy ...], "result": FILE}
+    {"do": "picture", "runs": [{"label": ..., "array": FILE}], "picture": FILE, "result": FILE}
+
+A child writes its result as JSON to the file and what it prints to ``output.txt`` beside it. The answer on standard
+output is one line: its exit status, negative for a signal. The first line of all says what this process runs on.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import platform
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Do a single job in this process, for devices that do not survive a fork.")
+def serve(once: bool) -> None:
+    """Run the jobs that come in on standard input, one JSON object a line."""
+    answers = _own_stdout()
+    _import_what_jobs_need()
+    _say(answers, machine())
+    for line in sys.stdin:
+        job = json.loads(line)
+        _say(answers, {"status": perform(job) if once else _in_a_child(job)})
+        if once:
+            return
+
+
+def machine() -> dict[str, Any]:
+    """What a report has to say about where it was made."""
+    import torch
+
+    from diffsynth.core.device.npu_compatible_device import get_device_type
+
+    npu: Any = getattr(torch, "npu", None)
+    there = npu is not None and npu.is_available()
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "torch": torch.__version__,
+        "torch_npu": _torch_npu_version() if there else None,
+        "device_type": get_device_type(),
+        "cuda_is": torch.device("cuda").type,
+        "npu": npu.get_device_name(0) if there else None,
+    }
+
+
+def perform(job: dict[str, Any]) -> int:
+    """Does one job in this process and writes its result."""
+    result = Path(job["result"])
+    with open(result.parent / "output.txt", "ab", buffering=0) as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    done = json.dumps(_JOBS[job["do"]](job))
+    unfinished = result.with_suffix(".unfinished")
+    unfinished.write_text(done, encoding="utf-8")
+    os.replace(unfinished, result)
+    return 0
+
+
+def _run(job: dict[str, Any]) -> dict[str, Any]:
+    from diffsynth.trial.run_script import Script, run_script
+
+    folder, started_in = Path(job["folder"]), Path(job["started_in"])
+    return run_script(Script(job["path"], job["beside"], folder, started_in, job["noise_on_cpu"]))
+
+
+def _compare(job: dict[str, Any]) -> dict[str, float] | None:
+    from diffsynth.trial.compare import differences
+
+    return differences(job["first"], job["second"])
+
+
+def _picture(job: dict[str, Any]) -> None:
+    from diffsynth.trial.compare import draw_side_by_side
+
+    draw_side_by_side(job["runs"], Path(job["picture"]))
+
+
+_JOBS = {"run": _run, "compare": _compare, "picture": _picture}
+
+
+def _own_stdout() -> TextIO:
+    """Standard output for answers alone; whatever else prints there goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return answers
+
+
+def _say(answers: TextIO, message: dict[str, Any]) -> None:
+    answers.write(json.dumps(message) + "\n")
+    answers.flush()
+
+
+def _import_what_jobs_need() -> None:
+    """Before anything is computed: a pool of threads, or an opened device, would not survive the fork."""
+    from diffsynth.trial import made_up, run_script, weights  # noqa: F401
+
+    run_script.import_pipelines()
+    import imageio_ffmpeg  # noqa: F401
+    from transformers.models.umt5 import modeling_umt5  # noqa: F401
+
+
+def _in_a_child(job: dict[str, Any]) -> int:
+    gc.freeze()  # what is there now is shared; collecting it would copy it
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(0)
+            status = perform(job)
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _torch_npu_version() -> str | None:
+    if find_spec("torch_npu") is None:
+        return None
+    import torch_npu
+
+    return getattr(torch_npu, "__version__", None)

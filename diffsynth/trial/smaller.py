@@ -1,0 +1,66 @@
+"""The same script on less work: what a call of a pipeline is cut down to for a trial.
+
+The script stays as it is. Size, frames and steps become as few as show everything once: several VAE tiles in both
+directions, a second latent frame, and a step on either side of the boundary between the two experts of A14B.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from PIL import Image
+
+HEIGHT, WIDTH = 32, 48  # 4x6 latents
+FRAMES = 5  # 2 latent frames
+STEPS = 2
+TILES = {"tile_size": (3, 4), "tile_stride": (2, 2)}
+
+# A window has to be left for another, and a cache to be filled before it is used.
+WINDOW = {"num_frames": 9, "sliding_window_size": 2, "sliding_window_stride": 1}
+CACHED_STEPS = 4
+
+
+def smaller_call(
+    call: Callable[..., Any], before: Callable[[object], None], noise_on_cpu: bool = False
+) -> Callable[..., Any]:
+    """A pipeline's `__call__` with its work cut down.
+
+    `before` is told the pipeline each time. `noise_on_cpu` draws the noise on the CPU whatever the script says, so
+    that it is the same on every device.
+    """
+
+    @functools.wraps(call)
+    def smaller(pipe: object, *args: Any, **kwargs: Any) -> Any:
+        before(pipe)
+        try:
+            bound = inspect.signature(call).bind(pipe, *args, **kwargs)
+        except TypeError:  # the call itself says best what is wrong with its arguments
+            return call(pipe, *args, **kwargs)
+        asked = inspect.signature(call).bind(pipe, *args, **kwargs)
+        asked.apply_defaults()
+        bound.arguments.update(_less(asked.arguments))
+        if noise_on_cpu:
+            bound.arguments["rand_device"] = "cpu"
+        return call(*bound.args, **bound.kwargs)
+
+    return smaller
+
+
+def _less(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments to change; one that the pipeline does not have is not given to it."""
+    less: dict[str, Any] = {"height": HEIGHT, "width": WIDTH, "num_frames": FRAMES, **TILES}
+    steps = STEPS if asked.get("tea_cache_l1_thresh") is None else CACHED_STEPS
+    less["num_inference_steps"] = min(asked.get("num_inference_steps", steps), steps)
+    if asked.get("sliding_window_size") is not None:
+        less.update(WINDOW)
+    if asked.get("input_video") is not None:
+        size = (less["width"], less["height"])
+        less["input_video"] = [_resized(asked["input_video"][index], size) for index in range(less["num_frames"])]
+    return {name: value for name, value in less.items() if name in asked}
+
+
+def _resized(frame: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return frame.resize(size, Image.Resampling.BICUBIC)

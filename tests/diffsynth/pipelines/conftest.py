@@ -1,0 +1,63 @@
+"""Small pipelines in float32, on made-up weights in the real layout."""
+
+import pytest
+import torch
+
+from diffsynth.pipelines.wan_video import ModelConfig, WanVideoPipeline
+from diffsynth.trial.weights import make_weights
+
+T5, VAE = "models_t5_umt5-xxl-enc-bf16.pth", "Wan2.1_VAE.pth"
+ONE_DIT = ["diffusion_pytorch_model*.safetensors"]
+TWO_DITS = [f"{noise}_noise_model/diffusion_pytorch_model*.safetensors" for noise in ("high", "low")]
+MODELS = {"Wan-AI/Wan2.1-T2V-1.3B": ONE_DIT, "Wan-AI/Wan2.2-T2V-A14B": TWO_DITS}
+QUICK = {"height": 32, "width": 48, "num_frames": 9, "num_inference_steps": 4, "seed": 0}
+
+
+@pytest.fixture(scope="session")
+def models_folder(tmp_path_factory):
+    """A folder as DIFFSYNTH_MODEL_BASE_PATH names it, with both kinds of Wan model."""
+    root = tmp_path_factory.mktemp("models")
+    for model_id in MODELS:
+        make_weights(model_id, root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def open_pipeline(models_folder):
+    """Makes a pipeline: open_pipeline(model_id, vram_config={}, **options of from_pretrained)."""
+
+    def open_it(model_id="Wan-AI/Wan2.1-T2V-1.3B", vram_config=None, **options):
+        def config(pattern, **keys):
+            return ModelConfig(
+                model_id=model_id,
+                origin_file_pattern=pattern,
+                local_model_path=str(models_folder),
+                skip_download=True,
+                **keys,
+            )
+
+        settings = {"torch_dtype": torch.float32, "device": "cpu", "redirect_common_files": False, **options}
+        return WanVideoPipeline.from_pretrained(
+            model_configs=[config(pattern, **(vram_config or {})) for pattern in (*MODELS[model_id], T5, VAE)],
+            tokenizer_config=config("google/umt5-xxl/"),
+            **settings,
+        )
+
+    return open_it
+
+
+@pytest.fixture(scope="session")
+def wan21(open_pipeline):
+    """A 1.3B-like pipeline; tests leave it as they found it."""
+    return open_pipeline()
+
+
+@pytest.fixture(scope="session")
+def wan22(open_pipeline):
+    """An A14B-like pipeline; tests leave it as they found it."""
+    return open_pipeline("Wan-AI/Wan2.2-T2V-A14B")
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(models_folder):
+    return models_folder / "Wan-AI/Wan2.1-T2V-1.3B/google/umt5-xxl"

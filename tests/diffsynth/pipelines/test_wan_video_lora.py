@@ -1,0 +1,100 @@
+"""LoRA on a pipeline: fused, hot, under offload, and taken off again without a trace."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.diffsynth.pipelines.conftest import QUICK
+
+DISK = {
+    "offload_device": "disk",
+    "offload_dtype": "disk",
+    "onload_device": "cpu",
+    "onload_dtype": torch.float32,
+    "preparing_device": "cpu",
+    "preparing_dtype": torch.float32,
+    "computation_device": "cpu",
+    "computation_dtype": torch.float32,
+}
+
+
+@pytest.fixture(scope="module")
+def lora(tmp_path_factory):
+    generator = torch.Generator().manual_seed(3)
+    tensors = {}
+    for block in range(2):
+        for layer in ("self_attn.q", "cross_attn.v", "ffn.0"):
+            wide = 512 if layer == "ffn.0" else 256
+            name = f"diffusion_model.blocks.{block}.{layer}"
+            tensors[f"{name}.lora_A.default.weight"] = torch.randn(4, 256, generator=generator) * 0.1
+            tensors[f"{name}.lora_B.default.weight"] = torch.randn(wide, 4, generator=generator) * 0.1
+    path = tmp_path_factory.mktemp("lora") / "lora.safetensors"
+    save_file(tensors, path)
+    return path
+
+
+def video(pipe):
+    return pipe("a dog", output_type="floatpoint", **QUICK)
+
+
+def test_fused_hot_and_offloaded_agree_and_leave_no_trace(open_pipeline, lora):
+    pipe, offloaded = open_pipeline(), open_pipeline(vram_config=DISK)
+    plain = video(pipe)
+    weights = {key: value.clone() for key, value in pipe.dit.state_dict().items()}
+
+    pipe.load_lora(pipe.dit, lora)
+    fused = video(pipe)
+    assert (fused - plain).abs().max() > 1e-3
+    pipe.clear_lora()
+    assert all(torch.equal(value, weights[key]) for key, value in pipe.dit.state_dict().items())
+    assert torch.equal(video(pipe), plain)
+
+    pipe.load_lora(pipe.dit, str(lora), hotload=True)
+    torch.testing.assert_close(video(pipe), fused, rtol=0, atol=1e-4)
+    pipe.clear_lora(pipe.dit)
+    assert torch.equal(video(pipe), plain)
+
+    offloaded.load_lora(offloaded.dit, lora)
+    torch.testing.assert_close(video(offloaded), fused, rtol=0, atol=1e-4)
+    offloaded.clear_lora()
+    assert torch.equal(video(offloaded), plain)
+
+
+def test_strength_counts(open_pipeline, lora):
+    pipe = open_pipeline()
+    plain = video(pipe)
+    pipe.load_lora(pipe.dit, lora, alpha=0.0)
+    assert torch.equal(video(pipe), plain)
+
+
+def test_hot_loading_by_choice(open_pipeline, lora):
+    pipe = open_pipeline()
+    before = pipe.dit.blocks[0].self_attn.q.weight.clone()
+    pipe.enable_lora_hot_loading(pipe.dit)
+    pipe.load_lora(pipe.dit, lora)
+    assert torch.equal(pipe.dit.blocks[0].self_attn.q.weight, before)
+
+
+def test_fusing_into_weights_that_come_and_go_is_refused(open_pipeline, lora):
+    pipe = open_pipeline(vram_config=DISK)
+    with pytest.raises(ValueError, match="hotload=False cannot be had for a network under a vram_config"):
+        pipe.load_lora(pipe.dit, lora, hotload=False)
+
+
+def test_a_lora_of_another_network_changes_nothing(open_pipeline, lora):
+    pipe = open_pipeline()
+    with pytest.raises(
+        ValueError, match=r"lora\.safetensors changes blocks\.0\.\S+, which is no linear layer of WanTextE"
+    ):
+        pipe.load_lora(pipe.text_encoder, lora)
+
+
+def test_a_file_or_its_content(open_pipeline, lora):
+    pipe = open_pipeline()
+    with pytest.raises(ValueError, match="load_lora takes either a file"):
+        pipe.load_lora(pipe.dit)
+
+
+def test_a_module_of_another_pipeline_is_refused(open_pipeline, wan21, lora):
+    with pytest.raises(ValueError, match="WanModel is no network of this pipeline"):
+        open_pipeline().load_lora(wan21.dit, lora)
