@@ -48,6 +48,8 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 if something would change.")
 @click.option("--diff", is_flag=True, help="Like --check, and print what would change as a unified diff.")
 @click.option("--output", metavar="DIR", help="Write a ported copy of the tree here and leave the originals alone.")
+@click.option("--npu-scripts", is_flag=True,
+              help="Leave all files as they are; write special/npu_training/*-NPU.sh for launch scripts.")  # fmt: skip
 @click.option("--select", multiple=True, metavar="RULES", help="Only these rules: codes, names or prefixes (DP1).")
 @click.option("--ignore", multiple=True, metavar="RULES", help="Not these rules.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out files that match, as in .gitignore.")
@@ -69,8 +71,12 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 def command(paths: tuple[str, ...], **options: Any) -> None:
     """Rewrite PyTorch programs written for CUDA so that they run on another accelerator.
 
-    PATHS are Python files, notebooks, Markdown with Python blocks, folders of them, or - for standard input. Files
-    are rewritten in place unless --check, --diff or --output says otherwise; what cannot be ported is reported.
+    PATHS are Python files, notebooks, Markdown with Python blocks, shell scripts, configurations of accelerate,
+    folders of them, or - for standard input. Files are rewritten in place unless --check, --diff, --output or
+    --npu-scripts says otherwise; what cannot be ported is reported.
+
+    `diffsynth-port verify PATHS...` runs scripts and their ported forms, and tells whether they make the same frames
+    (diffsynth-port verify --help).
 
     \b
     Exit status: 0 nothing left to do
@@ -143,5 +149,9 @@ def _colored(stream: Any) -> bool:
 
 
 def main() -> None:
-    """The entry point of `diffsynth-port`."""
+    """The entry point of `diffsynth-port`. A file or folder called `verify` is ported as ./verify."""
+    if sys.argv[1:2] == ["verify"]:
+        from porter.verify.command import verify
+
+        verify(sys.argv[2:], prog_name="diffsynth-port verify")
     command(prog_name="diffsynth-port")

@@ -1,4 +1,4 @@
-"""Which files a run is about: the given ones, and in the given folders those that hold Python, less the ignored."""
+"""Which files a run is about: the given ones, and in the given folders those that can be ported, less the ignored."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from porter.paths import relative_to
+from porter.shebang import is_shell_script
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 #: What is looked for in folders; a file that is named is taken whatever it ends in.
-SUFFIXES = (".py", ".pyi", ".pyw", ".ipynb", ".md", ".markdown")
+SUFFIXES = (".py", ".pyi", ".pyw", ".ipynb", ".md", ".markdown", ".sh", ".bash", ".yaml", ".yml")
 
 #: Folders that hold other people's files, or none to be read.
 _NEVER = frozenset(
@@ -52,9 +53,8 @@ def find_inputs(
     excluded = _spec(list(exclude))
     seen: set[str] = set()
     for path in paths:
-        found = _walk(path, every_file, leave_out) if os.path.isdir(path) else [_named(path)]
-        for one in found:
-            real = os.path.realpath(one.path)
+        found = _walk(path, every_file, leave_out) if os.path.isdir(path) else [(os.path.realpath(path), _named(path))]
+        for real, one in found:
             if real not in seen and not (excluded and excluded.match_file(relative_to(folder, one.path))):
                 seen.add(real)
                 yield one
@@ -76,17 +76,18 @@ def _problem(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _walk(top: str, every_file: bool, leave_out: str | None) -> Iterator[Input]:
-    """The files below a folder. Links to folders are not followed, nor links to files outside of it."""
+def _walk(top: str, every_file: bool, leave_out: str | None) -> Iterator[tuple[str, Input]]:
+    """The files below a folder, each with its real path. Links are not followed to folders, nor outside of it."""
     stack = [(top, _ignores_above(top))]
     while stack:
         folder, ignores = stack.pop()
-        if leave_out is not None and os.path.realpath(folder) == leave_out:
+        real = os.path.realpath(folder)
+        if real == leave_out:
             continue
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            yield Input(folder, inside=top, problem=_problem(error))
+            yield real, Input(folder, inside=top, problem=_problem(error))
             continue
         ignores = _with_own(folder, entries, ignores)
         folders = []
@@ -96,14 +97,27 @@ def _walk(top: str, every_file: bool, leave_out: str | None) -> Iterator[Input]:
             if entry.is_dir(follow_symlinks=False):
                 if entry.name not in _NEVER:
                     folders.append((entry.path, ignores))
-            elif entry.is_symlink() and _leads_outside(entry.path, top):
-                continue
-            elif entry.name.lower().endswith(SUFFIXES):
-                if not os.path.isdir(entry.path):
-                    yield Input(entry.path, inside=top, problem=_named(entry.path).problem)
-            elif every_file and entry.is_file():
-                yield Input(entry.path, inside=top, portable=False)
+            elif (portable := _is_portable(entry)) or every_file:
+                if entry.is_file(follow_symlinks=False):  # known without asking the system once more
+                    yield os.path.join(real, entry.name), Input(entry.path, inside=top, portable=portable)
+                elif one := _odd(entry, top, portable):
+                    yield os.path.realpath(entry.path), one
         stack.extend(reversed(folders))
+
+
+def _is_portable(entry: os.DirEntry[str]) -> bool:
+    if entry.name.lower().endswith(SUFFIXES):
+        return True
+    return "." not in entry.name and entry.is_file(follow_symlinks=False) and is_shell_script(entry.path)
+
+
+def _odd(entry: os.DirEntry[str], top: str, portable: bool) -> Input | None:
+    """What is neither a plain file nor a folder, if it is for this run: links and devices, say."""
+    if entry.is_symlink() and _leads_outside(entry.path, top):
+        return None
+    if portable:
+        return None if os.path.isdir(entry.path) else replace(_named(entry.path), inside=top)
+    return Input(entry.path, inside=top, portable=False) if entry.is_file() else None
 
 
 def _leads_outside(link: str, top: str) -> bool:

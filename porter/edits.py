@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Protocol
 
 from porter.changes import Change
 from porter.findings import Edit
-from porter.source import Source
 from porter.unit import Found
 
 
-def edited(source: Source, found: Iterable[Found]) -> tuple[list[Change], list[Found]]:
+class Bytes(Protocol):
+    """A text of which edits count the UTF-8 bytes."""
+
+    data: bytes
+
+
+def edited(source: Bytes, found: Iterable[Found]) -> tuple[list[Change], list[Found]]:
     """What the edits change, in order, and the findings that stand.
 
     Where two findings want to change the same bytes, the first one does and the other is dropped. A finding whose

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from porter.findings import Edit
 from porter.source import Source
@@ -29,12 +29,14 @@ class Literal:
         return Edit(*source.span(self.node), "replace_start", (self.old, self.new))
 
 
+@lru_cache(maxsize=2)  # two rules ask for each node, one after the other
 def device_literal(node: ast.AST, translation: Translation) -> Literal | None:
     """The device that an expression spells, if it spells one of the old accelerator's."""
     old, new = translation.old.name, translation.new.name
     match node:
-        case ast.Constant(value=str() as text) if found := _device(old).fullmatch(text):
-            return Literal(node, old, new, int(found[1]) if found[1] else None)
+        case ast.Constant(value=str() as text):
+            if text.startswith(old) and (found := _device(old).fullmatch(text)):  # the first costs next to nothing
+                return Literal(node, old, new, int(found[1]) if found[1] else None)
         case ast.JoinedStr(values=[ast.Constant(value=str() as text), *fields]):
             wanted = rf"{old}:\d*" if fields else rf"{old}(:\d+)?"
             if re.fullmatch(wanted, text) and all(isinstance(f, ast.FormattedValue) for f in fields):

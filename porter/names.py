@@ -10,6 +10,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+_IMPORT = (ast.Import, ast.ImportFrom)
+_DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
 #: Read as these modules even without an import in sight, which snippets and star imports leave out, and where a
 #: module or object of the program's own hands them on: `from .compat import torch`, `self.torch`.
 _UNDERSTOOD = frozenset({"torch", "os"})
@@ -28,12 +31,12 @@ class Names:
         self.defined: set[str] = set()
         self._dotted: dict[ast.AST, str | None] = {}
         for statement in statements:
-            if isinstance(statement, ast.Import | ast.ImportFrom):
+            if isinstance(statement, _IMPORT):
                 self.imports.append(statement)
                 self.bound.update(_bindings(statement))
                 if isinstance(statement, ast.ImportFrom):
                     self.unaliased.update(alias.name for alias in statement.names if not alias.asname)
-            elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            elif isinstance(statement, _DEFINITION):
                 self.defined.add(statement.name)
 
     def dotted(self, node: ast.AST) -> str | None:

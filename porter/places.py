@@ -72,7 +72,7 @@ def place_of(node: ast.AST, source: Source) -> Place:
                 pass
             case ast.Subscript() if listed and child is parent.value:
                 pass
-            case ast.Call() if child in parent.args and ast.unparse(parent.func) in HOLDING:
+            case ast.Call() if child in parent.args and _called(parent.func) in HOLDING:
                 pass
             case ast.keyword():
                 return _keyword(parent, source, alone)
@@ -127,6 +127,17 @@ def label_of(node: ast.AST | None) -> str:
             called = label_of(function)
             keys = [name for argument in arguments if (name := _text(argument))]
             return keys[0] if called in LOOKUPS and keys else called
+        case _:
+            return ""
+
+
+def _called(function: ast.expr) -> str:
+    """A function's name, and that of the module before it: `click.Choice`."""
+    match function:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=ast.Name(id=module), attr=name):
+            return f"{module}.{name}"
         case _:
             return ""
 

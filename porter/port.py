@@ -5,26 +5,17 @@ text -> words -> lines -> nodes -> rules -> findings and edits -> text
 
 from __future__ import annotations
 
-import ast
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
-from typing import NamedTuple
 
+from porter.candidates import Call, called_for
 from porter.changes import Change, apply
 from porter.edits import edited
 from porter.findings import Finding
-from porter.rules import all_rules
-from porter.rules.base import Check, Rule
+from porter.ignore_comments import not_ignored
 from porter.source import CannotParse, Source, parse
 from porter.targets import TARGETS, Translation, rewriting_all, translation, undoing
 from porter.unit import Found, Unit
-
-#: Leaves letters, digits and underscores and blanks out all else, so that splitting gives a text's words.
-_ONLY_WORDS = bytes(code if chr(code).isalnum() or code == ord("_") else ord(" ") for code in range(128)) + b" " * 128
-
-_IGNORE = re.compile(r"#\s*port:\s*ignore\b(?:\[([\w\s,-]*)\])?")
 
 #: The code under which a file that names both devices is reported when it should be undone.
 NAMES_BOTH = "DP109"
@@ -48,6 +39,7 @@ class Ported:
     """The text as it shall be, every finding in the text as it was, and whether the helper's import was added.
 
     `changes` are what `text` differs by, in order. `named_both` says that the new accelerator was named before.
+    `added` are the notes of what undoing cannot read off a shell script.
     """
 
     text: str
@@ -55,6 +47,7 @@ class Ported:
     added_import: bool = False
     changes: list[Change] = field(default_factory=list)
     named_both: bool = False
+    added: frozenset[str] = frozenset()
 
 
 def port_text(text: str, plan: Plan, added_import: bool = False) -> Ported:
@@ -120,12 +113,11 @@ def _names_cuda_beside(text: str, name: str) -> bool:
 
 
 def _translate(text: str, wanted: Translation, plan: Plan, added_import: bool = False) -> Ported:
-    words = _words_in(text) & _words_of_rules(wanted, plan.codes)
-    checks, calling = _called_for(wanted, plan.codes, words)
-    if not calling:
+    called = called_for(text, wanted, plan.codes)
+    if not called.checks:
         return Ported(text)
     unit = Unit(Source(text), wanted, added_import)
-    found = list(_not_ignored(_apply_rules(unit, checks, calling), unit.source))
+    found = list(not_ignored(_apply_rules(unit, called), unit.source))
     changes, found = edited(unit.source, found)
     changed = apply(text, changes)
     if changed != text:
@@ -135,77 +127,11 @@ def _translate(text: str, wanted: Translation, plan: Plan, added_import: bool = 
     return Ported(changed, findings, added_import, changes, named_both=bool(changes) and unit.knows_target)
 
 
-Checks = dict[type[ast.AST], list[Check]]
-
-
-class _Ready(NamedTuple):
-    """A rule, with its words as they stand in a file."""
-
-    rule: Rule
-    words: frozenset[bytes]
-    beside: frozenset[bytes]
-
-
-@cache
-def _rules(wanted: Translation, codes: frozenset[str] | None) -> tuple[_Ready, ...]:
-    """The rules that speak about a translation."""
-    rules = [rule for rule in all_rules() if rule.applies_to(wanted) and (codes is None or rule.code in codes)]
-    return tuple(_Ready(rule, _as_bytes(rule.words_for(wanted)), _as_bytes(rule.beside)) for rule in rules)
-
-
-def _as_bytes(words: Iterable[str]) -> frozenset[bytes]:
-    return frozenset(word.encode() for word in words)
-
-
-@cache
-def _words_of_rules(wanted: Translation, codes: frozenset[str] | None) -> frozenset[bytes]:
-    return frozenset().union(*(ready.words | ready.beside for ready in _rules(wanted, codes)))
-
-
-@cache
-def _called_for(
-    wanted: Translation, codes: frozenset[str] | None, words: frozenset[bytes]
-) -> tuple[Checks, frozenset[bytes]]:
-    """What the rules do that these words call for, by type of node, and the words that call for them."""
-    checks: Checks = {}
-    calling: set[bytes] = set()
-    for rule, own, beside in _rules(wanted, codes):
-        if own.isdisjoint(words) or (beside and beside.isdisjoint(words)):
-            continue
-        calling |= own & words
-        for nodes, check in rule.checks:
-            for node in nodes:
-                checks.setdefault(node, []).append(check)
-    return checks, frozenset(calling)
-
-
-def _words_in(text: str) -> frozenset[bytes]:
-    return frozenset(text.encode("utf-8").translate(_ONLY_WORDS).split())
-
-
-def _apply_rules(unit: Unit, checks: Checks, words: frozenset[bytes]) -> Iterator[Found]:
-    for node in list(unit.source.walk(unit.source.lines_of(words))):
-        for check in checks.get(type(node), ()):
+def _apply_rules(unit: Unit, called: Call) -> Iterator[Found]:
+    checks_of = called.checks.get
+    for node in list(unit.source.walk(unit.source.lines_of(called.words))):
+        for check in checks_of(type(node), ()):
             yield from check(node, unit)
-
-
-def _not_ignored(found: Iterable[Found], source: Source) -> Iterator[Found]:
-    """Leaves out what a comment `# port: ignore` or `# port: ignore[RULE]` on its first or last line asks to."""
-    if "port:" not in source.text:
-        yield from found
-        return
-    for one in found:
-        finding = one.finding
-        lines = {source.line_text(finding.line), source.line_text(finding.end_line)}
-        if not any(_ignores(comment, finding.code) for line in lines for comment in _IGNORE.finditer(line)):
-            yield one
-
-
-def _ignores(comment: re.Match[str], code: str) -> bool:
-    if comment[1] is None:
-        return True
-    names = {name.strip().lower() for name in comment[1].split(",")}
-    return code.lower() in names or any(rule.name in names for rule in all_rules() if rule.code == code)
 
 
 def _must_parse(text: str) -> None:

@@ -2,6 +2,8 @@
 
 .ipynb            notebook: the source of its code cells
 .md, .markdown    Markdown: its fenced Python blocks
+.sh, .bash        shell script; so is what names a shell in its first line, and ends in nothing known
+.yaml, .yml       configuration of accelerate; other YAML stays as it is
 anything else     Python
 """
 
@@ -12,18 +14,44 @@ from importlib import import_module
 
 from porter.documents.base import CannotPort, PortedBytes
 from porter.port import Plan
+from porter.shebang import names_a_shell
 
 __all__ = ["CannotPort", "PortedBytes", "port_bytes"]
 
-_DOCUMENTS = {".ipynb": "notebook", ".md": "markdown", ".markdown": "markdown"}
+_DOCUMENTS = {
+    ".ipynb": "notebook",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".sh": "shell",
+    ".bash": "shell",
+    ".yaml": "accelerate_config",
+    ".yml": "accelerate_config",
+}
+_OF_LINES = ("shell", "accelerate_config")
+
+#: What is Python whatever its first line says.
+PYTHON = (".py", ".pyi", ".pyw")
 
 
-def port_bytes(name: str, data: bytes, plan: Plan, added_import: bool = False) -> PortedBytes:
+def port_bytes(
+    name: str, data: bytes, plan: Plan, added_import: bool = False, added: frozenset[str] = frozenset()
+) -> PortedBytes:
     """Port the file `name`, whose content is `data`. Raises CannotPort if it cannot be read.
 
-    `added_import` says that an earlier port added the helper's import to this file, for undoing it.
+    `added_import` says that an earlier port added the helper's import to this file, and `added` what it noted of a
+    shell script; both are for undoing it.
     """
-    ending = os.path.splitext(name)[1].lower()
-    document = import_module(f"porter.documents.{_DOCUMENTS.get(ending, 'python')}")
-    ported: PortedBytes = document.port(data, plan, added_import)
+    kind = _kind_of(name, data)
+    document = import_module(f"porter.documents.{kind}")
+    ported: PortedBytes = (
+        document.port(name, data, plan, added) if kind in _OF_LINES else document.port(data, plan, added_import)
+    )
     return ported
+
+
+def _kind_of(name: str, data: bytes) -> str:
+    """Which kind of document a file is: a module of porter.documents."""
+    ending = os.path.splitext(name)[1].lower()
+    if ending not in _DOCUMENTS and ending not in PYTHON and names_a_shell(data):
+        return "shell"
+    return _DOCUMENTS.get(ending, "python")

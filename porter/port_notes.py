@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from pathlib import Path
+from functools import cache
 
 #: The port added the import of the helper. The file had named both devices.
 ADDED_IMPORT, NAMED_BOTH = "import", "both"
 
 
-def state_folder() -> Path:
+def state_folder() -> str:
     """`$XDG_STATE_HOME/diffsynth-port/notes`, by default below ~/.local/state."""
     base = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    return Path(base, "diffsynth-port", "notes")
+    return os.path.join(base, "diffsynth-port", "notes")
 
 
 def note_of(path: str, kind: str) -> str:
@@ -27,6 +27,21 @@ def note_of(path: str, kind: str) -> str:
     from hashlib import sha256  # only a run that has notes to make or to read pays for loading it
 
     return f"{sha256(os.fsencode(os.path.realpath(path))).hexdigest()}.{kind}"
+
+
+def kinds_of(path: str, notes: frozenset[str]) -> frozenset[str]:
+    """The kinds of those of the notes that are about a file."""
+    return _kinds(notes).get(note_of(path, ""), frozenset()) if notes else frozenset()
+
+
+@cache
+def _kinds(notes: frozenset[str]) -> dict[str, frozenset[str]]:
+    """The kinds of the notes about each file."""
+    kinds: dict[str, set[str]] = {}
+    for note in notes:
+        file, dot, kind = note.partition(".")
+        kinds.setdefault(file + dot, set()).add(kind)
+    return {file: frozenset(some) for file, some in kinds.items()}
 
 
 def remembered() -> frozenset[str]:
@@ -39,13 +54,12 @@ def remembered() -> frozenset[str]:
 
 def remember(path: str, kind: str) -> None:
     """Make a note about this file. A state folder that cannot be written costs nothing but the note."""
-    note = state_folder() / note_of(path, kind)
     with suppress(OSError):
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.touch()
+        os.makedirs(state_folder(), exist_ok=True)
+        open(os.path.join(state_folder(), note_of(path, kind)), "ab").close()
 
 
 def forget(path: str, kind: str) -> None:
     """The note is no longer true."""
     with suppress(OSError):
-        (state_folder() / note_of(path, kind)).unlink()
+        os.unlink(os.path.join(state_folder(), note_of(path, kind)))

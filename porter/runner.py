@@ -12,7 +12,7 @@ from porter.changes import LINE
 from porter.discovery import Input
 from porter.findings import Failure, FileReport
 from porter.port import Plan, named_both_before
-from porter.port_file import CannotPort, PortedBytes, port_bytes
+from porter.port_file import PYTHON, CannotPort, PortedBytes, port_bytes
 from porter.port_notes import ADDED_IMPORT, NAMED_BOTH
 from porter.writing import CannotWrite, read_file, replace_file
 
@@ -27,13 +27,15 @@ _FILES_BEFORE_THE_FORK = 4
 class Job:
     """What is done with each file. `output` is the folder for a ported copy; `writes` false only looks.
 
-    `notes` are those that earlier ports made.
+    `npu_scripts` leaves every file as it is, and writes NPU forms of those that launch trainings beside them. `notes`
+    are those that earlier ports made.
     """
 
     plan: Plan
     writes: bool = True
     diff: bool = False
     output: str | None = None
+    npu_scripts: bool = False
     notes: frozenset[str] = frozenset()
     ignored_codes: Callable[[str], frozenset[str]] | None = None
 
@@ -56,6 +58,8 @@ def port_file(one: Input, job: Job) -> FileReport:
         data, state = read_file(one.path)
     except OSError as error:
         return FileReport(shown, failure=Failure(error.strerror or str(error)))
+    if job.npu_scripts:
+        return _port_beside(one, data, job)
     ported, failure = _port(one, data, job)
     report = FileReport(shown, ported.data != data, ported.findings, failure)
     if job.diff and report.changed:
@@ -71,16 +75,47 @@ def port_file(one: Input, job: Job) -> FileReport:
     return report
 
 
+def _port_beside(one: Input, data: bytes, job: Job) -> FileReport:
+    """Write the NPU form of a launch script. One that is there already stays as it is, and is named if it differs."""
+    from porter.documents import shell
+    from porter.shell.npu_script import npu_script_of
+
+    shown, target = one.path.replace(os.sep, "/"), npu_script_of(one.path)
+    ported, failure = _port(one, data, job)
+    if failure is not None or not shell.trains(one.path, data):
+        return FileReport(shown, failure=failure)
+    if shell.asks_where_it_lies(data):
+        return FileReport(shown, failure=Failure(f"it asks for its own folder, which is another one for {target}"))
+    there = read_file(target)[0] if os.path.isfile(target) else None
+    if there == ported.data:
+        return FileReport(shown, findings=tuple(finding for finding in ported.findings if not finding.is_fix))
+    diff = diff_of(target.replace(os.sep, "/"), there or b"", ported.data) if job.diff else ""
+    report = FileReport(shown, True, ported.findings, diff=diff)
+    if not job.writes:
+        return report
+    if there is not None:
+        message = f"{target} is there and differs from the NPU form of this script; delete it to have it written anew"
+        return replace(report, changed=False, failure=Failure(message))
+    try:
+        _write(target, ported.data, None, like=one.path)
+    except (CannotWrite, OSError) as error:
+        return replace(report, changed=False, failure=Failure(f"{target} was not written: {error}"))
+    return report
+
+
 def _port(one: Input, data: bytes, job: Job) -> tuple[PortedBytes, Failure | None]:
     """What cannot be ported stays as it is."""
     if not one.portable:
         return PortedBytes(data), None
     try:
         plan = plan_for(one.path, job)
-        if plan.target != "cuda":
+        if plan.target != "cuda" and one.path.endswith(PYTHON):  # its notes are for undoing only
             return port_bytes(one.path, data, plan), None
-        undone = port_bytes(one.path, data, plan, added_import=_is_noted(one.path, ADDED_IMPORT, job))
-        if undone.data != data and _is_noted(one.path, NAMED_BOTH, job):
+        noted = port_notes.kinds_of(one.path, job.notes)
+        if plan.target != "cuda":
+            return port_bytes(one.path, data, plan, added=noted), None
+        undone = port_bytes(one.path, data, plan, added_import=ADDED_IMPORT in noted, added=noted)
+        if undone.data != data and NAMED_BOTH in noted:
             return PortedBytes(data, (named_both_before(),)), None
         return undone, None
     except CannotPort as error:
@@ -90,17 +125,14 @@ def _port(one: Input, data: bytes, job: Job) -> tuple[PortedBytes, Failure | Non
         return PortedBytes(data), Failure(message)
 
 
-def _is_noted(path: str, kind: str, job: Job) -> bool:
-    return bool(job.notes) and port_notes.note_of(path, kind) in job.notes
-
-
 def _make_notes(path: str, ported: PortedBytes, job: Job) -> None:
     """A file that named the target before may be one that was ported and edited, so its older notes stay."""
-    for kind, is_true in ((ADDED_IMPORT, ported.added_import), (NAMED_BOTH, ported.named_both)):
-        if is_true:
-            port_notes.remember(path, kind)
-        elif not ported.named_both and _is_noted(path, kind, job):
-            port_notes.forget(path, kind)
+    kinds = {ADDED_IMPORT: ported.added_import, NAMED_BOTH: ported.named_both}
+    true = {kind for kind, is_true in kinds.items() if is_true} | ported.added
+    for kind in sorted(true):
+        port_notes.remember(path, kind)
+    for kind in () if ported.named_both else port_notes.kinds_of(path, job.notes) - true:
+        port_notes.forget(path, kind)
 
 
 def plan_for(path: str, job: Job) -> Plan:

@@ -16,6 +16,8 @@ from porter.port_file import CannotPort, port_bytes
 from porter.rules import all_rules
 from porter.runner import Job, destination, diff_of, plan_for, run
 from porter.settings import Settings, SettingsError, load_settings, selected_codes
+from porter.shebang import is_shell_script
+from porter.shell.npu_script import is_npu_script
 from porter.targets import default_hardware, hardware_lines, table
 
 #: The baseline in the working directory that is used where none is named, if it is there.
@@ -39,13 +41,15 @@ class Session:
     exit_zero: bool
     write_baseline: bool
     stdin_filename: str
+    npu_scripts: bool = False
 
     @classmethod
     def from_command_line(cls, paths: tuple[str, ...], options: dict[str, Any]) -> Session:
         """Options win over settings. Raises Unusable."""
         try:
             settings = load_settings(options["config"], not options["no_config"]).overridden_by(options)
-            codes = selected_codes(settings.select, settings.ignore, all_rules())
+            choosy = settings.select is not None or settings.ignore
+            codes = selected_codes(settings.select, settings.ignore, all_rules()) if choosy else None
         except SettingsError as error:
             raise Unusable(str(error)) from None
         if not paths:
@@ -58,6 +62,8 @@ class Session:
         _check_output(paths, options)
         if options["source"] and settings.target != "cuda":
             raise Unusable("--from says what to undo; it goes with --target cuda")
+        if options["npu_scripts"]:
+            _check_npu_scripts(paths, settings.target, options)
         if options["diff"] and settings.format != "text":
             raise Unusable(f"--diff prints a diff, not {settings.format}; say --check, or --format text")
         return cls(
@@ -72,6 +78,7 @@ class Session:
             exit_zero=options["exit_zero"],
             write_baseline=options["write_baseline"],
             stdin_filename=options["stdin_filename"],
+            npu_scripts=options["npu_scripts"],
         )
 
     @property
@@ -91,6 +98,10 @@ class Session:
         leave_out = os.path.realpath(self.output) if self.output else None
         exclude, folder = self.settings.exclude, self.settings.folder
         found = find_inputs(self.paths, exclude, folder, every_file=self.output is not None, leave_out=leave_out)
+        if self.npu_scripts:
+            found = (one for one in found if one.problem or (is_shell_script(one.path) and not is_npu_script(one.path)))
+        elif self.plan.target == "cuda":  # a script that was written for the NPU beside another is none to be undone
+            found = (one for one in found if one.inside is None or not is_npu_script(one.path))
         return list(found if self.output is None else _kept_apart(found, self.output))
 
     def run(self, inputs: Sequence[Input]) -> Iterator[FileReport]:
@@ -123,6 +134,7 @@ class Session:
             statistics=bool(self.settings.statistics),
             quiet=self.quiet,
             color=color,
+            npu_scripts=self.npu_scripts,
         )
         return render(self.format, reports, context)
 
@@ -145,6 +157,7 @@ class Session:
             writes=not self.check,
             diff=self.diff,
             output=self.output,
+            npu_scripts=self.npu_scripts,
             notes=port_notes.remembered(),
             ignored_codes=self.settings.ignored_codes if self.settings.per_file_ignores else None,
         )
@@ -180,6 +193,13 @@ def _check_output(paths: tuple[str, ...], options: dict[str, Any]) -> None:
             raise Unusable(f"--output {output} is the input itself; name another folder, or leave --output out")
     if os.path.exists(output) and not os.path.isdir(output):
         raise Unusable(f"--output {output} is a file; name a folder")
+
+
+def _check_npu_scripts(paths: tuple[str, ...], target: str, options: dict[str, Any]) -> None:
+    if target != "npu":
+        raise Unusable(f"--npu-scripts writes scripts for the NPU; it goes with --target npu, not {target}")
+    if options["output"] or options["write_baseline"] or paths == ("-",):
+        raise Unusable("--npu-scripts writes beside the scripts; it does not go with --output, --write-baseline or -")
 
 
 def _kept_apart(inputs: Iterable[Input], output: str) -> Iterator[Input]:

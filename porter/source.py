@@ -25,9 +25,12 @@ _STATEMENT_LISTS = {
     kind: [name for name in ("cases", "handlers", "finalbody", "orelse", "body") if name in kind._fields]
     for kind in _NODES
 }
-_HOLD_NO_NODES = {"ctx", "id", "attr", "arg", "kind", "level", "module", "conversion", "type_comment", "type_ignores"}
+_HOLD_NO_NODES = frozenset(
+    "ctx id attr arg kind level module conversion op ops kwd_attrs type_comment type_ignores".split()
+)
 _CHILD_FIELDS = {kind: [name for name in kind._fields if name not in _HOLD_NO_NODES] for kind in _NODES}
-_CHILD_FIELDS[ast.Constant] = []
+_CHILD_FIELDS |= {kind: [] for kind in (ast.Constant, ast.alias, ast.Global, ast.Nonlocal)}
+_LEAVES = frozenset(kind for kind, names in _CHILD_FIELDS.items() if not names)
 
 #: Before 3.12 `ast` gives wrong columns to what stands inside an f-string.
 _FSTRING_COLUMNS_ARE_RIGHT = sys.version_info >= (3, 12)
@@ -75,19 +78,31 @@ class Source:
 
     def walk(self, lines: list[int] | None = None) -> Iterator[ast.AST]:
         """Every node that touches one of `lines` (sorted, from 1; None: all), parents before children."""
-        return self._walk(self.tree, lines)
+        if lines is None:
+            yield from self._all_of(self.tree)
+            return
+        parent = self.parent
+        stack: list[ast.AST] = [self.tree] if lines else []
+        while stack:
+            node = stack.pop()
+            if _is_all_or_nothing(node):
+                yield from self._all_of(node)
+                continue
+            yield node
+            children = [child for child in _children(node) if _touches(child, lines)]
+            for child in children:
+                parent[child] = node
+            children.reverse()
+            stack += children
 
-    def _walk(self, top: ast.AST, lines: list[int] | None) -> Iterator[ast.AST]:
+    def _all_of(self, top: ast.AST) -> Iterator[ast.AST]:
         stack, parent = [top], self.parent
         while stack:
             node = stack.pop()
             yield node
-            if lines is not None and isinstance(node, ast.JoinedStr) and not _FSTRING_COLUMNS_ARE_RIGHT:
-                for child in _children(node, None):
-                    parent[child] = node
-                    yield from self._walk(child, None)
+            if type(node) in _LEAVES:
                 continue
-            children = _children(node, lines)
+            children = _children(node)
             for child in children:
                 parent[child] = node
             children.reverse()
@@ -157,15 +172,15 @@ def _line_starts(data: bytes) -> list[int]:
     return [0, *accumulate(map(len, lines))]
 
 
-def _children(node: ast.AST, lines: list[int] | None) -> list[ast.AST]:
-    """What `ast.iter_child_nodes` gives, less Load and Store, as far as it touches one of the lines."""
+def _children(node: ast.AST) -> list[ast.AST]:
+    """What `ast.iter_child_nodes` gives, less operators, Load and Store."""
     children: list[ast.AST] = []
     for name in _CHILD_FIELDS[type(node)]:
-        value = getattr(node, name, None)
+        if not (value := getattr(node, name, None)):
+            continue
         if isinstance(value, list):
-            nodes = [item for item in value if isinstance(item, ast.AST)]
-            children += nodes if lines is None else [item for item in nodes if _touches(item, lines)]
-        elif isinstance(value, ast.AST) and (lines is None or _touches(value, lines)):
+            children += filter(None, value)
+        elif isinstance(value, ast.AST):
             children.append(value)
     return children
 
@@ -178,6 +193,13 @@ def _touches(node: ast.AST, lines: list[int]) -> bool:
         first = node.decorator_list[0].lineno
     at = bisect_left(lines, first)
     return at < len(lines) and lines[at] <= node.end_lineno  # type: ignore[attr-defined]
+
+
+def _is_all_or_nothing(node: ast.AST) -> bool:
+    """Whether all that is below a node touches the lines that the node itself touches, or has to be taken to."""
+    if isinstance(node, ast.JoinedStr) and not _FSTRING_COLUMNS_ARE_RIGHT:
+        return True
+    return getattr(node, "lineno", None) == getattr(node, "end_lineno", 0)
 
 
 def parse(text: str) -> ast.Module:

@@ -1,16 +1,16 @@
 """The accelerators: how each one is called in a program, and the translation from one to another.
 
-The knowledge is in `accelerator_tables/targets/*.json`; this file only reads it. Undoing a port is the same
+The knowledge is in the tables `targets/*.json`; this file only reads it. Undoing a port is the same
 translation turned round, so the rules never ask in which direction they work.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from importlib.resources import files
 from typing import Any
+
+from porter.tables import read_table
 
 TARGETS = ("npu", "xpu", "mps", "musa")
 
@@ -110,8 +110,7 @@ class Translation:
 @cache
 def table(target: str) -> dict[str, Any]:
     """The committed table of one target."""
-    text = files("accelerator_tables").joinpath(f"targets/{target}.json").read_text(encoding="utf-8")
-    content: dict[str, Any] = json.loads(text)
+    content: dict[str, Any] = read_table(f"targets/{target}.json")
     return content
 
 

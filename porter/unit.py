@@ -17,10 +17,14 @@ LIBRARY = "diffsynth"
 
 @dataclass(frozen=True)
 class Found:
-    """A finding and the edits that would make it right; a report has none."""
+    """A finding and the edits that would make it right; a report has none.
+
+    `notes` are what undoing these edits has to know and cannot read off the file.
+    """
 
     finding: Finding
     edits: tuple[Edit, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Unit:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from porter.places import label_of, place_of
 from porter.source import Source
@@ -18,16 +18,20 @@ from porter.unit import Unit
 _TAKE_A_DTYPE = frozenset({"to", "type", "view", "set_default_dtype"})
 
 
-def torch_names(node: ast.AST, unit: Unit) -> Iterator[tuple[ast.AST, str]]:
+def torch_names(node: ast.AST, unit: Unit) -> Iterable[tuple[ast.AST, str]]:
     """The names below torch that a node spells out, and where: `nn.Conv3d` is `torch.nn.Conv3d`.
 
     A chain of attributes counts as a whole, and an import for each name that it takes. A bare name that an import
     has bound does not count: its import does.
     """
+    if not isinstance(node, ast.Attribute):
+        return _torch_names_imported(node)
+    dotted = None if _goes_on(node, unit.source) else unit.dotted(node)
+    return ((node, dotted),) if dotted and dotted.startswith("torch.") else ()
+
+
+def _torch_names_imported(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
     match node:
-        case ast.Attribute():
-            if not _goes_on(node, unit.source) and (dotted := unit.dotted(node) or "").startswith("torch."):
-                yield node, dotted
         case ast.Import():
             for alias in node.names:
                 if alias.name.startswith("torch."):
@@ -54,14 +58,11 @@ def cuda_name(dotted: str, unit: Unit) -> str | None:
 
 def names_device(node: ast.AST, unit: Unit) -> bool:
     """Whether a literal names a device of either accelerator: `"cuda"`, `"npu:0"`, `f"cuda:{rank}"`."""
+    text, written_out = text_of(node), isinstance(node, ast.Constant)
+    if not text.startswith((unit.translation.old.name, unit.translation.new.name)):
+        return False
     either = f"{unit.translation.old.name}|{unit.translation.new.name}"
-    match node:
-        case ast.Constant(value=str() as text):
-            return re.fullmatch(rf"({either})(:\d+)?", text) is not None
-        case ast.JoinedStr(values=[ast.Constant(value=str() as text), *_]):
-            return re.fullmatch(rf"({either}):\d*", text) is not None
-        case _:
-            return False
+    return re.fullmatch(rf"({either})(:\d+)?" if written_out else rf"({either}):\d*", text) is not None
 
 
 def is_only_a_type(node: ast.AST, source: Source) -> bool:

@@ -13,13 +13,17 @@ import click
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from porter.documents import markdown  # noqa: E402
 from porter.findings import SEVERITIES  # noqa: E402
-from porter.port import Plan, port_text  # noqa: E402
+from porter.port import Plan  # noqa: E402
+from porter.port_file import PortedBytes, port_bytes  # noqa: E402
 from porter.rules import all_rules  # noqa: E402
 from porter.rules.base import Rule  # noqa: E402
 
 FOLDER = ROOT / "docs" / "rules"
+LAUNCHED = ROOT / "tests" / "data" / "launch"
+
+#: What a file of each language that rules read ends in.
+ENDINGS = {"python": "py", "shell": "sh", "accelerate": "yaml"}
 
 HEAD = """\
 # Rules
@@ -27,7 +31,8 @@ HEAD = """\
 What `diffsynth-port` rewrites and reports. `diffsynth-port --explain RULE` prints the page of a rule.
 
 DP1xx rewrite: a *fix* is made by the tool. DP2xx report what the target lacks or does otherwise, DP3xx what is known to
-fail on Ascend NPUs. An *error* fails there, a *warning* may, a *note* behaves differently.
+fail on Ascend NPUs; DP4xx are about shell scripts and configurations of accelerate. An *error* fails there, a *warning*
+may, a *note* behaves differently.
 
 | rule | name | what it is about | in its example |
 |---|---|---|---|
@@ -42,13 +47,16 @@ def example(page: str, section: str) -> str:
     return "\n".join(code).strip("\n") + "\n" if any(code) else ""
 
 
+def ported(rule: Rule, text: str, target: str) -> PortedBytes:
+    """An example of a rule, ported as a file of the rule's language beside the scripts that examples launch."""
+    ending = "md" if text.startswith("```") else ENDINGS[rule.language]
+    return port_bytes(str(LAUNCHED / f"example.{ending}"), text.encode("utf-8"), Plan(target))
+
+
 def severities(rule: Rule) -> list[str]:
     """What the rule finds in its own example, the gravest first."""
     before = example(rule.explanation, "Before")
-    if before.startswith("```"):
-        findings = markdown.port(before.encode("utf-8"), Plan("npu"), False).findings
-    else:
-        findings = tuple(found for target in ("npu", "cuda") for found in port_text(before, Plan(target)).findings)
+    findings = [found for target in ("npu", "cuda") for found in ported(rule, before, target).findings]
     found = {finding.severity for finding in findings if finding.code == rule.code}
     return sorted(found, key=SEVERITIES.index, reverse=True)
 

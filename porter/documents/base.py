@@ -25,6 +25,7 @@ class PortedBytes:
     findings: tuple[Finding, ...] = ()
     added_import: bool = False
     named_both: bool = False
+    added: frozenset[str] = frozenset()
 
 
 def port_unit(text: str, plan: Plan, added_import: bool) -> Ported:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RunContext:
-    """`mode` is "rewrite", "check" or "diff"; `quiet` leaves errors and failures only; `version` is the tool's."""
+    """`mode` is "rewrite", "check" or "diff"; `quiet` leaves errors and failures only; `version` is the tool's.
+
+    `npu_scripts` says that the files stay as they are, and get NPU forms beside them.
+    """
 
     target: str
     mode: str
@@ -16,6 +19,7 @@ class RunContext:
     statistics: bool = False
     quiet: bool = False
     color: bool = False
+    npu_scripts: bool = False
 
     @property
     def rewrites(self) -> bool:

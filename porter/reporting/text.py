@@ -75,7 +75,8 @@ def _sentences(summary: Summary, context: RunContext) -> str:
 def _about_files(summary: Summary, context: RunContext) -> str:
     if not summary.changed:
         return f"{_counted(summary.unchanged, 'file')} left unchanged." if summary.unchanged else ""
-    verb = "rewritten" if context.rewrites else "would be rewritten"
+    done = "given an NPU form" if context.npu_scripts else "rewritten"
+    verb = done if context.rewrites else f"would be {done}"
     changed = f"{_counted(summary.changed, 'file')} {verb} in {_counted(summary.fixes, 'place')}"
     return f"{changed}, {summary.unchanged} left unchanged." if summary.unchanged else f"{changed}."
 

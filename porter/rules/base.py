@@ -8,16 +8,15 @@ def move_to_the_new_device(node: ast.Call, unit: Unit) -> Iterator[Found]: ...
 
 from __future__ import annotations
 
-import ast
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from porter.targets import Translation
-from porter.unit import Found, Unit
+from porter.unit import Found
 
-Check = Callable[[Any, Unit], Iterator[Found]]
+Check = Callable[[Any, Any], Iterator[Found]]
 Words = Callable[[Translation], frozenset[str]]
 
 
@@ -26,8 +25,11 @@ class Rule:
     """One rule. A file that holds none of its `words` is never shown to it.
 
     `words` are whole words (letters, digits and underscores), or a function that gives them for a translation. Where
-    they are frequent in other files, `beside` names words of which a file has to hold one as well, on any line.
-    `targets` are the accelerators that it speaks about; None: all of them.
+    they are frequent in other files, `beside` names words of which a file has to hold one as well, on any line, and
+    `spelled` gives for one of them the regular expression that has to match: what stands before a module's name, say.
+    `targets` are the accelerators that it speaks about; None: all of them. `language` is what it reads: "python", for
+    which a check is given nodes of `ast` and a Unit; "shell", parts of a script; "accelerate", a
+    configuration of accelerate; both with a porter.text_unit.TextUnit.
     """
 
     code: str
@@ -37,9 +39,11 @@ class Rule:
     fixes: bool = True
     targets: frozenset[str] | None = None
     beside: tuple[str, ...] = ()
-    checks: list[tuple[tuple[type[ast.AST], ...], Check]] = field(default_factory=list)
+    spelled: dict[str, str] = field(default_factory=dict)
+    language: str = "python"
+    checks: list[tuple[tuple[type[Any], ...], Check]] = field(default_factory=list)
 
-    def on(self, *nodes: type[ast.AST]) -> Callable[[Check], Check]:
+    def on(self, *nodes: type[Any]) -> Callable[[Check], Check]:
         """Registers a function for nodes of these types."""
 
         def register(check: Check) -> Check:

@@ -28,6 +28,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from porter.environment import ALLOCATOR, OF_CUDA, lacks_a_pair, unknown_allocator_keys, without_effect
 from porter.findings import Edit
 from porter.places import label_of, place_of
 from porter.rules.base import Rule
@@ -40,29 +41,10 @@ _METHODS = frozenset("get pop setdefault getenv putenv unsetenv setenv delenv".s
 #: What programs call the environment and its copies, alone or at the end of a name: `child_env`.
 _ENVIRONMENT = re.compile(r"(?:.*_)?(env|envs|environ|environment)", re.IGNORECASE)
 
-_ALLOCATOR = "PYTORCH_CUDA_ALLOC_CONF"
-
-#: What CUDA, its libraries and torch's builds for it read; a target's table pairs some of these.
-_OF_CUDA = frozenset(
-    """CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER CUDA_LAUNCH_BLOCKING CUDA_HOME CUDA_PATH CUDA_CACHE_PATH
-    CUDA_CACHE_DISABLE CUDA_CACHE_MAXSIZE CUDA_MODULE_LOADING CUDA_DEVICE_MAX_CONNECTIONS CUDA_MPS_PIPE_DIRECTORY
-    CUDA_MPS_LOG_DIRECTORY CUDNN_HOME CUDNN_PATH CUDNN_LOGINFO_DBG CUDNN_LOGDEST_DBG CUBLAS_WORKSPACE_CONFIG
-    CUBLASLT_WORKSPACE_SIZE NVIDIA_TF32_OVERRIDE NVIDIA_VISIBLE_DEVICES NVIDIA_DRIVER_CAPABILITIES
-    TORCH_CUDA_ARCH_LIST TORCH_ALLOW_TF32_CUBLAS_OVERRIDE NCCL_ALGO NCCL_ASYNC_ERROR_HANDLING NCCL_BLOCKING_WAIT
-    NCCL_BUFFSIZE NCCL_CROSS_NIC NCCL_CUMEM_ENABLE NCCL_DEBUG NCCL_DEBUG_FILE NCCL_DEBUG_SUBSYS NCCL_IB_DISABLE
-    NCCL_IB_GID_INDEX NCCL_IB_HCA NCCL_IB_RETRY_CNT NCCL_IB_SL NCCL_IB_TC NCCL_IB_TIMEOUT NCCL_LAUNCH_MODE
-    NCCL_MAX_NCHANNELS NCCL_MIN_NCHANNELS NCCL_NET NCCL_NET_GDR_LEVEL NCCL_NSOCKS_PERTHREAD NCCL_NTHREADS
-    NCCL_NVLS_ENABLE NCCL_P2P_DISABLE NCCL_P2P_LEVEL NCCL_PROTO NCCL_SHM_DISABLE NCCL_SOCKET_FAMILY
-    NCCL_SOCKET_IFNAME NCCL_SOCKET_NTHREADS NCCL_TIMEOUT NCCL_TOPO_FILE TORCH_NCCL_ASYNC_ERROR_HANDLING
-    TORCH_NCCL_AVOID_RECORD_STREAMS TORCH_NCCL_BLOCKING_WAIT TORCH_NCCL_DESYNC_DEBUG TORCH_NCCL_DUMP_ON_TIMEOUT
-    TORCH_NCCL_ENABLE_MONITORING TORCH_NCCL_HEARTBEAT_TIMEOUT_SEC TORCH_NCCL_HIGH_PRIORITY
-    TORCH_NCCL_TRACE_BUFFER_SIZE""".split()
-)
-
 
 def _words(translation: Translation) -> frozenset[str]:
-    allocator = translation.environment.get(_ALLOCATOR, _ALLOCATOR)
-    lacking = (name for name in _OF_CUDA if _lacks_a_pair(name, translation))
+    allocator = translation.environment.get(ALLOCATOR, ALLOCATOR)
+    lacking = (name for name in OF_CUDA if lacks_a_pair(name, translation))
     return frozenset({*translation.environment, allocator, *lacking})
 
 
@@ -80,16 +62,14 @@ def rename_the_variable(node: ast.Constant, unit: Unit) -> Iterator[Found]:
 @RULE.on(ast.Constant)
 def report_unknown_allocator_keys(node: ast.Constant, unit: Unit) -> Iterator[Found]:
     """The value stays as it is, so it is judged under the variable's old name and under its new one."""
-    known = unit.translation.allocator_keys
-    value = _value_set(node, unit) if node.value in (_ALLOCATOR, unit.translation.environment.get(_ALLOCATOR)) else None
-    if value is None or not known or not isinstance(value.value, str):
+    names = (ALLOCATOR, unit.translation.environment.get(ALLOCATOR))
+    value = _value_set(node, unit) if node.value in names else None
+    if value is None or not isinstance(value.value, str):
         return
-    for key in re.findall(r"(?:^|,)\s*(\w+)\s*:", value.value):
-        if key not in known:
-            namesake = key.replace(unit.translation.old.name, unit.translation.new.name)
-            way_out = f"write {namesake}" if namesake in known else "take the key out of the value"
-            message = f"the allocator of {unit.translation.new.title} raises on the unknown key {key!r}"
-            yield unit.report(RULE.code, "error", value, message, way_out)
+    for key, namesake in unknown_allocator_keys(value.value, unit.translation):
+        way_out = f"write {namesake}" if namesake else "take the key out of the value"
+        message = f"the allocator of {unit.translation.new.title} raises on the unknown key {key!r}"
+        yield unit.report(RULE.code, "error", value, message, way_out)
 
 
 @RULE.on(ast.keyword)
@@ -105,10 +85,10 @@ def rename_the_keyword(node: ast.keyword, unit: Unit) -> Iterator[Found]:
 @RULE.on(ast.Constant)
 def report_the_shell_command(node: ast.Constant, unit: Unit) -> Iterator[Found]:
     """A variable set at the head of a command line, also where an f-string puts it together."""
-    if unit.translation.undoes or not isinstance(node.value, str) or _is_read_by_people(node, unit):
+    if unit.translation.undoes or not isinstance(node.value, str):
         return
     for found in re.finditer(r"\b([A-Z][A-Z0-9_]+)=", node.value):
-        if (name := found[1]) in unit.translation.environment:
+        if (name := found[1]) in unit.translation.environment and not _is_read_by_people(node, unit):
             way_out = f"set {unit.translation.environment[name]} as well"
             yield unit.report(RULE.code, "warning", node, f"{name} is set in a command line", way_out)
 
@@ -116,26 +96,15 @@ def report_the_shell_command(node: ast.Constant, unit: Unit) -> Iterator[Found]:
 @RULE.on(ast.Constant)
 def report_what_has_no_pair(node: ast.Constant, unit: Unit) -> Iterator[Found]:
     name = node.value
-    if isinstance(name, str) and _lacks_a_pair(name, unit.translation) and _is_of_the_environment(node, unit):
-        yield _without_effect(name, node, unit)
+    if isinstance(name, str) and lacks_a_pair(name, unit.translation) and _is_of_the_environment(node, unit):
+        yield unit.report(RULE.code, "note", node, *without_effect(name, unit.translation))
 
 
 @RULE.on(ast.keyword)
 def report_the_keyword_that_has_no_pair(node: ast.keyword, unit: Unit) -> Iterator[Found]:
     name = node.arg or ""
-    if _lacks_a_pair(name, unit.translation) and _is_keyword_of_the_environment(node, unit):
-        yield _without_effect(name, node, unit)
-
-
-def _lacks_a_pair(name: str, translation: Translation) -> bool:
-    return name in _OF_CUDA and name not in translation.environment and not translation.undoes
-
-
-def _without_effect(name: str, node: ast.AST, unit: Unit) -> Found:
-    new = unit.translation.new
-    way_out = "see the vendor's HCCL_* variables" if "NCCL_" in name and new.backend == "hccl" else ""
-    message = f"{name} has no effect on {new.title}, and no documented pair"
-    return unit.report(RULE.code, "note", node, message, way_out)
+    if lacks_a_pair(name, unit.translation) and _is_keyword_of_the_environment(node, unit):
+        yield unit.report(RULE.code, "note", node, *without_effect(name, unit.translation))
 
 
 def _is_keyword_of_the_environment(node: ast.keyword, unit: Unit) -> bool:

@@ -61,7 +61,12 @@ def _words(translation: Translation) -> frozenset[str]:
     return frozenset({translation.old.name, "accelerator"} | last)
 
 
-RULE = Rule("DP201", "missing-api", __doc__, words=_words, fixes=False)
+#: `torch.accelerator`, or as one of several imports. Scripts that use accelerate call an object of theirs the same.
+_AS_A_MODULE = r"""(?x) accelerator\b (?:
+    (?<= [.,(] accelerator ) | (?<= [.,(] \s accelerator ) | (?<= import \s accelerator )
+    | (?<= [\s\\] \s accelerator ) (?= \s* (?: [,)\#;\\] | as\b | $ ) | [ \t]* [\r\n] ) )"""
+
+RULE = Rule("DP201", "missing-api", __doc__, words=_words, fixes=False, spelled={"accelerator": _AS_A_MODULE})
 
 
 @RULE.on(ast.Attribute, ast.Import, ast.ImportFrom)

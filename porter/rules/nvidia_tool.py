@@ -26,6 +26,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from porter.nvidia_tools import instead_of
 from porter.places import Place, place_of
 from porter.rules.base import Rule
 from porter.unit import Found, Unit
@@ -37,7 +38,6 @@ _RUNNERS = frozenset(
     create_subprocess_exec create_subprocess_shell run_command run_cmd""".split()
 )
 _COMMANDS = frozenset({"args", "cmd", "cmds", "command", "commands"})
-_SMI = {"npu": "npu-smi info", "xpu": "xpu-smi", "musa": "mthreads-gmi"}
 
 RULE = Rule("DP207", "nvidia-tool", __doc__, words=("smi", "nvcc", "nsys", "ncu", "nvprof"), fixes=False)
 
@@ -47,18 +47,10 @@ def report_the_tool(node: ast.expr, unit: Unit) -> Iterator[Found]:
     found = _TOOL.search(text_of(node))
     if found and _is_run(place_of(node, unit.source)):
         message = f"{found[1]} is NVIDIA's, and is not there without its driver or toolkit"
-        yield unit.report(RULE.code, "warning", node, message, _way_out(found[1], unit.translation.new.name))
+        yield unit.report(RULE.code, "warning", node, message, instead_of(found[1], unit.translation.new.name))
 
 
 def _is_run(place: Place) -> bool:
     if place.kind in ("positional", "keyword") and place.callee in _RUNNERS:
         return True
     return place.kind in ("assignment", "keyword", "value") and place.label.lower() in _COMMANDS
-
-
-def _way_out(tool: str, target: str) -> str:
-    if tool == "nvidia-smi":
-        return _SMI.get(target, "ask torch.accelerator")
-    if tool == "nvcc":
-        return "take out what it compiles"
-    return "msprof" if target == "npu" else "torch.profiler"

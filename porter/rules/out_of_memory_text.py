@@ -36,7 +36,15 @@ from porter.uses import text_of
 _MESSAGE = re.compile(r"\b(CUDA|cuda) (error: )?out of memory")
 _SEARCHES = frozenset({"search", "match", "fullmatch", "find", "index", "count", "compile", "findall"})
 
-RULE = Rule("DP308", "out-of-memory-text", __doc__, words=("memory",), fixes=False, targets=frozenset({"npu"}))
+RULE = Rule(
+    "DP308",
+    "out-of-memory-text",
+    __doc__,
+    words=("memory",),
+    fixes=False,
+    targets=frozenset({"npu"}),
+    beside=("out",),
+)
 
 
 @RULE.on(ast.Constant)

@@ -38,7 +38,7 @@ RULE = Rule("DP206", "rand-device", __doc__, words=("rand_device", "Generator"),
 
 @RULE.on(ast.Constant, ast.JoinedStr)
 def report_the_rand_device(node: ast.expr, unit: Unit) -> Iterator[Found]:
-    if names_device(node, unit):
+    if names_device(node, unit) and "rand_device" in unit.source.text:
         place = place_of(node, unit.source)
         if place.label == "rand_device" and place.kind != "comparison":
             yield _note(node, unit)

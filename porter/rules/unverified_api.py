@@ -26,12 +26,11 @@ verified, so a name in it may still work; try it.
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Iterator
 from functools import cache
-from importlib.resources import files
 
 from porter.rules.base import Rule
+from porter.tables import read_table
 from porter.targets import Translation
 from porter.unit import Found, Unit
 from porter.uses import is_only_a_type, spelled, torch_names
@@ -51,8 +50,7 @@ _IN_EVERY_PROGRAM = frozenset({"torch.Tensor"})
 @cache
 def _unsupported(hardware: str | None) -> dict[str, str]:
     """The names not supported on a hardware line, each with the word that it is looked for by."""
-    text = files("accelerator_tables").joinpath("ascend_unsupported.json").read_text(encoding="utf-8")
-    names = (name for name, lines in json.loads(text).items() if hardware in lines)
+    names = (name for name, lines in read_table("ascend_unsupported.json").items() if hardware in lines)
     return {
         name: _word(name) for name in names if name not in _IN_EVERY_PROGRAM and not name.startswith(_LEFT_TO_OTHERS)
     }

@@ -128,12 +128,24 @@ def test_check_fails_and_changes_nothing(scratch: Callable[..., Repository]) -> 
     assert repository.pre_commit("run", "--all-files").returncode == 0
 
 
+def test_shell_scripts_and_configurations_are_ported(scratch: Callable[..., Repository]) -> None:
+    repository = scratch("diffsynth-port")
+    (repository.folder / "run").write_text("#!/bin/bash\nCUDA_VISIBLE_DEVICES=0 python script.py\n")
+    (repository.folder / "run").chmod(0o755)
+    (repository.folder / "c.yml").write_text("compute_environment: X\ndistributed_type: MULTI_GPU\n")
+    repository.git("add", "--all")
+    assert repository.pre_commit("run", "--all-files").returncode == 1
+    assert "ASCEND_RT_VISIBLE_DEVICES=0" in (repository.folder / "run").read_text()
+    assert "MULTI_NPU" in (repository.folder / "c.yml").read_text()
+
+
 @pytest.mark.parametrize("hook", ["diffsynth-port", "diffsynth-port-check"])
-def test_files_without_python_are_not_looked_at(scratch: Callable[..., Repository], hook: str) -> None:
+def test_files_of_other_kinds_are_not_looked_at(scratch: Callable[..., Repository], hook: str) -> None:
     repository = scratch(hook)
+    repository.git("rm", "--quiet", "-f", "--cached", ".pre-commit-config.yaml")  # it is YAML itself
     repository.git("rm", "--quiet", "-f", "script.py")
     (repository.folder / "notes.txt").write_text('device="cuda"\n')
-    repository.git("add", "--all")
+    repository.git("add", "notes.txt")
     skipped = repository.pre_commit("run", "--all-files")
     assert skipped.returncode == 0
     assert "no files to check" in skipped.stdout

@@ -103,3 +103,11 @@ def test_a_copy_takes_every_file_but_its_own_output(tmp_path: Path) -> None:
 def test_names_with_odd_characters(tmp_path: Path) -> None:
     _make(tmp_path, "with space.py", "new\nline.py", "名前.py")
     assert sorted(_found(".")) == ["./new\nline.py", "./with space.py", "./名前.py"]
+
+
+def test_takes_shell_scripts_and_yaml(tmp_path: Path) -> None:
+    _make(tmp_path, "src/a.sh", "src/b.bash", "src/c.yaml", "src/d.yml", "src/e.zsh", "src/f", "src/g.txt")
+    (tmp_path / "src/h").write_bytes(b"#!/usr/bin/env bash\n")
+    (tmp_path / "src/i").write_bytes(b"#!/usr/bin/env python\n")
+    (tmp_path / "src/j.txt").write_bytes(b"#!/bin/sh\n")
+    assert _found("src") == ["src/a.sh", "src/b.bash", "src/c.yaml", "src/d.yml", "src/h"]

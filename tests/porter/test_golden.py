@@ -1,4 +1,7 @@
-"""Every example, ported, is its expected output under tests/golden, and undone it is the example again."""
+"""Every example, ported, is its expected output under tests/golden, and undone it is the example again.
+
+One without an output there is not changed by the port. The NPU launch scripts among the examples are its output too.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,21 @@ from pathlib import Path
 
 import pytest
 
+from porter.documents.base import PortedBytes
 from porter.port import Plan
 from porter.port_file import port_bytes
+from porter.shell.npu_script import is_npu_script, npu_script_of
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 GOLDEN = ROOT / "tests" / "golden"
 GUIDE = ROOT / "tests" / "data" / "guide"
 
-SCRIPTS = sorted(path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.py"))
+ENDINGS = (".py", ".sh", ".yaml")
+FILES = sorted(path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*") if path.suffix in ENDINGS)
+OUTPUTS = sorted(path.relative_to(GOLDEN).as_posix() for path in GOLDEN.glob("*/**/*") if path.suffix in ENDINGS)
+LAUNCH_SCRIPTS = [name for name in OUTPUTS if name.endswith(".sh")]
+NPU_SCRIPTS = [name for name in FILES if is_npu_script(str(EXAMPLES / name))]
 BY_HAND = (GOLDEN / "BY_HAND.txt").read_text("utf-8").splitlines()
 HELPER_IMPORT = b"from diffsynth.core.device.npu_compatible_device import get_device_name\n"
 
@@ -35,31 +44,61 @@ def test_the_guide_with_its_import_missing() -> None:
     assert (ported.data, ported.added_import) == (after, True)
 
 
-def test_there_is_one_output_for_each_example_and_no_other() -> None:
-    assert sorted(path.relative_to(GOLDEN).as_posix() for path in GOLDEN.glob("*/**/*.py")) == SCRIPTS
+def port(name: str, data: bytes, target: str = "npu", like: PortedBytes | None = None) -> PortedBytes:
+    """A file in the place of an example, from which the scripts that it launches are found."""
+    path, noted = str(EXAMPLES / name), like or PortedBytes(b"")
+    return port_bytes(path, data, Plan(target), added_import=noted.added_import, added=noted.added)
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_example_becomes_its_output(script: str) -> None:
-    example, golden = (EXAMPLES / script).read_bytes(), (GOLDEN / script).read_bytes()
-    assert port_bytes(script, example, Plan("npu")).data == golden
-    assert port_bytes(script, golden, Plan("npu")).data == golden
+def output_of(name: str) -> bytes:
+    """What an example becomes."""
+    return ((GOLDEN if name in OUTPUTS else EXAMPLES) / name).read_bytes()
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_output_undone_is_the_example(script: str) -> None:
-    example, golden = (EXAMPLES / script).read_bytes(), (GOLDEN / script).read_bytes()
-    added = port_bytes(script, example, Plan("npu")).added_import
-    assert port_bytes(script, golden, Plan("cuda"), added_import=added).data == example
+def test_every_output_is_that_of_an_example_which_changes() -> None:
+    assert set(OUTPUTS) <= set(FILES)
+    assert [name for name in OUTPUTS if output_of(name) == (EXAMPLES / name).read_bytes()] == []
+    assert [name for name in FILES if "/model_inference" in name and name not in OUTPUTS] == []
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_what_is_left_to_a_person_is_the_same_before_and_after(script: str) -> None:
-    def left(path: Path) -> list[tuple[str, str, str]]:
-        findings = port_bytes(script, path.read_bytes(), Plan("npu")).findings
-        return [(f.code, f.severity, f.message) for f in findings if not f.is_fix]
+@pytest.mark.parametrize("name", FILES)
+def test_example_becomes_its_output(name: str) -> None:
+    assert port(name, (EXAMPLES / name).read_bytes()).data == output_of(name)
+    assert port(name, output_of(name)).data == output_of(name)
 
-    assert left(EXAMPLES / script) == left(GOLDEN / script)
+
+@pytest.mark.parametrize("name", [name for name in FILES if name not in NPU_SCRIPTS])
+def test_output_undone_is_the_example(name: str) -> None:
+    example = (EXAMPLES / name).read_bytes()
+    assert port(name, output_of(name), "cuda", like=port(name, example)).data == example
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_left_to_a_person_is_the_same_before_and_after(name: str) -> None:
+    def left(data: bytes) -> list[tuple[str, str, str]]:
+        return [(f.code, f.severity, f.message) for f in port(name, data).findings if not f.is_fix]
+
+    assert left((EXAMPLES / name).read_bytes()) == left(output_of(name))
+
+
+@pytest.mark.parametrize("name", LAUNCH_SCRIPTS)
+def test_bash_reads_every_launch_script(name: str) -> None:
+    for data in ((EXAMPLES / name).read_bytes(), output_of(name)):
+        done = subprocess.run(["bash", "-n"], input=data, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_the_npu_scripts_are_the_outputs_of_the_launch_scripts() -> None:
+    forms = {Path(npu_script_of(name)).as_posix(): output_of(name) for name in LAUNCH_SCRIPTS}
+    assert {name: (EXAMPLES / name).read_bytes() for name in NPU_SCRIPTS} == forms
+    assert "wanvideo/model_training/special/npu_training/Wan2.2-T2V-A14B-NPU.sh" in forms
+
+
+def test_the_port_would_write_the_npu_scripts_again(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "porter", "examples", "--target", "npu", "--npu-scripts", "--check"]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False, timeout=120)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 @pytest.fixture
@@ -83,7 +122,7 @@ def test_regenerating_changes_nothing_when_all_is_as_it_should_be(copied: Path) 
 
 
 def test_regenerating_never_touches_what_is_written_by_hand(copied: Path) -> None:
-    missing, changed, *_ = [script for script in SCRIPTS if script not in BY_HAND]
+    missing, changed, *_ = [name for name in OUTPUTS if name not in BY_HAND]
     (copied / missing).unlink()
     (copied / changed).write_bytes(b"")
     (copied / BY_HAND[0]).write_bytes(b"by hand")

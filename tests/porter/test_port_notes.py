@@ -19,7 +19,7 @@ WITH_ITS_OWN = SCRIPT.replace(
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    return state_folder()
+    return Path(state_folder())
 
 
 def test_files_are_remembered_until_they_are_undone(state: Path) -> None:

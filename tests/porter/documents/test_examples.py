@@ -11,7 +11,8 @@ import pytest
 from tests.porter.documents.bytes_in_out import check_ported
 
 ROOT = Path(__file__).parents[3]
-EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
+GOLDEN = ROOT / "tests" / "golden"
+EXAMPLES = sorted(ROOT / "examples" / path.relative_to(GOLDEN) for path in GOLDEN.glob("*/**/*.py"))
 
 
 def in_a_notebook(script: str) -> bytes:
@@ -26,6 +27,6 @@ def in_markdown(script: str) -> bytes:
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.relative_to(ROOT / "examples").as_posix())
 def test_an_example_in_another_document(example: Path) -> None:
     before = example.read_text(encoding="utf-8")
-    after = (ROOT / "tests" / "golden" / example.relative_to(ROOT / "examples")).read_text(encoding="utf-8")
+    after = (GOLDEN / example.relative_to(ROOT / "examples")).read_text(encoding="utf-8")
     check_ported("run.ipynb", in_a_notebook(before), in_a_notebook(after))
     check_ported("run.md", in_markdown(before), in_markdown(after))

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from porter.documents import markdown
-from porter.port import Plan, port_text
 from porter.rules import MODULES, all_rules
 
 ROOT = Path(__file__).parents[3]
@@ -67,8 +65,8 @@ def test_a_page_has_its_four_parts(rule):
 @rewriting
 def test_the_text_before_becomes_the_text_after(rule, tool):
     before, after = tool.example(rule.explanation, "Before"), tool.example(rule.explanation, "After")
-    ported = port_text(before, Plan("npu"))
-    assert ported.text == after
+    ported = tool.ported(rule, before, "npu")
+    assert ported.data.decode() == after
     assert rule.code in {finding.code for finding in ported.findings}
 
 
@@ -76,13 +74,10 @@ def test_the_text_before_becomes_the_text_after(rule, tool):
 def test_the_text_before_is_reported_and_what_to_write_instead_is_not(rule, tool):
     before = tool.example(rule.explanation, "Before")
     instead = tool.example(rule.explanation, "What to write instead")
-    if rule.code == "DP110":
-        findings = markdown.port(before.encode(), Plan("npu"), False).findings
-    else:
-        findings = port_text(before, Plan("cuda" if rule.code == "DP109" else "npu")).findings
+    findings = tool.ported(rule, before, "cuda" if rule.code == "DP109" else "npu").findings
     assert rule.code in {finding.code for finding in findings if not finding.is_fix}
     assert bool(instead) == (rule.code not in REPORTED_ELSEWHERE)
-    assert rule.code not in {finding.code for finding in port_text(instead, Plan("npu")).findings}
+    assert rule.code not in {finding.code for finding in tool.ported(rule, instead, "npu").findings}
 
 
 def test_codes_and_names_are_each_used_once():

@@ -1,0 +1,87 @@
+"""Which rules a text calls for, by its words alone: most files never get as far as a parser.
+
+text -> words -> rules that look for one of them -> what these do with each type of node
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, NamedTuple
+
+from porter.rules import rules_for
+from porter.rules.base import Check, Rule
+from porter.targets import Translation
+
+#: Leaves letters, digits and underscores and blanks out all else, so that splitting gives a text's words.
+_ONLY_WORDS = bytes(code if chr(code).isalnum() or code == ord("_") else ord(" ") for code in range(128)) + b" " * 128
+
+
+class Call(NamedTuple):
+    """What the rules do that a text calls for, by type of node, and those of its words that call for them."""
+
+    checks: dict[type[Any], list[Check]]
+    words: frozenset[bytes]
+
+
+def called_for(text: str | bytes, wanted: Translation, codes: frozenset[str] | None, language: str = "python") -> Call:
+    """By the rules for a language with these codes (None: all). Without a word of theirs, there is nothing to do."""
+    data = text.encode("utf-8") if isinstance(text, str) else text
+    words = _words(wanted, codes, language).intersection(data.translate(_ONLY_WORDS).split())
+    spelled = (one.pattern for word, one in _spellings(wanted, codes, language) if word in words and one.search(data))
+    return _called_for(words.union(spelled), wanted, codes, language)
+
+
+class _Ready(NamedTuple):
+    """A rule, with its words as they stand in a file, each by what has to be found: the word, or a pattern."""
+
+    rule: Rule
+    words: dict[bytes, bytes]
+    beside: frozenset[bytes]
+
+
+@cache
+def _called_for(found: frozenset[bytes], wanted: Translation, codes: frozenset[str] | None, language: str) -> Call:
+    checks: dict[type[Any], list[Check]] = {}
+    calling: set[bytes] = set()
+    for rule, words, beside in _rules(wanted, codes, language):
+        own = [words[looked_for] for looked_for in words.keys() & found]
+        if not own or (beside and beside.isdisjoint(found)):
+            continue
+        calling.update(own)
+        for nodes, check in rule.checks:
+            for node in nodes:
+                checks.setdefault(node, []).append(check)
+    return Call(checks, frozenset(calling))
+
+
+@cache
+def _rules(wanted: Translation, codes: frozenset[str] | None, language: str) -> tuple[_Ready, ...]:
+    """The rules for a language that speak about a translation."""
+    rules = (rule for rule in rules_for(language) if rule.applies_to(wanted) and (codes is None or rule.code in codes))
+    return tuple(_Ready(rule, _looked_for(rule, wanted), frozenset(_as_bytes(rule.beside))) for rule in rules)
+
+
+def _looked_for(rule: Rule, wanted: Translation) -> dict[bytes, bytes]:
+    words = rule.words_for(wanted)
+    return dict(zip(_as_bytes(rule.spelled.get(word, word) for word in words), _as_bytes(words), strict=True))
+
+
+def _as_bytes(texts: Iterable[str]) -> Iterable[bytes]:
+    return (text.encode() for text in texts)
+
+
+@cache
+def _words(wanted: Translation, codes: frozenset[str] | None, language: str) -> frozenset[bytes]:
+    """Every word that tells something."""
+    return frozenset().union(*(ready.beside.union(ready.words.values()) for ready in _rules(wanted, codes, language)))
+
+
+@cache
+def _spellings(
+    wanted: Translation, codes: frozenset[str] | None, language: str
+) -> tuple[tuple[bytes, re.Pattern[bytes]], ...]:
+    """The words that only count as part of a pattern, each with it."""
+    pairs = (pair for ready in _rules(wanted, codes, language) for pair in ready.words.items())
+    return tuple((word, re.compile(looked_for)) for looked_for, word in pairs if looked_for != word)

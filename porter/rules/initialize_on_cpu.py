@@ -1,0 +1,59 @@
+"""
+# DP402 initialize-on-cpu: the large models, which are built in host memory
+
+## What it does
+
+Adds `--initialize_model_on_cpu` to each launch of a training of the Wan 14B series or of the Qwen-Image series, told
+from the model ids and paths on the command line. The launched script has to know the option, so its parser is read,
+with the helpers that it imports; where the script or a helper is not found, that is reported and nothing is added. A
+launch of split training (`--task "sft:data_process"`, `"sft:train"`) stays as it is.
+
+## Why
+
+Otherwise each process reads the whole model into device memory before it is sharded, which does not fit. The guide to
+training on Ascend NPUs turns the option on for these two series.
+
+## Before
+
+    accelerate launch examples/wanvideo/model_training/train.py \\
+      --model_id_with_origin_paths "Wan-AI/Wan2.1-T2V-14B:diffusion_pytorch_model*.safetensors" \\
+      --learning_rate 1e-5
+
+## After
+
+    export PYTORCH_NPU_ALLOC_CONF=expandable_segments:True
+    export CPU_AFFINITY_CONF=1
+
+    accelerate launch examples/wanvideo/model_training/train.py \\
+      --model_id_with_origin_paths "Wan-AI/Wan2.1-T2V-14B:diffusion_pytorch_model*.safetensors" \\
+      --learning_rate 1e-5 \\
+      --initialize_model_on_cpu
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from porter.rules.base import Rule
+from porter.shell.flag import Flag
+from porter.shell.launch import Launch
+from porter.shell.model_series import QWEN_IMAGE, WAN_14B
+from porter.shell.script import ShellScript
+from porter.text_unit import TextUnit
+from porter.unit import Found
+
+_FLAG = Flag("initialize_model_on_cpu", frozenset({WAN_14B, QWEN_IMAGE}), in_split_training=False)
+
+RULE = Rule(
+    "DP402",
+    "initialize-on-cpu",
+    __doc__,
+    words=("model_id_with_origin_paths", "model_paths", _FLAG.name),
+    targets=frozenset({"npu"}),
+    language="shell",
+)
+
+
+@RULE.on(Launch)
+def build_the_model_in_host_memory(launch: Launch, unit: TextUnit[ShellScript]) -> Iterator[Found]:
+    yield from _FLAG.judged(RULE.code, launch, unit)

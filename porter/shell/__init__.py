@@ -1,0 +1,1 @@
+"""Shell scripts: what their commands launch, and how one is ported."""

@@ -1,0 +1,112 @@
+"""The command `diffsynth-port verify`: what it is asked, and where its answer goes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from porter import __version__
+
+if TYPE_CHECKING:
+    from porter.verify.scripts import Script
+    from porter.verify.verification import Request
+
+#: Where the report of a real card goes unless --report names another place.
+HARDWARE_REPORT = "diffsynth-verify-npu.json"
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="diffsynth-port")
+@click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
+@click.option("--device", type=click.Choice(["emulated", "npu"]), default="emulated", show_default=True,
+              help="The emulated NPU, or the Ascend NPU of this machine.")  # fmt: skip
+@click.option("--memory", metavar="SIZE", help="Memory of the emulated NPU, such as 8GiB (default: 64GiB).")
+@click.option("--hardware", metavar="LINE", help="Ascend product line: atlas-a2 (default), atlas-a3, ascend-950dt.")
+@click.option("--picture", metavar="FOLDER", help="Write the frames of all ways side by side here, a PNG a script.")
+@click.option("--report", metavar="FILE", help="Write the JSON report here too; with --device npu always written.")
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="How to print the outcome.")  # fmt: skip
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=600.0, show_default=True,
+              metavar="SECONDS", help="For each script and way.")  # fmt: skip
+def verify(paths: tuple[str, ...], **options: Any) -> None:
+    """Run scripts and their ported forms, and tell whether they make the same frames.
+
+    PATHS are scripts that use a pipeline of diffsynth, and folders of them. Each is run three ways, small and on
+    made-up weights: unedited on the CPU, which is the reference; unedited on the NPU, redirected by npu_compat; and
+    in its ported form on the NPU. It passes if all ways ran, if they handed the same arrays to the saver, and if on
+    the NPU every network computed on npu tensors alone. No script is changed, and no network is used.
+
+    \b
+    Exit status: 0 every script passed
+                 1 a script did not pass
+                 2 the scripts could not be run
+    """
+    sys.exit(_run(paths, options))
+
+
+def _run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
+    from porter.verify.scripts import NothingToVerify, find_scripts
+    from porter.verify.trial_process import CannotStart
+    from porter.verify.verification import verify
+
+    try:
+        request = _request(options)
+        scripts = find_scripts(paths, options["hardware"])
+        rows, machines = verify(request, scripts, lambda number, script: _tell(number, len(scripts), script))
+    except NothingToVerify as error:
+        raise click.UsageError(str(error)) from None
+    except CannotStart as error:
+        click.echo(f"diffsynth-port verify: {error}", err=True)
+        return 2
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        return 2
+    from porter.verify import report, text
+
+    settings = {name: options[name] for name in ("device", "memory", "hardware")}
+    as_json = report.render(rows, machines, settings)
+    _write_report(as_json, options)
+    colored = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    click.echo(as_json if options["format_"] == "json" else text.render(rows, request.exact, colored))
+    return 0 if all(row.passed for row in rows) else 1
+
+
+def _request(options: dict[str, Any]) -> Request:
+    from porter.targets import hardware_lines
+    from porter.verify.verification import Request
+    from porter.verify.ways import emulated_ways, hardware_ways
+
+    if platform.system() != "Linux":
+        raise click.UsageError(f"verify runs on Linux, as torch_npu and its emulator do; this is {platform.system()}")
+    emulated = options["device"] == "emulated"
+    if options["hardware"] is not None and options["hardware"] not in hardware_lines("npu"):
+        known = ", ".join(hardware_lines("npu"))
+        raise click.UsageError(f"unknown hardware {options['hardware']!r}; known: {known}")
+    if options["memory"] is not None and not emulated:
+        raise click.UsageError("--memory is for the emulated NPU; a real one has the memory it has")
+    if options["picture"] is not None and os.path.exists(options["picture"]) and not os.path.isdir(options["picture"]):
+        raise click.UsageError(f"--picture {options['picture']} is a file; name a folder")
+    ways = emulated_ways(options["memory"], options["hardware"]) if emulated else hardware_ways()
+    return Request(ways, exact=emulated, timeout=options["timeout"], picture=options["picture"])
+
+
+def _tell(number: int, total: int, script: Script) -> None:
+    """A line for each script, on a terminal: a run takes a while."""
+    if sys.stderr.isatty():
+        click.echo(f"[{number}/{total}] {script.shown}", err=True)
+
+
+def _write_report(as_json: str, options: dict[str, Any]) -> None:
+    file = options["report"] or (HARDWARE_REPORT if options["device"] == "npu" else None)
+    if file is None:
+        return
+    try:
+        with open(file, "w", encoding="utf-8") as written:
+            written.write(as_json + "\n")
+    except OSError as error:
+        raise click.UsageError(f"--report {file}: {error.strerror}") from None
+    click.echo(f"report written to {file}", err=True)

@@ -1,0 +1,88 @@
+"""What came of running a script one way, and of all ways together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from porter.verify.scripts import Script
+from porter.verify.ways import Way
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One script, run one way.
+
+    Attributes:
+        error: why it did not come to its end, or None; `line` is the line of the script where that was.
+        seconds: from the first line of the script to the last.
+        saved: for each result it saved ``name``, ``shape``, ``dtype``, ``digest`` and the file ``array``.
+        networks: by name ``calls``, ``devices``, ``computed``, ``moved`` (operations and bytes) and ``host_data``.
+        refused, on_host: operators that the device refuses, and those it leaves to the host's processor.
+        peak_memory: bytes that tensors held on the device at once; None without a device.
+        output: the end of what it printed, where it failed.
+    """
+
+    error: str | None = None
+    line: int | None = None
+    seconds: float = 0.0
+    saved: list[dict[str, Any]] = field(default_factory=list)
+    networks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    on_host: list[str] = field(default_factory=list)
+    peak_memory: int | None = None
+    output: str = ""
+
+    @property
+    def ran(self) -> bool:
+        return self.error is None
+
+    @property
+    def arrays(self) -> list[str]:
+        return [result["array"] for result in self.saved]
+
+    def same_results(self, other: Outcome) -> bool:
+        """Whether both handed the same arrays to the savers, bit for bit."""
+        return [one["digest"] for one in self.saved] == [one["digest"] for one in other.saved]
+
+    def operations_on(self, device: str) -> tuple[int, int]:
+        """How many operators the networks computed on a type of device, and the bytes they took and gave."""
+        tallies = [network["computed"].get(device) for network in self.networks.values()]
+        there = [tally for tally in tallies if tally]
+        return sum(tally["operations"] for tally in there), sum(tally["bytes"] for tally in there)
+
+    def operations_on_host_data(self) -> int:
+        """How many operators worked on the networks' own data on the host."""
+        return sum(sum(network["host_data"].values()) for network in self.networks.values())
+
+
+@dataclass(frozen=True)
+class Row:
+    """One script, run all ways.
+
+    `differences` are those between the reference and each other way, where they were asked for (None: they cannot be
+    compared), and `problems` is why it did not pass.
+    """
+
+    script: Script
+    ways: list[Way]
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    differences: Mapping[str, Mapping[str, float] | None] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems
+
+    @property
+    def ran(self) -> int:
+        return sum(outcome.ran for outcome in self.outcomes.values())
+
+    @property
+    def equal(self) -> bool | None:
+        """Whether all ways saved the same arrays; None where not all ran, or nothing was saved."""
+        outcomes = list(self.outcomes.values())
+        if not outcomes or not all(outcome.ran and outcome.saved for outcome in outcomes):
+            return None
+        return all(outcomes[0].same_results(outcome) for outcome in outcomes[1:])

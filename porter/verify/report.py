@@ -1,0 +1,43 @@
+"""A run for programs, and for attaching to a report: one JSON object with all that was seen."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from porter import __version__
+from porter.verify.outcome import Outcome, Row
+
+
+def render(rows: list[Row], machines: dict[str, dict[str, Any]], settings: dict[str, Any]) -> str:
+    """Keys keep their order; what there is none of is null."""
+    report = {
+        "version": __version__,
+        **settings,
+        "ways": {
+            way.name: {"title": way.title, "form": way.form, "device": way.device, "machine": machines[way.name]}
+            for way in rows[0].ways
+        },
+        "scripts": [_script(row) for row in rows],
+        "summary": {"passed": sum(row.passed for row in rows), "failed": sum(not row.passed for row in rows)},
+    }
+    return json.dumps(report, indent=2)
+
+
+def _script(row: Row) -> dict[str, Any]:
+    return {
+        "path": row.script.shown,
+        "passed": row.passed,
+        "ran": row.ran,
+        "equal": row.equal,
+        "problems": row.problems,
+        "differences": dict(row.differences),
+        "outcomes": {name: _outcome(outcome) for name, outcome in row.outcomes.items()},
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    """Without the paths of this machine's temporary files."""
+    saved = [{key: value for key, value in result.items() if key != "array"} for result in outcome.saved]
+    return {"ran": outcome.ran, **asdict(outcome), "saved": saved}

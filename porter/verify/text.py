@@ -1,0 +1,88 @@
+"""The table of a run, for people: a row for each script, under it why it did not pass, and a legend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import click
+
+from porter.verify.outcome import Row
+from porter.verify.verdict import told
+
+COLUMNS = ("script", "ran", "equal", "peak memory", "ops on npu", "ops on cpu", "refused", "seconds", "")
+
+LEGEND = """\
+ran          of the ways that were tried: {ways}
+equal        all of them handed the same arrays to the saver{close}
+peak memory  most that tensors held on the device at once, the ported form
+ops          operators inside the networks' calls, the ported form: on the npu with the bytes they took and gave; on the
+             cpu only those that worked on the network's own data (tables prepared on the host are not counted)
+refused      operators that the device refuses, any way
+seconds      all ways together"""
+
+
+def render(rows: list[Row], exact: bool, color: bool) -> str:
+    cells = [_cells(row) for row in rows]
+    widths = [max(len(line[column]) for line in [COLUMNS, *cells]) for column in range(len(COLUMNS))]
+    lines = [_line(COLUMNS, widths)]
+    for row, line in zip(rows, cells, strict=True):
+        shown = _line(line, widths)
+        lines.append(click.style(shown, fg="red") if color and not row.passed else shown)
+        lines += [f"    {remark}" for remark in _remarks(row, exact)]
+    legend = LEGEND.format(
+        ways="; ".join(way.title for way in rows[0].ways),
+        close="" if exact else ", or arrays that differ by rounding alone",
+    )
+    return "\n".join([*lines, "", legend, "", _summary(rows)])
+
+
+def _line(cells: Iterable[str], widths: list[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    verdict = "passed" if row.passed else "FAILED"
+    if not row.outcomes:
+        return (row.script.shown, *["-"] * (len(COLUMNS) - 2), verdict)
+    last = row.outcomes[row.ways[-1].name]
+    operations, size = last.operations_on("npu")
+    refused = {operator for outcome in row.outcomes.values() for operator in outcome.refused}
+    return (
+        row.script.shown,
+        f"{row.ran}/{len(row.ways)}",
+        {None: "-", True: "yes", False: "no" if row.problems else "close"}[row.equal],
+        "-" if last.peak_memory is None else bytes_told(last.peak_memory),
+        f"{operations:,} ({bytes_told(size)})" if operations else "0",
+        f"{last.operations_on_host_data():,}",
+        str(len(refused)),
+        f"{sum(outcome.seconds for outcome in row.outcomes.values()):.1f}",
+        verdict,
+    )
+
+
+def _remarks(row: Row, exact: bool) -> list[str]:
+    remarks = list(row.problems)
+    on_host = sorted({operator for outcome in row.outcomes.values() for operator in outcome.on_host})
+    if on_host:
+        remarks.append(f"note: the device leaves {', '.join(on_host)} to the host's processor")
+    if not exact and row.passed:
+        titles = {way.name: way.title for way in row.ways}
+        remarks += [f"note: {titles[name]}: {told(apart)}" for name, apart in row.differences.items() if apart]
+    return remarks
+
+
+def _summary(rows: list[Row]) -> str:
+    failed = sum(not row.passed for row in rows)
+    passed = len(rows) - failed
+    scripts = "script" if passed == 1 else "scripts"
+    return f"{passed} {scripts} passed" + (f", {failed} failed" if failed else "")
+
+
+def bytes_told(amount: int) -> str:
+    """An amount of memory with its unit: 12.3 MiB."""
+    size = float(amount)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"

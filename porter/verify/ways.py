@@ -1,0 +1,79 @@
+"""The three ways to run a script: what is run, by which command, in which environment, and on which device."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+
+#: What a process runs, after the imports that make its device.
+_SERVE = "import runpy; runpy.run_module('diffsynth.trial', run_name='__main__', alter_sys=True)"
+_EMULATE = "import npu_emulator; npu_emulator.enable()"
+_REDIRECT = "import npu_compat"
+
+#: Whatever the caller's environment says of them, each way says itself.
+_SWITCHES = {"NPU_COMPAT": "0", "NPU_COMPAT_FALLBACK": "", "NPU_EMULATOR": "0"}
+_OFFLINE = {
+    "DIFFSYNTH_SKIP_DOWNLOAD": "true",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+_NO_ACCELERATOR = {"CUDA_VISIBLE_DEVICES": "", "ASCEND_RT_VISIBLE_DEVICES": ""}
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to run scripts.
+
+    `form` is the form of the script that is run, `device` the type of device its networks have to compute on, and
+    `cuda_is` what the name "cuda" has to mean there. `imports` is what is done first in the process, in
+    `environment`. `forks` says whether one process serves every script.
+    """
+
+    name: str
+    title: str
+    form: str
+    device: str
+    cuda_is: str
+    imports: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    forks: bool = True
+
+    def command(self) -> list[str]:
+        once = [] if self.forks else ["--once"]
+        return [sys.executable, "-c", "; ".join([*self.imports, _SERVE]), "serve", *once]
+
+    def full_environment(self, weights: str) -> dict[str, str]:
+        """The caller's environment with this way's over it. `weights` is the folder of the made-up models."""
+        # The networks are tiny: one thread is the fastest, and the ways run beside each other.
+        inherited = {"OMP_NUM_THREADS": "1", **os.environ}
+        return {**inherited, **_OFFLINE, "DIFFSYNTH_MODEL_BASE_PATH": weights, **_SWITCHES, **self.environment}
+
+
+def emulated_ways(memory: str | None, hardware: str | None) -> list[Way]:
+    """On an emulated NPU: the reference on the CPU, the script redirected, and the script ported."""
+    emulated = {"NPU_EMULATOR": "1", "NPU_EMULATOR_MEMORY": memory, "NPU_EMULATOR_HARDWARE": hardware}
+    given = {name: value for name, value in emulated.items() if value is not None}
+    redirected = {**given, "NPU_COMPAT": "1"}
+    return [
+        _reference(),
+        Way("redirected", "unedited, redirected", "cuda", "npu", "npu", (_EMULATE, _REDIRECT), redirected),
+        Way("ported", "ported", "ported", "npu", "cuda", (_EMULATE,), given),
+    ]
+
+
+def hardware_ways() -> list[Way]:
+    """The same on the NPU of this machine. An opened device does not survive a fork, so each script gets a process."""
+    found = {name: os.environ[name] for name in ("NPU_EMULATOR",) if name in os.environ}
+    redirected = {**found, "NPU_COMPAT": "1"}
+    return [
+        _reference(),
+        Way("redirected", "unedited, redirected", "cuda", "npu", "npu", (_REDIRECT,), redirected, forks=False),
+        Way("ported", "ported", "ported", "npu", "cuda", (), found, forks=False),
+    ]
+
+
+def _reference() -> Way:
+    environment = {"NPU_COMPAT": "1", "NPU_COMPAT_FALLBACK": "cpu", **_NO_ACCELERATOR}
+    return Way("cpu", "unedited, CPU", "cuda", "cpu", "cpu", (_REDIRECT,), environment)

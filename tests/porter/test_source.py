@@ -1,0 +1,49 @@
+"""The walk over a parsed text: which nodes it passes, and what it links."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from porter.source import Source
+
+LEFT_OUT = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)
+
+TEXT = """\
+import torch
+
+@decorated(
+    "cuda"
+)
+def run(a, *, b=None, **rest):
+    global where
+    values = {**rest, "device": "cuda"}
+    match values:
+        case {"device": "cuda", **others} | Other(kind="cuda"):
+            return f"{a:{b}} {
+                'cuda'}" if not a < b else -b
+    with open("x") as file, lock: pass
+"""
+
+
+@pytest.mark.parametrize("text", [TEXT, TEXT.replace("{\n                'cuda'}", "{'cuda'}")])
+def test_a_walk_passes_each_node_once_and_links_it_to_its_parent(text):
+    source = Source(text)
+    nodes = list(source.walk())
+    wanted = [node for node in ast.walk(source.tree) if not isinstance(node, LEFT_OUT)]
+    assert len(nodes) == len(set(nodes)) == len(wanted)
+    assert set(nodes) == set(wanted)
+    assert all(child in source.parent for child in nodes[1:])
+    assert all(child in ast.iter_child_nodes(parent) for child, parent in source.parent.items())
+
+
+def test_a_walk_along_lines_passes_what_touches_them():
+    source = Source(TEXT.replace("{\n                'cuda'}", "{'cuda'}"))
+    lines = source.lines_of({b"cuda"})
+    nodes = list(source.walk(lines))
+    texts = [node for node in ast.walk(source.tree) if isinstance(node, ast.Constant) and node.value == "cuda"]
+    assert len(texts) == 5
+    assert set(texts) <= set(nodes)
+    assert not any(isinstance(node, ast.withitem) for node in nodes)
+    assert list(source.walk([])) == []

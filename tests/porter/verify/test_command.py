@@ -1,0 +1,175 @@
+"""`diffsynth-port verify` as its users meet it: a process, its output and its exit status."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import EXAMPLES, ROOT, missing_here
+
+SCRIPT = "wanvideo/model_inference/Wan2.1-T2V-1.3B.py"
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """``run(*arguments, **environment)``: `diffsynth-port verify` in the test's folder."""
+
+    def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "porter", "verify", *arguments]
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **environment}
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env, check=False, timeout=600)
+
+    return call
+
+
+@pytest.fixture
+def needs_emulator() -> None:
+    if reason := missing_here():
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def entry_points(tmp_path: Path) -> Path:
+    """A folder that, on PYTHONPATH, gives torch the entry points an installed copy of the project has."""
+    info = tmp_path / "installed" / "entry_points_of_the_project-0.dist-info"
+    info.mkdir(parents=True)
+    info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: entry_points_of_the_project\nVersion: 0\n")
+    lines = [f"{name} = accelerator_autoload:{name}" for name in ("npu_compat", "npu_emulator")]
+    info.joinpath("entry_points.txt").write_text("\n".join(["[torch.backends]", *lines, ""]))
+    return info.parent
+
+
+@pytest.mark.usefixtures("needs_emulator")
+def test_a_folder_is_told_of_in_a_table_a_report_and_pictures(run: Run, tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "good.py").write_bytes((EXAMPLES / SCRIPT).read_bytes())
+    (tmp_path / "scripts" / "bad.py").write_text("import diffsynth.pipelines.nothing\n")
+    (tmp_path / "scripts" / "other.py").write_text("print('no pipeline here')\n")
+    done = run("scripts", "--picture", "frames", "--report", "report.json", "--memory", "4GiB")
+    assert done.returncode == 1, done.stderr
+
+    heading, bad, reason, good, *_ = done.stdout.splitlines()
+    assert heading.split() == "script ran equal peak memory ops on npu ops on cpu refused seconds".split()
+    assert bad.split()[:3] == ["scripts/bad.py", "0/3", "-"]
+    assert bad.endswith("FAILED")
+    assert reason.strip().startswith("every way: line 1: it needs the module diffsynth.pipelines.nothing")
+    assert good.split()[:3] == ["scripts/good.py", "3/3", "yes"]
+    assert good.endswith("passed")
+    assert done.stdout.endswith("\n1 script passed, 1 failed\n")
+
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["memory"] == "4GiB"
+    assert {name: way["machine"]["cuda_is"] for name, way in report["ways"].items()} == {
+        "cpu": "cpu",
+        "redirected": "npu",
+        "ported": "cuda",
+    }
+    assert [script["passed"] for script in report["scripts"]] == [False, True]
+    assert report["summary"] == {"passed": 1, "failed": 1}
+    assert str(tmp_path) not in json.dumps(report["scripts"][1])
+
+    picture = Image.open(tmp_path / "frames" / "good.png").convert("RGB")
+    rows = [picture.crop((150, 4 + 100 * row, picture.width, 100 + 100 * row)).tobytes() for row in range(3)]
+    assert rows[0] == rows[1] == rows[2]
+    assert len(set(rows[0])) > 100  # frames, no blank sheet
+
+
+@pytest.mark.usefixtures("needs_emulator")
+def test_the_device_of_the_machine(run: Run, tmp_path: Path, entry_points: Path) -> None:
+    path = os.pathsep.join([str(ROOT), str(entry_points)])
+    done = run(str(EXAMPLES / SCRIPT), "--device", "npu", "--format", "json", NPU_EMULATOR="1", PYTHONPATH=path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert json.loads((tmp_path / "diffsynth-verify-npu.json").read_text()) == report
+    assert "report written to diffsynth-verify-npu.json" in done.stderr
+    assert report["device"] == "npu"
+    assert report["ways"]["cpu"]["machine"]["npu"] is None
+    assert report["ways"]["ported"]["machine"]["npu"].startswith("Ascend910B")
+    assert report["scripts"][0]["ran"] == 3
+
+
+@pytest.mark.skipif(bool(glob.glob("/dev/davinci[0-9]*")), reason="this machine has an NPU")
+def test_the_device_of_a_machine_that_has_none(run: Run) -> None:
+    done = run(str(EXAMPLES / SCRIPT), "--device", "npu")
+    assert done.returncode == 2
+    assert done.stderr.startswith("diffsynth-port verify: --device npu needs an Ascend NPU with torch_npu")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="the emulated NPU runs on Linux")
+@pytest.mark.skipif(bool(glob.glob("/dev/davinci[0-9]*")), reason="the emulated NPU never runs beside a real one")
+def test_without_a_compiler_it_says_so(run: Run, tmp_path: Path) -> None:
+    done = run(str(EXAMPLES / SCRIPT), CXX="no-such-compiler", NPU_EMULATOR_CACHE=str(tmp_path / "cache"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("diffsynth-port verify: npu_emulator compiles its backend on first use, but ")
+    assert "Install a C++ compiler" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "Missing argument 'PATHS...'"),
+        (("nowhere.py",), "nowhere.py: no such file"),
+        ((".",), "PATHS hold no script that uses a pipeline of diffsynth"),
+        ((".", "--hardware", "h100"), "unknown hardware 'h100'; known: atlas-a2, atlas-a3, ascend-950dt"),
+        (
+            (".", "--device", "npu", "--memory", "8GiB"),
+            "--memory is for the emulated NPU; a real one has the memory it",
+        ),
+        ((".", "--picture", "file"), "--picture file is a file; name a folder"),
+        ((".", "--timeout", "0"), "Invalid value for '--timeout'"),
+        ((".", "--target", "npu"), "No such option"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_amount_of_memory_that_is_none(run: Run) -> None:
+    done = run(str(EXAMPLES / SCRIPT), "--memory", "lots")
+    assert done.returncode == 2
+    assert "NPU_EMULATOR_MEMORY='lots': expected an amount of memory such as 64GiB" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help(run: Run) -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: diffsynth-port verify [OPTIONS] PATHS...")
+    for words in ("--device", "--memory", "--picture", "--format", "Exit status: 0 every script passed"):
+        assert words in done.stdout
+
+
+def test_the_other_commands_do_not_pay_for_it() -> None:
+    program = "import sys, porter.cli; print(any(name.startswith('porter.verify') for name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_nothing_of_torch_is_imported_by_it() -> None:
+    program = (
+        "import sys, porter.verify.command, porter.verify.verification, porter.verify.report, porter.verify.text\n"
+        "print(sorted({'torch', 'numpy', 'PIL', 'diffsynth', 'npu_compat', 'npu_emulator'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,129 @@
+"""What makes a script pass, and how it is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from porter.verify import text
+from porter.verify.outcome import Outcome, Row
+from porter.verify.scripts import Script
+from porter.verify.verdict import problems
+from porter.verify.ways import emulated_ways
+
+WAYS = emulated_ways(None, None)
+LITTLE = {"largest": 3.0, "mean": 0.25, "share": 0.125}
+MUCH = {"largest": 200.0, "mean": 31.0, "share": 1.0}
+
+
+def network(device: str, **changes: Any) -> dict[str, Any]:
+    computed = {device: {"operations": 1200, "bytes": 3 * 2**20}}
+    return {"calls": 2, "devices": [device], "computed": computed, "moved": {}, "host_data": {}} | changes
+
+
+def outcome(device: str, **changes: Any) -> Outcome:
+    saved = [{"name": "a.mp4", "shape": [5, 32, 48, 3], "dtype": "uint8", "digest": "d", "array": "a.npy"}]
+    whole = Outcome(
+        seconds=1.25,
+        saved=saved,
+        networks={"dit": network(device)},
+        peak_memory=None if device == "cpu" else 10 * 2**20,
+    )
+    return replace(whole, **changes)
+
+
+def other_frames(device: str) -> Outcome:
+    (saved,) = outcome(device).saved
+    return outcome(device, saved=[saved | {"digest": "e"}])
+
+
+def outcomes(**changed: Outcome) -> dict[str, Outcome]:
+    return {way.name: changed.get(way.name, outcome(way.device)) for way in WAYS}
+
+
+def found(differences: dict[str, Any] | None = None, exact: bool = True, **changed: Outcome) -> list[str]:
+    return problems(WAYS, outcomes(**changed), differences or {}, exact)
+
+
+def test_the_same_everywhere_passes() -> None:
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"host_data": {"aten.mm": 3, "aten.add": 1}}, "dit computed on the CPU: 4 operations (aten.mm 3, aten.add 1)"),
+        ({"devices": ["cpu", "npu"]}, "dit took or gave tensors on cpu"),
+        ({"computed": {}}, "dit computed nothing on npu"),
+        ({"calls": 0}, "dit was not called"),
+    ],
+)
+def test_networks_belong_on_the_npu(changes: dict[str, Any], problem: str) -> None:
+    changed = outcome("npu", networks={"dit": network("npu", **changes)})
+    assert f"ported: {problem}" in found(ported=changed)
+    assert f"unedited, redirected: {problem}" in found(redirected=changed)
+
+
+def test_a_network_that_the_reference_does_not_call_need_not_be_called() -> None:
+    idle = {"dit": network("cpu"), "dit2": network("cpu", calls=0, devices=[], computed={})}
+    assert found(cpu=outcome("cpu", networks=idle)) == []
+
+
+def test_what_is_refused_fails_even_where_it_was_only_warned_of() -> None:
+    assert found(ported=outcome("npu", refused=["index on complex64"])) == [
+        "ported: the device refuses index on complex64"
+    ]
+
+
+def test_other_frames_fail_where_results_are_exact() -> None:
+    assert found({"ported": LITTLE}, ported=other_frames("npu")) == [
+        "ported: saved other frames than the reference (12.5% of the values differ, by up to 3 levels, 0.25 on average)"
+    ]
+
+
+def test_on_a_card_rounding_is_tolerated_and_other_frames_are_not() -> None:
+    assert found({"ported": LITTLE}, exact=False, ported=other_frames("npu")) == []
+    (problem,) = found({"ported": MUCH}, exact=False, ported=other_frames("npu"))
+    assert problem.startswith("ported: saved other frames than the reference (100.0%")
+
+
+def row(differences: dict[str, Any] | None = None, exact: bool = True, **changed: Outcome) -> Row:
+    there = outcomes(**changed)
+    return Row(Script("a.py", None), WAYS, there, differences or {}, problems(WAYS, there, differences or {}, exact))
+
+
+def test_what_several_ways_have_in_common_is_said_once() -> None:
+    stopped = outcome("npu", error="KeyError: 'x'", line=3)
+    assert found(redirected=stopped, ported=stopped) == ["unedited, redirected and ported: line 3: KeyError: 'x'"]
+    assert found(cpu=stopped, redirected=stopped, ported=stopped) == ["every way: line 3: KeyError: 'x'"]
+
+
+def test_the_table() -> None:
+    failed = outcome("npu", error="KeyError: 'x'", line=3, saved=[], refused=["index on complex64"])
+    shown = text.render([row(), row(ported=failed, redirected=outcome("npu", on_host=["isin"]))], True, False)
+    lines = shown.splitlines()
+    assert lines[1].split() == "a.py 3/3 yes 10.0 MiB 1,200 (3.0 MiB) 0 0 3.8 passed".split()
+    assert lines[2].split() == "a.py 2/3 - 10.0 MiB 1,200 (3.0 MiB) 0 1 3.8 FAILED".split()
+    assert lines[3] == "    ported: line 3: KeyError: 'x'"
+    assert lines[4] == "    note: the device leaves isin to the host's processor"
+    assert lines[-1] == "1 script passed, 1 failed"
+
+
+def test_the_table_of_a_card_says_how_close() -> None:
+    shown = text.render([row({"ported": LITTLE}, False, ported=other_frames("npu"))], False, False)
+    assert shown.splitlines()[1].split()[2] == "close"
+    assert "    note: ported: 12.5% of the values differ, by up to 3 levels, 0.25 on average\n" in shown
+
+
+def test_failed_rows_are_red() -> None:
+    shown = text.render([row(), row(ported=outcome("npu", error="no", saved=[]))], True, True)
+    passed, failed = shown.splitlines()[1:3]
+    assert "\x1b" not in passed
+    assert failed.startswith("\x1b[31m")
+
+
+@pytest.mark.parametrize(("amount", "shown"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (2**33, "8.0 GiB")])
+def test_amounts(amount: int, shown: str) -> None:
+    assert text.bytes_told(amount) == shown
