@@ -216,6 +216,7 @@ def main() -> int:
     peers = not options.no_peers
     with TemporaryDirectory(prefix="porter-speed-") as work:
         os.environ["PYTHONPYCACHEPREFIX"] = os.path.join(work, "bytecode")
+        os.environ["XDG_STATE_HOME"] = os.path.join(work, "state")  # the notes of ports, whose trees are gone soon
         tree = Path(work) / "tree"
         described = str(statistics(make_tree(tree, options.seed, options.count))).split("\n")[:2]
         warm_up(Path(work) / "warm", peers)

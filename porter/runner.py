@@ -183,11 +183,11 @@ def _run_in_processes(inputs: Sequence[Input], job: Job, processes: int) -> Iter
     # Forking shares what is imported already; where it is the default, it is safe for a process without threads.
     context = get_context("fork" if sys.platform == "linux" else None)
     first, rest = inputs[:_FILES_BEFORE_THE_FORK], inputs[_FILES_BEFORE_THE_FORK:]
-    yield from _port_chunk(first, job)
-    size = max(min(len(rest) // (processes * 8), 32), 1)
+    yield from (port_file(one, job) for one in first)
+    size = max(min(len(rest) // (processes * 16), 32), 1)  # small, so that all end together
     chunks = [rest[at : at + size] for at in range(0, len(rest), size)]
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        futures = [pool.submit(_port_chunk, chunk, job) for chunk in chunks]
+    with ProcessPoolExecutor(processes, context, _Worker.begin, (job,)) as pool:
+        futures = [pool.submit(_Worker.port_chunk, chunk) for chunk in chunks]
         for chunk, future in zip(chunks, futures, strict=True):
             try:
                 yield from future.result()
@@ -195,8 +195,18 @@ def _run_in_processes(inputs: Sequence[Input], job: Job, processes: int) -> Iter
                 yield from (_port_alone(one, job) for one in chunk)
 
 
-def _port_chunk(chunk: Sequence[Input], job: Job) -> list[FileReport]:
-    return [port_file(one, job) for one in chunk]
+class _Worker:
+    """What a process of the pool holds: the job, which has thousands of notes and so is handed over only once."""
+
+    job: Job
+
+    @classmethod
+    def begin(cls, job: Job) -> None:
+        cls.job = job
+
+    @classmethod
+    def port_chunk(cls, chunk: Sequence[Input]) -> list[FileReport]:
+        return [port_file(one, cls.job) for one in chunk]
 
 
 def _port_alone(one: Input, job: Job) -> FileReport:

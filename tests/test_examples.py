@@ -17,13 +17,19 @@ DEVICE_NAME_IMPORT = "from diffsynth.core.device.npu_compatible_device import ge
 
 NPU = re.compile(r"(?<![a-z])npu", re.IGNORECASE)  # not the one in "input_video"
 
-SCRIPTS = sorted(path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.py"))
+#: Those that generate something, also with what a training wrote.
+SCRIPTS = sorted(
+    name
+    for name in (path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.py"))
+    if "/model_inference" in name or "/validate_" in name
+)
 BY_HAND = (GOLDEN / "BY_HAND.txt").read_text("utf-8").splitlines()
 
 # The public API, as far as scripts may use it.
 EXPORTS = {
     "diffsynth.pipelines.wan_video": {"WanVideoPipeline", "ModelConfig"},
     "diffsynth.pipelines.qwen_image": {"QwenImagePipeline", "ModelConfig"},
+    "diffsynth.core": {"load_state_dict"},
     "diffsynth.utils.data": {"VideoData", "save_video"},
     "diffsynth.core.device.npu_compatible_device": {"get_device_name"},
 }
@@ -129,7 +135,7 @@ def vram_config_of(script: str) -> ast.Dict | None:
 
 def test_every_model_has_both_scripts_in_both_folders() -> None:
     wan = ("Wan2.1-T2V-1.3B", "Wan2.1-T2V-14B", "Wan2.2-T2V-A14B")
-    assert set(SCRIPTS) == {
+    assert {script for script in SCRIPTS if "/model_inference" in script} == {
         f"{family}/{folder}/{name}.py"
         for folder in ("model_inference", "model_inference_low_vram")
         for family, names in (
@@ -138,6 +144,20 @@ def test_every_model_has_both_scripts_in_both_folders() -> None:
         )
         for name in names
     }
+
+
+def test_every_launch_script_has_one_that_tries_what_it_trained() -> None:
+    folder = EXAMPLES / "wanvideo" / "model_training"
+    for kind in ("full", "lora"):
+        launched = {path.stem for path in (folder / kind).glob("*.sh")}
+        assert launched == {"Wan2.1-T2V-1.3B", "Wan2.1-T2V-14B", "Wan2.2-T2V-A14B"}
+        assert {path.stem for path in (folder / f"validate_{kind}").glob("*.py")} == launched
+        for name in launched:
+            saved = re.findall(r'--output_path "\./(.*)"', read(folder / kind / f"{name}.sh"))
+            tried = re.findall(
+                r'"(models/train/[^"/]*)/epoch-\d\.safetensors"', read(folder / f"validate_{kind}" / f"{name}.py")
+            )
+            assert saved == tried
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
-def known_keywords_only(name: str) -> Callable[[F], F]:
+def known_keywords_only(name: str, later: Mapping[str, str] = _NONE) -> Callable[[F], F]:
     """Checks keywords before the call, and raises TypeError with the nearest one that exists.
 
     Args:
         name: what the user calls, as the user writes it: ``WanVideoPipeline.from_pretrained``, ``pipe``.
+        later: keywords of the public interface that this version does not have, each with what it is for. None and
+            False, which ask for nothing, are taken; anything else is a NotImplementedError.
     """
 
     def decorate(function: F) -> F:
@@ -23,6 +27,10 @@ def known_keywords_only(name: str) -> Callable[[F], F]:
 
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
+            for keyword in [keyword for keyword in kwargs if keyword in later]:
+                value = kwargs.pop(keyword)
+                if value is not None and value is not False:
+                    raise NotImplementedError(f"{name}({keyword}=...): {later[keyword]} is not part of this version")
             for keyword in kwargs:
                 if keyword not in keywords:
                     raise TypeError(unknown_keyword(name, keyword, keywords))

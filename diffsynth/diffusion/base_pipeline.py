@@ -45,6 +45,7 @@ class BasePipeline:
         self._hot_lora: dict[nn.Module, HotLora] = {}
         self._fused_lora: dict[nn.Module, set[str]] = {}
         self._hot_by_choice: set[nn.Module] = set()
+        self._compiled: set[nn.Module] = set()
 
     @property
     def vram_management_enabled(self) -> bool:
@@ -60,9 +61,7 @@ class BasePipeline:
         setattr(self, name, network.module)
         self.networks[name] = network
 
-    def adopt_all(
-        self, networks: Iterable[LoadedModel], *, places: Mapping[str, Sequence[str]], kind: str
-    ) -> None:
+    def adopt_all(self, networks: Iterable[LoadedModel], *, places: Mapping[str, Sequence[str]], kind: str) -> None:
         """Takes loaded networks in, in their order.
 
         Args:
@@ -83,11 +82,16 @@ class BasePipeline:
         """The network of that name.
 
         Raises:
-            RuntimeError: it was not loaded; the message says that `purpose` needs it.
+            RuntimeError: it was not loaded, or without its weights; the message says that `purpose` needs it.
         """
         if name not in self.networks:
             raise RuntimeError(
                 f"{purpose} needs the {name}, and none was loaded: add its file to the model_configs of from_pretrained"
+            )
+        if self.networks[name].cleared:
+            raise RuntimeError(
+                f"{purpose} needs the weights of the {name}, and its ModelConfig has clear_parameters=True: "
+                "leave that out"
             )
         return self.networks[name]
 
@@ -101,6 +105,8 @@ class BasePipeline:
         leaving = [network for name, network in managed.items() if name not in names]
         for network in leaving:
             network.weights.offload()
+            if network.module in self._hot_lora:
+                self._hot_lora[network.module].leave_device()
         if leaving:
             empty_cache(self.device)
         for name in names:
@@ -137,6 +143,7 @@ class BasePipeline:
             hotload = network.weights is not None or module in self._hot_by_choice
         if hotload:
             self._hot_lora.setdefault(module, HotLora()).add(layers, pairs)
+            self._compile_again(module)
         elif network.weights is not None:
             raise ValueError("hotload=False cannot be had for a network under a vram_config: its weights come and go")
         else:
@@ -153,11 +160,10 @@ class BasePipeline:
 
         Fused changes are undone by reading the layers' weights again, so they are the same bits as before.
         """
-        for network in self.networks.values():
-            if module is not None and network.module is not module:
-                continue
+        for network in self.networks.values() if module is None else [self._network_of(module)]:
             if network.module in self._hot_lora:
                 self._hot_lora.pop(network.module).remove()
+                self._compile_again(network.module)
             for layer in self._fused_lora.pop(network.module, ()):
                 _read_weight_again(network, layer)
 
@@ -190,12 +196,19 @@ class BasePipeline:
             if blocks is None:
                 warnings.warn(f"compile_pipeline: {name} has no repeated blocks and runs as it is", stacklevel=2)
                 continue
+            self._compiled.add(module)
             for block in blocks:
                 # The forward alone, so that hooks that bring the weights in stay outside the compiled part.
                 block.forward = torch.compile(
                     block.forward, mode=mode if backend == "inductor" else None, dynamic=dynamic, fullgraph=fullgraph,
                     backend=backend,
                 )  # fmt: skip
+
+    def _compile_again(self, module: nn.Module) -> None:
+        """Drops what was compiled, for compiled code does not see that hooks have come or gone. The next call makes it
+        anew."""
+        if module in self._compiled:
+            torch.compiler.reset()
 
 
 def _read_lora_file(lora: LoraFile | None, state_dict: Mapping[str, Tensor] | None) -> tuple[Mapping[str, Tensor], str]:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import nn
 
 from diffsynth.core.loader import Checkpoint, DictSource, ModelConfig, WeightSource, build_on_meta, detect, fill
 from diffsynth.core.progress import progress_bar
-from diffsynth.core.vram import ManagedWeights, manage_vram, parse_vram_config
+from diffsynth.core.vram import (
+    ManagedWeights,
+    Placement,
+    VramConfigError,
+    VramPolicy,
+    manage_vram,
+    parse_vram_config,
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,11 @@ class LoadedModel:
     weights: ManagedWeights | None
     source: WeightSource
     key_map: Mapping[str, str]
+
+    @property
+    def cleared(self) -> bool:
+        """Whether it has no weights to compute with: its config asked for `clear_parameters`."""
+        return self.weights is None and any(parameter.is_meta for parameter in self.module.parameters())
 
 
 def load_models(
@@ -56,13 +69,31 @@ def load_models(
             )
             module = build_on_meta(entry)
             weights = None
-            if policy is None:
+            if config.clear_parameters:
+                _check_nothing_is_held(policy, entry.model_name)
+            if policy is None and not config.clear_parameters:
                 fill(module, source, entry.key_map, dtype=torch_dtype, device=device)
-            else:
+            elif policy is not None:
                 weights = manage_vram(module, source, entry.key_map, policy, vram_limit)
             dtype = torch_dtype if policy is None else policy.computation.dtype
             loaded.append(LoadedModel(entry.model_name, module, dtype, weights, source, entry.key_map))
     return loaded
+
+
+def check_settings(model_configs: object, torch_dtype: object, vram_limit: object) -> None:
+    """Raises TypeError where one of what `load_models` takes is of another kind altogether."""
+    if not isinstance(model_configs, Sequence) or not all(isinstance(one, ModelConfig) for one in model_configs):
+        raise TypeError('model_configs: expected a list of ModelConfig, such as [ModelConfig(path="file.safetensors")]')
+    if not isinstance(torch_dtype, torch.dtype) or not torch_dtype.is_floating_point:
+        raise TypeError(f"torch_dtype={torch_dtype!r}: expected a floating type such as torch.bfloat16")
+    if vram_limit is not None and not isinstance(vram_limit, Real):
+        raise TypeError(f"vram_limit={vram_limit!r}: expected a number of GiB, or None for no limit")
+
+
+def download_all(configs: Iterable[ModelConfig]) -> None:
+    """Downloads what is not there yet, and loads nothing."""
+    for config in configs:
+        config.download_if_necessary()
 
 
 def _open(config: ModelConfig) -> WeightSource:
@@ -71,3 +102,12 @@ def _open(config: ModelConfig) -> WeightSource:
         return DictSource(resolved.state_dict)
     paths = [resolved.path] if isinstance(resolved.path, str) else list(resolved.path)
     return Checkpoint(paths)
+
+
+def _check_nothing_is_held(policy: VramPolicy | None, model: str) -> None:
+    """Raises VramConfigError where weights that are not to be kept are to be kept in memory."""
+    if policy is not None and isinstance(policy.offload, Placement):
+        raise VramConfigError(
+            f"vram_config of {model}: offload_device={str(policy.offload.device)!r} contradicts clear_parameters=True: "
+            "leave one of them out, or offload to 'disk'"
+        )

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 _PREFIXES = ("diffusion_model.", "pipe.dit.", "transformer.", "base_model.model.")
 _KEY = re.compile(r"(?P<layer>.+)\.(?P<part>lora_A|lora_B|lora_down|lora_up)(?:\.default)?\.weight")
@@ -102,22 +103,31 @@ def fuse(layers: Mapping[str, nn.Linear], pairs: Mapping[str, LowRank]) -> None:
         weight.copy_(weight.float() + change.weight())
 
 
-@dataclass
 class HotLora:
     """Changes added to the layers' outputs as they run; the weights stay as they are, wherever they are."""
 
-    handles: list[torch.utils.hooks.RemovableHandle] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._additions: list[_Addition] = []
+        self._handles: list[RemovableHandle] = []
 
     def add(self, layers: Mapping[str, nn.Linear], pairs: Mapping[str, LowRank]) -> None:
         """Starts adding `pairs` to `layers`."""
         for name, layer in layers.items():
-            self.handles.append(layer.register_forward_hook(_Addition(pairs[name])))
+            addition = _Addition(pairs[name])
+            self._additions.append(addition)
+            self._handles.append(layer.register_forward_hook(addition))
+
+    def leave_device(self) -> None:
+        """Gives back what the changes take where the layers ran; they are sent there again when they run next."""
+        for addition in self._additions:
+            addition.sent = None
 
     def remove(self) -> None:
         """Stops adding."""
-        for handle in self.handles:
+        for handle in self._handles:
             handle.remove()
-        self.handles.clear()
+        self._handles.clear()
+        self._additions.clear()
 
 
 class _Addition:
@@ -125,11 +135,12 @@ class _Addition:
 
     def __init__(self, pair: LowRank) -> None:
         self.pair = pair
+        self.sent: LowRank | None = None
 
     def __call__(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         tokens = args[0]
-        pair = self.pair
-        if pair.down.device != tokens.device or pair.down.dtype != tokens.dtype:
-            down, up = (half.to(device=tokens.device, dtype=tokens.dtype) for half in (pair.down, pair.up))
-            pair = self.pair = LowRank(down, up, pair.scale)
+        pair = self.sent
+        if pair is None or pair.down.device != tokens.device or pair.down.dtype != tokens.dtype:
+            down, up = (half.to(device=tokens.device, dtype=tokens.dtype) for half in (self.pair.down, self.pair.up))
+            pair = self.sent = LowRank(down, up, self.pair.scale)
         return output + nn.functional.linear(nn.functional.linear(tokens, pair.down), pair.up) * pair.scale

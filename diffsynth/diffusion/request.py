@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -21,9 +22,9 @@ def rounded_up(name: str, value: int, step: int, start: int = 0) -> int:
     Raises:
         ValueError: the value is not a whole number above 0.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(f"{name}={value!r}: expected a whole number above 0")
-    fitting = -(-(value - start) // step) * step + start
+    fitting = -(-(int(value) - start) // step) * step + start
     if fitting != value:
         rule = f"{step}k + {start}" if start else f"a multiple of {step}"
         warnings.warn(f"{name}={value} is not {rule}: rounded up to {fitting}", stacklevel=_TO_THE_CALLER)
@@ -42,8 +43,8 @@ def drawn_noise(
         ValueError: the seed is no whole number.
         UnknownDeviceError: this machine has no such device.
     """
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, Integral)):
         raise ValueError(f"seed={seed!r}: expected a whole number, or None for another result each time")
     drawn_on = resolve_device(rand_device)
-    generator = None if seed is None else torch.Generator(drawn_on).manual_seed(seed)
+    generator = None if seed is None else torch.Generator(drawn_on).manual_seed(int(seed))
     return torch.randn(tuple(shape), generator=generator, device=drawn_on, dtype=dtype).float()

@@ -38,4 +38,23 @@ MODEL_CONFIGS: list[dict[str, Any]] = [
         "model_name": "wan_video_vae",
         "model_class": "diffsynth.models.wan_video_vae.WanVideoVAE",
     },
+    {
+        # Qwen/Qwen-Image, -Edit and -Edit-2509: transformer/diffusion_pytorch_model*.safetensors
+        "model_hash": "0319a1cb19835fb510907dd3367c95ff",
+        "model_name": "qwen_image_dit",
+        "model_class": "diffsynth.models.qwen_image_dit.QwenImageDiT",
+    },
+    {
+        # Qwen/Qwen-Image: text_encoder/model*.safetensors
+        "model_hash": "8004730443f55db63092006dd9f7110e",
+        "model_name": "qwen_image_text_encoder",
+        "model_class": "diffsynth.models.qwen_image_text_encoder.QwenImageTextEncoder",
+        "state_dict_converter": "diffsynth.models.state_dict_converters.without_language_head",
+    },
+    {
+        # Qwen/Qwen-Image: vae/diffusion_pytorch_model.safetensors
+        "model_hash": "ed4ea5824d55ec3107b09815e318123a",
+        "model_name": "qwen_image_vae",
+        "model_class": "diffsynth.models.qwen_image_vae.QwenImageVAE",
+    },
 ]

@@ -87,8 +87,9 @@ class AxialRotary:
 
     def tables(self, grid: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
         """(cos, sin) for a grid with that many rows along each axis; see `rotary_tables`."""
-        positions = [torch.arange(rows, device="cpu") for rows in grid]
-        return self._kept.get(grid, device, lambda: rotary_tables(positions, self.dims))
+        return self._kept.get(
+            grid, device, lambda: rotary_tables([torch.arange(rows, device="cpu") for rows in grid], self.dims)
+        )
 
 
 class TextAndPicturesRotary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -36,17 +37,25 @@ def whole(height: int, width: int) -> Tile:
     return Tile((0, height), (0, width), None, None)
 
 
+def check_tiles(size: tuple[int, int], stride: tuple[int, int]) -> None:
+    """Raises ValueError unless both are (rows, columns) in cells and 1 <= stride <= size."""
+    for name, pair in (("tile_size", size), ("tile_stride", stride)):
+        if not isinstance(pair, Sequence) or [isinstance(cells, Integral) for cells in pair] != [True, True]:
+            raise ValueError(f"{name}={pair!r}: expected (rows, columns) in latent cells, whole numbers")
+    if not (1 <= stride[0] <= size[0] and 1 <= stride[1] <= size[1]):
+        raise ValueError(
+            f"tile_stride {stride} with tile_size {size}: each must be (rows, columns) in latent cells, and a stride "
+            "at least 1 and at most the size, or cells between the tiles would be missing; make tile_stride smaller"
+        )
+
+
 def tiles_over(height: int, width: int, size: tuple[int, int], stride: tuple[int, int], scale: int = 1) -> list[Tile]:
     """Tiles of ``size`` every ``stride`` cells, row by row, for a picture of ``height`` x ``width`` cells.
 
     All sizes are (rows, columns) in cells. ``scale`` is how many pixels of the output a cell has on each axis: the
     weights are as fine as the output. ValueError unless 1 <= stride <= size.
     """
-    if not (1 <= stride[0] <= size[0] and 1 <= stride[1] <= size[1]):
-        raise ValueError(
-            f"tile_stride {stride} with tile_size {size}: each must be (rows, columns) in latent cells, and a stride "
-            "at least 1 and at most the size, or cells between the tiles would be missing; make tile_stride smaller"
-        )
+    check_tiles(size, stride)
     rows, columns = spans(height, size[0], stride[0]), spans(width, size[1], stride[1])
     if len(rows) == len(columns) == 1:
         return [whole(height, width)]

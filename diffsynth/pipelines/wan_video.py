@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from PIL import Image
@@ -16,16 +17,22 @@ from torch import Tensor
 from diffsynth.core.keywords import known_keywords_only
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.loader.redirect import redirect_common_file
+from diffsynth.core.parallel.group import Group
+from diffsynth.core.parallel.mesh import Mesh
+from diffsynth.core.parallel.sequence import SequenceParallel
+from diffsynth.core.parallel.sharing import Sharing
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
 from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.flow_match import TRAINING_STEPS, FlowMatchScheduler
-from diffsynth.diffusion.guidance import BOTH, NEGATIVE, POSITIVE, branch_prompts, guided
-from diffsynth.diffusion.loaded_model import LoadedModel, load_models
+from diffsynth.diffusion.guidance import BOTH, NEGATIVE, POSITIVE, branch_prompts, guided, guided_apart
+from diffsynth.diffusion.loaded_model import LoadedModel, check_settings, download_all, load_models
 from diffsynth.diffusion.request import drawn_noise, rounded_up
 from diffsynth.diffusion.sliding_window import check_window, predict_in_windows
 from diffsynth.diffusion.tea_cache import TeaCache, coefficients_of
 from diffsynth.models.model_configs import MODEL_CONFIGS
+from diffsynth.models.tiles import check_tiles
 from diffsynth.models.wan_video_dit import TextCache, WanModel
+from diffsynth.models.wan_video_parallel import cut_dit, decode_across, encode_across
 from diffsynth.models.wan_video_text_encoder import WanTextEncoder
 from diffsynth.models.wan_video_tokenizer import WanTokenizer
 from diffsynth.models.wan_video_vae import WanVideoVAE
@@ -37,6 +44,22 @@ LATENT_CHANNELS = 16
 TEMPORAL_STRIDE, SPATIAL_STRIDE = 4, 8
 PLACES = {"wan_video_text_encoder": ["text_encoder"], "wan_video_dit": ["dit", "dit2"], "wan_video_vae": ["vae"]}
 SIZE_MULTIPLE = 16  # one DiT patch is 2x2 latents of 8x8 pixels
+
+# Keywords of the public interface for models that are not here yet.
+NOT_YET = {
+    **dict.fromkeys(("input_image", "end_image", "motion_bucket_id"), "image-to-video"),
+    **dict.fromkeys(("input_audio", "audio_embeds", "audio_sample_rate"), "speech-to-video"),
+    **dict.fromkeys(("s2v_pose_video", "s2v_pose_latents", "motion_video"), "speech-to-video"),
+    **dict.fromkeys(("control_video", "reference_image"), "control by a video or a picture"),
+    **dict.fromkeys(
+        ("camera_control_direction", "camera_control_speed", "camera_control_origin"), "control of the camera"
+    ),
+    **dict.fromkeys(("vace_video", "vace_video_mask", "vace_reference_image", "vace_scale"), "VACE"),
+    **dict.fromkeys(
+        ("animate_pose_video", "animate_face_video", "animate_inpaint_video", "animate_mask_video"), "Wan-Animate"
+    ),
+    "longcat_video": "LongCat-Video",
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +79,7 @@ class WanVideoPipeline(BasePipeline):
     Attributes:
         text_encoder, dit, dit2, vae, tokenizer, scheduler: the parts; `dit2` is the low-noise expert of A14B.
         device, torch_dtype: where and in what type they compute.
+        mesh: the devices that share the work; None where this one does all of it.
     """
 
     network_names = ("text_encoder", "dit", "dit2", "vae")
@@ -68,6 +92,7 @@ class WanVideoPipeline(BasePipeline):
         super().__init__(device, torch_dtype)
         self.scheduler = FlowMatchScheduler()
         self.tokenizer: WanTokenizer | None = None
+        self.mesh: Mesh | None = None
 
     @staticmethod
     @known_keywords_only("WanVideoPipeline.from_pretrained")
@@ -80,6 +105,9 @@ class WanVideoPipeline(BasePipeline):
         redirect_common_files: bool = True,
         use_usp: bool = False,
         vram_limit: float | None = None,
+        ulysses_degree: int | None = None,
+        ring_degree: int | None = None,
+        cfg_degree: int | None = None,
     ) -> WanVideoPipeline:
         """Loads a pipeline. Files that are not there yet are downloaded.
 
@@ -91,21 +119,31 @@ class WanVideoPipeline(BasePipeline):
             audio_processor_config: for speech-to-video, which this pipeline does not do yet; must be None.
             redirect_common_files: take the text encoder and the VAE from one shared safetensors copy rather than
                 once for each Wan model.
-            use_usp: sequence parallelism, which this pipeline does not do yet; must be False.
+            use_usp: share each generation among the processes that torchrun started, each on a device of its own; the
+                index of `device` is then that of the process on its machine. All of them get the same video.
             vram_limit: GiB of device memory in use up to which weights stay on the device, for networks whose
                 ModelConfig has offload settings. None: no limit.
+            ulysses_degree, ring_degree, cfg_degree: how they share it; the product is the number of processes. For
+                None, `core.parallel.degrees.choose_degrees` chooses.
 
         Raises:
             UnknownDeviceError: this machine has no such device.
+            DegreeError: the degrees do not fit the number of processes.
+            RankError: the processes cannot be joined, or one of them has ended.
             ValueError: a config is incomplete, or a file holds no model that is known here.
+            TypeError: a keyword does not exist, or its value is of another kind.
         """
-        if use_usp:
-            raise NotImplementedError("use_usp=True: sequence parallelism is not part of this version")
         if audio_processor_config is not None:
             raise NotImplementedError("audio_processor_config: speech-to-video is not part of this version")
-        pipe = WanVideoPipeline(device, torch_dtype)
+        check_settings(model_configs, torch_dtype, vram_limit)
+        sharing = Sharing.asked_for(
+            use_usp, device, ulysses_degree=ulysses_degree, ring_degree=ring_degree, cfg_degree=cfg_degree
+        )
+        pipe = WanVideoPipeline(device if sharing is None else sharing.world.device, torch_dtype)
         if redirect_common_files:
             model_configs = [redirect_common_file(config) for config in model_configs]
+        if sharing is not None:
+            sharing.world.first_on_each_machine(lambda: download_all(model_configs))
         pipe.adopt_all(
             load_models(
                 model_configs, table=MODEL_CONFIGS, torch_dtype=torch_dtype, device=pipe.device, vram_limit=vram_limit
@@ -117,8 +155,18 @@ class WanVideoPipeline(BasePipeline):
         if tokenizer_config is None:
             tokenizer_config = ModelConfig(model_id="Wan-AI/Wan2.1-T2V-1.3B", origin_file_pattern="google/umt5-xxl/")
         if pipe.text_encoder is not None:
+            if sharing is not None:
+                sharing.world.first_on_each_machine(tokenizer_config.download_if_necessary)
             pipe.tokenizer = WanTokenizer(tokenizer_config.download_if_necessary().path)
+        if sharing is not None:
+            pipe._share(sharing)
         return pipe
+
+    def _share(self, sharing: Sharing) -> None:
+        dits = [dit for dit in (self.dit, self.dit2) if dit is not None]
+        self.mesh = sharing.mesh(dit.blocks[0].self_attn.num_heads for dit in dits)
+        for dit in dits:
+            cut_dit(dit, SequenceParallel(self.mesh))
 
     def _check_channels(self) -> None:
         for name in ("dit", "dit2"):
@@ -129,7 +177,7 @@ class WanVideoPipeline(BasePipeline):
                     "image-to-video and control models are not part of this version"
                 )
 
-    @known_keywords_only("pipe")
+    @known_keywords_only("pipe", later=NOT_YET)
     @torch.no_grad()
     def __call__(
         self,
@@ -173,7 +221,7 @@ class WanVideoPipeline(BasePipeline):
             tiled, tile_size, tile_stride: encode and decode in overlapping tiles, sizes in latents (8 pixels).
             sliding_window_size, sliding_window_stride: denoise in overlapping windows of that many latent frames.
             tea_cache_l1_thresh, tea_cache_model_id: skip steps where little changes; 0.05 is careful, 0.3 is bold.
-            framewise_decoding: decode each latent frame on its own.
+            framewise_decoding: decode each latent frame on its own: the video has (num_frames - 1) / 4 + 1 frames then.
             progress_bar_cmd: what wraps the loops; tqdm on a terminal by default.
             output_type: "quantized" for PIL images, "floatpoint" for a tensor (1, 3, F, H, W) in [-1, 1].
 
@@ -186,12 +234,14 @@ class WanVideoPipeline(BasePipeline):
         check_window(sliding_window_size, sliding_window_stride)
         guidance = Guidance(
             cfg_scale=cfg_scale,
-            cfg_merge=cfg_merge,
+            cfg_merge=cfg_merge and self._apart is None,
             switch_boundary=switch_DiT_boundary,
             window=None if sliding_window_size is None else (sliding_window_size, sliding_window_stride),
             tea_cache=_tea_cache_settings(tea_cache_l1_thresh, tea_cache_model_id),
         )
         height, width, num_frames = fitting_size(height, width, num_frames)
+        if tiled:
+            check_tiles(tile_size, tile_stride)
         tiles = {"tiled": tiled, "tile_size": tile_size, "tile_stride": tile_stride}
         for name in ("text_encoder", "dit", "vae"):
             self.needs(name, "making a video")
@@ -223,7 +273,9 @@ class WanVideoPipeline(BasePipeline):
             height // SPATIAL_STRIDE,
             width // SPATIAL_STRIDE,
         )
-        return drawn_noise(shape, seed, rand_device).to(self.device)
+        noise = drawn_noise(shape, seed, rand_device).to(self.device)
+        # Without a seed, each process has drawn its own.
+        return noise if self.mesh is None else self.mesh.world.broadcast(noise)
 
     def encode_prompts(self, prompt: str, negative_prompt: str, cfg_scale: float) -> dict[str, Tensor]:
         """Text embeddings (1, 512, dim) by branch; without guidance there is no negative one."""
@@ -239,9 +291,8 @@ class WanVideoPipeline(BasePipeline):
         """Latents of a video (1, 3, F, H, W) in [-1, 1]: (1, 16, (F-1)/4+1, H/8, W/8), float32."""
         self.needs("vae", "encoding a video")
         self.load_models_to_device(["vae"])
-        return self.vae.encode(
-            video.to(self.device), **tiles, progress=labelled(progress_bar_cmd, "VAE encoding")
-        ).float()
+        encode = self.vae.encode if self.mesh is None else partial(encode_across, self.vae, self.mesh.world)
+        return encode(video.to(self.device), **tiles, progress=labelled(progress_bar_cmd, "VAE encoding")).float()
 
     def decode_latents(
         self, latents: Tensor, *, framewise: bool = False, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object
@@ -250,7 +301,8 @@ class WanVideoPipeline(BasePipeline):
         self.needs("vae", "decoding a video")
         self.load_models_to_device(["vae"])
         progress = labelled(progress_bar_cmd, "VAE decoding")
-        return self.vae.decode(latents, **tiles, framewise=framewise, progress=progress)
+        decode = self.vae.decode if self.mesh is None else partial(decode_across, self.vae, self.mesh.world)
+        return decode(latents, **tiles, framewise=framewise, progress=progress)
 
     def denoise(
         self, latents: Tensor, texts: dict[str, Tensor], guidance: Guidance, progress_bar_cmd: ProgressBar
@@ -262,11 +314,17 @@ class WanVideoPipeline(BasePipeline):
             timestep = self.scheduler.timesteps[index]
             expert = self._expert(timestep.item(), guidance.switch_boundary)
             if branches is None or branches.expert is not expert:
+                branches = None  # what the first expert kept of the prompts goes before the second one's weights come
                 self.load_models_to_device([expert])
-                branches = Branches(self.networks[expert], expert, texts, guidance, steps - index)
+                branches = Branches(self.networks[expert], expert, texts, guidance, steps - index, self._apart)
             velocity = branches.velocity(latents, timestep.to(self.device))
             latents = self.scheduler.step(velocity, index, latents)
         return latents
+
+    @property
+    def _apart(self) -> Group | None:
+        """The devices on which the text branches run apart; None where each device runs both."""
+        return None if self.mesh is None or self.mesh.cfg.size == 1 else self.mesh.cfg
 
     def _expert(self, timestep: float, boundary: float) -> str:
         return "dit2" if self.dit2 is not None and timestep < boundary * TRAINING_STEPS else "dit"
@@ -276,12 +334,19 @@ class Branches:
     """The text branches of one DiT over a generation: what is computed once for each and used at every step."""
 
     def __init__(
-        self, network: LoadedModel, expert: str, texts: dict[str, Tensor], guidance: Guidance, steps: int
+        self,
+        network: LoadedModel,
+        expert: str,
+        texts: dict[str, Tensor],
+        guidance: Guidance,
+        steps: int,
+        apart: Group | None,
     ) -> None:
         self.expert = expert
         self.dit = network.module
         self.guidance = guidance
         self.steps = steps
+        self.apart = apart
         self.contexts = {name: text.to(network.dtype) for name, text in texts.items()}
         if guidance.cfg_merge and NEGATIVE in texts:
             self.contexts = {BOTH: torch.cat([self.contexts[POSITIVE], self.contexts[NEGATIVE]])}
@@ -301,6 +366,8 @@ class Branches:
                     step_cache=self.tea_cache(branch, start),
                 )
 
+            if self.apart is not None:
+                return guided_apart(predict, latents, cfg_scale=self.guidance.cfg_scale, group=self.apart)
             return guided(predict, latents, cfg_scale=self.guidance.cfg_scale, merge=self.guidance.cfg_merge)
 
         if self.guidance.window is None:

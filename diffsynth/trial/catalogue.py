@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from diffsynth.trial.qwen_folders import QWEN_PROCESSOR_FILES, QWEN_TOKENIZER_FILES, QWEN_VOCAB_SIZE
 from diffsynth.trial.tokenizer_folder import TOKENIZER_FILES, VOCAB_SIZE
 
 DTYPES = ("float32", "bfloat16", "float16")
-HEAD_DIM = 128  # of every published DiT; the rotary embedding splits it
+HEAD_DIM = 128  # of every published DiT; the rotary embedding splits it. And of Qwen2.5-VL
+VISION_HEAD_DIM = 80  # of Qwen2.5-VL's vision tower
 
 
 class UnknownModelError(ValueError):
@@ -45,17 +47,23 @@ class Sizes:
                 raise ValueError(f"{name} must be {multiple}, not {value}")
 
 
+def _nothing(sizes: Sizes) -> dict[str, tuple[int, ...]]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Network:
     """A model class by its dotted name, its arguments at given sizes, and the type its published file holds.
 
     gains: factors on the random values of the parameters whose file key ends so, where the default would be off.
+    unused: shapes of the tensors in the file that the network does not have.
     """
 
     model_class: str
     arguments: Callable[[Sizes], dict[str, Any]]
     dtype: str
     gains: Mapping[str, float] = field(default_factory=dict)
+    unused: Callable[[Sizes], dict[str, tuple[int, ...]]] = _nothing
 
 
 @dataclass(frozen=True)
@@ -89,12 +97,13 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class TokenizerFolder:
-    """A tokenizer: `name` is its folder inside the model's folder."""
+    """A tokenizer or processor: `name` is its folder inside the model's folder, `files` make what is in it."""
 
     name: str
+    files: Mapping[str, Callable[[], str]]
 
     def file_names(self) -> list[str]:
-        return [f"{self.name}/{file}" for file in TOKENIZER_FILES]
+        return [f"{self.name}/{file}" for file in self.files]
 
 
 WAN_DIT = Network(
@@ -127,14 +136,63 @@ WAN_VAE = Network(
     dtype="float32",
 )
 
+QWEN_DIT = Network(
+    model_class="diffsynth.models.qwen_image_dit.QwenImageDiT",
+    arguments=lambda sizes: {
+        "num_layers": sizes.layers,
+        "num_heads": sizes.width // HEAD_DIM,
+        "head_dim": HEAD_DIM,
+        "text_dim": _qwen_text_width(sizes),
+    },
+    dtype="bfloat16",
+)
+QWEN_TEXT_ENCODER = Network(
+    model_class="diffsynth.models.qwen_image_text_encoder.QwenImageTextEncoder",
+    arguments=lambda sizes: {
+        "vocab_size": QWEN_VOCAB_SIZE,
+        "dim": _qwen_text_width(sizes),
+        "dim_ffn": 2 * _qwen_text_width(sizes),
+        "num_layers": sizes.text_layers,
+        "num_kv_heads": 1,
+        "vision_dim": 2 * VISION_HEAD_DIM,
+        "vision_dim_ffn": 4 * VISION_HEAD_DIM,
+        "vision_layers": sizes.text_layers,
+    },
+    dtype="bfloat16",
+    unused=lambda sizes: {"lm_head.weight": (QWEN_VOCAB_SIZE, _qwen_text_width(sizes))},
+)
+QWEN_VAE = Network(
+    model_class="diffsynth.models.qwen_image_vae.QwenImageVAE",
+    arguments=lambda sizes: {"dim": sizes.vae_width},
+    dtype="bfloat16",
+)
+
+
+def _qwen_text_width(sizes: Sizes) -> int:
+    """Of the text encoder's output: whole heads."""
+    return -(-4 * sizes.text_width // HEAD_DIM) * HEAD_DIM
+
+
 _TEXT_ENCODER = WeightFile("models_t5_umt5-xxl-enc-bf16.pth", WAN_TEXT_ENCODER, identity="umt5-xxl")
 _VAE = WeightFile("Wan2.1_VAE.pth", WAN_VAE, identity="Wan2.1_VAE")
-_TOKENIZER = TokenizerFolder("google/umt5-xxl")
+_TOKENIZER = TokenizerFolder("google/umt5-xxl", TOKENIZER_FILES)
 
 
 def _wan_dit(identity: str, folder: str = "", shards: int = 6) -> WeightFile:
     return WeightFile(f"{folder}diffusion_pytorch_model.safetensors", WAN_DIT, identity, shards)
 
+
+def _qwen_dit(identity: str, shards: int) -> WeightFile:
+    return WeightFile("transformer/diffusion_pytorch_model.safetensors", QWEN_DIT, identity, shards)
+
+
+# All of the family share these three.
+_QWEN_COMMON = (
+    WeightFile("text_encoder/model.safetensors", QWEN_TEXT_ENCODER, "Qwen2.5-VL", shards=4),
+    WeightFile("vae/diffusion_pytorch_model.safetensors", QWEN_VAE, "Qwen-Image vae"),
+    TokenizerFolder("tokenizer", QWEN_TOKENIZER_FILES),
+)
+_QWEN_PROCESSOR = TokenizerFolder("processor", QWEN_PROCESSOR_FILES)
 
 _CONVERTED = "DiffSynth-Studio/Wan-Series-Converted-Safetensors"
 
@@ -148,6 +206,9 @@ MODELS: dict[str, tuple[WeightFile | TokenizerFolder, ...]] = {
         _VAE,
         _TOKENIZER,
     ),
+    "Qwen/Qwen-Image": (_qwen_dit("Qwen-Image", shards=9), *_QWEN_COMMON),
+    "Qwen/Qwen-Image-Edit": (_qwen_dit("Qwen-Image-Edit", shards=9), *_QWEN_COMMON, _QWEN_PROCESSOR),
+    "Qwen/Qwen-Image-Edit-2509": (_qwen_dit("Qwen-Image-Edit-2509", shards=5), *_QWEN_COMMON, _QWEN_PROCESSOR),
     _CONVERTED: (
         WeightFile("models_t5_umt5-xxl-enc-bf16.safetensors", WAN_TEXT_ENCODER, identity="umt5-xxl"),
         WeightFile("Wan2.1_VAE.safetensors", WAN_VAE, identity="Wan2.1_VAE"),

@@ -16,6 +16,7 @@ from PIL import Image
 HEIGHT, WIDTH = 32, 48  # 4x6 latents
 FRAMES = 5  # 2 latent frames
 STEPS = 2
+EDIT_SIZE = (48, 32)  # of pictures to edit
 TILES = {"tile_size": (3, 4), "tile_stride": (2, 2)}
 
 # A window has to be left for another, and a cache to be filled before it is used.
@@ -51,15 +52,33 @@ def smaller_call(
 
 def _less(asked: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments to change; one that the pipeline does not have is not given to it."""
-    less: dict[str, Any] = {"height": HEIGHT, "width": WIDTH, "num_frames": FRAMES, **TILES}
+    less: dict[str, Any] = {"height": HEIGHT, "width": WIDTH, "num_frames": FRAMES, **_tiles(asked)}
     steps = STEPS if asked.get("tea_cache_l1_thresh") is None else CACHED_STEPS
     less["num_inference_steps"] = min(asked.get("num_inference_steps", steps), steps)
     if asked.get("sliding_window_size") is not None:
         less.update(WINDOW)
+    size = (WIDTH, HEIGHT)
     if asked.get("input_video") is not None:
-        size = (less["width"], less["height"])
         less["input_video"] = [_resized(asked["input_video"][index], size) for index in range(less["num_frames"])]
+    if isinstance(asked.get("input_image"), Image.Image):
+        less["input_image"] = _resized(asked["input_image"], size)
+    less.update(_edit_pictures(asked.get("edit_image")))
     return {name: value for name, value in less.items() if name in asked}
+
+
+def _tiles(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Tile sizes in the form that the pipeline takes: (rows, columns), or one number for both."""
+    one_number = isinstance(asked.get("tile_size"), int)
+    return {name: size[0] if one_number else size for name, size in TILES.items()}
+
+
+def _edit_pictures(edit_image: Any) -> dict[str, Any]:
+    """Pictures to edit, small, and not made larger again; what is none is left for the pipeline to refuse."""
+    pictures = edit_image if isinstance(edit_image, (list, tuple)) else [edit_image]
+    if not pictures or not all(isinstance(picture, Image.Image) for picture in pictures):
+        return {}
+    small = [_resized(picture, EDIT_SIZE) for picture in pictures]
+    return {"edit_image": small[0] if isinstance(edit_image, Image.Image) else small, "edit_image_auto_resize": False}
 
 
 def _resized(frame: Image.Image, size: tuple[int, int]) -> Image.Image:

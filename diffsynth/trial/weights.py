@@ -19,7 +19,6 @@ import torch
 from diffsynth.trial.catalogue import DTYPES, Network, Sizes, TokenizerFolder, WeightFile, entries_of
 from diffsynth.trial.checkpoint_files import put_file, write_index, write_tensors
 from diffsynth.trial.random_values import random_weight
-from diffsynth.trial.tokenizer_folder import TOKENIZER_FILES
 
 _DEFAULT_SIZES = Sizes()
 
@@ -104,7 +103,7 @@ class _Maker:
     def _tokenizer(self, entry: TokenizerFolder) -> list[Path]:
         return [
             self._put(f"{entry.name}/{name}", functools.partial(Path.write_text, data=text(), encoding="utf-8"))
-            for name, text in TOKENIZER_FILES.items()
+            for name, text in entry.files.items()
         ]
 
     def _checkpoint(self, entry: WeightFile) -> list[Path]:
@@ -136,7 +135,8 @@ def _file_shapes(network: Network, sizes: Sizes) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
         state = model_class(**network.arguments(sizes)).state_dict()
     file_key = getattr(model_class, "file_key", str)
-    return {file_key(key): tuple(tensor.shape) for key, tensor in state.items()}
+    used = {file_key(key): tuple(tensor.shape) for key, tensor in state.items()}
+    return used | network.unused(sizes)
 
 
 def _cut(keys: list[str], pieces: int) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 
 import numpy as np
 import torch
@@ -16,6 +17,10 @@ def video_from_frames(frames: Sequence[Image.Image], *, height: int, width: int,
     Raises:
         ValueError: the frames are not as many, or not as large, as asked for.
     """
+    if isinstance(frames, (str, PathLike)):
+        raise ValueError(
+            f"input_video={str(frames)!r} is a path: expected frames, which VideoData({str(frames)!r}) reads"
+        )
     if len(frames) != num_frames:
         raise ValueError(
             f"input_video has {len(frames)} frames, but num_frames is {num_frames}: set one to match the other "

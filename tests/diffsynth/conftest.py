@@ -24,7 +24,7 @@ MACHINES = {
 
 @pytest.fixture(scope="session")
 def environment_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, str]]:
-    """``environment_of(machine)``: what a process has to be started with to run on a CPU, on two emulated NPUs, on those
+    """``environment_of(machine)``: what a process is started with to run on a CPU, on two emulated NPUs, on those
     with CUDA redirected to them, or with CUDA redirected to the CPU."""
     entry_points = _entry_points(tmp_path_factory.mktemp("installed"))
 

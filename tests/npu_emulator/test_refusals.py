@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch.nn import functional
 
 from npu_emulator.errors import RefusedOnNpu
 from npu_emulator.refusals import make_rules
@@ -118,6 +119,19 @@ def test_hardware_lines_differ(run: Run) -> None:
     """
     assert "torch.Size([3, 2])" in run(code, options=("--hardware", "atlas-a2")).stdout
     assert "atanh is not supported on ascend-950dt" in run(code, options=("--hardware", "ascend-950dt")).stdout
+
+
+@pytest.mark.parametrize("name", ["efficient", "flash"])
+def test_the_attention_kernels_of_cuda_are_not_there(name: str) -> None:
+    """The hardware falls back to the host for them, which has none either: vllm-project/vllm-omni#755."""
+    query, key, value = torch.randn(3, 2, 4, 6, 8).unbind()
+    kernel = getattr(torch.ops.aten, f"_scaled_dot_product_{name}_attention")
+    options = (None, False) if name == "efficient" else ()
+    with pytest.raises(NotImplementedError, match=rf"Could not run 'aten::_scaled_dot_product_{name}_attention'"):
+        kernel(query.to("npu"), key.to("npu"), value.to("npu"), *options)
+    expected = functional.scaled_dot_product_attention(query, key, value)
+    found = functional.scaled_dot_product_attention(query.to("npu"), key.to("npu"), value.to("npu"))
+    torch.testing.assert_close(found.cpu(), expected)
 
 
 @pytest.mark.parametrize("line", ["A2", "A3", "950"])

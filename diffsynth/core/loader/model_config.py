@@ -32,7 +32,8 @@ class ModelConfig:
         skip_download: True uses what is there; None takes DIFFSYNTH_SKIP_DOWNLOAD, else False.
         offload_device ... computation_dtype: where the weights are kept and what as, in each of the four states of
             memory management; ``"disk"`` for both leaves them in the file.
-        clear_parameters: drop the weights once the model is built.
+        clear_parameters: hold no weights: the network is there, on the meta device, and cannot compute. Under a
+            ``"disk"`` offload, which reads them as it computes, it can.
         state_dict: the weights themselves, instead of a file.
         quantize: not supported; anything but None is an error.
 

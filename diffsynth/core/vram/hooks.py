@@ -51,17 +51,26 @@ class UnitHooks:
 
 
 class Immovable:
-    """Takes the place of ``Module._apply``, through which ``to()``, ``cuda()``, ``half()`` and their like all go."""
+    """Takes the place of ``Module._apply``, through which ``to()``, ``cuda()``, ``half()`` and their like all go, and
+    stands before ``load_state_dict``."""
 
     def __init__(self, model: nn.Module) -> None:
         self._name = type(model).__name__
         for module in model.modules():
             module._apply = self  # type: ignore[method-assign]
+            module.register_load_state_dict_pre_hook(self.refuse_loading)
 
     def __call__(self, *args: object, **kwargs: object) -> NoReturn:
         raise VramError(
             f"the weights of {self._name} are placed by its vram_config, so the module cannot be moved or converted: "
             "leave the call out, or load the model without a vram_config"
+        )
+
+    def refuse_loading(self, *args: object) -> NoReturn:
+        """Values copied into the module would reach some of its weights' copies, or none."""
+        raise VramError(
+            f"the weights of {self._name} are read as its vram_config says, so load_state_dict cannot replace them: "
+            "name the file with ModelConfig(path=...), or load the model without a vram_config"
         )
 
     __reduce_ex__ = UnitHooks.__reduce_ex__

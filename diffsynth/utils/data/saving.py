@@ -1,6 +1,7 @@
 """Frames into a video file, or into a folder of images.
 
-A video appears under its name only when it is whole: it is written beside it first.
+A video appears under its name only when it is whole: it is written beside it first. Where several processes share a
+generation, all have the same frames, and only the main one writes them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from diffsynth.core.parallel.main_rank import is_main_rank
 from diffsynth.core.progress import progress_bar
 from diffsynth.utils.data.ffmpeg import imageio_ffmpeg
 from diffsynth.utils.data.frames_as_arrays import arrays, of_one_size
@@ -56,6 +58,8 @@ def save_video(
     """
     path = Path(save_path)
     _check_arguments(path, fps, quality)
+    if not is_main_rank():
+        return
     checked = of_one_size(arrays(frames, path), path)
     first = next(checked)
     length = len(frames) if isinstance(frames, Sized) else None
@@ -77,6 +81,8 @@ def save_frames(frames: Iterable[Image.Image | np.ndarray], save_path: str | Pat
         TypeError: a frame is neither an image nor a uint8 array (height, width, 3).
         OSError: the files could not be written.
     """
+    if not is_main_rank():
+        return
     folder = Path(save_path)
     length = len(frames) if isinstance(frames, Sized) else None
     for number, frame in enumerate(progress_bar(arrays(frames, folder), desc="Saving images", total=length)):

@@ -1,6 +1,7 @@
 """A misspelt keyword names the one that was meant."""
 
 import pytest
+import torch
 
 from diffsynth.core.keywords import known_keywords_only
 
@@ -24,3 +25,15 @@ def test_the_nearest_is_suggested():
 def test_without_a_near_one_all_are_listed():
     with pytest.raises(TypeError, match=r"'zzz': it takes prompt, num_inference_steps, tiled"):
         call("a", zzz=3)
+
+
+@known_keywords_only("pipe", later={"input_image": "image-to-video"})
+def call_of_now(prompt):
+    return prompt
+
+
+def test_what_comes_later_is_told_apart_and_asking_for_nothing_is_taken():
+    assert call_of_now("a", input_image=None) == call_of_now("a", input_image=False) == "a"
+    for asked in ("a.png", torch.ones(2, 2)):
+        with pytest.raises(NotImplementedError, match=r"^pipe\(input_image=\.\.\.\): image-to-video is not part of"):
+            call_of_now("a", input_image=asked)

@@ -1,10 +1,13 @@
 """LoRA files of every spelling, fused and hot, and those that do not fit."""
 
+import weakref
+
 import pytest
 import torch
 from torch import nn
 
-from diffsynth.diffusion.lora import HotLora, fuse, linear_layers, read_lora
+from diffsynth.diffusion import lora
+from diffsynth.diffusion.lora import HotLora, LowRank, fuse, linear_layers, read_lora
 
 
 @pytest.fixture
@@ -73,6 +76,28 @@ def test_a_hot_change_follows_its_input(model):
     layers = linear_layers(model.bfloat16(), pairs, source="x")
     HotLora().add(layers, pairs)
     assert model["blocks"][0]["q"](torch.randn(3, 6, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+def test_a_hot_change_leaves_the_device_and_comes_again(model, monkeypatch):
+    pairs = read_lora(pair(), alpha=1, source="x")
+    layers = linear_layers(model.bfloat16(), pairs, source="x")
+    layer, tokens = model["blocks"][0]["q"], torch.randn(3, 6, dtype=torch.bfloat16)
+    sent = []
+
+    def sending(*halves_and_scale):
+        copy = LowRank(*halves_and_scale)
+        sent.append(weakref.ref(copy))
+        return copy
+
+    monkeypatch.setattr(lora, "LowRank", sending)
+    hot = HotLora()
+    hot.add(layers, pairs)
+    changed = layer(tokens)
+    assert [copy() is None for copy in sent] == [False]
+    hot.leave_device()
+    assert [copy() is None for copy in sent] == [True]
+    assert torch.equal(layer(tokens), changed)
+    assert [copy() is None for copy in sent] == [True, False]
 
 
 @pytest.mark.parametrize(

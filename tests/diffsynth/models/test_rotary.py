@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from diffsynth.models.rotary import AxialRotary, rotary_tables, rotate
+from diffsynth.models.rotary import AxialRotary, TextAndPicturesRotary, rotary_tables, rotate
 
 
 def turned_in_complex_numbers(tokens, positions, dims, theta):
@@ -92,3 +92,26 @@ def test_a_table_from_inference_mode_serves_training():
     tokens = torch.randn(1, 3, 1, 4, requires_grad=True)
     rotate(tokens, *rotary.tables((3,), torch.device("cpu"))).sum().backward()
     assert tokens.grad is not None
+
+
+def test_text_starts_where_the_largest_picture_ends_and_pictures_are_centred():
+    """The published rule: rows and columns from -ceil(n/2) on, the picture's number, and the text beyond them all."""
+    rotary = TextAndPicturesRotary((4, 6, 6))
+    cos, sin = rotary.tables(3, ((2, 3), (5, 2)), torch.device("cpu"))
+    assert cos.shape == (3 + 6 + 10, 1, 16)
+    assert sin.shape == (3 + 6 + 10, 1, 8)
+    text = [(2 + place,) * 3 for place in range(3)]
+    first = [(0, row, column) for row in (-1, 0) for column in (-2, -1, 0)]
+    second = [(1, row, column) for row in (-3, -2, -1, 0, 1) for column in (-1, 0)]
+    fastest = [0, 2, 5]  # the first pair of each axis turns by the position itself
+    angles = torch.tensor(text + first + second, dtype=torch.float32)
+    torch.testing.assert_close(sin[:, 0, fastest], angles.sin())
+
+
+def test_tables_of_text_and_pictures_are_built_once_for_a_length_shapes_and_device():
+    rotary = TextAndPicturesRotary((4, 6, 6))
+    device = torch.device("cpu")
+    kept = rotary.tables(3, ((2, 2),), device)
+    assert rotary.tables(3, ((2, 2),), device)[0] is kept[0]
+    for other in ((4, ((2, 2),)), (3, ((2, 4),)), (3, ((2, 2), (2, 2)))):
+        assert rotary.tables(*other, device)[0].shape != kept[0].shape

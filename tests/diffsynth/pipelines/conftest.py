@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from diffsynth.pipelines.qwen_image import QwenImagePipeline
 from diffsynth.pipelines.wan_video import ModelConfig, WanVideoPipeline
 from diffsynth.trial.weights import make_weights
 
@@ -10,6 +11,12 @@ T5, VAE = "models_t5_umt5-xxl-enc-bf16.pth", "Wan2.1_VAE.pth"
 ONE_DIT = ["diffusion_pytorch_model*.safetensors"]
 TWO_DITS = [f"{noise}_noise_model/diffusion_pytorch_model*.safetensors" for noise in ("high", "low")]
 MODELS = {"Wan-AI/Wan2.1-T2V-1.3B": ONE_DIT, "Wan-AI/Wan2.2-T2V-A14B": TWO_DITS}
+QWEN_FILES = {
+    "dit": "transformer/diffusion_pytorch_model*.safetensors",
+    "text_encoder": "text_encoder/model*.safetensors",
+    "vae": "vae/diffusion_pytorch_model.safetensors",
+}
+QUICK_PICTURE = {"height": 64, "width": 96, "num_inference_steps": 4, "seed": 0}
 QUICK = {"height": 32, "width": 48, "num_frames": 9, "num_inference_steps": 4, "seed": 0}
 
 
@@ -61,3 +68,44 @@ def wan22(open_pipeline):
 @pytest.fixture(scope="session")
 def tokenizer_folder(models_folder):
     return models_folder / "Wan-AI/Wan2.1-T2V-1.3B/google/umt5-xxl"
+
+
+@pytest.fixture(scope="session")
+def qwen_folder(tmp_path_factory):
+    """A folder as DIFFSYNTH_MODEL_BASE_PATH names it, with Qwen-Image-Edit: the others are of the same shapes."""
+    root = tmp_path_factory.mktemp("qwen")
+    make_weights("Qwen/Qwen-Image-Edit", root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def open_qwen(qwen_folder):
+    """Makes a Qwen-Image pipeline: open_qwen(vram_config={}, files=..., **options of from_pretrained)."""
+
+    def open_it(vram_config=None, files=QWEN_FILES, **options):
+        def config(pattern, **keys):
+            return ModelConfig(
+                model_id="Qwen/Qwen-Image-Edit",
+                origin_file_pattern=pattern,
+                local_model_path=str(qwen_folder),
+                skip_download=True,
+                **keys,
+            )
+
+        settings = {"torch_dtype": torch.float32, "device": "cpu", "processor_config": config("processor/"), **options}
+        return QwenImagePipeline.from_pretrained(
+            model_configs=[config(pattern, **(vram_config or {})) for pattern in files.values()], **settings
+        )
+
+    return open_it
+
+
+@pytest.fixture(scope="session")
+def qwen(open_qwen):
+    """A Qwen-Image pipeline; tests leave it as they found it."""
+    return open_qwen()
+
+
+@pytest.fixture(scope="session")
+def processor_folder(qwen_folder):
+    return qwen_folder / "Qwen/Qwen-Image-Edit/processor"

@@ -101,8 +101,8 @@ def test_a_model_for_another_task_is_refused(tmp_path):
 
 
 def test_what_this_version_does_not_do_is_said():
-    with says(NotImplementedError, "use_usp=True: sequence parallelism is not part of this version"):
-        WanVideoPipeline.from_pretrained(device="cpu", use_usp=True)
+    with says(NotImplementedError, "audio_processor_config: speech-to-video is not part of this version"):
+        WanVideoPipeline.from_pretrained(device="cpu", audio_processor_config=ModelConfig(model_id="a/b"))
 
 
 def test_the_callers_configs_stay_as_they_were(open_pipeline, models_folder, monkeypatch):

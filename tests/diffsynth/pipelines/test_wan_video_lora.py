@@ -1,9 +1,12 @@
 """LoRA on a pipeline: fused, hot, under offload, and taken off again without a trace."""
 
+import shutil
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from diffsynth.pipelines.wan_video import ModelConfig, WanVideoPipeline
 from tests.diffsynth.pipelines.conftest import QUICK
 
 DISK = {
@@ -98,3 +101,36 @@ def test_a_file_or_its_content(open_pipeline, lora):
 def test_a_module_of_another_pipeline_is_refused(open_pipeline, wan21, lora):
     with pytest.raises(ValueError, match="WanModel is no network of this pipeline"):
         open_pipeline().load_lora(wan21.dit, lora)
+
+
+@pytest.mark.parametrize("config", [None, DISK], ids=["plain", "offloaded"])
+def test_compiled_blocks_see_a_hot_lora_come_and_go(open_pipeline, lora, config):
+    pipe = open_pipeline(vram_config=config)
+    options = {**QUICK, "num_inference_steps": 1, "num_frames": 5, "output_type": "floatpoint"}
+    plain = pipe("a dog", **options)
+    pipe.load_lora(pipe.dit, lora, hotload=True)
+    changed = pipe("a dog", **options)
+    assert (changed - plain).abs().max() > 1e-3
+    pipe.clear_lora()
+
+    pipe.compile_pipeline(backend="aot_eager")
+    torch.testing.assert_close(pipe("a dog", **options), plain, rtol=0, atol=1e-5)
+    pipe.load_lora(pipe.dit, lora, hotload=True)
+    torch.testing.assert_close(pipe("a dog", **options), changed, rtol=0, atol=1e-5)
+    pipe.clear_lora()
+    torch.testing.assert_close(pipe("a dog", **options), plain, rtol=0, atol=1e-5)
+
+
+def test_a_fused_lora_comes_off_after_its_checkpoint_was_deleted(lora, models_folder, tmp_path):
+    (original,) = (models_folder / "Wan-AI/Wan2.1-T2V-1.3B").glob("diffusion_pytorch_model*.safetensors")
+    copy = tmp_path / "dit.safetensors"
+    shutil.copy(original, copy)
+    pipe = WanVideoPipeline.from_pretrained(
+        torch_dtype=torch.float32, device="cpu", model_configs=[ModelConfig(path=str(copy))]
+    )
+    before = {key: value.clone() for key, value in pipe.dit.state_dict().items()}
+    copy.unlink()
+    pipe.load_lora(pipe.dit, lora)
+    assert not torch.equal(pipe.dit.blocks[0].self_attn.q.weight, before["blocks.0.self_attn.q.weight"])
+    pipe.clear_lora()
+    assert all(torch.equal(value, before[key]) for key, value in pipe.dit.state_dict().items())

@@ -1,10 +1,14 @@
 """Where the weights are makes no difference to the frames: every mode on the CPU and on an emulated NPU."""
 
 import json
+import weakref
 
 import pytest
 import torch
 
+from diffsynth.core.vram import State
+from diffsynth.models.wan_video_dit import TextCache
+from diffsynth.pipelines import wan_video
 from diffsynth.trial.catalogue import Sizes
 from diffsynth.trial.weights import make_weights
 from tests.diffsynth.pipelines.conftest import QUICK
@@ -180,3 +184,19 @@ print(max(steps[10:]) / steps[10])
 
 def test_host_memory_is_flat_over_fifty_steps(run_on, larger_models):
     assert float(run_on("cpu", FIFTY_STEPS, MODELS=str(larger_models))) < 1.02
+
+
+def test_the_first_expert_has_gone_before_the_second_comes(open_pipeline, monkeypatch):
+    pipe = open_pipeline("Wan-AI/Wan2.2-T2V-A14B", keys("disk", "cpu", "cpu", torch.float32))
+    caches = weakref.WeakSet()
+    monkeypatch.setattr(wan_video, "TextCache", lambda: caches.add(cache := TextCache()) or cache)
+    first, second = (pipe.networks[name].weights for name in ("dit", "dit2"))
+    onload, left_behind = second.onload, []
+
+    def watched():
+        left_behind.append((first.state, len(caches)))
+        onload()
+
+    monkeypatch.setattr(second, "onload", watched)
+    pipe("a dog", **QUICK)
+    assert left_behind == [(State.OFFLOAD, 0)]

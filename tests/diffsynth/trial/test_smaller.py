@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from diffsynth.pipelines.qwen_image import QwenImagePipeline
 from diffsynth.pipelines.wan_video import WanVideoPipeline
 from diffsynth.trial.smaller import smaller_call
 
@@ -85,3 +86,37 @@ def test_the_arguments_changed_are_those_of_the_real_pipeline() -> None:
     names = set(inspect.signature(CALL).parameters)
     video = [Image.new("RGB", (8, 8))] * 9
     assert set(work_of(sliding_window_size=2, sliding_window_stride=1, input_video=video)) < names
+
+
+def work_of_a_picture(**asked: Any) -> dict[str, Any]:
+    """What a Qwen-Image pipeline is asked for, where a script asks so."""
+    given: dict[str, Any] = {}
+
+    def generate(pipe: object, *args: Any, **kwargs: Any) -> None:
+        given.update(kwargs, **dict(zip(names, args, strict=False)))
+
+    names = [name for name in inspect.signature(QwenImagePipeline.__call__).parameters if name != "self"]
+    generate.__signature__ = inspect.signature(QwenImagePipeline.__call__)  # type: ignore[attr-defined]
+    smaller_call(generate, lambda _: None)(object(), **asked)
+    return given
+
+
+def test_a_picture_is_small_and_its_tiles_are_numbers() -> None:
+    work = work_of_a_picture(prompt="a cat", height=1328, width=1328, num_inference_steps=40, tiled=True)
+    assert (work["height"], work["width"], work["num_inference_steps"]) == (32, 48, 2)
+    assert (work["tile_size"], work["tile_stride"]) == (3, 2)
+    assert "edit_image" not in work
+
+
+def test_pictures_to_start_from_and_to_edit_are_small_too() -> None:
+    large = Image.new("RGB", (900, 700))
+    assert work_of_a_picture(input_image=large)["input_image"].size == (48, 32)
+    one = work_of_a_picture(edit_image=large)
+    assert (one["edit_image"].size, one["edit_image_auto_resize"]) == ((48, 32), False)
+    several = work_of_a_picture(edit_image=[large, large])
+    assert [picture.size for picture in several["edit_image"]] == [(48, 32)] * 2
+
+
+@pytest.mark.parametrize("edit_image", [None, "a.jpg", []])
+def test_what_is_no_picture_is_left_to_the_pipeline(edit_image: Any) -> None:
+    assert work_of_a_picture(edit_image=edit_image).get("edit_image") == edit_image

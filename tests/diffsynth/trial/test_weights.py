@@ -37,9 +37,9 @@ TINY = Sizes(width=128, layers=1, text_width=16, text_layers=1, vae_width=2)
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory) -> Path:
-    """All models at the default sizes."""
+    """All Wan models at the default sizes."""
     folder = tmp_path_factory.mktemp("models")
-    for model_id in MODELS:
+    for model_id in (SMALL, LARGE, EXPERTS, CONVERTED):
         make_weights(model_id, folder)
     return folder
 
@@ -78,7 +78,8 @@ def test_files_are_named_as_published(tree, model_id, names):
 
 
 def test_every_row_of_the_table_is_tested_here():
-    assert set(MODELS) == {SMALL, LARGE, EXPERTS, CONVERTED}
+    others = {model_id for model_id in MODELS if not model_id.startswith("Qwen/")}  # those: test_qwen_weights.py
+    assert others == {SMALL, LARGE, EXPERTS, CONVERTED}
     assert set(REDIRECTED_TO) == {SMALL, LARGE, EXPERTS}
 
 

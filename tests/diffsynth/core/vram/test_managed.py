@@ -387,6 +387,17 @@ def test_moving_the_module_is_an_error(reference: nn.Module, move: object) -> No
     assert torch.equal(model(IDS), reference(IDS))
 
 
+@pytest.mark.parametrize("mode", ["streamed", "stays"])
+def test_loading_other_values_into_the_module_is_an_error(reference: nn.Module, mode: str) -> None:
+    model, _weights = managed(reference, policy(HERE, **MODES[mode]))
+    zeros = {key: torch.zeros_like(value) for key, value in reference.state_dict().items()}
+    with pytest.raises(VramError, match=r"load_state_dict cannot replace them: name the file with ModelConfig\(path="):
+        model.load_state_dict(zeros)
+    with pytest.raises(VramError, match="the weights of Network are read as its vram_config says"):
+        model.blocks[0].load_state_dict(reference.blocks[0].state_dict(), assign=True)
+    assert torch.equal(model(IDS), reference(IDS))
+
+
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, pickle.dumps])
 @pytest.mark.parametrize("mode", ["streamed", "stays"])
 def test_copying_the_module_is_an_error(reference: nn.Module, duplicate: object, mode: str) -> None:

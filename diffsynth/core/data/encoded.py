@@ -1,0 +1,120 @@
+"""Samples that were encoded once: a folder of safetensors files, a row each, and a description of how they were made.
+
+Encoding that was broken off goes on where it stopped; a folder made another way is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from diffsynth.core.data.errors import BadSampleError, DatasetError
+
+DESCRIPTION = "encoded.json"
+
+
+class EncodedFolder:
+    """Writes encoded samples. A file appears under its name only when it is whole.
+
+    Args:
+        folder: made where it is not there.
+        made_by: the settings that decide what the files hold, as JSON has it.
+
+    Raises:
+        DatasetError: the folder was made by other settings.
+    """
+
+    def __init__(self, folder: Path, made_by: Mapping[str, Any]) -> None:
+        self.folder, self.made_by = folder, dict(made_by)
+        known = _description(folder)
+        if known is not None:
+            _check_same(folder, known, self.made_by)
+
+    def describe(self) -> None:
+        """Writes the description; one process does this before any writes samples."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _put(self.folder / DESCRIPTION, json.dumps(self.made_by, indent=2).encode())
+
+    def has(self, row: int) -> bool:
+        """Whether the sample of that row is there."""
+        return self._file(row).exists()
+
+    def write(self, row: int, tensors: Mapping[str, Tensor]) -> None:
+        """Adds the sample of a row."""
+        from safetensors.torch import save
+
+        _put(self._file(row), save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}))
+
+    def _file(self, row: int) -> Path:
+        return self.folder / f"{row:08d}.safetensors"
+
+
+class EncodedDataset(Dataset):
+    """Reads what `EncodedFolder` wrote, in the order of the rows.
+
+    Args:
+        folder: with the files.
+        task: what the samples have to be made for.
+        repeat: how often each comes in an epoch.
+
+    Raises:
+        DatasetError: there are no encoded samples, or they were made for another task.
+    """
+
+    def __init__(self, folder: Path, *, task: str, repeat: int = 1) -> None:
+        description = _description(folder)
+        self.files = sorted(folder.glob("*.safetensors"))
+        if description is None or not self.files:
+            raise DatasetError(
+                f"{folder}: no encoded samples here; make them with --task {task}:data_process --output_path {folder}"
+            )
+        if description.get("task") != task:
+            raise DatasetError(
+                f"{folder}: encoded for --task {description.get('task')}, expected {task}; encode the data set again"
+            )
+        if repeat < 1:
+            raise DatasetError(f"--dataset_repeat {repeat}: expected at least 1")
+        self.repeat = repeat
+
+    def __len__(self) -> int:
+        return len(self.files) * self.repeat
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        path = self.files[index % len(self.files)]
+        try:
+            return load(path.read_bytes())
+        except (OSError, SafetensorError) as error:
+            raise BadSampleError(f"{path}: not a whole encoded sample ({error}); delete it and encode again") from error
+
+
+def _description(folder: Path) -> dict[str, Any] | None:
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DatasetError(f"{path}: not JSON ({error}); delete the folder and encode again") from error
+
+
+def _check_same(folder: Path, known: Mapping[str, Any], made_by: Mapping[str, Any]) -> None:
+    for name in {**known, **made_by}:
+        if known.get(name) != made_by.get(name):
+            raise DatasetError(
+                f"{folder}: holds samples encoded with {name} = {known.get(name)}, and now it is {made_by.get(name)}; "
+                "name another --output_path, or delete this one"
+            )
+
+
+def _put(path: Path, content: bytes) -> None:
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)

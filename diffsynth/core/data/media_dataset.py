@@ -1,0 +1,94 @@
+"""A data set of images and videos, named by the rows of a metadata file."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from diffsynth.core.data.errors import BadSampleError, DatasetError
+from diffsynth.core.data.frame_size import FrameSize
+from diffsynth.core.data.frames_of_file import read_frames
+from diffsynth.core.data.metadata import Row, read_metadata
+
+logger = logging.getLogger(__name__)
+
+STOP, SKIP = "stop", "skip"
+PLACE = "__place__"
+"""Under this name a sample says where it comes from: the metadata file and the row."""
+
+
+class MediaDataset(Dataset):
+    """Samples: a metadata row each, in which file names have become lists of frames.
+
+    Args:
+        base_path: the folder that file names are relative to.
+        metadata_path: a csv, json or jsonl file.
+        file_keys: the columns that name files; a row has one of them at least.
+        size: what frames are cropped and resized to.
+        repeat: how often each row comes in an epoch.
+        on_bad_sample: "stop" raises BadSampleError for a sample that cannot be read; "skip" says so in the log and
+            takes the next row instead, so that every process has as many samples as before.
+
+    Raises:
+        DatasetError: the folder or the metadata cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_path: Path,
+        metadata_path: Path,
+        *,
+        file_keys: tuple[str, ...],
+        size: FrameSize,
+        repeat: int = 1,
+        on_bad_sample: str = STOP,
+    ) -> None:
+        if not base_path.is_dir():
+            raise DatasetError(f"{base_path}: there is no such folder; check --dataset_base_path")
+        if repeat < 1:
+            raise DatasetError(f"--dataset_repeat {repeat}: expected at least 1")
+        self.base_path, self.metadata_path = base_path, metadata_path
+        self.rows = read_metadata(metadata_path)
+        self.file_keys, self.size, self.repeat, self.on_bad_sample = file_keys, size, repeat, on_bad_sample
+        if not any(key in row for row in self.rows for key in file_keys):
+            raise DatasetError(
+                f"{metadata_path}: no row has a column {' or '.join(map(repr, file_keys))}, there are "
+                f"{', '.join(self.rows[0])}; --data_file_keys says which columns name files"
+            )
+
+    def __len__(self) -> int:
+        return len(self.rows) * self.repeat
+
+    def __getitem__(self, index: int) -> Row:
+        for offset in range(len(self.rows)):
+            try:
+                return self.read((index + offset) % len(self.rows))
+            except BadSampleError as error:
+                if self.on_bad_sample == STOP:
+                    raise
+                logger.warning("skipped: %s", error)
+        raise DatasetError(f"{self.metadata_path}: none of its {len(self.rows)} rows can be read")
+
+    def read(self, row: int) -> Row:
+        """The sample of one row, counted from 0.
+
+        Raises:
+            BadSampleError: it cannot be read; rows are counted from 1 in the message, without the heading.
+        """
+        content = self.rows[row]
+        place = f"{self.metadata_path}: row {row + 1}"
+        files = {key: content[key] for key in self.file_keys if content.get(key)}
+        if not files:
+            raise BadSampleError(f"{place} names no file: expected one under {' or '.join(map(repr, self.file_keys))}")
+        return {PLACE: place, **content, **{key: self._frames(name, f"{place}, {key}") for key, name in files.items()}}
+
+    def _frames(self, name: Any, place: str) -> Any:
+        if not isinstance(name, str):
+            raise BadSampleError(f"{place}: {name!r} is a {type(name).__name__}, expected a file name")
+        try:
+            return read_frames(self.base_path / name, self.size)
+        except (OSError, ValueError) as error:
+            raise BadSampleError(f"{place}: {error}") from error

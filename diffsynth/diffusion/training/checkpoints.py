@@ -1,0 +1,173 @@
+"""Checkpoints to resume from, bit for bit: what is trained, optimizer, schedule, random states, place in the data.
+
+A checkpoint is a folder that appears under its name only when every process has written its part: a run that is killed
+while it saves leaves the one before.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from diffsynth.core.device.device_types import CPU, device_module
+from diffsynth.diffusion.training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+LATEST = "latest"
+_DESCRIPTION = "run.json"
+_NAME = re.compile(r"checkpoint-(\d+)")
+
+
+@dataclass
+class Position:
+    """How far a run has come: whole epochs, batches of this process in the one begun, and updates in all."""
+
+    epoch: int = 0
+    batch: int = 0
+    update: int = 0
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        folder: where they are.
+        keep: how many of the newest to keep, at least 1.
+        run: what has to be the same to go on bit for bit, by the name of the flag; as JSON has it.
+        trained: the trained parameters' shapes by name.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        folder: Path,
+        *,
+        keep: int,
+        run: Mapping[str, Any],
+        trained: Mapping[str, tuple[int, ...]],
+    ) -> None:
+        if keep < 1:
+            raise TrainingError(f"--save_total_limit {keep}: expected at least 1")
+        self.accelerator, self.folder, self.keep = accelerator, folder, keep
+        self.run = {**run, "processes": accelerator.num_processes}
+        self.trained = {name: list(shape) for name, shape in trained.items()}
+        accelerator.register_save_state_pre_hook(self._only_trained)
+
+    def whole(self) -> list[Path]:
+        """Those that are there, the oldest first."""
+        found = {path: _NAME.fullmatch(path.name) for path in self.folder.glob("checkpoint-*")}
+        return sorted((path for path, match in found.items() if match), key=lambda path: int(path.name.split("-")[1]))
+
+    def refuse_if_any(self) -> None:
+        """For a run that begins anew.
+
+        Raises:
+            TrainingError: the folder has checkpoints of an earlier run.
+        """
+        if self.whole():
+            raise TrainingError(
+                f"{self.whole()[-1]} is of an earlier run: go on from it with --resume_from_checkpoint {LATEST}, name "
+                "another --output_path, or delete it"
+            )
+
+    def save(self, position: Position) -> None:
+        """Saves the run as it is, and deletes what is too old. Every process takes part."""
+        final = self.folder / f"checkpoint-{position.update}"
+        unfinished = self.folder / f".{final.name}.unfinished"
+        if self.accelerator.is_main_process:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True)
+        self.accelerator.wait_for_everyone()
+        self.accelerator.save_state(str(unfinished), **self._engine_options("exclude_frozen_parameters", True))
+        _save_device_generator(self.accelerator, unfinished)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            description = {"position": asdict(position), "run": self.run, "trained": self.trained}
+            (unfinished / _DESCRIPTION).write_text(json.dumps(description), encoding="utf-8")
+            shutil.rmtree(final, ignore_errors=True)
+            unfinished.rename(final)
+            for old in self.whole()[: -self.keep]:
+                shutil.rmtree(old)
+        self.accelerator.wait_for_everyone()
+
+    def load(self, where: str) -> Position:
+        """Puts the run back to where it was. Every process takes part.
+
+        Args:
+            where: a checkpoint's folder, or "latest"; with none there yet, that is the beginning.
+
+        Raises:
+            TrainingError: the folder is no whole checkpoint, or one of another run.
+        """
+        if where == LATEST and not self.whole():
+            return Position()
+        path = self.whole()[-1] if where == LATEST else Path(where)
+        description = self._checked_description(path)
+        self.accelerator.wait_for_everyone()
+        strictness = "load_module_strict" if self._engine == "DEEPSPEED" else "strict"
+        self.accelerator.load_state(str(path), **({} if self._engine == "FSDP" else {strictness: False}))
+        _load_device_generator(self.accelerator, path)
+        self.accelerator.wait_for_everyone()
+        return Position(**description["position"])
+
+    @property
+    def _engine(self) -> str:
+        return self.accelerator.distributed_type.value
+
+    def _engine_options(self, name: str, value: Any) -> dict[str, Any]:
+        return {name: value} if self._engine == "DEEPSPEED" else {}
+
+    def _only_trained(self, models: list[nn.Module], weights: list[dict[str, Tensor]], folder: str) -> None:
+        """What is not trained comes from the model's own files."""
+        for state in weights:
+            for name in [name for name in state if name.removeprefix("module.") not in self.trained]:
+                del state[name]
+
+    def _checked_description(self, path: Path) -> dict[str, Any]:
+        try:
+            description = json.loads((path / _DESCRIPTION).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            known = ", ".join(map(str, self.whole())) or "none"
+            raise TrainingError(
+                f"--resume_from_checkpoint {path}: not a whole checkpoint ({_DESCRIPTION} cannot be read); "
+                f"those of {self.folder}: {known}"
+            ) from error
+        for name in {**description["trained"], **self.trained}:
+            saved, here = description["trained"].get(name), self.trained.get(name)
+            if saved != here:
+                raise TrainingError(
+                    f"--resume_from_checkpoint {path}: of another model: {name} has shape {saved} there and {here} "
+                    "here; give the model and LoRA flags that it was trained with"
+                )
+        for name, here in self.run.items():
+            saved = description["run"].get(name)
+            if saved != here:
+                raise TrainingError(
+                    f"--resume_from_checkpoint {path}: its run had {name} = {saved}, this one has {here}; going on "
+                    "bit for bit needs the same"
+                )
+        return description
+
+
+def _save_device_generator(accelerator: Accelerator, folder: Path) -> None:
+    """accelerate saves the generators of the host and of CUDA, and not those of every other device."""
+    if accelerator.device.type != CPU:
+        state = device_module(accelerator.device.type).get_rng_state(accelerator.device)
+        torch.save(state, folder / f"device_generator_{accelerator.process_index}.pt")
+
+
+def _load_device_generator(accelerator: Accelerator, folder: Path) -> None:
+    file = folder / f"device_generator_{accelerator.process_index}.pt"
+    if accelerator.device.type != CPU and file.exists():
+        state = torch.load(file, weights_only=True)
+        device_module(accelerator.device.type).set_rng_state(state, accelerator.device)

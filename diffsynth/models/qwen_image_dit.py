@@ -1,0 +1,295 @@
+"""The Qwen-Image diffusion transformer: noisy latents, a timestep and a prompt's features in, the flow's velocity out.
+
+Two streams, the prompt's tokens and the pictures', meet in one attention in every block. Parameters have the names and
+shapes of the published files. Whatever the weights' type, the time embedding, the statistics of the norms and the
+rotary embedding are float32.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import nullcontext
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from diffsynth.core.attention.attention import attention
+from diffsynth.models.rotary import TextAndPicturesRotary, rotate
+from diffsynth.models.time_embedding import Float32Linear, sinusoid
+
+PATCH = 2  # latent cells of a token, on each axis
+_FREQUENCIES = 256  # cosines and sines that describe the timestep
+_EPS = 1e-6  # of all norms
+
+# The feed-forward networks take their tokens in so many parts, which bounds the memory of their wide activations and
+# lets a CPU keep them in its caches. Still thousands of rows for each matmul, where memory matters; a prompt is whole.
+_FFN_PARTS, _FFN_WHOLE = 4, 512
+
+_LAYERS_OF_A_BLOCK = (
+    r"(img|txt)_mod\.1|(img|txt)_mlp\.net\.(0\.proj|2)|attn\.(to_[qkv]|add_[qkv]_proj|to_out\.0|to_add_out)"
+)
+_KEY = re.compile(
+    r"(time_text_embed\.timestep_embedder\.linear_[12]|img_in|txt_in|norm_out\.linear|proj_out)\.(weight|bias)"
+    r"|txt_norm\.weight"
+    rf"|transformer_blocks\.\d+\.(({_LAYERS_OF_A_BLOCK})\.(weight|bias)|attn\.norm_(added_)?[qk]\.weight)"
+)
+_TELLING_KEYS = {"img_in.weight", "txt_norm.weight", "norm_out.linear.weight", "transformer_blocks.0.img_mod.1.weight"}
+
+
+class TimestepEmbedder(nn.Module):
+    """Timesteps (B,) to features (B, dim), float32."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.linear_1 = Float32Linear(_FREQUENCIES, dim)
+        self.linear_2 = Float32Linear(dim, dim)
+
+    def forward(self, timestep: Tensor) -> Tensor:
+        return self.linear_2(F.silu(self.linear_1(sinusoid(timestep, _FREQUENCIES))))
+
+
+class JointAttention(nn.Module):
+    """Attention among the tokens of the prompt and of the pictures together, each with projections of its own."""
+
+    def __init__(self, dim: int, head_dim: int) -> None:
+        super().__init__()
+        self.head_dim = head_dim
+        self.to_q, self.to_k, self.to_v = (nn.Linear(dim, dim) for _ in range(3))
+        self.add_q_proj, self.add_k_proj, self.add_v_proj = (nn.Linear(dim, dim) for _ in range(3))
+        self.norm_q, self.norm_k = (nn.RMSNorm(head_dim, _EPS) for _ in range(2))
+        self.norm_added_q, self.norm_added_k = (nn.RMSNorm(head_dim, _EPS) for _ in range(2))
+        self.to_out = nn.ModuleList([nn.Linear(dim, dim)])
+        self.to_add_out = nn.Linear(dim, dim)
+
+    def forward(self, pictures: Tensor, text: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B, S, dim) and (B, L, dim) to the same shapes; the tables cover the text, then the pictures."""
+        text_query, text_key = self._heads(self.add_q_proj(text)), self._heads(self.add_k_proj(text))
+        query, key = self._heads(self.to_q(pictures)), self._heads(self.to_k(pictures))
+        query = rotate(torch.cat([self.norm_added_q(text_query), self.norm_q(query)], dim=1), cos, sin)
+        key = rotate(torch.cat([self.norm_added_k(text_key), self.norm_k(key)], dim=1), cos, sin)
+        value = torch.cat([self._heads(self.add_v_proj(text)), self._heads(self.to_v(pictures))], dim=1)
+        attended = attention(query, key, value).flatten(2)
+        length = text.shape[1]
+        return self.to_out[0](attended[:, length:]), self.to_add_out(attended[:, :length])
+
+    def _heads(self, tokens: Tensor) -> Tensor:
+        return tokens.unflatten(-1, (-1, self.head_dim))
+
+
+class GeluProjection(nn.Module):
+    """A linear layer, then a GELU."""
+
+    def __init__(self, dim: int, ffn_dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(dim, ffn_dim)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return F.gelu(self.proj(tokens), approximate="tanh")
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with a GELU between, run on a part of the tokens at a time."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.net = nn.ModuleDict({"0": GeluProjection(dim, 4 * dim), "2": nn.Linear(4 * dim, dim)})
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, S, dim) to (B, S, dim)."""
+        if tokens.shape[1] <= _FFN_WHOLE:
+            return self.net["2"](self.net["0"](tokens))
+        return torch.cat([self.net["2"](self.net["0"](part)) for part in tokens.chunk(_FFN_PARTS, dim=1)], dim=1)
+
+
+class QwenImageBlock(nn.Module):
+    """Joint attention and a feed-forward network for each stream, steered by the timestep."""
+
+    def __init__(self, dim: int, head_dim: int) -> None:
+        super().__init__()
+        self.img_mod = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
+        self.txt_mod = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
+        self.attn = JointAttention(dim, head_dim)
+        self.img_mlp = FeedForward(dim)
+        self.txt_mlp = FeedForward(dim)
+
+    def forward(self, pictures: Tensor, text: Tensor, time: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        """One layer.
+
+        Args:
+            pictures: (B, S, dim); left unchanged, as is the text.
+            text: (B, L, dim).
+            time: the time embedding, (B, dim), in the type to compute in.
+            cos, sin: the rotary tables.
+
+        Returns:
+            The new tokens of both.
+        """
+        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = self.img_mod(time).chunk(6, dim=-1)
+        text_shift, text_scale, text_gate, *text_ffn = self.txt_mod(time).chunk(6, dim=-1)
+        of_pictures, of_text = self.attn(
+            modulated(pictures, shift, scale), modulated(text, text_shift, text_scale), cos, sin
+        )
+        pictures, text = gated(pictures, of_pictures, gate), gated(text, of_text, text_gate)
+        pictures = gated(pictures, self.img_mlp(modulated(pictures, ffn_shift, ffn_scale)), ffn_gate)
+        text = gated(text, self.txt_mlp(modulated(text, *text_ffn[:2])), text_ffn[2])
+        return pictures, text
+
+
+class LastNorm(nn.Module):
+    """A layer norm that the timestep scales and shifts."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, 2 * dim)
+
+    def forward(self, tokens: Tensor, time: Tensor) -> Tensor:
+        """Tokens (B, S, dim) and the time embedding (B, dim) to (B, S, dim)."""
+        scale, shift = self.linear(F.silu(time)).chunk(2, dim=-1)
+        return modulated(tokens, shift, scale)
+
+
+class QwenImageDiT(nn.Module):
+    """The network of Qwen-Image, Qwen-Image-Edit and Qwen-Image-Edit-2509.
+
+    Args:
+        num_layers: blocks.
+        num_heads, head_dim: of the attention; tokens are ``num_heads * head_dim`` wide, and `head_dim` is a multiple
+            of 16.
+        in_features, out_features: numbers of a patch of 2x2 latents, going in and coming out.
+        text_dim: width of the prompt's features.
+
+    Raises:
+        ValueError: `head_dim` does not divide into the three axes of the rotary embedding.
+    """
+
+    def __init__(
+        self,
+        num_layers: int = 60,
+        num_heads: int = 24,
+        head_dim: int = 128,
+        in_features: int = 64,
+        out_features: int = 64,
+        text_dim: int = 3584,
+    ) -> None:
+        super().__init__()
+        dim = num_heads * head_dim
+        self.in_features = in_features
+        self.time_text_embed = nn.ModuleDict({"timestep_embedder": TimestepEmbedder(dim)})
+        self.txt_norm = nn.RMSNorm(text_dim, _EPS)
+        self.img_in = nn.Linear(in_features, dim)
+        self.txt_in = nn.Linear(text_dim, dim)
+        self.transformer_blocks = nn.ModuleList(QwenImageBlock(dim, head_dim) for _ in range(num_layers))
+        self.norm_out = LastNorm(dim)
+        self.proj_out = nn.Linear(dim, out_features)
+        self.rotary = TextAndPicturesRotary(rotary_dims(head_dim))
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The repeated part."""
+        return self.transformer_blocks
+
+    def forward(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        context: Tensor,
+        *,
+        edit_latents: Sequence[Tensor] = (),
+        use_gradient_checkpointing: bool = False,
+        use_gradient_checkpointing_offload: bool = False,
+    ) -> Tensor:
+        """The velocity of the flow, float32, the shape of `latents`.
+
+        Args:
+            latents: (B, C, H, W) float32; H and W even.
+            timestep: (B,) float32, 0 to 1000.
+            context: the prompt's features, (B, L, text_dim), in the type to compute in, without padding.
+            edit_latents: of the pictures to start from, without noise; each (B, C, H', W') of a size of its own.
+            use_gradient_checkpointing: keep the tokens between the blocks only, and run each block again backwards.
+            use_gradient_checkpointing_offload: the same, with the kept tokens in host memory.
+
+        Raises:
+            ValueError: latents of other channels or of an odd size.
+        """
+        given = (latents, *edit_latents)
+        grids = tuple(self._grid(picture) for picture in given)
+        pictures = self.img_in(torch.cat([patches(picture) for picture in given], dim=1).to(context.dtype))
+        text = self.txt_in(self.txt_norm(context))
+        time = self.time_text_embed["timestep_embedder"](timestep).to(context.dtype)
+        rest = (time, *self.rotary.tables(text.shape[1], grids, latents.device))
+        checkpointing = use_gradient_checkpointing or use_gradient_checkpointing_offload
+        with torch.autograd.graph.save_on_cpu() if use_gradient_checkpointing_offload else nullcontext():
+            for block in self.transformer_blocks:
+                if checkpointing and torch.is_grad_enabled():
+                    pictures, text = checkpoint(block, pictures, text, *rest, use_reentrant=False)
+                else:
+                    pictures, text = block(pictures, text, *rest)
+        rows, columns = grids[0]
+        velocity = self.proj_out(self.norm_out(pictures[:, : rows * columns], time))
+        return unpatched(velocity.float(), rows, columns)
+
+    def _grid(self, latents: Tensor) -> tuple[int, int]:
+        """Tokens along height and width."""
+        _, channels, height, width = latents.shape
+        if channels * PATCH**2 != self.in_features:
+            raise ValueError(f"latents have {channels} channels, this model takes {self.in_features // PATCH**2}")
+        if height % PATCH or width % PATCH:
+            raise ValueError(f"latents of size {height}x{width} do not divide into patches of {PATCH}x{PATCH}")
+        return height // PATCH, width // PATCH
+
+    @staticmethod
+    def recognises(keys: AbstractSet[str]) -> bool:
+        """Whether a file with these keys holds this network, and nothing besides it."""
+        return keys >= _TELLING_KEYS and all(_KEY.fullmatch(key) for key in keys)
+
+    @staticmethod
+    def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+        """The constructor's sizes, from the shapes in a file that `recognises` accepts."""
+        dim, in_features = shapes["img_in.weight"]
+        (head_dim,) = shapes["transformer_blocks.0.attn.norm_q.weight"]
+        return {
+            "num_layers": 1 + max(int(key.split(".")[1]) for key in shapes if key.startswith("transformer_blocks.")),
+            "num_heads": dim // head_dim,
+            "head_dim": head_dim,
+            "in_features": in_features,
+            "out_features": shapes["proj_out.weight"][0],
+            "text_dim": shapes["txt_in.weight"][1],
+        }
+
+
+def rotary_dims(head_dim: int) -> tuple[int, int, int]:
+    """Channels of a head that turn with the picture's number, its rows and its columns: 16, 56 and 56 of 128."""
+    if head_dim % 16:
+        raise ValueError(f"head_dim={head_dim}: expected a multiple of 16")
+    number = head_dim // 8
+    along = (head_dim - number) // 2
+    return number, along, along
+
+
+def patches(latents: Tensor) -> Tensor:
+    """(B, C, H, W) to tokens (B, S, 4 C), the channel slowest."""
+    return F.pixel_unshuffle(latents, PATCH).flatten(2).transpose(1, 2)
+
+
+def unpatched(tokens: Tensor, rows: int, columns: int) -> Tensor:
+    """Tokens (B, rows * columns, 4 C), the channel slowest, to (B, C, H, W)."""
+    return F.pixel_shuffle(tokens.transpose(1, 2).unflatten(2, (rows, columns)), PATCH)
+
+
+def modulated(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """A layer norm whose bias and gain are `shift` and ``1 + scale``, (B, dim), for each of the B."""
+    width = tokens.shape[-1:]
+    normed = [
+        F.layer_norm(sample, width, gain, bias, _EPS)
+        for sample, gain, bias in zip(tokens, 1 + scale, shift, strict=True)
+    ]
+    return normed[0].unsqueeze(0) if len(normed) == 1 else torch.stack(normed)
+
+
+def gated(tokens: Tensor, update: Tensor, gate: Tensor) -> Tensor:
+    """Tokens plus `gate` (B, dim) times the update."""
+    return torch.addcmul(tokens, update, gate.unsqueeze(1))

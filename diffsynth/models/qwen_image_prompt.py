@@ -1,0 +1,105 @@
+"""What the text encoder is given for a prompt: the template around it, and where its tokens and pictures are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from diffsynth.models.qwen_image_processor import QwenImageProcessor
+from diffsynth.models.qwen_image_tokenizer import LENGTH, PICTURE, QwenImageTokenizer
+
+_TURNS = "<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"
+_TO_DESCRIBE = (
+    "Describe the image by detailing the color, shape, size, texture, quantity, text, spatial relationships of the "
+    "objects and background:"
+)
+_TO_EDIT = (
+    "Describe the key features of the input image (color, shape, size, texture, objects, background), then explain "
+    "how the user's text instruction should alter or modify the image. Generate a new image that meets the user's "
+    "requirements while maintaining consistency with the original input where appropriate."
+)
+_PICTURE = f"<|vision_start|>{PICTURE}<|vision_end|>"
+
+# Tokens before what the user says: their features are no part of the prompt's.
+TEXT_TEMPLATE_TOKENS, EDIT_TEMPLATE_TOKENS = 34, 64
+
+
+@dataclass(frozen=True)
+class PromptInputs:
+    """The text encoder's arguments, on the host, and how many of its first features to leave out."""
+
+    ids: Tensor
+    positions: Tensor
+    template_tokens: int
+    is_picture: Tensor | None = None
+    pixels: Tensor | None = None
+    grids: Tensor | None = None
+
+    def arguments(self, device: torch.device) -> list[Tensor | None]:
+        """The arguments in their order, on the device."""
+        given = (self.ids, self.positions, self.is_picture, self.pixels, self.grids)
+        return [None if one is None else one.to(device) for one in given]
+
+
+def text_inputs(tokenizer: QwenImageTokenizer, prompt: str) -> PromptInputs:
+    """Of a prompt that says what to show."""
+    ids = tokenizer(_TURNS.format(system=_TO_DESCRIBE, prompt=prompt), LENGTH + TEXT_TEMPLATE_TOKENS)
+    positions = torch.arange(ids.shape[1], device="cpu").expand(3, 1, -1)
+    return PromptInputs(ids, positions, TEXT_TEMPLATE_TOKENS)
+
+
+def edit_inputs(
+    tokenizer: QwenImageTokenizer,
+    processor: QwenImageProcessor,
+    prompt: str,
+    pictures: Sequence[Image.Image],
+    *,
+    numbered: bool,
+) -> PromptInputs:
+    """Of a prompt that says what to change in pictures.
+
+    Args:
+        numbered: each picture is introduced as ``Picture 1:`` and so on, as Qwen-Image-Edit-2509 knows it.
+
+    Raises:
+        ValueError: the pictures alone take more tokens than a prompt may have.
+    """
+    pixels, grids = processor(pictures)
+    sizes = [(rows // processor.merged, columns // processor.merged) for _, rows, columns in grids.tolist()]
+    shown = [_PICTURE.replace(PICTURE, PICTURE * (rows * columns)) for rows, columns in sizes]
+    before = "".join(f"Picture {number}: {one}" if numbered else one for number, one in enumerate(shown, start=1))
+    ids = tokenizer(_TURNS.format(system=_TO_EDIT, prompt=before + prompt), LENGTH + EDIT_TEMPLATE_TOKENS)
+    is_picture = ids == tokenizer.picture_id
+    needed = sum(rows * columns for rows, columns in sizes)
+    if int(is_picture.sum()) != needed:
+        raise ValueError(
+            f"the pictures to edit take {needed} tokens of the text encoder, and a prompt has at most {LENGTH}, or it "
+            f"names {PICTURE} itself: give fewer or smaller pictures, and leave that token out of the prompt"
+        )
+    positions = positions_of(is_picture[0], sizes)
+    return PromptInputs(ids, positions, EDIT_TEMPLATE_TOKENS, is_picture, pixels, grids)
+
+
+def positions_of(is_picture: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
+    """The place of each token in time, height and width, (3, 1, length): text goes on along all three axes.
+
+    Args:
+        is_picture: (length,) bool; the tokens of a picture are next to each other, and pictures are not.
+        sizes: tokens of each picture, (rows, columns).
+    """
+    parts: list[Tensor] = []
+    at, start = 0, 0
+    for rows, columns in sizes:
+        first = at + int(is_picture[at:].int().argmax())
+        parts.append(torch.arange(start, start + first - at, device="cpu").expand(3, -1))
+        start += first - at
+        grid = torch.meshgrid(*(torch.arange(count, device="cpu") for count in (1, rows, columns)), indexing="ij")
+        parts.append(torch.stack(grid).flatten(1) + start)
+        start += max(rows, columns)
+        at = first + rows * columns
+    parts.append(torch.arange(start, start + len(is_picture) - at, device="cpu").expand(3, -1))
+    return torch.cat(parts, dim=1).unsqueeze(1)

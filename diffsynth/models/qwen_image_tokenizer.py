@@ -1,0 +1,57 @@
+"""Text to token ids, as Qwen-Image's text encoder was trained with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+PICTURE = "<|image_pad|>"  # stands for each piece of a picture
+LENGTH = 4096  # tokens of a prompt, without those of the template before it
+
+
+class QwenImageTokenizer:
+    """The tokenizer of a local folder: `tokenizer/` of Qwen-Image, or `processor/` of Qwen-Image-Edit.
+
+    Attributes:
+        picture_id: the id of the token that stands for a piece of a picture.
+
+    Raises:
+        FileNotFoundError: the folder has no tokenizer.
+        ValueError: it has one that lacks Qwen's own tokens, or that cannot be read.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        _check_files(Path(folder))
+        from transformers import Qwen2Tokenizer
+
+        try:
+            self._tokenizer = Qwen2Tokenizer.from_pretrained(str(folder))
+        except Exception as error:  # its backend raises plain Exception
+            raise ValueError(f"{folder} holds no tokenizer of Qwen-Image ({error}); fetch it anew") from error
+        self.picture_id: int | None = self._tokenizer.get_vocab().get(PICTURE)
+        if self.picture_id is None:
+            raise ValueError(f"the tokenizer in {folder} has no token {PICTURE}: it is not that of a Qwen-Image model")
+
+    def __call__(self, text: str, length: int) -> Tensor:
+        """Ids of the text, (1, tokens) int64; cut after `length` tokens."""
+        ids = self._tokenizer(text, truncation=True, max_length=length)["input_ids"]
+        return torch.tensor([ids], dtype=torch.int64, device="cpu")
+
+
+def _check_files(folder: Path) -> None:
+    if (folder / "tokenizer.json").is_file() or all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
+        return
+    if not folder.exists():
+        state = "the folder does not exist"
+    elif not folder.is_dir():
+        state = "this is not a folder"
+    else:
+        state = "the folder has neither tokenizer.json nor vocab.json and merges.txt"
+    raise FileNotFoundError(
+        f"no tokenizer in {folder}: {state}. Expected the folder tokenizer/ of Qwen-Image. To get it, download with "
+        "ModelConfig(model_id='Qwen/Qwen-Image', origin_file_pattern='tokenizer/') and DIFFSYNTH_SKIP_DOWNLOAD unset, "
+        "or point the tokenizer's ModelConfig(path=...) at a folder that has it."
+    )

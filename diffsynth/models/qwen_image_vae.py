@@ -1,0 +1,75 @@
+"""The Qwen-Image VAE: Wan's network on single frames, under the names that diffusers gave its parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+
+from diffsynth.models.wan_video_vae import WanVideoVAE
+
+# What a layer is called within a block: ours on the left, the published file's on the right.
+_LAYERS = {
+    "residual.0": "norm1",
+    "residual.2": "conv1",
+    "residual.3": "norm2",
+    "residual.6": "conv2",
+    "shortcut": "conv_shortcut",
+}
+_TOP = {
+    "conv1": "quant_conv",
+    "conv2": "post_quant_conv",
+    **{f"{side}.conv1": f"{side}.conv_in" for side in ("encoder", "decoder")},
+    **{f"{side}.head.0": f"{side}.norm_out" for side in ("encoder", "decoder")},
+    **{f"{side}.head.2": f"{side}.conv_out" for side in ("encoder", "decoder")},
+}
+_MIDDLE = {"0": "resnets.0", "1": "attentions.0", "2": "resnets.1"}
+_BLOCK = re.compile(r"(?P<side>encoder|decoder)\.(?P<part>middle|downsamples|upsamples)\.(?P<place>\d+)\.(?P<rest>.+)")
+_RES_BLOCKS = 2  # of a level of the encoder; the decoder has one more, and then its doubling
+
+
+class QwenImageVAE(WanVideoVAE):
+    """Encodes and decodes pictures: videos (B, 3, 1, H, W) of one frame, as `WanVideoVAE` takes them."""
+
+    def __init__(self, dim: int = 96, z_dim: int = 16) -> None:
+        super().__init__(dim, z_dim, _RES_BLOCKS)
+
+    @staticmethod
+    def recognises(keys: AbstractSet[str]) -> bool:
+        """Whether a file with these keys holds this VAE."""
+        return {
+            "encoder.down_blocks.0.norm1.gamma",
+            "decoder.up_blocks.0.resnets.0.norm1.gamma",
+            "quant_conv.weight",
+        } <= keys
+
+    @staticmethod
+    def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+        """The arguments that make a model of these tensors' shapes."""
+        return {"dim": shapes["encoder.conv_in.weight"][0], "z_dim": shapes["post_quant_conv.weight"][0]}
+
+    @staticmethod
+    def file_key(model_key: str) -> str:
+        """The key in the published file of this module's parameter `model_key`."""
+        name, _, parameter = model_key.rpartition(".")
+        if name in _TOP:
+            return f"{_TOP[name]}.{parameter}"
+        block = _BLOCK.fullmatch(model_key)
+        if block is None:
+            raise KeyError(model_key)
+        return f"{block['side']}.{_place(block['part'], block['place'])}.{_within(block['rest'])}"
+
+
+def _place(part: str, place: str) -> str:
+    """Where a block is. The decoder's are numbered by level, and within it."""
+    if part == "middle":
+        return f"mid_block.{_MIDDLE[place]}"
+    if part == "downsamples":
+        return f"down_blocks.{place}"
+    level, number = divmod(int(place), _RES_BLOCKS + 2)
+    return f"up_blocks.{level}." + (f"resnets.{number}" if number <= _RES_BLOCKS else "upsamplers.0")
+
+
+def _within(rest: str) -> str:
+    layer, _, parameter = rest.rpartition(".")
+    return f"{_LAYERS.get(layer, layer)}.{parameter}"

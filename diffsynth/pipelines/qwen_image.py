@@ -1,0 +1,306 @@
+"""Qwen-Image, Qwen-Image-Edit and Edit-2509: a prompt, and if wanted pictures, become a picture.
+
+Read `QwenImagePipeline.__call__` from top to bottom: check, lay out the noise levels, start from noise (or from a
+noised picture), encode the pictures to edit and the prompts, denoise, decode. Latents, sigmas and timesteps are float32
+all the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from diffsynth.core.keywords import known_keywords_only
+from diffsynth.core.loader.model_config import ModelConfig
+from diffsynth.core.progress import ProgressBar, labelled, progress_bar
+from diffsynth.diffusion.base_pipeline import BasePipeline
+from diffsynth.diffusion.dynamic_shift import DynamicShiftScheduler
+from diffsynth.diffusion.guidance import branch_prompts, guided
+from diffsynth.diffusion.loaded_model import load_models
+from diffsynth.diffusion.request import drawn_noise, rounded_up
+from diffsynth.models.model_configs import MODEL_CONFIGS
+from diffsynth.models.qwen_image_dit import QwenImageDiT
+from diffsynth.models.qwen_image_processor import QwenImageProcessor
+from diffsynth.models.qwen_image_prompt import PromptInputs, edit_inputs, text_inputs
+from diffsynth.models.qwen_image_text_encoder import QwenImageTextEncoder
+from diffsynth.models.qwen_image_tokenizer import QwenImageTokenizer
+from diffsynth.models.qwen_image_vae import QwenImageVAE
+from diffsynth.utils.frames import frames_from_video, video_from_frames
+from diffsynth.utils.pictures import of_area
+
+__all__ = ["ModelConfig", "QwenImagePipeline"]
+
+LATENT_CHANNELS, LATENT_PIXELS = 16, 8
+TOKEN_PIXELS = 16  # one DiT patch is 2x2 latents
+EDIT_AREA = 1024**2  # pixels of a picture to edit, as the DiT sees it
+CONDITION_AREA = 384**2  # and of each of a list, as the text encoder sees it
+PLACES = {"qwen_image_text_encoder": ["text_encoder"], "qwen_image_dit": ["dit"], "qwen_image_vae": ["vae"]}
+NOT_YET = {
+    **dict.fromkeys(("inpaint_mask", "inpaint_blur_size", "inpaint_blur_sigma"), "inpainting"),
+    "blockwise_controlnet_inputs": "blockwise ControlNet",
+    **dict.fromkeys(
+        ("eligen_entity_prompts", "eligen_entity_masks", "eligen_enable_on_negative"), "entity control (EliGen)"
+    ),
+    "edit_rope_interpolation": "interpolating the rotary embedding of a picture to edit",
+    "zero_cond_t": "the separate timestep of pictures to edit (Qwen-Image-Edit-2511)",
+    **dict.fromkeys(("kv_cache", "negative_kv_cache"), "a cache of keys and values"),
+    **dict.fromkeys(("layer_input_image", "layer_num"), "Qwen-Image-Layered"),
+    "context_image": "in-context control",
+}
+
+
+class QwenImagePipeline(BasePipeline):
+    """Qwen-Image text-to-image, image-to-image and editing. Make one with `from_pretrained`, then call it.
+
+    Attributes:
+        text_encoder, dit, vae, tokenizer, processor, scheduler: the parts; `processor` looks at pictures to edit.
+        device, torch_dtype: where and in what type they compute.
+    """
+
+    network_names = ("text_encoder", "dit", "vae")
+    text_encoder: QwenImageTextEncoder | None
+    dit: QwenImageDiT | None
+    vae: QwenImageVAE | None
+
+    def __init__(self, device: str | torch.device | None = None, torch_dtype: torch.dtype = torch.bfloat16) -> None:
+        super().__init__(device, torch_dtype)
+        self.scheduler = DynamicShiftScheduler()
+        self.tokenizer: QwenImageTokenizer | None = None
+        self.processor: QwenImageProcessor | None = None
+
+    @staticmethod
+    @known_keywords_only("QwenImagePipeline.from_pretrained")
+    def from_pretrained(
+        torch_dtype: torch.dtype = torch.bfloat16,
+        device: str | torch.device | None = None,
+        model_configs: Sequence[ModelConfig] = (),
+        tokenizer_config: ModelConfig | None = None,
+        processor_config: ModelConfig | None = None,
+        use_usp: bool = False,
+        vram_limit: float | None = None,
+    ) -> QwenImagePipeline:
+        """Loads a pipeline. Files that are not there yet are downloaded.
+
+        Args:
+            torch_dtype: what the networks compute in.
+            device: where; None means the accelerator that this machine has, else the CPU.
+            model_configs: one for each file or set of shards.
+            tokenizer_config: folder of the tokenizer; by default the processor's, which has one, or else tokenizer/
+                of Qwen-Image.
+            processor_config: folder of the processor, which editing needs: processor/ of Qwen-Image-Edit.
+            use_usp: sequence parallelism, which this pipeline does not do yet; must be False.
+            vram_limit: GiB of device memory in use up to which weights stay on the device, for networks whose
+                ModelConfig has offload settings. None: no limit.
+
+        Raises:
+            UnknownDeviceError: this machine has no such device.
+            ValueError: a config is incomplete, or a file holds no model that is known here.
+        """
+        if use_usp:
+            raise NotImplementedError("use_usp=True: sequence parallelism is not part of this version")
+        pipe = QwenImagePipeline(device, torch_dtype)
+        pipe.adopt_all(
+            load_models(
+                model_configs, table=MODEL_CONFIGS, torch_dtype=torch_dtype, device=pipe.device, vram_limit=vram_limit
+            ),
+            places=PLACES,
+            kind="a Qwen-Image pipeline has one text encoder, one DiT and one VAE",
+        )
+        if processor_config is not None:
+            pipe.processor = QwenImageProcessor(processor_config.download_if_necessary().path)
+        if tokenizer_config is None:
+            default = ModelConfig(model_id="Qwen/Qwen-Image", origin_file_pattern="tokenizer/")
+            tokenizer_config = default if processor_config is None else processor_config
+        if pipe.text_encoder is not None:
+            pipe.tokenizer = QwenImageTokenizer(tokenizer_config.download_if_necessary().path)
+        return pipe
+
+    @known_keywords_only("pipe", later=NOT_YET)
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt: str = "",
+        negative_prompt: str = "",
+        cfg_scale: float = 4.0,
+        input_image: Image.Image | None = None,
+        denoising_strength: float = 1.0,
+        height: int = 1328,
+        width: int = 1328,
+        seed: int | None = None,
+        rand_device: str | torch.device = "cpu",
+        num_inference_steps: int = 30,
+        exponential_shift_mu: float | None = None,
+        edit_image: Image.Image | Sequence[Image.Image] | None = None,
+        edit_image_auto_resize: bool = True,
+        tiled: bool = False,
+        tile_size: int = 128,
+        tile_stride: int = 64,
+        progress_bar_cmd: ProgressBar = progress_bar,
+    ) -> Image.Image:
+        """Makes a picture.
+
+        Args:
+            prompt, negative_prompt: what to show, or what to change in `edit_image`, and what not.
+            cfg_scale: guidance scale; 1 means none, in half the time.
+            input_image: a picture of the size asked for to start from; `denoising_strength` below 1 keeps some of it.
+            height, width: rounded up to multiples of 16, with a warning.
+            seed, rand_device: the noise is drawn on that device from that seed, in `torch_dtype`; the same seed gives
+                other noise on another kind of device.
+            num_inference_steps: number of steps.
+            exponential_shift_mu: how strongly they gather where noise is strong; by default it follows from the size.
+            edit_image: the picture to edit with Qwen-Image-Edit, or a list of pictures with Edit-2509, which the
+                prompt may call "Picture 1" and so on.
+            edit_image_auto_resize: resize those to about 1024x1024 pixels; without, their sides have to be multiples
+                of 16.
+            tiled, tile_size, tile_stride: encode and decode in overlapping square tiles, sizes in latents (8 pixels).
+            progress_bar_cmd: what wraps the loops; tqdm on a terminal by default.
+
+        Raises:
+            ValueError: a value is out of its range, or a picture does not fit.
+            RuntimeError: a network that this needs, or the processor for `edit_image`, was not loaded.
+        """
+        height, width = fitting_size(height, width)
+        tiles = {"tiled": tiled, "tile_size": (tile_size,) * 2, "tile_stride": (tile_stride,) * 2}
+        for name in self.network_names:
+            self.needs(name, "making a picture")
+        numbered = not isinstance(edit_image, Image.Image)
+        pictures = checked_pictures(edit_image, any_size=edit_image_auto_resize)
+        shown = [of_area(picture, EDIT_AREA) for picture in pictures] if edit_image_auto_resize else pictures
+
+        self.scheduler.set_timesteps(
+            num_inference_steps,
+            denoising_strength=denoising_strength,
+            dynamic_shift_len=(height // TOKEN_PIXELS) * (width // TOKEN_PIXELS),
+            exponential_shift_mu=exponential_shift_mu,
+        )
+        latents = self.draw_noise(seed, rand_device, height, width)
+        if input_image is not None:
+            clean = self.encode_picture(checked_input(input_image, height, width), progress_bar_cmd, **tiles)
+            latents = self.scheduler.add_noise(clean, latents, 0)
+        elif denoising_strength < 1:
+            raise ValueError(
+                f"denoising_strength={denoising_strength} keeps part of an input_image, and none was given"
+            )
+        edit_latents = [self.encode_picture(picture, progress_bar_cmd, **tiles) for picture in shown]
+        seen = [of_area(picture, CONDITION_AREA) for picture in pictures] if numbered else shown
+        texts = self.encode_prompts(branch_prompts(prompt, negative_prompt, cfg_scale), seen, numbered)
+        latents = self.denoise(latents, texts, edit_latents, cfg_scale, progress_bar_cmd)
+        picture = self.decode_latents(latents, progress_bar_cmd, **tiles)
+        self.load_models_to_device([])
+        return picture
+
+    def draw_noise(self, seed: int | None, rand_device: str | torch.device, height: int, width: int) -> Tensor:
+        """Noise of a picture's latents: (1, 16, H/8, W/8), float32, drawn on `rand_device` in `torch_dtype`."""
+        shape = (1, LATENT_CHANNELS, height // LATENT_PIXELS, width // LATENT_PIXELS)
+        return drawn_noise(shape, seed, rand_device, self.torch_dtype).to(self.device)
+
+    def encode_prompts(
+        self, prompts: dict[str, str], pictures: Sequence[Image.Image] = (), numbered: bool = False
+    ) -> dict[str, Tensor]:
+        """Text embeddings (1, length, dim) by branch; of prompts that speak of `pictures`, where there are any."""
+        self.load_models_to_device(["text_encoder"])
+        texts = {}
+        for branch, prompt in prompts.items():
+            given = self._prompt_inputs(prompt, pictures, numbered)
+            texts[branch] = self.text_encoder(*given.arguments(self.device))[:, given.template_tokens :]
+        return texts
+
+    def _prompt_inputs(self, prompt: str, pictures: Sequence[Image.Image], numbered: bool) -> PromptInputs:
+        if not pictures:
+            return text_inputs(self.tokenizer, prompt)
+        if self.processor is None:
+            raise RuntimeError(
+                "edit_image needs the processor, and none was loaded: give from_pretrained a processor_config such as "
+                "ModelConfig(model_id='Qwen/Qwen-Image-Edit', origin_file_pattern='processor/')"
+            )
+        return edit_inputs(self.tokenizer, self.processor, prompt, pictures, numbered=numbered)
+
+    def encode_picture(
+        self, picture: Image.Image, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object
+    ) -> Tensor:
+        """Latents of a picture whose sides are multiples of 16: (1, 16, H/8, W/8), float32."""
+        vae = self.needs("vae", "encoding a picture")
+        self.load_models_to_device(["vae"])
+        video = video_from_frames([picture], height=picture.height, width=picture.width, num_frames=1)
+        progress = labelled(progress_bar_cmd, "VAE encoding")
+        return self.vae.encode(video.to(self.device, vae.dtype), **tiles, progress=progress)[:, :, 0].float()
+
+    def decode_latents(
+        self, latents: Tensor, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object
+    ) -> Image.Image:
+        """The picture of latents (1, 16, h, w)."""
+        vae = self.needs("vae", "decoding a picture")
+        self.load_models_to_device(["vae"])
+        progress = labelled(progress_bar_cmd, "VAE decoding")
+        return frames_from_video(self.vae.decode(latents.unsqueeze(2).to(vae.dtype), **tiles, progress=progress))[0]
+
+    def denoise(
+        self,
+        latents: Tensor,
+        texts: dict[str, Tensor],
+        edit_latents: Sequence[Tensor] = (),
+        cfg_scale: float = 4.0,
+        progress_bar_cmd: ProgressBar = progress_bar,
+    ) -> Tensor:
+        """Walks the latents down the scheduler's noise levels, from whichever they are at to clean."""
+        self.load_models_to_device(["dit"])
+        contexts = {branch: text.to(self.networks["dit"].dtype) for branch, text in texts.items()}
+        for index in labelled(progress_bar_cmd, "denoising")(range(len(self.scheduler.timesteps))):
+            timestep = self.scheduler.timesteps[index : index + 1].to(self.device)
+
+            def predict(latents: Tensor, branch: str, timestep: Tensor = timestep) -> Tensor:
+                return self.dit(latents, timestep, contexts[branch], edit_latents=edit_latents)
+
+            velocity = guided(predict, latents, cfg_scale=cfg_scale, merge=False)
+            latents = self.scheduler.step(velocity, index, latents)
+        return latents
+
+
+def fitting_size(height: int, width: int) -> tuple[int, int]:
+    """The size rounded up to what the networks take, with a warning where it changes.
+
+    Raises:
+        ValueError: a value is not a whole number above 0.
+    """
+    return rounded_up("height", height, TOKEN_PIXELS), rounded_up("width", width, TOKEN_PIXELS)
+
+
+def checked_input(picture: Image.Image, height: int, width: int) -> Image.Image:
+    """The picture to start from.
+
+    Raises:
+        ValueError: it is no picture, or not of the size asked for.
+    """
+    if not isinstance(picture, Image.Image):
+        raise ValueError(f"input_image is a {type(picture).__name__}: expected a PIL image")
+    if picture.size != (width, height):
+        raise ValueError(
+            f"input_image is {picture.width}x{picture.height}, but the picture asked for is {width}x{height}: "
+            f"PIL.ImageOps.fit(input_image, ({width}, {height})) crops and resizes"
+        )
+    return picture
+
+
+def checked_pictures(edit_image: Image.Image | Sequence[Image.Image] | None, *, any_size: bool) -> list[Image.Image]:
+    """The pictures to edit, as a list.
+
+    Raises:
+        ValueError: one is no picture, or unless `any_size` has a side that is no multiple of 16.
+    """
+    if edit_image is None:
+        return []
+    pictures = [edit_image] if isinstance(edit_image, Image.Image) else edit_image
+    if isinstance(pictures, (str, bytes)) or not isinstance(pictures, Sequence):
+        raise ValueError(f"edit_image is a {type(edit_image).__name__}: expected a PIL image, or a list of them")
+    for number, picture in enumerate(pictures):
+        if not isinstance(picture, Image.Image):
+            raise ValueError(f"picture {number} of edit_image is a {type(picture).__name__}: expected a PIL image")
+        if not any_size and (picture.width % TOKEN_PIXELS or picture.height % TOKEN_PIXELS):
+            raise ValueError(
+                f"picture {number} of edit_image is {picture.width}x{picture.height}: expected multiples of "
+                f"{TOKEN_PIXELS}; resize it, or leave edit_image_auto_resize on"
+            )
+    return list(pictures)
