@@ -140,7 +140,7 @@ def test_every_model_has_both_scripts_in_both_folders() -> None:
         for folder in ("model_inference", "model_inference_low_vram")
         for family, names in (
             ("wanvideo", [*wan, *(f"{model}-V2V" for model in wan)]),
-            ("qwen_image", ["Qwen-Image", "Qwen-Image-I2I"]),
+            ("qwen_image", ["Qwen-Image", "Qwen-Image-I2I", "Qwen-Image-Edit", "Qwen-Image-Edit-2509"]),
         )
         for name in names
     }
