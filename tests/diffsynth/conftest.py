@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -12,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.machine import install_entry_points, no_emulator_here
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINES = {
@@ -26,11 +26,11 @@ MACHINES = {
 def environment_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, str]]:
     """``environment_of(machine)``: what a process is started with to run on a CPU, on two emulated NPUs, on those
     with CUDA redirected to them, or with CUDA redirected to the CPU."""
-    entry_points = _entry_points(tmp_path_factory.mktemp("installed"))
+    entry_points = install_entry_points(tmp_path_factory.mktemp("installed"))
 
     def environment(machine: str) -> dict[str, str]:
-        if "NPU_EMULATOR" in MACHINES[machine]:
-            _needs_emulator()
+        if "NPU_EMULATOR" in MACHINES[machine] and (reason := no_emulator_here()):
+            pytest.skip(reason)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("NPU_", "ASCEND_", "CUDA_"))}
         cache = os.environ.get("NPU_EMULATOR_CACHE")
         return {
@@ -57,20 +57,3 @@ def run_on(environment_of: Callable[[str], dict[str, str]]) -> Callable[..., str
         return done.stdout
 
     return run
-
-
-def _entry_points(folder: Path) -> Path:
-    """A folder that, on PYTHONPATH, gives torch the entry points an installed copy of the project has."""
-    info = folder / "entry_points_of_the_project-0.dist-info"
-    info.mkdir()
-    info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: entry_points_of_the_project\nVersion: 0\n")
-    lines = [f"{name} = accelerator_autoload:{name}" for name in ("npu_compat", "npu_emulator")]
-    info.joinpath("entry_points.txt").write_text("\n".join(["[torch.backends]", *lines, ""]))
-    return folder
-
-
-def _needs_emulator() -> None:
-    if platform.system() != "Linux":
-        pytest.skip("the emulated NPU runs on Linux")
-    if not shutil.which(os.environ.get("CXX", "g++")):
-        pytest.skip("the emulated NPU needs a C++ compiler")

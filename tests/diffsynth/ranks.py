@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
-import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from tests.machine import no_emulator_here
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,8 +27,8 @@ class Rank(NamedTuple):
 
 def start_ranks(machine: str, program: str, count: int, folder: Path, **environment: str) -> list[subprocess.Popen]:
     """The processes of a program, on the CPU or on as many emulated NPUs ("npu")."""
-    if machine == "npu" and not (platform.system() == "Linux" and shutil.which(os.environ.get("CXX", "g++"))):
-        pytest.skip("the emulated NPU runs on Linux, and needs a C++ compiler")
+    if machine == "npu" and (reason := no_emulator_here()):
+        pytest.skip(reason)
     script = folder / "program.py"
     script.write_text(textwrap.dedent(program), encoding="utf-8")
     emulated = ["-m", "npu_emulator", "run", "--devices", str(count), "--memory", "8GiB"] if machine == "npu" else []

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.machine import install_entry_points, no_emulator_here
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 
@@ -25,17 +27,6 @@ else:
     os.environ["NPU_COMPAT"] = _asked
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes minutes; run with -m slow")
-
-
-def pytest_collection_modifyitems(config, items):
-    if "slow" not in config.getoption("markexpr"):
-        for item in items:
-            if item.get_closest_marker("slow") and item.path.is_relative_to(Path(__file__).parent):
-                item.add_marker(pytest.mark.skip(reason="takes minutes; run with -m slow"))
-
-
 @pytest.fixture(autouse=True)
 def kept_environment():
     """Activating sets the accelerator's variables; the next test starts without them."""
@@ -47,16 +38,9 @@ def kept_environment():
 
 @pytest.fixture(scope="session")
 def npu():
-    """Two emulated NPUs in this process; the variables that would give them to every child are taken back."""
-    import npu_emulator
-
-    before = set(os.environ)
-    try:
-        npu_emulator.enable(devices=2, memory="8GiB", hardware="atlas-a2", strict=True)
-    except (npu_emulator.UnsupportedHost, npu_emulator.BuildError) as error:
-        pytest.skip(f"no emulated NPU here: {error}")
-    for name in set(os.environ) - before:
-        del os.environ[name]
+    """The two emulated NPUs of this process."""
+    if reason := no_emulator_here():
+        pytest.skip(reason)
 
 
 @pytest.fixture
@@ -71,13 +55,7 @@ def redirect(npu):
 @pytest.fixture(scope="session")
 def entry_points(tmp_path_factory):
     """A folder that, on PYTHONPATH, gives torch the entry points an installed copy of the project has."""
-    folder = tmp_path_factory.mktemp("installed")
-    info = folder / "entry_points_of_the_project-0.dist-info"
-    info.mkdir()
-    info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: entry_points_of_the_project\nVersion: 0\n")
-    lines = [f"{name} = accelerator_autoload:{name}" for name in ("npu_compat", "npu_emulator")]
-    info.joinpath("entry_points.txt").write_text("\n".join(["[torch.backends]", *lines, ""]))
-    return folder
+    return install_entry_points(tmp_path_factory.mktemp("installed"))
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
-"""The emulated NPU for these tests: two devices, 8 GiB each, as strict as the hardware."""
+"""The emulated NPU for these tests, as it was at the start for each, and programs run on one of their own."""
 
 from __future__ import annotations
 
 import os
-import platform
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -13,41 +11,17 @@ from pathlib import Path
 
 import pytest
 
-import npu_emulator
+from tests.machine import no_emulator_here
 
 REPOSITORY = Path(__file__).parents[2]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = str(Path(__file__).parent)
-    reason = missing_here()
-    if reason:
-        for item in items:
-            if str(item.path).startswith(here):
-                item.add_marker(pytest.mark.skip(reason=reason))
-
-
-def missing_here() -> str:
-    if platform.system() != "Linux":
-        return "the emulated NPU runs on Linux"
-    return "" if shutil.which(os.environ.get("CXX", "g++")) else "the emulated NPU needs a C++ compiler"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def emulated_npu() -> Iterator[None]:
-    """Enables it once; the variables it sets for child processes are taken back, so that other tests see none."""
-    before = dict(os.environ)
-    npu_emulator.enable(devices=2, memory="8GiB", hardware="atlas-a2", strict=True)
-    for name in set(os.environ) - set(before):
-        del os.environ[name]
-    yield
-    assert not set(os.environ) & {"NPU_EMULATOR"}
-
-
 @pytest.fixture(autouse=True)
 def fresh_state() -> Iterator[None]:
     """Device 0 current, seeds and peaks as at the start."""
+    if reason := no_emulator_here():
+        pytest.skip(reason)
     import torch
 
     torch.manual_seed(0)

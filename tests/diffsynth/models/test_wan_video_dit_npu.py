@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import platform
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.machine import needs_emulator
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -79,8 +79,7 @@ print("equal")
 """
 
 
-@pytest.mark.skipif(platform.system() != "Linux", reason="the emulated NPU runs on Linux")
-@pytest.mark.skipif(not shutil.which(os.environ.get("CXX", "g++")), reason="the emulated NPU needs a C++ compiler")
+@needs_emulator
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_emulated_npu_gives_the_numbers_of_the_cpu(dtype, tmp_path):
     program = tmp_path / "program.py"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +12,7 @@ import torch
 
 from diffsynth.core.loader import model_hash
 from diffsynth.models.wan_video_text_encoder import WanTextEncoder
+from tests.machine import needs_emulator
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZES = {"vocab_size": 300, "dim": 48, "dim_attn": 64, "dim_ffn": 80, "num_heads": 4, "num_layers": 2}
@@ -174,10 +173,7 @@ for dtype in (torch.float32, torch.bfloat16):
 """
 
 
-@pytest.mark.skipif(
-    platform.system() != "Linux" or not shutil.which(os.environ.get("CXX", "g++")),
-    reason="the emulated NPU needs Linux and a C++ compiler",
-)
+@needs_emulator
 def test_the_emulated_npu_gives_the_same_bits(encoder, prompts, tmp_path):
     expected = {"torch.float32": encoder(*prompts), "torch.bfloat16": in_bfloat16(encoder)(*prompts)}
     torch.save((SIZES, encoder.state_dict(), *prompts, expected), tmp_path / "case.pt")

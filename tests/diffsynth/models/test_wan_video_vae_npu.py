@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +12,10 @@ import pytest
 import torch
 
 from diffsynth.models.wan_video_vae import WanVideoVAE
+from tests.machine import needs_emulator
 
 ROOT = Path(__file__).resolve().parents[3]
-pytestmark = pytest.mark.skipif(
-    platform.system() != "Linux" or not shutil.which(os.environ.get("CXX", "g++")),
-    reason="the emulated NPU needs Linux and a C++ compiler",
-)
+pytestmark = needs_emulator
 
 SAME_BITS = """
 import sys, torch

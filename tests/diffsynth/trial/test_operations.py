@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -17,6 +15,7 @@ import torch
 from torch import nn
 
 from diffsynth.trial.operations import Operations, networks_of
+from tests.machine import needs_emulator
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -138,8 +137,7 @@ ON_AN_NPU = """
 """
 
 
-@pytest.mark.skipif(platform.system() != "Linux", reason="the emulated NPU runs on Linux")
-@pytest.mark.skipif(not shutil.which(os.environ.get("CXX", "g++")), reason="the emulated NPU needs a C++ compiler")
+@needs_emulator
 def test_on_an_npu() -> None:
     command = [sys.executable, "-c", textwrap.dedent(ON_AN_NPU)]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import platform
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,32 +12,16 @@ from porter.verify.outcome import Row
 from porter.verify.scripts import Script
 from porter.verify.verification import Request, Verification, verification
 from porter.verify.ways import emulated_ways
+from tests.machine import no_emulator_here
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
 GOLDEN = ROOT / "tests" / "golden"
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if not item.path.is_relative_to(here):
-            continue
-        if item.get_closest_marker("slow") and "slow" not in config.getoption("markexpr"):
-            item.add_marker(pytest.mark.skip(reason="takes minutes; run with -m slow"))
-
-
-def missing_here() -> str:
-    if platform.system() != "Linux":
-        return "the emulated NPU runs on Linux"
-    if glob.glob("/dev/davinci[0-9]*"):
-        return "the emulated NPU never runs beside a real one"
-    return "" if shutil.which(os.environ.get("CXX", "g++")) else "the emulated NPU needs a C++ compiler"
-
-
 @pytest.fixture(scope="session")
 def running() -> Iterator[Verification]:
-    if reason := missing_here():
+    if reason := no_emulator_here():
         pytest.skip(reason)
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = str(ROOT)

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import EXAMPLES, ROOT, missing_here
+from tests.machine import install_entry_points, needs_emulator
+
+from .conftest import EXAMPLES, ROOT
 
 SCRIPT = "wanvideo/model_inference/Wan2.1-T2V-1.3B.py"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -32,23 +34,12 @@ def run(tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def needs_emulator() -> None:
-    if reason := missing_here():
-        pytest.skip(reason)
-
-
-@pytest.fixture
 def entry_points(tmp_path: Path) -> Path:
     """A folder that, on PYTHONPATH, gives torch the entry points an installed copy of the project has."""
-    info = tmp_path / "installed" / "entry_points_of_the_project-0.dist-info"
-    info.mkdir(parents=True)
-    info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: entry_points_of_the_project\nVersion: 0\n")
-    lines = [f"{name} = accelerator_autoload:{name}" for name in ("npu_compat", "npu_emulator")]
-    info.joinpath("entry_points.txt").write_text("\n".join(["[torch.backends]", *lines, ""]))
-    return info.parent
+    return install_entry_points(tmp_path / "installed")
 
 
-@pytest.mark.usefixtures("needs_emulator")
+@needs_emulator
 def test_a_folder_is_told_of_in_a_table_a_report_and_pictures(run: Run, tmp_path: Path) -> None:
     from PIL import Image
 
@@ -85,7 +76,7 @@ def test_a_folder_is_told_of_in_a_table_a_report_and_pictures(run: Run, tmp_path
     assert len(set(rows[0])) > 100  # frames, no blank sheet
 
 
-@pytest.mark.usefixtures("needs_emulator")
+@needs_emulator
 def test_the_device_of_the_machine(run: Run, tmp_path: Path, entry_points: Path) -> None:
     path = os.pathsep.join([str(ROOT), str(entry_points)])
     done = run(str(EXAMPLES / SCRIPT), "--device", "npu", "--format", "json", NPU_EMULATOR="1", PYTHONPATH=path)

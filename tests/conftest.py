@@ -1,0 +1,44 @@
+"""The emulated NPU, given to a process before anything asks for it; and what is left to `-m slow`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.machine import no_emulator_here
+
+IN_PROCESS = tuple(Path(__file__).parent / folder for folder in ("npu_emulator", "npu_compat"))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Two emulated NPUs, 8 GiB each, as strict as the hardware, if tests that need them in their process are asked for.
+
+    torch counts the devices of its autograd engine at the first backward pass of a process, and libraries look for an
+    NPU once, as they are imported: so they are there before any test module is. The variables that `enable` sets for
+    child processes are taken back: every test starts without.
+    """
+    config = session.config
+    hands_tests_out = config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
+    if hands_tests_out or no_emulator_here() or not any(map(_asks_for_devices, config.args)):
+        return
+    import npu_emulator
+
+    before = set(os.environ)
+    npu_emulator.enable(devices=2, memory="8GiB", hardware="atlas-a2", strict=True)
+    for name in set(os.environ) - before:
+        del os.environ[name]
+
+
+def _asks_for_devices(argument: str) -> bool:
+    path = Path(argument.split("::")[0]).resolve()
+    return any(folder.is_relative_to(path) or path.is_relative_to(folder) for folder in IN_PROCESS)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "slow" in config.getoption("markexpr"):
+        return
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes; run with -m slow"))
