@@ -29,8 +29,10 @@ def test_make_port_sets_up_and_ports_the_examples(
     shutil.copytree(checkout, fresh, symlinks=True)
 
     assert "-m venv .venv" in make_port(fresh, offline_pip)
-    assert python_files(fresh / "build" / "npu") == python_files(root / "tests" / "golden")
-    assert python_files(fresh / "examples") == python_files(root / "examples")
+    examples = python_files(root / "examples")
+    # A script without an expected output has nothing to port, and is copied as it stands.
+    assert python_files(fresh / "build" / "npu") == {**examples, **python_files(root / "tests" / "golden")}
+    assert python_files(fresh / "examples") == examples
 
     assert "pip install" not in make_port(fresh, offline_pip)
 
