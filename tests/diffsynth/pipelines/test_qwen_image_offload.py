@@ -28,7 +28,9 @@ def picture(pipe):
     return pipe("a cat", edit_image=given, **QUICK).tobytes()
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, pytest.param(torch.bfloat16, marks=pytest.mark.slow)], ids=["float32", "bfloat16"]
+)
 def test_every_mode_gives_the_same_bits_on_the_cpu(open_qwen, dtype):
     plain = picture(open_qwen(torch_dtype=dtype))
     for offload, onload in MODES.values():
@@ -37,7 +39,7 @@ def test_every_mode_gives_the_same_bits_on_the_cpu(open_qwen, dtype):
             assert picture(pipe) == plain
 
 
-@pytest.mark.parametrize("vram_limit", [None, 0])
+@pytest.mark.parametrize("vram_limit", [pytest.param(None, marks=pytest.mark.slow), 0])
 def test_storage_in_float8_computes_with_the_rounded_weights(open_qwen, vram_limit):
     stored = torch.float8_e4m3fn
     pipe = open_qwen(
@@ -88,7 +90,7 @@ print(json.dumps(report))
 """
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_an_emulated_npu_gives_the_picture_of_the_cpu_in_every_mode(run_on, qwen_folder, dtype):
     on_cpu, on_npu = (
         json.loads(run_on(device, ON_NPU, MODELS=str(qwen_folder), DEVICE=device, DTYPE=dtype))

@@ -103,8 +103,15 @@ def test_a_module_of_another_pipeline_is_refused(open_pipeline, wan21, lora):
         open_pipeline().load_lora(wan21.dit, lora)
 
 
-@pytest.mark.parametrize("config", [None, DISK], ids=["plain", "offloaded"])
-def test_compiled_blocks_see_a_hot_lora_come_and_go(open_pipeline, lora, config):
+@pytest.mark.parametrize(
+    ("config", "backend"),
+    [
+        pytest.param(None, "eager", id="plain"),
+        pytest.param(None, "aot_eager", id="plain-aot", marks=pytest.mark.slow),
+        pytest.param(DISK, "aot_eager", id="offloaded-aot", marks=pytest.mark.slow),
+    ],
+)
+def test_compiled_blocks_see_a_hot_lora_come_and_go(open_pipeline, lora, config, backend):
     pipe = open_pipeline(vram_config=config)
     options = {**QUICK, "num_inference_steps": 1, "num_frames": 5, "output_type": "floatpoint"}
     plain = pipe("a dog", **options)
@@ -113,7 +120,7 @@ def test_compiled_blocks_see_a_hot_lora_come_and_go(open_pipeline, lora, config)
     assert (changed - plain).abs().max() > 1e-3
     pipe.clear_lora()
 
-    pipe.compile_pipeline(backend="aot_eager")
+    pipe.compile_pipeline(backend=backend)
     torch.testing.assert_close(pipe("a dog", **options), plain, rtol=0, atol=1e-5)
     pipe.load_lora(pipe.dit, lora, hotload=True)
     torch.testing.assert_close(pipe("a dog", **options), changed, rtol=0, atol=1e-5)

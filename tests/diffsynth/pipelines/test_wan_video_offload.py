@@ -30,7 +30,9 @@ def keys(offload, onload, device, dtype):
     return config
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, pytest.param(torch.bfloat16, marks=pytest.mark.slow)], ids=["float32", "bfloat16"]
+)
 @pytest.mark.parametrize("model_id", ["Wan-AI/Wan2.1-T2V-1.3B", "Wan-AI/Wan2.2-T2V-A14B"])
 def test_every_mode_gives_the_same_bits_on_the_cpu(open_pipeline, model_id, dtype):
     def video(vram_config, **options):
@@ -182,6 +184,7 @@ print(max(steps[10:]) / steps[10])
 """
 
 
+@pytest.mark.slow
 def test_host_memory_is_flat_over_fifty_steps(run_on, larger_models):
     assert float(run_on("cpu", FIFTY_STEPS, MODELS=str(larger_models))) < 1.02
 

@@ -73,7 +73,7 @@ MODES = """
 """
 
 
-@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+@pytest.fixture(scope="module", params=["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def results(request: pytest.FixtureRequest, run_on: Callable[..., str]) -> dict:
     program = MODES.replace("sys.argv[1]", repr(request.param))
     memory = 40 if request.param == "float32" else 24  # of weights of 50 and 25
