@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import importlib.metadata
 import platform
 import sys
 
@@ -11,16 +12,19 @@ from npu_emulator.errors import UnsupportedHost
 MACHINES = ("x86_64", "aarch64")
 # The driver of an Ascend NPU makes one such node for each device.
 REAL_NPU = "/dev/davinci[0-9]*"
+# The first torch with the allocator and device interfaces that the backend implements.
+OLDEST_TORCH = (2, 13)
 
 
 def check_host() -> None:
-    """Raises UnsupportedHost off Linux, on another processor, and beside a real NPU."""
+    """Raises UnsupportedHost off Linux, on another processor, with an older torch, and beside a real NPU."""
     system, machine = platform.system(), platform.machine()
     if system != "Linux" or machine not in MACHINES:
         raise UnsupportedHost(
             f"npu_emulator runs on Linux, on {' or '.join(MACHINES)}; this is {system} on {machine}. "
             "Use a Linux machine, a container or a virtual machine"
         )
+    _check_torch()
     real = sorted(glob.glob(REAL_NPU))
     if real:
         raise UnsupportedHost(
@@ -32,4 +36,17 @@ def check_host() -> None:
         raise UnsupportedHost(
             f"the real torch_npu is already imported (from {getattr(loaded, '__file__', 'unknown')}): "
             "the emulated NPU takes its place and cannot be enabled after it"
+        )
+
+
+def _check_torch() -> None:
+    try:
+        version = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:  # importing it says so
+        return
+    if tuple(map(int, version.split(".")[:2])) < OLDEST_TORCH:
+        oldest = ".".join(map(str, OLDEST_TORCH))
+        raise UnsupportedHost(
+            f"npu_emulator is written for torch {oldest} and later, and this is torch {version}: "
+            f"pip install 'torch>={oldest}' (npu_compat without the emulator takes torch 2.7)"
         )

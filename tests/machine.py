@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import platform
 import shutil
 from pathlib import Path
 
 import pytest
 
+from npu_emulator.errors import UnsupportedHost
+from npu_emulator.host import check_host
+
 
 def no_emulator_here() -> str:
     """Why no NPU can be emulated on this machine; empty where one can."""
-    if platform.system() != "Linux":
-        return "the emulated NPU runs on Linux"
-    if glob.glob("/dev/davinci[0-9]*"):
-        return "the emulated NPU never runs beside a real one"
+    try:
+        check_host()
+    except UnsupportedHost as error:
+        return str(error)
     return "" if shutil.which(os.environ.get("CXX", "g++")) else "the emulated NPU needs a C++ compiler"
 
 

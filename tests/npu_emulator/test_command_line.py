@@ -97,6 +97,15 @@ def test_other_machines_get_a_clear_no(monkeypatch: pytest.MonkeyPatch, system: 
         host.check_host()
 
 
+def test_an_older_torch_gets_a_clear_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    from npu_emulator import host
+    from npu_emulator.errors import UnsupportedHost
+
+    monkeypatch.setattr(host.importlib.metadata, "version", lambda name: "2.7.1+cu126")
+    with pytest.raises(UnsupportedHost, match=r"torch 2\.13 and later, and this is torch 2\.7\.1"):
+        host.check_host()
+
+
 def test_never_beside_a_real_npu(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     from npu_emulator import host
     from npu_emulator.errors import UnsupportedHost
