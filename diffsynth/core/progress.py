@@ -19,6 +19,8 @@ def progress_bar(iterable: Iterable[Any] | None = None, **options: Any) -> tqdm:
 
 def labelled(bar: ProgressBar, label: str) -> ProgressBar:
     """Gives tqdm's own bars a label; a caller's own function is called with the iterable alone, on the main rank."""
+    if not callable(bar):
+        raise TypeError(f"progress_bar_cmd={bar!r}: expected what wraps a loop, such as tqdm, or iter for no bar")
     if not is_main_rank():
         return iter
     if bar is progress_bar or (isinstance(bar, type) and issubclass(bar, tqdm)):

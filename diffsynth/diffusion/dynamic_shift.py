@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from diffsynth.core.values import check_number
 from diffsynth.diffusion.flow_match import FlowMatchScheduler, check_run
 
 # Qwen-Image's own scheduler configuration: the shift grows linearly from (tokens, mu) to (tokens, mu).
@@ -62,8 +63,7 @@ class DynamicShiftScheduler(FlowMatchScheduler):
         check_run(num_inference_steps, denoising_strength)
         if exponential_shift_mu is None:
             exponential_shift_mu = TRAINING_MU if dynamic_shift_len is None else shift_of(dynamic_shift_len)
-        if not math.isfinite(exponential_shift_mu):
-            raise ValueError(f"exponential_shift_mu={exponential_shift_mu}: expected a finite number")
+        check_number("exponential_shift_mu", exponential_shift_mu)
         self._lay_out(
             exponentially_shifted_sigmas(int(num_inference_steps), mu=exponential_shift_mu, start=denoising_strength)
         )

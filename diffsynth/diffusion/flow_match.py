@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from diffsynth.core.values import check_number, check_whole
+
 TRAINING_STEPS = 1000
 
 
@@ -27,12 +29,8 @@ def shifted_sigmas(num_steps: int, *, shift: float, start: float = 1.0) -> Tenso
 
 def check_run(num_inference_steps: int, denoising_strength: float) -> None:
     """Raises ValueError where a generation cannot have so many steps, or such a strength."""
-    if isinstance(num_inference_steps, bool) or num_inference_steps != int(num_inference_steps):
-        raise ValueError(f"num_inference_steps={num_inference_steps!r}: expected a whole number")
-    if num_inference_steps < 1:
-        raise ValueError(f"num_inference_steps={num_inference_steps}: expected at least 1")
-    if not 0 < denoising_strength <= 1:
-        raise ValueError(f"denoising_strength={denoising_strength}: expected a number above 0 and at most 1")
+    check_whole("num_inference_steps", num_inference_steps)
+    check_number("denoising_strength", denoising_strength, above=0, most=1)
 
 
 class FlowMatchScheduler:
@@ -58,8 +56,7 @@ class FlowMatchScheduler:
             ValueError: a value is out of its range.
         """
         check_run(num_inference_steps, denoising_strength)
-        if not shift > 0:
-            raise ValueError(f"sigma_shift={shift}: expected a number above 0")
+        check_number("sigma_shift", shift, above=0)
         self._lay_out(shifted_sigmas(int(num_inference_steps), shift=shift, start=denoising_strength))
 
     def _lay_out(self, sigmas: Tensor) -> None:

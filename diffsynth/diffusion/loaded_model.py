@@ -80,10 +80,17 @@ def load_models(
     return loaded
 
 
-def check_settings(model_configs: object, torch_dtype: object, vram_limit: object) -> None:
-    """Raises TypeError where one of what `load_models` takes is of another kind altogether."""
+def check_settings(model_configs: object, torch_dtype: object, vram_limit: object, **folders: object) -> None:
+    """Raises TypeError where a setting of `from_pretrained` is of another kind altogether.
+
+    Args:
+        folders: by keyword, what is a ModelConfig or None.
+    """
     if not isinstance(model_configs, Sequence) or not all(isinstance(one, ModelConfig) for one in model_configs):
         raise TypeError('model_configs: expected a list of ModelConfig, such as [ModelConfig(path="file.safetensors")]')
+    for name, folder in folders.items():
+        if folder is not None and not isinstance(folder, ModelConfig):
+            raise TypeError(f'{name}={folder!r}: expected a ModelConfig, such as ModelConfig(path="folder/")')
     if not isinstance(torch_dtype, torch.dtype) or not torch_dtype.is_floating_point:
         raise TypeError(f"torch_dtype={torch_dtype!r}: expected a floating type such as torch.bfloat16")
     if vram_limit is not None and not isinstance(vram_limit, Real):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from diffsynth.core.device.npu_compatible_device import resolve_device
+from diffsynth.core.values import check_whole
 
 # From the warning up to the line that called the pipeline: the pipeline's own size function, its call, and what wraps
 # that.
@@ -20,10 +21,9 @@ def rounded_up(name: str, value: int, step: int, start: int = 0) -> int:
     """The next of ``start``, ``start + step`` and so on, with a warning where that is another number.
 
     Raises:
-        ValueError: the value is not a whole number above 0.
+        ValueError: the value is no whole number, or below 1.
     """
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"{name}={value!r}: expected a whole number above 0")
+    check_whole(name, value)
     fitting = -(-(int(value) - start) // step) * step + start
     if fitting != value:
         rule = f"{step}k + {start}" if start else f"a multiple of {step}"

@@ -7,13 +7,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from diffsynth.core.values import check_whole
+
 
 def check_window(size: int | None, stride: int | None) -> None:
-    """Raises ValueError where only one of the two is given, or the windows would leave gaps."""
+    """Raises ValueError where only one of the two is given, one is no whole number, or the windows
+    would leave gaps."""
     if (size is None) != (stride is None):
         missing = "sliding_window_stride" if stride is None else "sliding_window_size"
         raise ValueError(f"{missing} is missing: sliding_window_size and sliding_window_stride go together")
-    if size is not None and not 0 < stride <= size:
+    if size is None:
+        return
+    check_whole("sliding_window_size", size)
+    check_whole("sliding_window_stride", stride)
+    if stride > size:
         raise ValueError(
             f"sliding_window_stride={stride}: expected 1 to {size} latent frames (the sliding_window_size), "
             "so that the windows touch"

@@ -78,6 +78,6 @@ def coefficients_of(model_id: str) -> tuple[float, ...]:
     """The polynomial of a model; raises ValueError with the ids that have one."""
     if model_id in COEFFICIENTS:
         return COEFFICIENTS[model_id]
-    near = difflib.get_close_matches(model_id, COEFFICIENTS, n=1)
+    near = difflib.get_close_matches(str(model_id), COEFFICIENTS, n=1)
     guess = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"tea_cache_model_id={model_id!r}: expected one of {', '.join(COEFFICIENTS)}.{guess}")

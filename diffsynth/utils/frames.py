@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Sized
 from os import PathLike
 
 import numpy as np
@@ -21,6 +21,8 @@ def video_from_frames(frames: Sequence[Image.Image], *, height: int, width: int,
         raise ValueError(
             f"input_video={str(frames)!r} is a path: expected frames, which VideoData({str(frames)!r}) reads"
         )
+    if not isinstance(frames, Iterable) or not isinstance(frames, Sized):
+        raise ValueError(f"input_video is a {type(frames).__name__}: expected frames, such as a list of PIL images")
     if len(frames) != num_frames:
         raise ValueError(
             f"input_video has {len(frames)} frames, but num_frames is {num_frames}: set one to match the other "

@@ -50,7 +50,7 @@ def test_without_a_size_it_is_the_shift_of_training():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_inference_steps": 0}, "num_inference_steps=0: expected at least 1"),
+        ({"num_inference_steps": 0}, "num_inference_steps=0: expected a whole number, at least 1"),
         ({"num_inference_steps": 4, "denoising_strength": 0}, "denoising_strength=0: expected a number above 0"),
         ({"num_inference_steps": 4, "exponential_shift_mu": float("nan")}, "exponential_shift_mu=nan: expected"),
     ],

@@ -72,7 +72,7 @@ def test_the_boundary_of_the_two_experts_is_where_it_was_published():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_inference_steps": 0}, "num_inference_steps=0: expected at least 1"),
+        ({"num_inference_steps": 0}, "num_inference_steps=0: expected a whole number, at least 1"),
         ({"num_inference_steps": 2.5}, "num_inference_steps=2.5: expected a whole number"),
         ({"num_inference_steps": 2, "denoising_strength": 1.2}, "denoising_strength=1.2: expected a number above 0"),
         ({"num_inference_steps": 2, "denoising_strength": 0}, "denoising_strength=0: expected a number above 0"),

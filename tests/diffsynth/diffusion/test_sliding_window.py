@@ -45,7 +45,7 @@ def test_the_last_window_ends_with_the_last_frame():
         (8, None, "sliding_window_stride is missing"),
         (None, 4, "sliding_window_size is missing"),
         (8, 9, "sliding_window_stride=9: expected 1 to 8 latent frames"),
-        (8, 0, "sliding_window_stride=0"),
+        (8, 0, "sliding_window_stride=0: expected a whole number, at least 1"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(size, stride, message):
