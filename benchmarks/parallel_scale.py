@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from diffsynth.core.parallel.degrees import Degrees, even_parts
@@ -106,7 +107,7 @@ def sent_in_a_step(
         rank % degrees.sequence // degrees.ulysses,
     )
     head_dim = case.dim // case.heads
-    lengths = _lengths(case, degrees.sequence)
+    lengths = even_parts(case.length, degrees.sequence)
     groups = [lengths[start : start + degrees.ulysses] for start in range(0, len(lengths), degrees.ulysses)]
     own, group = lengths[sequence], sum(groups[ring])
     heads = even_parts(case.heads, degrees.ulysses)[ulysses]
@@ -116,7 +117,7 @@ def sent_in_a_step(
     passed = sum(sum(groups[(ring - turn) % degrees.ring]) for turn in range(degrees.ring - 1))
     round_ring = 2 * passed * heads * head_dim
     runs = 1 if degrees.cfg == 2 else branches
-    gathered = max(even_parts(case.tokens, degrees.sequence)) * case.out * (degrees.sequence - 1)
+    gathered = max(_made(case, degrees.sequence)) * case.out * (degrees.sequence - 1)
     velocities = case.latents * FP32 if degrees.cfg == 2 and branches == 2 else 0
     return {
         "all-to-all": runs * batch * size * case.layers * (to_heads + to_tokens),
@@ -127,8 +128,8 @@ def sent_in_a_step(
 
 def operations_in_a_step(case: Case, degrees: Degrees, *, branches: int = 2) -> tuple[float, float]:
     """Multiplications and additions of the device with most tokens and heads: in its layers, and in its attention."""
-    own = _lengths(case, degrees.sequence)[0]
-    group = sum(_lengths(case, degrees.sequence)[: degrees.ulysses])
+    lengths = even_parts(case.length, degrees.sequence)
+    own, group = lengths[0], sum(lengths[: degrees.ulysses])
     heads = even_parts(case.heads, degrees.ulysses)[0]
     projections = 8 * own * case.dim**2 + 4 * own * case.dim * case.ffn_dim
     if case.streams == 1:  # attention to the prompt, whose keys and values are kept
@@ -142,7 +143,7 @@ def held(case: Case, degrees: Degrees, *, size: int = BF16, branches: int = 2) -
     """Bytes on a device while the DiT runs: all its weights, the kept prompts, and the tokens of a block."""
     runs = 1 if degrees.cfg == 2 else branches
     prompts = runs * 2 * case.layers * case.text * case.dim * size if case.streams == 1 else 0
-    return case.weights * size + prompts + ACTIVATIONS * _lengths(case, degrees.sequence)[0] * case.dim * size
+    return case.weights * size + prompts + ACTIVATIONS * even_parts(case.length, degrees.sequence)[0] * case.dim * size
 
 
 def predict(case: Case, degrees: Degrees, hardware: Hardware) -> Prediction:
@@ -189,12 +190,11 @@ def table(case: Case, hardware: Hardware, devices: list[int], every: bool) -> st
     return "\n".join(lines)
 
 
-def _lengths(case: Case, parts: int) -> list[int]:
-    """Tokens of each part that attend; where the prompt's pass through the blocks, they are dealt out as well."""
-    tokens = even_parts(case.tokens, parts)
-    if case.streams == 1:
-        return tokens
-    return [own + text for own, text in zip(tokens, even_parts(case.text, parts), strict=True)]
+def _made(case: Case, parts: int) -> list[int]:
+    """Tokens of each part that make the picture or video; where the prompt's are dealt out as well, they come first."""
+    ends = list(accumulate(even_parts(case.length, parts), initial=0))
+    text = case.length - case.tokens
+    return [max(0, end - max(start, text)) for start, end in pairwise(ends)]
 
 
 def _link(hardware: Hardware, reach: int) -> float:

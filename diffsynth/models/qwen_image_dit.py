@@ -8,7 +8,7 @@ rotary embedding are float32.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
 
@@ -53,17 +53,22 @@ class TimestepEmbedder(nn.Module):
 
 
 class JointAttention(nn.Module):
-    """Attention among the tokens of the prompt and of the pictures together, each with projections of its own."""
+    """Attention among the tokens of the prompt and of the pictures together, each with projections of its own.
+
+    Attributes:
+        attend: what computes it; another function of query, key and value may be put in its place.
+    """
 
     def __init__(self, dim: int, head_dim: int) -> None:
         super().__init__()
-        self.head_dim = head_dim
+        self.num_heads, self.head_dim = dim // head_dim, head_dim
         self.to_q, self.to_k, self.to_v = (nn.Linear(dim, dim) for _ in range(3))
         self.add_q_proj, self.add_k_proj, self.add_v_proj = (nn.Linear(dim, dim) for _ in range(3))
         self.norm_q, self.norm_k = (nn.RMSNorm(head_dim, _EPS) for _ in range(2))
         self.norm_added_q, self.norm_added_k = (nn.RMSNorm(head_dim, _EPS) for _ in range(2))
         self.to_out = nn.ModuleList([nn.Linear(dim, dim)])
         self.to_add_out = nn.Linear(dim, dim)
+        self.attend: Callable[[Tensor, Tensor, Tensor], Tensor] = attention
 
     def forward(self, pictures: Tensor, text: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens (B, S, dim) and (B, L, dim) to the same shapes; the tables cover the text, then the pictures."""
@@ -72,7 +77,7 @@ class JointAttention(nn.Module):
         query = rotate(torch.cat([self.norm_added_q(text_query), self.norm_q(query)], dim=1), cos, sin)
         key = rotate(torch.cat([self.norm_added_k(text_key), self.norm_k(key)], dim=1), cos, sin)
         value = torch.cat([self._heads(self.add_v_proj(text)), self._heads(self.to_v(pictures))], dim=1)
-        attended = attention(query, key, value).flatten(2)
+        attended = self.attend(query, key, value).flatten(2)
         length = text.shape[1]
         return self.to_out[0](attended[:, length:]), self.to_add_out(attended[:, :length])
 
@@ -162,6 +167,9 @@ class QwenImageDiT(nn.Module):
         in_features, out_features: numbers of a patch of 2x2 latents, going in and coming out.
         text_dim: width of the prompt's features.
 
+    Attributes:
+        unpatch: what makes a picture of the last tokens; another function may be put in the place of `unpatched`.
+
     Raises:
         ValueError: `head_dim` does not divide into the three axes of the rotary embedding.
     """
@@ -186,6 +194,7 @@ class QwenImageDiT(nn.Module):
         self.norm_out = LastNorm(dim)
         self.proj_out = nn.Linear(dim, out_features)
         self.rotary = TextAndPicturesRotary(rotary_dims(head_dim))
+        self.unpatch: Callable[[Tensor, int, int], Tensor] = unpatched
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -220,17 +229,17 @@ class QwenImageDiT(nn.Module):
         pictures = self.img_in(torch.cat([patches(picture) for picture in given], dim=1).to(context.dtype))
         text = self.txt_in(self.txt_norm(context))
         time = self.time_text_embed["timestep_embedder"](timestep).to(context.dtype)
-        rest = (time, *self.rotary.tables(text.shape[1], grids, latents.device))
+        rest = (time, *self.rotary.tables(context.shape[1], grids, latents.device))
         checkpointing = use_gradient_checkpointing or use_gradient_checkpointing_offload
         with torch.autograd.graph.save_on_cpu() if use_gradient_checkpointing_offload else nullcontext():
             for block in self.transformer_blocks:
                 if checkpointing and torch.is_grad_enabled():
-                    pictures, text = checkpoint(block, pictures, text, *rest, use_reentrant=False)
+                    pictures, text = _checkpointed(block, pictures, text, rest)
                 else:
                     pictures, text = block(pictures, text, *rest)
         rows, columns = grids[0]
         velocity = self.proj_out(self.norm_out(pictures[:, : rows * columns], time))
-        return unpatched(velocity.float(), rows, columns)
+        return self.unpatch(velocity, rows, columns).float()
 
     def _grid(self, latents: Tensor) -> tuple[int, int]:
         """Tokens along height and width."""
@@ -261,10 +270,17 @@ class QwenImageDiT(nn.Module):
         }
 
 
+def _checkpointed(
+    block: QwenImageBlock, pictures: Tensor, text: Tensor, rest: tuple[Tensor, ...]
+) -> tuple[Tensor, Tensor]:
+    """The block, of which only its tokens are saved for the way back: the rest is alive anyway, and shared by all."""
+    return checkpoint(lambda *tokens: block(*tokens, *rest), pictures, text, use_reentrant=False)
+
+
 def rotary_dims(head_dim: int) -> tuple[int, int, int]:
     """Channels of a head that turn with the picture's number, its rows and its columns: 16, 56 and 56 of 128."""
-    if head_dim % 16:
-        raise ValueError(f"head_dim={head_dim}: expected a multiple of 16")
+    if head_dim % 32:
+        raise ValueError(f"head_dim={head_dim}: expected a multiple of 32")
     number = head_dim // 8
     along = (head_dim - number) // 2
     return number, along, along

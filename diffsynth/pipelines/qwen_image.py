@@ -8,6 +8,8 @@ all the way.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -15,19 +17,25 @@ from torch import Tensor
 
 from diffsynth.core.keywords import known_keywords_only
 from diffsynth.core.loader.model_config import ModelConfig
+from diffsynth.core.parallel.mesh import Mesh
+from diffsynth.core.parallel.sequence import SequenceParallel
+from diffsynth.core.parallel.sharing import Sharing
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
+from diffsynth.core.values import check_number
 from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.dynamic_shift import DynamicShiftScheduler
-from diffsynth.diffusion.guidance import branch_prompts, guided
-from diffsynth.diffusion.loaded_model import load_models
+from diffsynth.diffusion.guidance import branch_prompts, guided, guided_apart
+from diffsynth.diffusion.loaded_model import check_settings, download_all, load_models
 from diffsynth.diffusion.request import drawn_noise, rounded_up
 from diffsynth.models.model_configs import MODEL_CONFIGS
 from diffsynth.models.qwen_image_dit import QwenImageDiT
+from diffsynth.models.qwen_image_parallel import cut_dit
 from diffsynth.models.qwen_image_processor import QwenImageProcessor
 from diffsynth.models.qwen_image_prompt import PromptInputs, edit_inputs, text_inputs
 from diffsynth.models.qwen_image_text_encoder import QwenImageTextEncoder
 from diffsynth.models.qwen_image_tokenizer import QwenImageTokenizer
 from diffsynth.models.qwen_image_vae import QwenImageVAE
+from diffsynth.models.wan_video_vae_parallel import decode_across, encode_across
 from diffsynth.utils.frames import frames_from_video, video_from_frames
 from diffsynth.utils.pictures import of_area
 
@@ -58,6 +66,7 @@ class QwenImagePipeline(BasePipeline):
     Attributes:
         text_encoder, dit, vae, tokenizer, processor, scheduler: the parts; `processor` looks at pictures to edit.
         device, torch_dtype: where and in what type they compute.
+        mesh: the devices that share the work; None where this one does all of it.
     """
 
     network_names = ("text_encoder", "dit", "vae")
@@ -70,6 +79,7 @@ class QwenImagePipeline(BasePipeline):
         self.scheduler = DynamicShiftScheduler()
         self.tokenizer: QwenImageTokenizer | None = None
         self.processor: QwenImageProcessor | None = None
+        self.mesh: Mesh | None = None
 
     @staticmethod
     @known_keywords_only("QwenImagePipeline.from_pretrained")
@@ -81,6 +91,9 @@ class QwenImagePipeline(BasePipeline):
         processor_config: ModelConfig | None = None,
         use_usp: bool = False,
         vram_limit: float | None = None,
+        ulysses_degree: int | None = None,
+        ring_degree: int | None = None,
+        cfg_degree: int | None = None,
     ) -> QwenImagePipeline:
         """Loads a pipeline. Files that are not there yet are downloaded.
 
@@ -91,17 +104,34 @@ class QwenImagePipeline(BasePipeline):
             tokenizer_config: folder of the tokenizer; by default the processor's, which has one, or else tokenizer/
                 of Qwen-Image.
             processor_config: folder of the processor, which editing needs: processor/ of Qwen-Image-Edit.
-            use_usp: sequence parallelism, which this pipeline does not do yet; must be False.
+            use_usp: share each generation among the processes that torchrun started, each on a device of its own; the
+                index of `device` is then that of the process on its machine. All of them get the same picture.
             vram_limit: GiB of device memory in use up to which weights stay on the device, for networks whose
                 ModelConfig has offload settings. None: no limit.
+            ulysses_degree, ring_degree, cfg_degree: how they share it; the product is the number of processes. For
+                None, `core.parallel.degrees.choose_degrees` chooses.
 
         Raises:
             UnknownDeviceError: this machine has no such device.
+            DegreeError: the degrees do not fit the number of processes.
+            RankError: the processes cannot be joined, or one of them has ended.
             ValueError: a config is incomplete, or a file holds no model that is known here.
+            TypeError: a keyword does not exist, or its value is of another kind.
         """
-        if use_usp:
-            raise NotImplementedError("use_usp=True: sequence parallelism is not part of this version")
-        pipe = QwenImagePipeline(device, torch_dtype)
+        check_settings(
+            model_configs,
+            torch_dtype,
+            vram_limit,
+            tokenizer_config=tokenizer_config,
+            processor_config=processor_config,
+        )
+        sharing = Sharing.asked_for(
+            use_usp, device, ulysses_degree=ulysses_degree, ring_degree=ring_degree, cfg_degree=cfg_degree
+        )
+        pipe = QwenImagePipeline(device if sharing is None else sharing.world.device, torch_dtype)
+        if sharing is not None:
+            folders = [] if processor_config is None else [processor_config]
+            sharing.world.first_on_each_machine(lambda: download_all([*model_configs, *folders]))
         pipe.adopt_all(
             load_models(
                 model_configs, table=MODEL_CONFIGS, torch_dtype=torch_dtype, device=pipe.device, vram_limit=vram_limit
@@ -115,8 +145,17 @@ class QwenImagePipeline(BasePipeline):
             default = ModelConfig(model_id="Qwen/Qwen-Image", origin_file_pattern="tokenizer/")
             tokenizer_config = default if processor_config is None else processor_config
         if pipe.text_encoder is not None:
+            if sharing is not None:
+                sharing.world.first_on_each_machine(tokenizer_config.download_if_necessary)
             pipe.tokenizer = QwenImageTokenizer(tokenizer_config.download_if_necessary().path)
+        if sharing is not None:
+            pipe._share(sharing)
         return pipe
+
+    def _share(self, sharing: Sharing) -> None:
+        self.mesh = sharing.mesh([] if self.dit is None else [self.dit.blocks[0].attn.num_heads])
+        if self.dit is not None:
+            cut_dit(self.dit, SequenceParallel(self.mesh))
 
     @known_keywords_only("pipe", later=NOT_YET)
     @torch.no_grad()
@@ -162,13 +201,12 @@ class QwenImagePipeline(BasePipeline):
             ValueError: a value is out of its range, or a picture does not fit.
             RuntimeError: a network that this needs, or the processor for `edit_image`, was not loaded.
         """
+        check_number("cfg_scale", cfg_scale)
         height, width = fitting_size(height, width)
         tiles = {"tiled": tiled, "tile_size": (tile_size,) * 2, "tile_stride": (tile_stride,) * 2}
         for name in self.network_names:
             self.needs(name, "making a picture")
-        numbered = not isinstance(edit_image, Image.Image)
-        pictures = checked_pictures(edit_image, any_size=edit_image_auto_resize)
-        shown = [of_area(picture, EDIT_AREA) for picture in pictures] if edit_image_auto_resize else pictures
+        edited = edit_pictures(edit_image, area=EDIT_AREA if edit_image_auto_resize else None)
 
         self.scheduler.set_timesteps(
             num_inference_steps,
@@ -184,9 +222,9 @@ class QwenImagePipeline(BasePipeline):
             raise ValueError(
                 f"denoising_strength={denoising_strength} keeps part of an input_image, and none was given"
             )
-        edit_latents = [self.encode_picture(picture, progress_bar_cmd, **tiles) for picture in shown]
-        seen = [of_area(picture, CONDITION_AREA) for picture in pictures] if numbered else shown
-        texts = self.encode_prompts(branch_prompts(prompt, negative_prompt, cfg_scale), seen, numbered)
+        edit_latents = [self.encode_picture(picture, progress_bar_cmd, **tiles) for picture in edited.shown]
+        prompts = branch_prompts(prompt, negative_prompt, cfg_scale)
+        texts = self.encode_prompts(prompts, edited.seen, edited.numbered)
         latents = self.denoise(latents, texts, edit_latents, cfg_scale, progress_bar_cmd)
         picture = self.decode_latents(latents, progress_bar_cmd, **tiles)
         self.load_models_to_device([])
@@ -195,7 +233,9 @@ class QwenImagePipeline(BasePipeline):
     def draw_noise(self, seed: int | None, rand_device: str | torch.device, height: int, width: int) -> Tensor:
         """Noise of a picture's latents: (1, 16, H/8, W/8), float32, drawn on `rand_device` in `torch_dtype`."""
         shape = (1, LATENT_CHANNELS, height // LATENT_PIXELS, width // LATENT_PIXELS)
-        return drawn_noise(shape, seed, rand_device, self.torch_dtype).to(self.device)
+        noise = drawn_noise(shape, seed, rand_device, self.torch_dtype).to(self.device)
+        # Without a seed, each process has drawn its own.
+        return noise if self.mesh is None else self.mesh.world.broadcast(noise)
 
     def encode_prompts(
         self, prompts: dict[str, str], pictures: Sequence[Image.Image] = (), numbered: bool = False
@@ -226,7 +266,8 @@ class QwenImagePipeline(BasePipeline):
         self.load_models_to_device(["vae"])
         video = video_from_frames([picture], height=picture.height, width=picture.width, num_frames=1)
         progress = labelled(progress_bar_cmd, "VAE encoding")
-        return self.vae.encode(video.to(self.device, vae.dtype), **tiles, progress=progress)[:, :, 0].float()
+        encode = self.vae.encode if self.mesh is None else partial(encode_across, self.vae, self.mesh.world)
+        return encode(video.to(self.device, vae.dtype), **tiles, progress=progress)[:, :, 0].float()
 
     def decode_latents(
         self, latents: Tensor, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object
@@ -235,7 +276,8 @@ class QwenImagePipeline(BasePipeline):
         vae = self.needs("vae", "decoding a picture")
         self.load_models_to_device(["vae"])
         progress = labelled(progress_bar_cmd, "VAE decoding")
-        return frames_from_video(self.vae.decode(latents.unsqueeze(2).to(vae.dtype), **tiles, progress=progress))[0]
+        decode = self.vae.decode if self.mesh is None else partial(decode_across, self.vae, self.mesh.world)
+        return frames_from_video(decode(latents.unsqueeze(2).to(vae.dtype), **tiles, progress=progress))[0]
 
     def denoise(
         self,
@@ -254,7 +296,10 @@ class QwenImagePipeline(BasePipeline):
             def predict(latents: Tensor, branch: str, timestep: Tensor = timestep) -> Tensor:
                 return self.dit(latents, timestep, contexts[branch], edit_latents=edit_latents)
 
-            velocity = guided(predict, latents, cfg_scale=cfg_scale, merge=False)
+            if self.mesh is not None and self.mesh.cfg.size > 1:
+                velocity = guided_apart(predict, latents, cfg_scale=cfg_scale, group=self.mesh.cfg)
+            else:
+                velocity = guided(predict, latents, cfg_scale=cfg_scale, merge=False)
             latents = self.scheduler.step(velocity, index, latents)
         return latents
 
@@ -282,6 +327,33 @@ def checked_input(picture: Image.Image, height: int, width: int) -> Image.Image:
             f"PIL.ImageOps.fit(input_image, ({width}, {height})) crops and resizes"
         )
     return picture
+
+
+class EditPictures(NamedTuple):
+    """Pictures to edit.
+
+    Attributes:
+        shown: as the DiT gets them.
+        seen: as the text encoder does.
+        numbered: whether the prompt calls them "Picture 1" and so on, as Edit-2509 takes a list.
+    """
+
+    shown: list[Image.Image]
+    seen: list[Image.Image]
+    numbered: bool
+
+
+def edit_pictures(edit_image: Image.Image | Sequence[Image.Image] | None, *, area: int | None) -> EditPictures:
+    """The pictures to edit, of about `area` pixels, or of the size they have.
+
+    Raises:
+        ValueError: as `checked_pictures`.
+    """
+    numbered = not isinstance(edit_image, Image.Image)
+    pictures = checked_pictures(edit_image, any_size=area is not None)
+    shown = pictures if area is None else [of_area(picture, area) for picture in pictures]
+    seen = [of_area(picture, CONDITION_AREA) for picture in pictures] if numbered else shown
+    return EditPictures(shown, seen, numbered)
 
 
 def checked_pictures(edit_image: Image.Image | Sequence[Image.Image] | None, *, any_size: bool) -> list[Image.Image]:

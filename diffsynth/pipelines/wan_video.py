@@ -22,6 +22,7 @@ from diffsynth.core.parallel.mesh import Mesh
 from diffsynth.core.parallel.sequence import SequenceParallel
 from diffsynth.core.parallel.sharing import Sharing
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
+from diffsynth.core.values import check_number
 from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.flow_match import TRAINING_STEPS, FlowMatchScheduler
 from diffsynth.diffusion.guidance import BOTH, NEGATIVE, POSITIVE, branch_prompts, guided, guided_apart
@@ -32,10 +33,11 @@ from diffsynth.diffusion.tea_cache import TeaCache, coefficients_of
 from diffsynth.models.model_configs import MODEL_CONFIGS
 from diffsynth.models.tiles import check_tiles
 from diffsynth.models.wan_video_dit import TextCache, WanModel
-from diffsynth.models.wan_video_parallel import cut_dit, decode_across, encode_across
+from diffsynth.models.wan_video_parallel import cut_dit
 from diffsynth.models.wan_video_text_encoder import WanTextEncoder
 from diffsynth.models.wan_video_tokenizer import WanTokenizer
 from diffsynth.models.wan_video_vae import WanVideoVAE
+from diffsynth.models.wan_video_vae_parallel import decode_across, encode_across
 from diffsynth.utils.frames import frames_from_video, video_from_frames
 
 __all__ = ["ModelConfig", "WanVideoPipeline"]
@@ -135,7 +137,7 @@ class WanVideoPipeline(BasePipeline):
         """
         if audio_processor_config is not None:
             raise NotImplementedError("audio_processor_config: speech-to-video is not part of this version")
-        check_settings(model_configs, torch_dtype, vram_limit)
+        check_settings(model_configs, torch_dtype, vram_limit, tokenizer_config=tokenizer_config)
         sharing = Sharing.asked_for(
             use_usp, device, ulysses_degree=ulysses_degree, ring_degree=ring_degree, cfg_degree=cfg_degree
         )
@@ -231,6 +233,8 @@ class WanVideoPipeline(BasePipeline):
         """
         if output_type not in ("quantized", "floatpoint"):
             raise ValueError(f"output_type={output_type!r}: expected 'quantized' or 'floatpoint'")
+        check_number("cfg_scale", cfg_scale)
+        check_number("switch_DiT_boundary", switch_DiT_boundary)
         check_window(sliding_window_size, sliding_window_stride)
         guidance = Guidance(
             cfg_scale=cfg_scale,
@@ -401,5 +405,6 @@ def fitting_size(height: int, width: int, num_frames: int) -> tuple[int, int, in
 def _tea_cache_settings(threshold: float | None, model_id: str) -> tuple[float, str] | None:
     if threshold is None:
         return None
+    check_number("tea_cache_l1_thresh", threshold)
     coefficients_of(model_id)
     return threshold, model_id

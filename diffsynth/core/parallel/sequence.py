@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
+
 import torch
 from torch import Tensor
 
@@ -28,10 +31,15 @@ class SequenceParallel:
         self.lengths = even_parts(length, self._mesh.sequence.size)
 
     @property
+    def parts(self) -> list[slice]:
+        """The tokens of each rank."""
+        ends = list(accumulate(self.lengths))
+        return [slice(end - length, end) for end, length in zip(ends, self.lengths, strict=True)]
+
+    @property
     def part(self) -> slice:
         """The tokens of this rank."""
-        start = sum(self.lengths[: self._mesh.sequence.index])
-        return slice(start, start + self.lengths[self._mesh.sequence.index])
+        return self.parts[self._mesh.sequence.index]
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Attention of this rank's tokens to those of all ranks, as `attention` computes it in one process.
@@ -62,7 +70,7 @@ class SequenceParallel:
     # torch.compile leaves it as it is. This is what torch.compiler.disable sets, without importing the compiler.
     attend._torchdynamo_disable = True  # type: ignore[attr-defined]
 
-    def gather(self, tokens: Tensor) -> Tensor:
-        """The tokens (B, S, width) of all ranks, in order."""
-        parts = self._mesh.sequence.gather(tokens.transpose(0, 1), self.lengths)
+    def gather(self, tokens: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
+        """The tokens (B, S, width) of all ranks, in order; `lengths` where each has others than were shared out."""
+        parts = self._mesh.sequence.gather(tokens.transpose(0, 1), self.lengths if lengths is None else lengths)
         return torch.cat(parts).transpose(0, 1)

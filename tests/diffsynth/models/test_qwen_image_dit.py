@@ -149,8 +149,8 @@ def test_latents_that_do_not_fit(shape, message):
 
 
 def test_heads_that_do_not_divide():
-    with pytest.raises(ValueError, match="head_dim=40: expected a multiple of 16"):
-        QwenImageDiT(num_layers=1, num_heads=1, head_dim=40)
+    with pytest.raises(ValueError, match="head_dim=48: expected a multiple of 32"):
+        QwenImageDiT(num_layers=1, num_heads=1, head_dim=48)
 
 
 def on_meta(model_class=QwenImageDiT, *sizes, **named):

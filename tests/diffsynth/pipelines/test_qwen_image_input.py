@@ -52,15 +52,23 @@ def test_what_asks_for_nothing_is_taken(qwen):
     assert qwen("a cat", **{**QUICK_PICTURE, "num_inference_steps": 1}, **options).size == (96, 64)
 
 
-def test_sequence_parallelism_is_not_there_yet():
-    with says(NotImplementedError, "use_usp=True: sequence parallelism is not part of this version"):
-        QwenImagePipeline.from_pretrained(device="cpu", use_usp=True)
-
-
 @pytest.mark.parametrize("device", ["gpuu", "cuda"])
 def test_a_device_that_is_not_there(device):
     with pytest.raises(ValueError, match=re.escape(repr(device))):
         QwenImagePipeline.from_pretrained(device=device)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model_configs": ["a.safetensors"]}, "model_configs: expected a list of ModelConfig"),
+        ({"processor_config": "processor/"}, "processor_config='processor/': expected a ModelConfig"),
+        ({"torch_dtype": "bfloat16"}, "torch_dtype='bfloat16': expected a floating type"),
+    ],
+)
+def test_a_setting_of_another_kind(options, message):
+    with says(TypeError, message):
+        QwenImagePipeline.from_pretrained(**{"device": "cpu", **options})
 
 
 @pytest.mark.parametrize("missing", list(QWEN_FILES))
@@ -75,9 +83,11 @@ def test_a_pipeline_without_one_of_its_networks(open_qwen, missing):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"height": 0}, "height=0: expected a whole number above 0"),
-        ({"width": 48.5}, "width=48.5: expected a whole number above 0"),
-        ({"num_inference_steps": 0}, "num_inference_steps=0: expected at least 1"),
+        ({"height": 0}, "height=0: expected a whole number, at least 1"),
+        ({"width": 48.5}, "width=48.5: expected a whole number, at least 1"),
+        ({"num_inference_steps": 0}, "num_inference_steps=0: expected a whole number, at least 1"),
+        ({"cfg_scale": None}, "cfg_scale=None: expected a number"),
+        ({"exponential_shift_mu": "0.8"}, "exponential_shift_mu='0.8': expected a number"),
         ({"denoising_strength": 0.5}, "denoising_strength=0.5 keeps part of an input_image, and none was given"),
         ({"rand_device": "gpuu"}, "'gpuu'"),
         ({"prompt": ["a", "b"]}, "the positive prompt is a list: expected one string"),

@@ -140,6 +140,7 @@ def test_cleared_parameters_under_an_offload(open_vae):
     [
         ({"model_configs": ModelConfig(path="a.safetensors")}, "model_configs: expected a list of ModelConfig"),
         ({"model_configs": ["a.safetensors"]}, "model_configs: expected a list of ModelConfig"),
+        ({"tokenizer_config": "umt5/"}, "tokenizer_config='umt5/': expected a ModelConfig"),
         ({"torch_dtype": "bfloat16"}, "torch_dtype='bfloat16': expected a floating type such as torch.bfloat16"),
         ({"vram_limit": "8"}, "vram_limit='8': expected a number of GiB"),
     ],

@@ -32,11 +32,11 @@ else:
 SOON = 30.0
 
 
-def play(scene, killed, tmp_path):
+def play(scene, killed, tmp_path, count=3):
     """How each process ended, and seconds from the kill, or from when all were ready, to the end of all."""
-    processes = start_ranks("cpu", PROGRAM, 3, tmp_path, SCENE=scene)
+    processes = start_ranks("cpu", PROGRAM, count, tmp_path, SCENE=scene)
     deadline = time.monotonic() + 120
-    while len(list(tmp_path.glob("ready*"))) < 3 and time.monotonic() < deadline:
+    while len(list(tmp_path.glob("ready*"))) < count and time.monotonic() < deadline:
         time.sleep(0.05)
     if killed is not None:
         processes[killed].send_signal(signal.SIGKILL)
@@ -45,7 +45,15 @@ def play(scene, killed, tmp_path):
     return ranks, time.monotonic() - started
 
 
-def test_a_killed_rank_ends_the_others(tmp_path):
+def test_a_killed_rank_ends_the_other(tmp_path):
+    ranks, seconds = play("talks", 1, tmp_path, count=2)
+    assert seconds < SOON
+    assert ranks[0].returncode == 1
+    assert "rank 1 of 2 was killed, or its machine was lost" in ranks[0].stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_killed_rank_ends_all_others(tmp_path):
     ranks, seconds = play("talks", 1, tmp_path)
     assert seconds < SOON
     for number in (0, 2):

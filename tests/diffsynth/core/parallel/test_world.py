@@ -63,6 +63,7 @@ except RankError as error:
 """
 
 
+@pytest.mark.slow
 def test_more_processes_than_devices(run_on):
     assert run_on("npu", MORE_PROCESSES_THAN_DEVICES).strip() == (
         "process 2 of this machine has no device: there are 2 of type npu; "

@@ -1,0 +1,53 @@
+"""How the VAE of Wan, which Qwen-Image shares, is cut across devices: along its tiles. Every device has all weights."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from diffsynth.core.parallel.group import Group
+from diffsynth.models.tiles import tiles_over
+from diffsynth.models.wan_video_vae import PIXELS, Progress, WanVideoVAE, check_latents, check_video
+
+
+def decode_across(
+    vae: WanVideoVAE,
+    group: Group,
+    latents: Tensor,
+    *,
+    tiled: bool = False,
+    tile_size: tuple[int, int] = (30, 52),
+    tile_stride: tuple[int, int] = (15, 26),
+    framewise: bool = False,
+    progress: Progress = iter,
+) -> Tensor:
+    """`WanVideoVAE.decode`, each device decoding some of the tiles; the video is the same on all.
+
+    Where there is one tile only, each device decodes it itself.
+    """
+    tiles = tiles_over(*latents.shape[3:], tile_size, tile_stride, PIXELS) if tiled else []
+    if len(tiles) < 2:
+        return vae.decode(latents, framewise=framewise)
+    check_latents(latents, vae.z_dim)
+    own = progress(tiles[group.index :: group.size])
+    return group.sum(vae.decode_tiles(latents, own, framewise=framewise)).clamp_(-1, 1)
+
+
+def encode_across(
+    vae: WanVideoVAE,
+    group: Group,
+    video: Tensor,
+    *,
+    tiled: bool = False,
+    tile_size: tuple[int, int] = (30, 52),
+    tile_stride: tuple[int, int] = (15, 26),
+    framewise: bool = False,
+    progress: Progress = iter,
+) -> Tensor:
+    """`WanVideoVAE.encode`, each device encoding some of the tiles; the latents are the same on all."""
+    check_video(video, framewise)
+    height, width = video.shape[3] // PIXELS, video.shape[4] // PIXELS
+    tiles = tiles_over(height, width, tile_size, tile_stride) if tiled else []
+    if len(tiles) < 2:
+        return vae.encode(video, framewise=framewise)
+    own = progress(tiles[group.index :: group.size])
+    return group.sum(vae.encode_tiles(video, own, framewise=framewise))
