@@ -1,4 +1,4 @@
-"""The command `dataset`: a few short clips and their metadata, so that training runs without anyone's videos."""
+"""The command `dataset`: a few short clips, or pictures, and their metadata, so that training runs without anyone's."""
 
 from __future__ import annotations
 
@@ -19,19 +19,27 @@ _POLYGONS = {"square": (4, 0), "triangle": (3, 0), "diamond": (4, 45)}  # corner
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--clips", type=click.IntRange(1, 64), default=4, show_default=True, help="Number of videos.")
+@click.option("--clips", type=click.IntRange(1, 64), default=4, show_default=True, help="Number of videos or pictures.")
 @click.option("--frames", type=click.IntRange(1), default=81, show_default=True, help="Frames of each.")
 @click.option("--height", type=click.IntRange(16), default=480, show_default=True)
 @click.option("--width", type=click.IntRange(16), default=832, show_default=True)
-def dataset(folder: Path, clips: int, frames: int, height: int, width: int) -> None:
+@click.option("--images", is_flag=True, help="Pictures, and edits of them, with metadata of their own.")
+def dataset(folder: Path, clips: int, frames: int, height: int, width: int, images: bool) -> None:
     """Make a small data set for training: videos of moving shapes, and metadata.csv with their prompts.
 
-    The same arguments make the same pictures.
+    With --images it is pictures, and metadata_edit.csv and metadata_edit_multi.json are there too. The same arguments
+    make the same pictures.
     """
     if (folder / "metadata.csv").exists():
         raise click.UsageError(f"{folder / 'metadata.csv'} is there already; name another folder or delete it")
-    make_dataset(folder, clips=clips, frames=frames, height=height, width=width)
-    click.echo(f"{folder / 'metadata.csv'}  {clips} clips of {frames} frames, {width}x{height}")
+    if images:
+        from diffsynth.trial.image_dataset import make_image_dataset
+
+        make_image_dataset(folder, pictures=clips, height=height, width=width)
+        click.echo(f"{folder / 'metadata.csv'}  {clips} pictures, {width}x{height}, and as many to edit")
+    else:
+        make_dataset(folder, clips=clips, frames=frames, height=height, width=width)
+        click.echo(f"{folder / 'metadata.csv'}  {clips} clips of {frames} frames, {width}x{height}")
 
 
 def make_dataset(folder: Path, *, clips: int, frames: int, height: int, width: int) -> None:
@@ -41,11 +49,8 @@ def make_dataset(folder: Path, *, clips: int, frames: int, height: int, width: i
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for clip in range(clips):
-        shape, colour = _SHAPES[clip % 4], _COLOURS[(clip + clip // 4) % 4]
-        background = _BACKGROUNDS[(clip + clip // 16) % 4]
-        pictures = [
-            _picture(shape, colour, background, height, width, moment / max(frames - 1, 1)) for moment in range(frames)
-        ]
+        shape, colour, background = look_of(clip)
+        pictures = [picture_of(clip, height, width, moment / max(frames - 1, 1)) for moment in range(frames)]
         save_video(pictures, folder / f"clip_{clip}.mp4", fps=15, quality=9)
         prompt = f"A {colour} {shape} moves from left to right over a {background} background."
         rows.append({"video": f"clip_{clip}.mp4", "prompt": prompt, "seed": clip})
@@ -55,10 +60,16 @@ def make_dataset(folder: Path, *, clips: int, frames: int, height: int, width: i
         writer.writerows(rows)
 
 
-def _picture(shape: str, colour: str, background: str, height: int, width: int, moment: float) -> Image.Image:
-    """A frame, `moment` running from 0 at the start of the clip to 1 at its end."""
+def look_of(clip: int) -> tuple[str, str, str]:
+    """The shape of a clip, its colour and its background: 64 clips are all different."""
+    return _SHAPES[clip % 4], _COLOURS[(clip + clip // 4) % 4], _BACKGROUNDS[(clip + clip // 16) % 4]
+
+
+def picture_of(clip: int, height: int, width: int, moment: float) -> Image.Image:
+    """A frame of a clip, `moment` running from 0 at its start to 1 at its end."""
     from PIL import Image, ImageDraw
 
+    shape, colour, background = look_of(clip)
     image = Image.new("RGB", (width, height), background)
     radius = height / 5
     centre = (radius + moment * (width - 2 * radius), height / 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from diffsynth.core.data.errors import DatasetError
@@ -25,7 +26,7 @@ class FrameSize:
 
     height: int | None = None
     width: int | None = None
-    max_pixels: int = 1024 * 1024
+    max_pixels: float = 1024 * 1024
     num_frames: int = 81
     multiple: int = 1
     frames_step: int = 1
@@ -55,3 +56,6 @@ class FrameSize:
 
     def _down(self, side: float) -> int:
         return max(int(side) // self.multiple, 1) * self.multiple
+
+
+AS_STORED = FrameSize(max_pixels=math.inf)

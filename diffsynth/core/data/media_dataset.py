@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from torch.utils.data import Dataset
 
 from diffsynth.core.data.errors import BadSampleError, DatasetError
@@ -28,6 +30,9 @@ class MediaDataset(Dataset):
         metadata_path: a csv, json or jsonl file.
         file_keys: the columns that name files; a row has one of them at least.
         size: what frames are cropped and resized to.
+        needed: those columns that every row has.
+        sizes: instead of `size`, by column.
+        lists: those columns that may hold a list of file names, which becomes a list of lists of frames.
         repeat: how often each row comes in an epoch.
         on_bad_sample: "stop" raises BadSampleError for a sample that cannot be read; "skip" says so in the log and
             takes the next row instead, so that every process has as many samples as before.
@@ -43,6 +48,9 @@ class MediaDataset(Dataset):
         *,
         file_keys: tuple[str, ...],
         size: FrameSize,
+        needed: Sequence[str] = (),
+        sizes: Mapping[str, FrameSize] | None = None,
+        lists: Sequence[str] = (),
         repeat: int = 1,
         on_bad_sample: str = STOP,
     ) -> None:
@@ -52,7 +60,8 @@ class MediaDataset(Dataset):
             raise DatasetError(f"--dataset_repeat {repeat}: expected at least 1")
         self.base_path, self.metadata_path = base_path, metadata_path
         self.rows = read_metadata(metadata_path)
-        self.file_keys, self.size, self.repeat, self.on_bad_sample = file_keys, size, repeat, on_bad_sample
+        self.file_keys, self.needed, self.repeat, self.on_bad_sample = file_keys, needed, repeat, on_bad_sample
+        self.sizes, self.lists = dict.fromkeys(file_keys, size) | dict(sizes or {}), lists
         if not any(key in row for row in self.rows for key in file_keys):
             raise DatasetError(
                 f"{metadata_path}: no row has a column {' or '.join(map(repr, file_keys))}, there are "
@@ -83,12 +92,20 @@ class MediaDataset(Dataset):
         files = {key: content[key] for key in self.file_keys if content.get(key)}
         if not files:
             raise BadSampleError(f"{place} names no file: expected one under {' or '.join(map(repr, self.file_keys))}")
-        return {PLACE: place, **content, **{key: self._frames(name, f"{place}, {key}") for key, name in files.items()}}
+        for key in self.needed:
+            if key not in files:
+                raise BadSampleError(f"{place} names no file under {key!r}, which this run needs of every row")
+        return {PLACE: place, **content, **{key: self._media(name, key, place) for key, name in files.items()}}
 
-    def _frames(self, name: Any, place: str) -> Any:
+    def _media(self, name: Any, key: str, place: str) -> Any:
+        if isinstance(name, list) and key in self.lists:
+            return [self._frames(one, self.sizes[key], f"{place}, {key}") for one in name]
+        return self._frames(name, self.sizes[key], f"{place}, {key}")
+
+    def _frames(self, name: Any, size: FrameSize, place: str) -> list[Image.Image]:
         if not isinstance(name, str):
             raise BadSampleError(f"{place}: {name!r} is a {type(name).__name__}, expected a file name")
         try:
-            return read_frames(self.base_path / name, self.size)
+            return read_frames(self.base_path / name, size)
         except (OSError, ValueError) as error:
             raise BadSampleError(f"{place}: {error}") from error

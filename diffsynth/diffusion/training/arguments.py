@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from diffsynth.diffusion.training.errors import TrainingError
@@ -15,7 +16,6 @@ _NOT_OFFERED = {
     "cpu_offload_split_threshold": "use an accelerate config with DeepSpeed",
     "quant_options": "use --fp8_models for networks that are not trained",
     "template_model_id_or_path": "leave it out: this pipeline has no template models",
-    "audio_processor_path": "leave it out: this pipeline reads no sound",
 }
 
 
@@ -26,15 +26,18 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> argparse.Argument
     return parser
 
 
-def check_arguments(args: argparse.Namespace) -> None:
+def check_arguments(args: argparse.Namespace, *, not_offered: Mapping[str, str]) -> None:
     """What no group can check on its own.
+
+    Args:
+        not_offered: published flags of the model that must stay unset, each with what to do instead.
 
     Raises:
         TrainingError: a flag has a value that means nothing here.
     """
     task, stage = split_task(args.task)
-    for name, instead in _NOT_OFFERED.items():
-        if getattr(args, name, None):
+    for name, instead in {**_NOT_OFFERED, **not_offered}.items():
+        if getattr(args, name):
             raise TrainingError(f"--{name} is not offered: {instead}")
     if stage == DATA_PROCESS:
         return
@@ -58,6 +61,17 @@ def split_task(task: str) -> tuple[str, str]:
         known = ", ".join(name + stage for name in TASKS for stage in ("", DATA_PROCESS, TRAIN))
         raise TrainingError(f"--task {task}: there is no such task, expected one of {known}")
     return name, colon + stage
+
+
+def trained_name(args: argparse.Namespace) -> str | None:
+    """The name of the network that is trained, whole or by a LoRA."""
+    return args.lora_base_model or args.trainable_models
+
+
+def checkpointing(args: argparse.Namespace) -> dict[str, bool]:
+    """What a network is told about keeping less for the way back."""
+    flags = ("use_gradient_checkpointing", "use_gradient_checkpointing_offload")
+    return {flag: getattr(args, flag) for flag in flags}
 
 
 def names(text: str | None) -> tuple[str, ...]:

@@ -8,65 +8,60 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from diffsynth.diffusion.flow_match import TRAINING_STEPS, FlowMatchScheduler
+from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.training.errors import TrainingError
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
-"""(latents (B, C, T, H, W), timesteps (B,)), both float32 -> the network's velocity, of the shape of the latents."""
+"""(latents (B, C, ...), timesteps (B,)), both float32 -> the network's velocity, of the shape of the latents."""
 
 
 class FlowMatchLoss:
     """How far the network is from the velocity ``noise - clean`` at random noise levels (task sft).
 
-    A level is drawn evenly from the 1000 of training's schedule, counted from pure noise. The squared error is
-    weighted by `FlowMatchScheduler.training_weights`, a bell around the middle.
+    A level is drawn evenly from those of the schedule, counted from pure noise. The squared error is weighted by
+    `FlowMatchScheduler.training_weights`, a bell around the middle.
 
     Args:
+        schedule: laid out by `set_training_timesteps`: 1000 levels.
         min_boundary, max_boundary: the part of the schedule to draw from, in [0, 1]. An A14B expert learns its own
             side of 0.417: high noise below, low noise above.
-        shift: of the schedule.
 
     Raises:
         TrainingError: the boundaries leave no level.
     """
 
-    def __init__(self, min_boundary: float = 0.0, max_boundary: float = 1.0, *, shift: float = 5.0) -> None:
-        self.first, self.end = int(min_boundary * TRAINING_STEPS), int(max_boundary * TRAINING_STEPS)
-        if not 0 <= self.first < self.end <= TRAINING_STEPS:
+    def __init__(self, schedule: FlowMatchScheduler, min_boundary: float = 0.0, max_boundary: float = 1.0) -> None:
+        levels = len(schedule.sigmas)
+        self.first, self.end = int(min_boundary * levels), int(max_boundary * levels)
+        if not 0 <= self.first < self.end <= levels:
             raise TrainingError(
                 f"--min_timestep_boundary {min_boundary} and --max_timestep_boundary {max_boundary}: expected two "
                 "numbers between 0 and 1, the first below the second"
             )
-        schedule = FlowMatchScheduler()
-        schedule.set_training_timesteps(shift)
         self.sigmas, self.timesteps, self.weights = schedule.sigmas, schedule.timesteps, schedule.training_weights()
 
     def __call__(self, velocity: Velocity, clean: Tensor, generator: Generator) -> Tensor:
         """The loss of a batch, a scalar.
 
         Args:
-            clean: latents (B, C, T, H, W), float32.
+            clean: latents (B, C, ...), float32.
             generator: on the CPU.
         """
         level = torch.randint(self.first, self.end, (clean.shape[0],), generator=generator)
         noise = torch.randn(clean.shape, generator=generator).to(clean.device)
-        sigma = self.sigmas[level].to(clean.device).view(-1, 1, 1, 1, 1)
+        sigma = self.sigmas[level].to(clean.device).view(-1, *[1] * (clean.ndim - 1))
         predicted = velocity(torch.lerp(clean, noise, sigma), self.timesteps[level].to(clean.device))
         error = F.mse_loss(predicted.float(), noise - clean, reduction="none").flatten(1).mean(1)
         return (error * self.weights[level].to(clean.device)).mean()
 
 
-def rollout_loss(
-    velocity: Velocity, clean: Tensor, noise: Tensor, *, num_inference_steps: int, shift: float = 5.0
-) -> Tensor:
+def rollout_loss(velocity: Velocity, clean: Tensor, noise: Tensor, schedule: FlowMatchScheduler) -> Tensor:
     """How far a whole generation ends from `clean`: the mean squared error of the final latents (task direct_distill).
 
     Args:
-        clean: the latents that a teacher made from `noise`, both (B, C, T, H, W), float32.
-        num_inference_steps: of the generation; gradients go through all of them.
+        clean: the latents that a teacher made from `noise`, both (B, C, ...), float32.
+        schedule: laid out for the steps of the generation; gradients go through all of them.
     """
-    schedule = FlowMatchScheduler()
-    schedule.set_timesteps(num_inference_steps, shift=shift)
     latents = noise
     for index, timestep in enumerate(schedule.timesteps):
         predicted = velocity(latents, timestep.to(latents.device).expand(latents.shape[0]))

@@ -9,8 +9,8 @@ from diffsynth.diffusion.training.arguments import split_task
 
 def memory_advice(args: argparse.Namespace) -> str:
     """The flags that would help and are not on, those that cost least first."""
-    lowered = [] if args.height is not None else ["a lower --max_pixels"]
-    lowered += [] if args.height is None else ["a smaller --height and --width"]
+    smaller = ["a lower --max_pixels" if args.height is None else "a smaller --height and --width"]
+    smaller += ["fewer --num_frames"] if hasattr(args, "num_frames") else []
     advice = {
         "--use_gradient_checkpointing": not args.use_gradient_checkpointing
         and not args.use_gradient_checkpointing_offload,
@@ -20,7 +20,7 @@ def memory_advice(args: argparse.Namespace) -> str:
             1
         ],
         "--lora_base_model instead of --trainable_models": args.lora_base_model is None,
-        **dict.fromkeys([*lowered, "fewer --num_frames"], True),
+        **dict.fromkeys(smaller, True),
         "an accelerate config with FSDP or DeepSpeed ZeRO-3 (with --initialize_model_on_cpu)": True,
     }
     return "turn on " + ", or ".join(text for text, helps in advice.items() if helps)

@@ -47,7 +47,7 @@ def _published(name: str, settings: dict[str, Any]) -> ModelConfig:
     if not colon or "/" not in model_id:
         raise TrainingError(
             f"--model_id_with_origin_paths: {name!r} is not written as Org/Name:pattern, such as "
-            "Wan-AI/Wan2.1-T2V-1.3B:diffusion_pytorch_model*.safetensors"
+            "Org/Name:model*.safetensors"
         )
     return ModelConfig(model_id=model_id, origin_file_pattern=pattern, **settings)
 

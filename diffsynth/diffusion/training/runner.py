@@ -40,22 +40,20 @@ Encode = Callable[[Sample], Inputs]
 
 
 class Objective(Protocol):
-    """What a model's training script brings: everything that the loop does not know."""
-
-    network: nn.Module
-    """What is trained: its parameters that require gradients."""
+    """What is minimised and shown: everything that the loop does not know."""
 
     def loss(self, network: nn.Module, inputs: Inputs, generator: Generator) -> Tensor:
         """The scalar to minimise.
 
         Args:
-            network: `self.network` as the engine has wrapped it.
+            network: what is trained, as the engine has wrapped it.
             inputs: those of a batch of samples, joined, on the device.
             generator: for all draws, on the CPU.
         """
 
     def render(self, network: nn.Module, path: Path | None) -> None:
-        """Shows what the network makes now. Every process calls it, the main one with the path to save to."""
+        """Shows what the network makes now. Every process calls it, the main one with the file to save to, which lacks
+        its ending."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +93,16 @@ def open_accelerator(args: argparse.Namespace) -> Accelerator:
 def train(
     accelerator: Accelerator,
     objective: Objective,
+    network: nn.Module,
     dataset: Dataset,
     args: argparse.Namespace,
     *,
     encode: Encode = dict,
 ) -> None:
-    """Trains `objective.network`, from the beginning or from a checkpoint, and saves as it goes.
+    """Trains a network, from the beginning or from a checkpoint, and saves as it goes.
 
     Args:
+        network: those of its parameters that require gradients are trained.
         encode: makes inputs of the data set's samples, without gradients; left out where they are encoded already.
         args: see `diffsynth.diffusion.training.arguments`.
 
@@ -110,8 +110,8 @@ def train(
         TrainingError: a setting cannot be used, or a batch does not fit into the device's memory.
     """
     _check(args)
-    trained = {name: tuple(p.shape) for name, p in objective.network.named_parameters() if p.requires_grad}
-    prepared = _prepare(accelerator, objective.network, dataset, args)
+    trained = {name: tuple(p.shape) for name, p in network.named_parameters() if p.requires_grad}
+    prepared = _prepare(accelerator, network, dataset, args)
     updates = args.num_epochs * math.ceil(len(prepared.loader) / args.gradient_accumulation_steps)
     checkpoints = Checkpoints(
         accelerator, args.output_path, keep=args.save_total_limit, run=_same_to_resume(args, dataset), trained=trained
@@ -135,7 +135,7 @@ def train(
     saved = position.update
     for _ in _updates(accelerator, objective, encode, prepared, position, logs, args):
         if args.validation_prompt is not None and position.update % args.validation_steps == 0:
-            path = args.output_path / "validation" / f"step-{position.update}.mp4"
+            path = args.output_path / "validation" / f"step-{position.update}"
             objective.render(prepared.network, path if accelerator.is_main_process else None)
         if args.save_steps is not None and position.update % args.save_steps == 0:
             save(f"step-{position.update}")
@@ -256,14 +256,15 @@ def _joined(samples: Sequence[Inputs]) -> Inputs:
     """Tensors of several samples as one batch.
 
     Raises:
-        TrainingError: they differ in shape.
+        TrainingError: they differ in shape, or in what they hold.
     """
-    for name in samples[0]:
-        shapes = {tuple(sample[name].shape) for sample in samples}
+    for name in sorted({name for sample in samples for name in sample}):
+        shapes = {tuple(sample[name].shape) if name in sample else () for sample in samples}
         if len(shapes) > 1:
             raise TrainingError(
-                f"--batch_size {len(samples)}: {name} of one batch differ in shape, {sorted(shapes)}; give --height, "
-                "--width and a --num_frames that every video has, or --batch_size 1"
+                f"--batch_size {len(samples)}: {name} of one batch differ in shape, {sorted(shapes)}; give all samples "
+                "one size (--height and --width), or train with --batch_size 1 and --gradient_accumulation_steps "
+                f"{len(samples)}"
             )
     return {name: torch.cat([sample[name] for sample in samples]) for name in samples[0]}
 

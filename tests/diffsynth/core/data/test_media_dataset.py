@@ -1,10 +1,13 @@
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 from torch.utils.data import DataLoader
 
 from diffsynth.core.data.errors import BadSampleError, DatasetError
-from diffsynth.core.data.frame_size import FrameSize
+from diffsynth.core.data.frame_size import AS_STORED, FrameSize
 from diffsynth.core.data.media_dataset import PLACE, MediaDataset
 from diffsynth.utils.data import save_video
 
@@ -52,6 +55,34 @@ def test_a_picture_is_one_frame_cropped_around_its_centre(dataset):
     frames = dataset(",picture.png,a red field", size=FrameSize(32, 32, multiple=16))[0]["image"]
     assert [frame.size for frame in frames] == [(32, 32)]
     assert frames[0].getcolors() == [(32 * 32, (255, 0, 0))]
+
+
+def test_a_column_may_have_a_size_of_its_own(dataset):
+    own = {"image": replace(AS_STORED, num_frames=1)}
+    sample = dataset("clip.mp4,picture.png,x", size=FrameSize(16, 32, num_frames=2), sizes=own)[0]
+    assert [frame.size for frame in sample["video"]] == [(32, 16)] * 2
+    assert [frame.size for frame in sample["image"]] == [(80, 40)]
+
+
+def test_a_list_of_files_is_a_list_of_their_frames(folder):
+    rows = [{"image": ["picture.png", "moving.gif"]}, {"image": ["picture.png", 3]}, {"image": []}]
+    (folder / "m.json").write_text(json.dumps(rows))
+    options = {"file_keys": ("image",), "size": FrameSize(num_frames=2)}
+    samples = MediaDataset(folder, folder / "m.json", lists=("image",), **options)
+    assert [[frame.size for frame in frames] for frames in samples[0]["image"]] == [[(80, 40)], [(64, 48)] * 2]
+    with pytest.raises(BadSampleError, match=r"row 2, image: 3 is a int, expected a file name"):
+        samples[1]
+    with pytest.raises(BadSampleError, match=r"row 3 names no file"):
+        samples[2]
+    with pytest.raises(BadSampleError, match=r"row 1, image: .* is a list, expected a file name"):
+        MediaDataset(folder, folder / "m.json", **options)[0]
+
+
+def test_a_column_that_every_row_needs(dataset):
+    rows = ["clip.mp4,picture.png,one", "clip.mp4,,two"]
+    with pytest.raises(BadSampleError, match=r"m\.csv: row 2 names no file under 'image', which this run needs of eve"):
+        dataset(*rows, needed=("image",))[1]
+    assert dataset(*rows, needed=("image",), on_bad_sample="skip")[1]["prompt"] == "one"
 
 
 def test_rows_are_repeated(dataset):

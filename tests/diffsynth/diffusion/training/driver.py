@@ -1,7 +1,7 @@
-"""Runs the Wan training script with one or more lists of flags, in this process, one after the other.
+"""Runs training scripts with one or more lists of flags, in this process, one after the other.
 
-As a program it takes them as JSON: ``[{"flags": [...], "kill": {"at_loss": 3}}, ...]``; `kill` ends the process by
-SIGKILL at the loss of that number, or within the save of that number.
+As a program it takes them as JSON: ``[{"family": "wanvideo", "flags": [...], "kill": {"loss": 3}}, ...]``; `kill` ends
+the process by SIGKILL at the loss of that number, or within the save of that number. It says on what device it ran.
 """
 
 import importlib.util
@@ -11,25 +11,36 @@ import signal
 import sys
 from pathlib import Path
 
-TRAIN = Path(__file__).resolve().parents[4] / "examples/wanvideo/model_training/train.py"
+EXAMPLES = Path(__file__).resolve().parents[4] / "examples"
+WAN, QWEN = "wanvideo", "qwen_image"
 
 
-def script():
-    """The training script as a module."""
-    spec = importlib.util.spec_from_file_location("wan_train", TRAIN)
+def path_of(family):
+    """The training script of a family of models."""
+    return EXAMPLES / family / "model_training/train.py"
+
+
+def script(family):
+    """The same as a module."""
+    spec = importlib.util.spec_from_file_location(f"{family}_train", path_of(family))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def train(flags):
+def train(flags, family=WAN):
     """What `python train.py FLAGS` does, but that its errors are raised."""
+    reset_accelerate()
+    sys.argv = [str(path_of(family)), *map(str, flags)]
+    script(family).main()
+
+
+def reset_accelerate():
+    """Forgets the device and the processes that accelerate keeps for the whole process."""
     from accelerate.state import AcceleratorState, GradientState
 
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
-    sys.argv = [str(TRAIN), *map(str, flags)]
-    script().main()
 
 
 def kill_at(*, loss=None, save=None, rank=0):
@@ -54,14 +65,19 @@ def kill_at(*, loss=None, save=None, rank=0):
         checkpoints._save_device_generator = dying(checkpoints._save_device_generator, save)
 
 
-def measure():
-    """From now on the script ends once accelerate has prepared the network, and prints one line of JSON: the
-    most device memory that was in use, and what the network's weights and one block of it take."""
+class Measured(Exception):
+    """The script has come as far as it is measured."""
+
+
+def measure(run):
+    """Runs the script until accelerate has prepared the network, and prints one line of JSON: the most device memory
+    that was in use, and what the network's weights and one block of it take."""
     import torch
 
     from diffsynth.diffusion.training import runner
 
     prepare = runner._prepare
+    torch.npu.reset_peak_memory_stats()
 
     def measured(accelerator, network, *rest):
         def size(module):
@@ -71,9 +87,13 @@ def measure():
         prepare(accelerator, network, *rest)
         print(json.dumps({**sizes, "peak": torch.npu.max_memory_allocated()}))
         accelerator.wait_for_everyone()
-        sys.exit(0)
+        raise Measured
 
     runner._prepare = measured
+    try:
+        train(run["flags"], run["family"])
+    except Measured:
+        runner._prepare = prepare
 
 
 if __name__ == "__main__":
@@ -81,5 +101,9 @@ if __name__ == "__main__":
         if run.get("kill"):
             kill_at(**run["kill"])
         if run.get("measure"):
-            measure()
-        train(run["flags"])
+            measure(run)
+        else:
+            train(run["flags"], run["family"])
+    from accelerate import PartialState
+
+    print(f"trained on {PartialState().device.type}")

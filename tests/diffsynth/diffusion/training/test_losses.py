@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.training.errors import TrainingError
 from diffsynth.diffusion.training.losses import FlowMatchLoss, rollout_loss
 from diffsynth.models.wan_video_dit import WanModel
@@ -25,6 +26,12 @@ def clean():
 @pytest.fixture
 def context():
     return torch.randn(2, 8, 16, generator=torch.Generator().manual_seed(2))
+
+
+def schedule_of(steps=1000):
+    schedule = FlowMatchScheduler()
+    schedule.set_timesteps(steps)
+    return schedule
 
 
 def sigma_of(level, shift=5.0):
@@ -52,7 +59,7 @@ def test_of_one_batch_is_the_formula_with_the_transformer_of_diffusers(dit, clea
             velocity = theirs(noisy, timestep, context[one : one + 1], return_dict=False)[0]
             error = (velocity - (noise - clean)[one : one + 1]).double().square().mean().item()
             expected += weight_of(level) * error / 2
-        found = FlowMatchLoss()(
+        found = FlowMatchLoss(schedule_of())(
             lambda latents, timestep: dit(latents, timestep, context), clean, torch.Generator().manual_seed(7)
         )
     assert found.item() == pytest.approx(expected, rel=2e-5)
@@ -62,7 +69,7 @@ def test_its_gradients_are_those_of_diffusers(dit, clean, context):
     theirs = oracle.transformer(dit)
 
     def gradient(network, name, call):
-        loss = FlowMatchLoss()(call, clean, torch.Generator().manual_seed(7))
+        loss = FlowMatchLoss(schedule_of())(call, clean, torch.Generator().manual_seed(7))
         network.zero_grad()
         loss.backward()
         return dict(network.named_parameters())[name].grad
@@ -80,7 +87,7 @@ def test_its_gradients_are_those_of_diffusers(dit, clean, context):
 @pytest.mark.parametrize(("boundaries", "levels"), [((0, 0.417), range(417)), ((0.417, 1), range(417, 1000))])
 def test_an_expert_learns_its_own_side(clean, boundaries, levels):
     seen = []
-    loss = FlowMatchLoss(*boundaries)
+    loss = FlowMatchLoss(schedule_of(), *boundaries)
     for seed in range(200):
         loss(lambda latents, time: seen.append(time) or latents, clean[:1], torch.Generator().manual_seed(seed))
     highest, lowest = 1000 * sigma_of(levels[0]), 1000 * sigma_of(levels[-1])
@@ -95,7 +102,7 @@ def test_a_perfect_network_has_no_loss(clean):
         sigma = (timestep / 1000).view(-1, 1, 1, 1, 1)
         return (latents - clean) / sigma
 
-    assert FlowMatchLoss(0, 0.9)(velocity, clean, torch.Generator().manual_seed(0)) < 1e-8
+    assert FlowMatchLoss(schedule_of(), 0, 0.9)(velocity, clean, torch.Generator().manual_seed(0)) < 1e-8
 
 
 def test_a_rollout_that_walks_straight_ends_at_the_clean_latents(clean):
@@ -106,16 +113,16 @@ def test_a_rollout_that_walks_straight_ends_at_the_clean_latents(clean):
         steps.append(timestep.tolist())
         return noise - clean
 
-    assert rollout_loss(velocity, clean, noise, num_inference_steps=2) < 1e-10
+    assert rollout_loss(velocity, clean, noise, schedule_of(2)) < 1e-10
     assert steps == [[1000.0] * 2, [pytest.approx(833.3333)] * 2]
-    stays = rollout_loss(lambda latents, timestep: torch.zeros_like(latents), clean, noise, num_inference_steps=2)
+    stays = rollout_loss(lambda latents, timestep: torch.zeros_like(latents), clean, noise, schedule_of(2))
     assert stays.item() == pytest.approx((noise - clean).square().mean().item())
 
 
 def test_gradients_go_through_every_step_of_a_rollout(clean):
     gain = torch.ones(3, requires_grad=True)
     calls = iter(range(3))
-    rollout_loss(lambda latents, time: latents * gain[next(calls)], clean, 2 * clean, num_inference_steps=3).backward()
+    rollout_loss(lambda latents, time: latents * gain[next(calls)], clean, 2 * clean, schedule_of(3)).backward()
     assert (gain.grad != 0).all()
 
 
@@ -124,4 +131,4 @@ def test_boundaries_that_leave_nothing(boundaries):
     with pytest.raises(
         TrainingError, match=r"--min_timestep_boundary .* and --max_timestep_boundary .*: expected two num"
     ):
-        FlowMatchLoss(*boundaries)
+        FlowMatchLoss(schedule_of(), *boundaries)

@@ -7,7 +7,8 @@ import pytest
 from diffsynth.trial.catalogue import Sizes
 from diffsynth.trial.weights import make_weights
 from tests.diffsynth.diffusion.training.conftest import FULL, WAN21, run
-from tests.diffsynth.diffusion.training.test_same_curve import FSDP
+from tests.diffsynth.diffusion.training.driver import WAN
+from tests.diffsynth.diffusion.training.test_same_curve import FSDP, OF_A_BLOCK
 
 ON_CPU = "--initialize_model_on_cpu"
 
@@ -23,7 +24,7 @@ def deep_models(tmp_path_factory):
 @pytest.mark.slow
 def test_at_most_the_shard_and_the_largest_block(launch, encoded_flags_of, deep_models, tmp_path):
     config = tmp_path / "fsdp.yaml"
-    config.write_text(FSDP.format(version=2))
+    config.write_text(FSDP.format(version=2, block=OF_A_BLOCK[WAN]))
     table = {}
     for processes, settings in {1: {}, 2: {"processes": 2, "config": config}}.items():
         for flag in ([], [ON_CPU]):

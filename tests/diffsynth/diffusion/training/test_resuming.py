@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.diffsynth.diffusion.training.conftest import FULL, LORA, losses, run
+from tests.diffsynth.diffusion.training.driver import QWEN, WAN
 
 # 5 clips, an update every two batches and one at the end of each epoch: 9 updates of 15 batches.
 RUN = ["--num_epochs", "3", "--gradient_accumulation_steps", "2", "--save_steps", "2", "--lr_scheduler", "cosine"]
@@ -21,25 +22,34 @@ def assert_same_bits(folder, reference, name="step-9.safetensors"):
     assert losses(folder) == losses(reference)
 
 
-@pytest.mark.parametrize("trained", [LORA, pytest.param(FULL, marks=pytest.mark.slow)], ids=["lora", "full"])
-def test_killed_twice_in_the_middle_of_an_accumulation(encoded_flags_of, train_here, launch, tmp_path, trained):
-    """At batch 8, the third of the second epoch, and at the fourth after the resumption: batch 10, its last."""
-    train_here(encoded_flags_of(tmp_path / "whole", *trained, *RUN))
-    killed = encoded_flags_of(tmp_path / "killed", *trained, *RUN)
-    done = launch("cpu", run(killed, loss=8))
-    assert done.returncode == -signal.SIGKILL, done.stderr
+def test_killed_in_the_middle_of_an_accumulation(encoded_flags_of, train_here, launch, tmp_path):
+    """At batch 8, the third of the second epoch."""
+    train_here(encoded_flags_of(tmp_path / "whole", *LORA, *RUN))
+    killed = encoded_flags_of(tmp_path / "killed", *LORA, *RUN)
+    assert_killed(launch("cpu", run(killed, loss=8)))
     assert checkpoints(tmp_path / "killed") == ["checkpoint-4"]
-    done = launch("cpu", run([*killed, *RESUME], loss=4))
-    assert done.returncode == -signal.SIGKILL, done.stderr
     train_here([*killed, *RESUME])
     assert_same_bits(tmp_path / "killed", tmp_path / "whole")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("trained", [LORA, FULL], ids=["lora", "full"])
+@pytest.mark.parametrize("family", [WAN, QWEN])
+def test_killed_twice(flags_by_family, train_here, launch, tmp_path, trained, family):
+    """At batch 8, and at the fourth after the resumption: batch 10, the last of the second epoch."""
+    train_here(flags_by_family[family](tmp_path / "whole", *trained, *RUN), family)
+    killed = flags_by_family[family](tmp_path / "killed", *trained, *RUN)
+    assert_killed(launch("cpu", run(killed, family, loss=8)))
+    assert_killed(launch("cpu", run([*killed, *RESUME], family, loss=4)))
+    train_here([*killed, *RESUME], family)
+    assert_same_bits(tmp_path / "killed", tmp_path / "whole")
+
+
+@pytest.mark.slow
 def test_killed_while_saving(encoded_flags_of, train_here, launch, tmp_path):
     train_here(encoded_flags_of(tmp_path / "whole", *LORA, *RUN))
     killed = encoded_flags_of(tmp_path / "killed", *LORA, *RUN)
-    done = launch("cpu", run(killed, save=2))
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert_killed(launch("cpu", run(killed, save=2)))
     assert (tmp_path / "killed/.checkpoint-4.unfinished/optimizer.bin").exists()
     assert checkpoints(tmp_path / "killed") == ["checkpoint-2"]
     train_here([*killed, *RESUME])
@@ -48,18 +58,25 @@ def test_killed_while_saving(encoded_flags_of, train_here, launch, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rank", [0, 1])
-def test_two_processes_on_npus_of_which_one_is_killed(encoded_flags_of, launch, tmp_path, rank):
+@pytest.mark.parametrize(("family", "rank"), [(WAN, 0), (WAN, 1), (QWEN, 0)])
+def test_two_processes_on_npus_of_which_one_is_killed(flags_by_family, launch, tmp_path, family, rank):
     run_of_two = [*LORA, *RUN, "--dataset_repeat", "2"]
-    done = launch("npu", run(encoded_flags_of(tmp_path / "whole", *run_of_two)), processes=2)
+    done = launch("npu", run(flags_by_family[family](tmp_path / "whole", *run_of_two), family), processes=2)
     assert done.returncode == 0, done.stderr
-    killed = encoded_flags_of(tmp_path / "killed", *run_of_two)
-    done = launch("npu", run(killed, loss=8, rank=rank), processes=2)
+    killed = flags_by_family[family](tmp_path / "killed", *run_of_two)
+    done = launch("npu", run(killed, family, loss=8, rank=rank), processes=2)
     assert done.returncode != 0
+    assert f"rank      : {rank}" in done.stderr
+    assert "Signal 9 (SIGKILL)" in done.stderr
     assert checkpoints(tmp_path / "killed") == ["checkpoint-4"]
-    done = launch("npu", run([*killed, *RESUME]), processes=2)
+    done = launch("npu", run([*killed, *RESUME], family), processes=2)
     assert done.returncode == 0, done.stderr
+    assert "trained on npu" in done.stdout
     assert_same_bits(tmp_path / "killed", tmp_path / "whole")
+
+
+def assert_killed(done):
+    assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 def checkpoints(folder):
@@ -90,7 +107,7 @@ assert draws() == expected, accelerator.process_index
 """
 
 
-@pytest.mark.parametrize("machine", ["cpu", "npu"])
+@pytest.mark.parametrize("machine", [pytest.param("cpu", marks=pytest.mark.slow), "npu"])
 def test_every_generator_goes_on_where_it_was(run_on, tmp_path, machine):
     program = RANDOM_STATES.replace("sys.argv[1]", repr(str(tmp_path)))
     run_on(machine, program, **({"ACCELERATE_USE_CPU": "true"} if machine == "cpu" else {}))

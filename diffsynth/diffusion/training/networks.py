@@ -1,0 +1,110 @@
+"""The networks of a run: loaded as the command line says, and one of them made ready to be trained."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import nn
+
+from diffsynth.core.device.resolution import resolve_device
+from diffsynth.core.loader.model_config import ModelConfig
+from diffsynth.diffusion.base_pipeline import BasePipeline
+from diffsynth.diffusion.training.arguments import TRAIN, names, split_task, trained_name
+from diffsynth.diffusion.training.errors import TrainingError
+from diffsynth.diffusion.training.lora import add_lora, start_from
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+Pipeline = TypeVar("Pipeline", bound=BasePipeline)
+
+# What a task with :train does without, unless it renders.
+ENCODERS = ("text_encoder", "vae")
+
+
+def load_pipeline(
+    pipeline: type[Pipeline],
+    args: argparse.Namespace,
+    accelerator: Accelerator,
+    *,
+    models: Sequence[ModelConfig],
+    **folders: ModelConfig | None,
+) -> Pipeline:
+    """The networks that the command line names, in memory of the device, or of the host until they are prepared.
+
+    Args:
+        models: see `model_configs`.
+        folders: of tokenizers and processors, by the names that the pipeline's `from_pretrained` takes; not looked for
+            where the task does without encoders.
+
+    Raises:
+        TrainingError: the task needs an encoder that is not among them, or the preset LoRA cannot be used.
+    """
+    device = resolve_device(accelerator.device)
+    with accelerator.local_main_process_first():  # it downloads what is not there, for all
+        models = [config.download_if_necessary() for config in models]
+        used = folders.items() if _uses_encoders(args) else ()
+        folders = {name: config and config.download_if_necessary() for name, config in used}
+    pipe = pipeline.from_pretrained(
+        torch_dtype=getattr(torch, args.torch_dtype),
+        device="cpu" if args.initialize_model_on_cpu else device,
+        model_configs=models,
+        **folders,
+    )
+    pipe.device = device
+    for name in ENCODERS:
+        if name in pipe.networks and pipe.networks[name].weights is None:
+            pipe.networks[name].module.to(device)
+    _check_encoders(pipe, args)
+    if args.preset_lora_path is not None:
+        _add_preset_lora(pipe, args)
+    return pipe
+
+
+def network_to_train(pipe: BasePipeline, args: argparse.Namespace, dtype_of_lora: torch.dtype) -> nn.Module:
+    """The network named on the command line, with gradients for what is trained and for nothing else.
+
+    Raises:
+        TrainingError: it was not loaded, or its weights are not there to be changed; or as `add_lora` and `start_from`.
+    """
+    name = trained_name(args)
+    if name not in pipe.networks:
+        raise TrainingError(f"the network to train, {name}, was not loaded; there are {', '.join(pipe.networks)}")
+    if pipe.networks[name].weights is not None:
+        raise TrainingError(f"{name} is trained: take it out of --fp8_models and --offload_models")
+    network = pipe.networks[name].module
+    if args.lora_base_model is None:
+        return network.requires_grad_(True)
+    add_lora(network, targets=names(args.lora_target_modules), rank=args.lora_rank, dtype=dtype_of_lora)
+    if args.lora_checkpoint is not None:
+        start_from(network, args.lora_checkpoint)
+    return network
+
+
+def _uses_encoders(args: argparse.Namespace) -> bool:
+    return split_task(args.task)[1] != TRAIN or args.validation_prompt is not None
+
+
+def _check_encoders(pipe: BasePipeline, args: argparse.Namespace) -> None:
+    if not _uses_encoders(args):
+        return
+    for name in ENCODERS:
+        if name not in pipe.networks:
+            purpose = "--validation_prompt" if split_task(args.task)[1] == TRAIN else f"--task {args.task}"
+            raise TrainingError(f"{purpose} needs the {name}: name its file in --model_id_with_origin_paths")
+
+
+def _add_preset_lora(pipe: BasePipeline, args: argparse.Namespace) -> None:
+    name = args.preset_lora_model or trained_name(args)
+    if name not in pipe.networks:
+        raise TrainingError(f"--preset_lora_model {name} was not loaded; there are {', '.join(pipe.networks)}")
+    network = pipe.networks[name].module
+    if args.enable_lora_hot_loading:
+        pipe.enable_lora_hot_loading(network)
+    try:
+        pipe.load_lora(network, args.preset_lora_path)
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"--preset_lora_path: {error}") from error

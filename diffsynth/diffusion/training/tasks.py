@@ -1,0 +1,141 @@
+"""The tasks of training: what each encodes of a sample, and what it minimises. Whose network it is, a script says."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Generator, Tensor, nn
+
+from diffsynth.core.data.media_dataset import PLACE, MediaDataset
+from diffsynth.diffusion.base_pipeline import BasePipeline
+from diffsynth.diffusion.flow_match import FlowMatchScheduler
+from diffsynth.diffusion.guidance import POSITIVE, guided
+from diffsynth.diffusion.training.arguments import names, trained_name
+from diffsynth.diffusion.training.errors import TrainingError
+from diffsynth.diffusion.training.losses import FlowMatchLoss, rollout_loss
+from diffsynth.diffusion.training.runner import Inputs, Sample
+
+
+class Model(Protocol):
+    """What a training script knows of its model."""
+
+    pipe: BasePipeline
+    extra_inputs: tuple[str, ...]
+    """Columns of the metadata that it takes where --extra_inputs names them."""
+    flow_match_loss: FlowMatchLoss
+
+    def media(self) -> MediaDataset:
+        """The samples."""
+
+    def encode(self, sample: Sample, cfg_scale: float = 1.0) -> Inputs:
+        """A sample as its network takes it: `latents` (1, C, ...) float32, and what `velocity` needs besides.
+
+        Args:
+            cfg_scale: with 1, the negative prompt is not needed.
+        """
+
+    def velocity(self, network: nn.Module, latents: Tensor, timestep: Tensor, inputs: Inputs, branch: str) -> Tensor:
+        """The network's call for one branch of the guidance."""
+
+    def noise(self, seed: int, rand_device: str, latents: Tensor) -> Tensor:
+        """What a generation of these latents starts from."""
+
+    def schedule(self, num_inference_steps: int, latents: Tensor) -> FlowMatchScheduler:
+        """The noise levels of a generation of these latents."""
+
+    def render(self, path: Path | None) -> None:
+        """Generates from the validation prompt, and saves that under a path that lacks its ending, if one is given."""
+
+
+class Task:
+    """What both tasks share: the objective of a run whose network the model's script calls."""
+
+    columns: tuple[str, ...] = ()
+    """Columns of the metadata that --extra_inputs may name besides the model's."""
+
+    def __init__(self, model: Model, args: argparse.Namespace) -> None:
+        self.model, self.args = model, args
+        for name in names(args.extra_inputs):
+            if name not in (*model.extra_inputs, *self.columns):
+                known = ", ".join((*model.extra_inputs, *self.columns)) or "none"
+                raise TrainingError(f"--extra_inputs {name}: --task {args.task} of this model takes {known}")
+
+    def encode(self, sample: Sample) -> Inputs:
+        """What `loss` needs of a sample."""
+        return self.model.encode(sample)
+
+    def loss(self, network: nn.Module, inputs: Inputs, generator: Generator) -> Tensor:
+        """See `Objective.loss`."""
+        raise NotImplementedError
+
+    def render(self, network: nn.Module, path: Path | None) -> None:
+        """Generates through the engine's wrapper of the network, which knows where the weights are."""
+        pipe, name = self.model.pipe, trained_name(self.args)
+        trained = pipe.networks[name]
+        network.eval()
+        try:
+            pipe.adopt(name, dataclasses.replace(trained, module=network))
+            self.model.render(path)
+        finally:
+            pipe.adopt(name, trained)
+            network.train()
+
+
+class SupervisedFineTuning(Task):
+    """Task sft: predict the velocity at random noise levels."""
+
+    def loss(self, network: nn.Module, inputs: Inputs, generator: Generator) -> Tensor:
+        def velocity(latents: Tensor, timestep: Tensor) -> Tensor:
+            return self.model.velocity(network, latents, timestep, inputs, POSITIVE)
+
+        return self.model.flow_match_loss(velocity, inputs["latents"], generator)
+
+
+class Distillation(Task):
+    """Task direct_distill: walk from the noise that a row's media was made from, and end where that is.
+
+    The metadata has a column seed, and may have rand_device, num_inference_steps and cfg_scale: what the network is to
+    be called with (the teacher took more steps).
+    """
+
+    columns = ("seed", "rand_device", "num_inference_steps", "cfg_scale")
+
+    def encode(self, sample: Sample) -> Inputs:
+        seed, steps = _number(sample, "seed", int), _number(sample, "num_inference_steps", int, default=4)
+        scale = _number(sample, "cfg_scale", float, default=1.0)
+        inputs = self.model.encode(sample, cfg_scale=scale)
+        return {
+            **inputs,
+            "noise": self.model.noise(seed, sample.get("rand_device", "cpu"), inputs["latents"]),
+            "num_inference_steps": torch.tensor([steps]),
+            "cfg_scale": torch.tensor([scale]),
+        }
+
+    def loss(self, network: nn.Module, inputs: Inputs, generator: Generator) -> Tensor:
+        steps, scales = inputs["num_inference_steps"].unique().tolist(), inputs["cfg_scale"].unique().tolist()
+        if len(steps) > 1 or len(scales) > 1:
+            raise TrainingError("--batch_size: rows of different num_inference_steps or cfg_scale; give --batch_size 1")
+
+        def velocity(latents: Tensor, timestep: Tensor) -> Tensor:
+            def predict(latents: Tensor, branch: str) -> Tensor:
+                return self.model.velocity(network, latents, timestep, inputs, branch)
+
+            return guided(predict, latents, cfg_scale=scales[0], merge=False)
+
+        schedule = self.model.schedule(steps[0], inputs["latents"])
+        return rollout_loss(velocity, inputs["latents"], inputs["noise"], schedule)
+
+
+def _number(sample: Sample, name: str, kind: Callable[[Any], Any], default: float | None = None) -> Any:
+    """A column of a metadata row as a number."""
+    text = sample.get(name, default)
+    try:
+        return kind(text)
+    except (TypeError, ValueError):
+        message = f"{sample[PLACE]}: {name} is {text!r}, expected a number; direct_distill needs it"
+        raise TrainingError(message) from None

@@ -1,0 +1,94 @@
+"""The launch scripts: their flags, configs and data sets are those that there are, and what they make is looked at."""
+
+import re
+import shlex
+
+import pytest
+import yaml
+
+from diffsynth.diffusion.training.arguments import check_arguments
+from tests.diffsynth.diffusion.training.driver import EXAMPLES, QWEN, WAN, path_of, script
+
+PARSERS = {WAN: "wan_parser", QWEN: "qwen_image_parser"}
+
+
+@pytest.fixture(scope="module", params=PARSERS)
+def family(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def training_script(family):
+    return script(family)
+
+
+@pytest.fixture(scope="module")
+def launches(family, training_script):
+    """Of each script by its path, the arguments of the launches, in their order."""
+    parser = getattr(training_script, PARSERS[family])()
+    found = {}
+    for path in sorted((EXAMPLES / family / "model_training").rglob("*.sh")):
+        lines = path.read_text().replace("\\\n", " ").splitlines()
+        words = [shlex.split(line, comments=True) for line in lines]
+        found[path] = [
+            (line, parser.parse_args(line[line.index(name(path_of(family))) + 1 :]))
+            for line in words
+            if line[:2] == ["accelerate", "launch"]
+        ]
+    return found
+
+
+def name(path):
+    """As a command line in the root of the project has it."""
+    return f"examples/{path.relative_to(EXAMPLES)}"
+
+
+def test_there_is_a_launch_in_each(launches):
+    assert len(launches) >= 12
+    assert all(launches.values())
+
+
+def test_the_flags_are_good(launches):
+    for line, args in (launch for several in launches.values() for launch in several):
+        check_arguments(args, not_offered={})
+        if args.lora_base_model and "to_q" in args.lora_target_modules:
+            assert "--find_unused_parameters" in line
+
+
+def test_the_configs_are_there(launches):
+    for line, _ in (launch for several in launches.values() for launch in several):
+        if "--config_file" in line:
+            path = EXAMPLES.parent / line[line.index("--config_file") + 1]
+            assert yaml.safe_load(path.read_text())["distributed_type"] == "DEEPSPEED"
+
+
+def test_the_data_set_is_the_one_that_is_made(family, launches, training_script, data_folder, picture_folder):
+    made = picture_folder if family == QWEN else data_folder
+    model = training_script.QwenImage if family == QWEN else training_script.Wan
+    for script_path, several in launches.items():
+        written = set()
+        for _, args in several:
+            if args.task.endswith(":train"):
+                assert args.dataset_base_path in written, script_path
+                continue
+            written.add(args.output_path)
+            args.dataset_metadata_path = made / args.dataset_metadata_path.name
+            args.dataset_base_path = made
+            reader = object.__new__(model)
+            reader.args = args
+            assert len(reader.media()) == 5 * args.dataset_repeat
+            assert reader.media()[0]["prompt"]
+
+
+def test_what_is_validated_is_what_is_trained(family, launches):
+    trained = {
+        f"{args.output_path}/epoch-{args.num_epochs - 1}.safetensors"
+        for several in launches.values()
+        for _, args in several
+    }
+    scripts = list((EXAMPLES / family / "model_training").glob("validate_*/*.py"))
+    assert len(scripts) >= 6
+    for path in scripts:
+        looked_at = set(re.findall(r'"(models/train/[^"]+)"', path.read_text()))
+        assert looked_at, path
+        assert looked_at <= trained, path
