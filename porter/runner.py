@@ -84,8 +84,10 @@ def _port_beside(one: Input, data: bytes, job: Job) -> FileReport:
     ported, failure = _port(one, data, job)
     if failure is not None or not shell.trains(one.path, data):
         return FileReport(shown, failure=failure)
-    if shell.asks_where_it_lies(data):
-        return FileReport(shown, failure=Failure(f"it asks for its own folder, which is another one for {target}"))
+    try:
+        ported = replace(ported, data=shell.moved_to(target, one.path, ported.data))
+    except CannotPort as error:
+        return FileReport(shown, failure=Failure(str(error)))
     there = read_file(target)[0] if os.path.isfile(target) else None
     if there == ported.data:
         return FileReport(shown, findings=tuple(finding for finding in ported.findings if not finding.is_fix))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from diffsynth.trial.dataset_command import dataset
+from diffsynth.trial.launch_command import launch
+from diffsynth.trial.launched_command import launched
 from diffsynth.trial.server import serve
 from diffsynth.trial.weights_command import weights
 
@@ -15,6 +17,8 @@ def main() -> None:
 
 
 main.add_command(dataset)
+main.add_command(launch)
+main.add_command(launched)
 main.add_command(serve)
 main.add_command(weights)
 

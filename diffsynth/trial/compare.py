@@ -1,8 +1,9 @@
-"""How far the results of several runs are apart, and a picture of them side by side."""
+"""How far the results of several runs are apart, frames or weights, and a picture of frames side by side."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,3 +58,37 @@ def _frames(array: str | None) -> list:
     frames = [Image.fromarray(video[index]).convert("RGB") for index in chosen]
     scale = max(1, -(-SMALLEST // min(frames[0].size)))
     return [frame.resize((frame.width * scale, frame.height * scale), Image.Resampling.NEAREST) for frame in frames]
+
+
+def weights_apart(first: list[str], second: list[str]) -> dict[str, Any]:
+    """Between the tensors of two equally long lists of safetensors files.
+
+    Returns:
+        weights: the largest difference, as such or relative to its value, whichever is less; `where` is its tensor.
+        unlike: in words, the first tensor that only one of two files has, or that differs in shape or type; else "".
+    """
+    import torch
+    from safetensors import safe_open
+
+    apart: dict[str, Any] = {"weights": 0.0, "where": "", "unlike": ""}
+    for one, other in zip(first, second, strict=True):
+        name = Path(one).name
+        with safe_open(one, "pt") as expected, safe_open(other, "pt") as found:
+            only_one = sorted(set(expected.keys()) ^ set(found.keys()))
+            if only_one:
+                return {**apart, "unlike": f"{only_one[0]} is only in one {name}"}
+            for key in expected.keys():  # noqa: SIM118 - no dict
+                a, b = expected.get_tensor(key), found.get_tensor(key)
+                if a.shape != b.shape or a.dtype != b.dtype:
+                    return {**apart, "unlike": f"{key} of {name} is {_kind(b)}, not {_kind(a)}"}
+                if a.numel() and not torch.equal(a, b):
+                    a, b = a.double(), b.double()
+                    difference = (a - b).abs()
+                    least = torch.minimum(difference, difference / a.abs().clamp_min(1e-30)).max().item()
+                    if not least <= apart["weights"]:  # also where it is no number
+                        apart |= {"weights": least, "where": f"{key} of {name}"}
+    return apart
+
+
+def _kind(tensor: Any) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"

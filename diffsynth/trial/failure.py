@@ -23,7 +23,9 @@ def _message(error: BaseException) -> str:
     if isinstance(error, FileNotFoundError) and error.filename is not None:
         return f"it needs {error.filename}, which is not there and cannot be made up"
     if isinstance(error, SystemExit):
-        return f"it ended itself with exit status {error.code}"
+        reason = error.__context__  # a script that catches its own error and says what is wrong
+        because = f": {' '.join(str(reason).split())}" if isinstance(reason, Exception) and str(reason) else ""
+        return f"it ended itself with exit status {error.code}{because}"
     if isinstance(error, KeyboardInterrupt):
         return "it was interrupted"
     if type(error).__name__ == "OutOfMemoryError" or refused(text):

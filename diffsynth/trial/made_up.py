@@ -47,12 +47,33 @@ def write_weights_once(model_id: str, root: Path) -> None:
 
     if model_id not in MODELS:
         raise CannotMakeUp(f"the weights of {model_id}, which cannot be made up; those of {', '.join(MODELS)} can")
+    _once(root, model_id, lambda: make_weights(model_id, root))
+
+
+def dataset_once(columns: tuple[str, ...], root: Path) -> Path:
+    """The folder of a small data set whose metadata has these columns with files. As for weights."""
+    from diffsynth.trial.image_dataset import make_image_dataset
+    from diffsynth.trial.small_dataset import make_small_dataset
+    from diffsynth.trial.smaller import HEIGHT, WIDTH
+    from diffsynth.trial.smaller_training import CLIPS
+
+    if set(columns) <= {"image", "edit_image"}:
+        folder = root / "pictures"
+        _once(root, "pictures", lambda: make_image_dataset(folder, pictures=CLIPS, height=HEIGHT, width=WIDTH))
+    else:
+        folder = root / "-".join(columns)
+        _once(root, folder.name, lambda: make_small_dataset(folder, columns, CLIPS))
+    return folder
+
+
+def _once(root: Path, name: str, write: Callable[[], object]) -> None:
+    """Has something written below a folder, unless that was done before."""
     root.mkdir(parents=True, exist_ok=True)
-    done = root / f"{model_id.replace('/', '--')}.done"
+    done = root / f"{name.replace('/', '--')}.done"
     with open(root / "made_up.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():
-            make_weights(model_id, root)
+            write()
             done.touch()
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import runpy
 import sys
-import time
-import traceback
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,13 +15,13 @@ from typing import Any
 
 import torch
 
-from diffsynth.trial.failure import failure_of
 from diffsynth.trial.made_up import with_clip, with_picture, with_weights
+from diffsynth.trial.made_up_checkpoints import Checkpoints
 from diffsynth.trial.offline import refuse_network
 from diffsynth.trial.operations import Operations, networks_of
-from diffsynth.trial.refusals import left_to_the_host, refused
 from diffsynth.trial.saved import Saved
 from diffsynth.trial.smaller import smaller_call
+from diffsynth.trial.watched_run import watched_run
 
 # The pipelines that a trial knows, by module.
 PIPELINES = {
@@ -58,29 +57,15 @@ def run_script(script: Script) -> dict[str, Any]:
     """
     os.chdir(script.folder)
     refuse_network()
-    operations, saved, notes = Operations(), Saved(script.folder), _Notes()
+    operations, saved = Operations(), Saved(script.folder)
     _install(operations, saved, script)
     sys.argv = [script.path]
     sys.path.insert(0, script.beside)
-    started = time.perf_counter()
-    error = None
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        warnings.showwarning = notes.take
-        try:
-            runpy.run_path(script.path, run_name="__main__")
-        except BaseException as raised:
-            if not (isinstance(raised, SystemExit) and raised.code in (None, 0)):
-                traceback.print_exc()
-                error = failure_of(raised, script.path)
-                notes.refused += [operator for operator in [refused(str(raised))] if operator]
+    ending = watched_run(lambda: runpy.run_path(script.path, run_name="__main__"), script.path)
     return {
-        "seconds": time.perf_counter() - started,
-        "error": error,
+        **ending.as_json(),
         "saved": saved.results,
         "networks": {name: record.as_json() for name, record in operations.networks.items()},
-        "refused": sorted(set(notes.refused)),
-        "on_host": sorted(set(notes.on_host)),
         "peak_memory": peak_memory(),
     }
 
@@ -89,6 +74,18 @@ def import_pipelines() -> list[Any]:
     """The classes of those pipelines that there are, imported."""
     there = [(module, name) for module, name in PIPELINES.items() if find_spec(module) is not None]
     return [getattr(import_module(module), name) for module, name in there]
+
+
+def loading(from_pretrained: Callable[..., Any], then: Callable[[Any], None]) -> Any:
+    """A pipeline's `from_pretrained`, after which the pipeline is told to `then`."""
+
+    @functools.wraps(from_pretrained)
+    def loaded(*args: Any, **kwargs: Any) -> Any:
+        pipe = from_pretrained(*args, **kwargs)
+        then(pipe)
+        return pipe
+
+    return staticmethod(loaded)
 
 
 def peak_memory() -> int | None:
@@ -102,29 +99,22 @@ def peak_memory() -> int | None:
 def _install(operations: Operations, saved: Saved, script: Script) -> None:
     from PIL import Image
 
+    from diffsynth import core
     from diffsynth.core.loader.model_config import ModelConfig
+    from diffsynth.diffusion.base_pipeline import BasePipeline
     from diffsynth.utils import data
+
+    checkpoints = Checkpoints(script.started_in)
 
     def watch(pipe: object) -> None:
         operations.watch(networks_of(pipe))
 
     for pipeline in import_pipelines():
+        pipeline.from_pretrained = loading(pipeline.from_pretrained, checkpoints.watch)
         pipeline.__call__ = smaller_call(pipeline.__call__, watch, script.noise_on_cpu)
     ModelConfig.download_if_necessary = with_weights(ModelConfig.download_if_necessary)
+    core.load_state_dict = checkpoints.for_load_state_dict(core.load_state_dict)
+    BasePipeline.load_lora = checkpoints.for_load_lora(BasePipeline.load_lora)  # type: ignore[method-assign]
     data.VideoData.__init__ = with_clip(data.VideoData.__init__, script.started_in)
     Image.open = with_picture(Image.open, script.started_in)
     saved.install(data)
-
-
-class _Notes:
-    """What warnings say about operators."""
-
-    def __init__(self) -> None:
-        self.refused: list[str] = []
-        self.on_host: list[str] = []
-
-    def take(self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
-        text = str(message)
-        self.refused += [operator for operator in [refused(text)] if operator]
-        self.on_host += [operator for operator in [left_to_the_host(text)] if operator]
-        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno))

@@ -59,6 +59,10 @@ class Saved:
         )
 
 
+def digest_of_file(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _frames(frames: Iterable[Any]) -> np.ndarray:
     """Frames as one array, (F, H, W, channels)."""
     return np.stack([np.asarray(frame) for frame in frames])

@@ -1,7 +1,9 @@
 """A process that pays for its imports once: it reads jobs, one JSON object a line, and forks a child for each.
 
     {"do": "run", "path": ..., "beside": ..., "folder": ..., "started_in": ..., "noise_on_cpu": false, "result": FILE}
+    {"do": "launch", "script": ..., "root": ..., "folder": ..., "data": ..., "processes": 2, "result": FILE}
     {"do": "compare", "first": [.npy ...], "second": [.npy ...], "result": FILE}
+    {"do": "compare_weights", "first": [.safetensors ...], "second": [.safetensors ...], "result": FILE}
     {"do": "picture", "runs": [{"label": ..., "array": FILE}], "picture": FILE, "result": FILE}
 
 A child writes its result as JSON to the file and what it prints to ``output.txt`` beside it. The answer on standard
@@ -31,6 +33,9 @@ def serve(once: bool) -> None:
     _say(answers, machine())
     for line in sys.stdin:
         job = json.loads(line)
+        if job["do"] == "launch" and not once:
+            _import_what_launches_need()
+        job["forks"] = not once
         _say(answers, {"status": perform(job) if once else _in_a_child(job)})
         if once:
             return
@@ -52,6 +57,7 @@ def machine() -> dict[str, Any]:
         "device_type": get_device_type(),
         "cuda_is": torch.device("cuda").type,
         "npu": npu.get_device_name(0) if there else None,
+        "npus": npu.device_count() if there else 0,
     }
 
 
@@ -75,10 +81,23 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
     return run_script(Script(job["path"], job["beside"], folder, started_in, job["noise_on_cpu"]))
 
 
+def _launch(job: dict[str, Any]) -> dict[str, Any]:
+    from diffsynth.trial.launch_script import LaunchScript
+
+    paths = (Path(job[name]) for name in ("root", "folder", "data"))
+    return LaunchScript(job["script"], *paths, job["processes"], job["forks"]).run()
+
+
 def _compare(job: dict[str, Any]) -> dict[str, float] | None:
     from diffsynth.trial.compare import differences
 
     return differences(job["first"], job["second"])
+
+
+def _compare_weights(job: dict[str, Any]) -> dict[str, Any]:
+    from diffsynth.trial.compare import weights_apart
+
+    return weights_apart(job["first"], job["second"])
 
 
 def _picture(job: dict[str, Any]) -> None:
@@ -87,7 +106,7 @@ def _picture(job: dict[str, Any]) -> None:
     draw_side_by_side(job["runs"], Path(job["picture"]))
 
 
-_JOBS = {"run": _run, "compare": _compare, "picture": _picture}
+_JOBS = {"run": _run, "launch": _launch, "compare": _compare, "compare_weights": _compare_weights, "picture": _picture}
 
 
 def _own_stdout() -> TextIO:
@@ -109,6 +128,14 @@ def _import_what_jobs_need() -> None:
     run_script.import_pipelines()
     import imageio_ffmpeg  # noqa: F401
     from transformers.models.umt5 import modeling_umt5  # noqa: F401
+
+
+def _import_what_launches_need() -> None:
+    """Once, before the first of them."""
+    import peft  # noqa: F401
+    from accelerate.commands import accelerate_cli  # noqa: F401
+
+    from diffsynth.diffusion.training import runner  # noqa: F401
 
 
 def _in_a_child(job: dict[str, Any]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -10,17 +10,17 @@ from typing import Any
 from porter.documents.base import CannotPort, PortedBytes
 from porter.documents.encoding import byte_order_mark, decode
 from porter.documents.lines import port_document
+from porter.paths import relative_to
 from porter.port import Plan
 from porter.port_lines import Language
 from porter.shell.added_export import EXPORTS, added_names, note
 from porter.shell.device_value import device_values
 from porter.shell.flag import is_about
+from porter.shell.own_folder import CannotMove, moved
 from porter.shell.script import ShellScript
 from porter.source import CannotParse
 from porter.targets import Translation
 from porter.text_unit import kept, renamed
-
-_OWN_FOLDER = re.compile(rb"dirname[^\n]*\$\{?(?:0|BASH_SOURCE)\b|\$\{(?:0|BASH_SOURCE(?:\[0\])?)%")
 
 
 def port(name: str, data: bytes, plan: Plan, added: frozenset[str] = frozenset()) -> PortedBytes:
@@ -37,9 +37,15 @@ def trains(name: str, data: bytes) -> bool:
         return False
 
 
-def asks_where_it_lies(data: bytes) -> bool:
-    """Whether a script goes by its own folder: `$(dirname "$0")`, `${BASH_SOURCE[0]%/*}`."""
-    return _OWN_FOLDER.search(data) is not None
+def moved_to(target: str, name: str, data: bytes) -> bytes:
+    """The script `name` as it has to be in the file `target`, where its own folder is another. Raises CannotPort."""
+    mark = byte_order_mark(data)
+    way_back = relative_to(os.path.dirname(target) or ".", os.path.dirname(name) or ".")
+    try:
+        return mark + moved(ShellScript(decode(data, mark), name), way_back)
+    except CannotMove as error:
+        advice = 'go there by cd "$(dirname "$0")" first, and name files from there'
+        raise CannotPort(f"it asks for its own folder, which is another one for {target}: {error}; {advice}") from None
 
 
 def _parts(script: ShellScript) -> Iterator[Any]:

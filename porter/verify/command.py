@@ -26,6 +26,8 @@ HARDWARE_REPORT = "diffsynth-verify-npu.json"
               help="The emulated NPU, or the Ascend NPU of this machine.")  # fmt: skip
 @click.option("--memory", metavar="SIZE", help="Memory of the emulated NPU, such as 8GiB (default: 64GiB).")
 @click.option("--hardware", metavar="LINE", help="Ascend product line: atlas-a2 (default), atlas-a3, ascend-950dt.")
+@click.option("--processes", type=click.IntRange(1, 8), multiple=True, metavar="N",
+              help="Processes of each launch script, 1 to 8; may be given again (default: 1, and then 2).")  # fmt: skip
 @click.option("--picture", metavar="FOLDER", help="Write the frames of all ways side by side here, a PNG a script.")
 @click.option("--report", metavar="FILE", help="Write the JSON report here too; with --device npu always written.")
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
@@ -33,29 +35,34 @@ HARDWARE_REPORT = "diffsynth-verify-npu.json"
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=600.0, show_default=True,
               metavar="SECONDS", help="For each script and way.")  # fmt: skip
 def verify(paths: tuple[str, ...], **options: Any) -> None:
-    """Run scripts and their ported forms, and tell whether they make the same frames.
+    """Run scripts and their ported forms, and tell whether they make the same frames or train alike.
 
     PATHS are scripts that use a pipeline of diffsynth, and folders of them. Each is run three ways, small and on
     made-up weights: unedited on the CPU, which is the reference; unedited on the NPU, redirected by npu_compat; and
     in its ported form on the NPU. It passes if all ways ran, if they handed the same arrays to the saver, and if on
     the NPU every network computed on npu tensors alone. No script is changed, and no network is used.
 
+    Launch scripts (.sh) of trainings are run likewise, by bash and by accelerate's own launcher, with few steps and
+    with 1 and 2 processes: the losses and the weights that are saved have to be the same.
+
     \b
-    Exit status: 0 every script passed
-                 1 a script did not pass
+    Exit status: 0 every script passed, or was skipped for what this machine does not have
+                 1 a script did not pass, or none was run
                  2 the scripts could not be run
     """
     sys.exit(_run(paths, options))
 
 
 def _run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
-    from porter.verify.scripts import NothingToVerify, find_scripts
+    from porter.verify.launchers import check_launchers
+    from porter.verify.scripts import PROCESSES, NothingToVerify, find_scripts
     from porter.verify.trial_process import CannotStart
     from porter.verify.verification import verify
 
     try:
         request = _request(options)
-        scripts = find_scripts(paths, options["hardware"])
+        scripts = find_scripts(paths, options["hardware"], sorted(set(options["processes"])) or PROCESSES)
+        check_launchers(scripts)
         rows, machines = verify(request, scripts, lambda number, script: _tell(number, len(scripts), script))
     except NothingToVerify as error:
         raise click.UsageError(str(error)) from None
@@ -72,7 +79,7 @@ def _run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     _write_report(as_json, options)
     colored = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     click.echo(as_json if options["format_"] == "json" else text.render(rows, request.exact, colored))
-    return 0 if all(row.passed for row in rows) else 1
+    return 1 if any(row.failed for row in rows) or not any(row.passed for row in rows) else 0
 
 
 def _request(options: dict[str, Any]) -> Request:
@@ -91,7 +98,7 @@ def _request(options: dict[str, Any]) -> Request:
     if options["picture"] is not None and os.path.exists(options["picture"]) and not os.path.isdir(options["picture"]):
         raise click.UsageError(f"--picture {options['picture']} is a file; name a folder")
     ways = emulated_ways(options["memory"], options["hardware"]) if emulated else hardware_ways()
-    return Request(ways, exact=emulated, timeout=options["timeout"], picture=options["picture"])
+    return Request(ways, emulated, options["timeout"], options["picture"], options["hardware"])
 
 
 def _tell(number: int, total: int, script: Script) -> None:

@@ -17,22 +17,29 @@ class Outcome:
     Attributes:
         error: why it did not come to its end, or None; `line` is the line of the script where that was.
         seconds: from the first line of the script to the last.
-        saved: for each result it saved ``name``, ``shape``, ``dtype``, ``digest`` and the file ``array``.
+        saved: for each result it saved ``name``, ``digest`` and the file ``array``; of frames ``shape`` and ``dtype``,
+            of weights ``bytes``.
+        curves: for each launch of a launch script the numbers of every update: ``update``, ``loss`` and more.
         networks: by name ``calls``, ``devices``, ``computed``, ``moved`` (operations and bytes) and ``host_data``.
         refused, on_host: operators that the device refuses, and those it leaves to the host's processor.
         peak_memory: bytes that tensors held on the device at once; None without a device.
+        notes: what was done otherwise than a launch script says.
         output: the end of what it printed, where it failed.
+        is_training: whether this is of a launch script.
     """
 
     error: str | None = None
     line: int | None = None
     seconds: float = 0.0
     saved: list[dict[str, Any]] = field(default_factory=list)
+    curves: list[list[dict[str, float]]] = field(default_factory=list)
     networks: dict[str, dict[str, Any]] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     on_host: list[str] = field(default_factory=list)
     peak_memory: int | None = None
+    notes: list[str] = field(default_factory=list)
     output: str = ""
+    is_training: bool = False
 
     @property
     def ran(self) -> bool:
@@ -43,8 +50,9 @@ class Outcome:
         return [result["array"] for result in self.saved]
 
     def same_results(self, other: Outcome) -> bool:
-        """Whether both handed the same arrays to the savers, bit for bit."""
-        return [one["digest"] for one in self.saved] == [one["digest"] for one in other.saved]
+        """Whether both saved the same, and trained along the same curves, bit for bit."""
+        digests = [[one["digest"] for one in outcome.saved] for outcome in (self, other)]
+        return digests[0] == digests[1] and self.curves == other.curves
 
     def operations_on(self, device: str) -> tuple[int, int]:
         """How many operators the networks computed on a type of device, and the bytes they took and gave."""
@@ -68,12 +76,21 @@ class Row:
     script: Script
     ways: list[Way]
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
-    differences: Mapping[str, Mapping[str, float] | None] = field(default_factory=dict)
+    differences: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
-        return not self.problems
+        return not self.problems and self.skipped is None
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.problems)
+
+    @property
+    def skipped(self) -> str | None:
+        """Why it was not run on this machine."""
+        return None if self.problems else self.script.skipped
 
     @property
     def ran(self) -> int:
@@ -81,7 +98,7 @@ class Row:
 
     @property
     def equal(self) -> bool | None:
-        """Whether all ways saved the same arrays; None where not all ran, or nothing was saved."""
+        """Whether all ways made the same, bit for bit; None where not all ran, or nothing was saved."""
         outcomes = list(self.outcomes.values())
         if not outcomes or not all(outcome.ran and outcome.saved for outcome in outcomes):
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from typing import Any
 
@@ -20,15 +21,21 @@ def render(rows: list[Row], machines: dict[str, dict[str, Any]], settings: dict[
             for way in rows[0].ways
         },
         "scripts": [_script(row) for row in rows],
-        "summary": {"passed": sum(row.passed for row in rows), "failed": sum(not row.passed for row in rows)},
+        "summary": {
+            "passed": sum(row.passed for row in rows),
+            "failed": sum(row.failed for row in rows),
+            "skipped": sum(row.skipped is not None for row in rows),
+        },
     }
     return json.dumps(report, indent=2)
 
 
 def _script(row: Row) -> dict[str, Any]:
     return {
-        "path": row.script.shown,
+        "path": row.script.path.replace(os.sep, "/"),
+        "processes": row.script.processes,
         "passed": row.passed,
+        "skipped": row.skipped,
         "ran": row.ran,
         "equal": row.equal,
         "problems": row.problems,

@@ -1,72 +1,173 @@
-"""The scripts to verify, each in its CUDA form and in its ported form."""
+"""The scripts to verify, each in its CUDA form and in its ported form.
+
+A script that runs a pipeline is verified once. A launch script is verified with each number of processes.
+"""
 
 from __future__ import annotations
 
+import glob
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 from porter.discovery import Input, find_inputs
 from porter.port import NAMES_BOTH, Plan
 from porter.port_file import CannotPort, port_bytes
 from porter.runner import destination
+from porter.shebang import ENDINGS, is_shell_script
 
 #: In folders, only files that hold this are scripts of a pipeline; a file that is named is always taken.
 _PIPELINE = b"diffsynth.pipelines"
+
+#: Numbers of processes that launch scripts are run with.
+PROCESSES = (1, 2)
 
 
 class NothingToVerify(Exception):
     """The paths lead to no script; the message says what is missing."""
 
 
+class NotTwoForms(Exception):
+    """A file has not both forms; the message says why."""
+
+
 @dataclass(frozen=True)
 class Script:
-    """A script: `cuda` and `ported` are its two forms, of which it is one itself. `problem` is why it has not both."""
+    """A script: `cuda` and `ported` are its two forms, of which it is one itself. `problem` is why it has not both.
+
+    `processes` is for a launch script. `skipped` is why it cannot be run on this machine, which says nothing about it.
+    """
 
     path: str
     inside: str | None
     cuda: bytes = b""
     ported: bytes = b""
     problem: str | None = None
+    processes: int | None = None
+    skipped: str | None = None
 
     @property
     def shown(self) -> str:
-        return self.path.replace(os.sep, "/")
+        path = self.path.replace(os.sep, "/")
+        if self.processes is None:
+            return path
+        return f"{path} ({self.processes} {'process' if self.processes == 1 else 'processes'})"
 
     def place_in(self, folder: str, ending: str) -> str:
         """Where something about the script goes below a folder: its own place in its tree, with another ending."""
         return os.path.splitext(destination(Input(self.path, self.inside), folder))[0] + ending
 
 
-def find_scripts(paths: Iterable[str], hardware: str | None) -> list[Script]:
+def find_scripts(paths: Iterable[str], hardware: str | None, processes: Sequence[int] = PROCESSES) -> list[Script]:
     """The scripts in the order of their paths. Raises NothingToVerify."""
-    scripts = []
-    for found in find_inputs(paths):
+    scripts: list[Script] = []
+    inputs = list(find_inputs(paths))
+    launched: set[str] = set()
+    for found in inputs:
         if found.problem is not None:
             raise NothingToVerify(f"{found.path}: {found.problem}")
-        if found.inside is not None and not found.path.endswith(".py"):
+        is_launch = is_shell_script(found.path)
+        if found.inside is not None and not (is_launch or found.path.endswith(".py")):
             continue
         with open(found.path, "rb") as file:
             data = file.read()
-        if found.inside is None or _PIPELINE in data:
-            scripts.append(_both_forms(found, data, hardware))
+        if is_launch:
+            scripts += _launch_scripts(found, data, inputs, hardware, processes, launched)
+        elif found.inside is None or _PIPELINE in data:
+            scripts.append(_with_both_forms(found, data, hardware))
+    # What a launch script launches is run by it; on its own it would lack its arguments.
+    scripts = [one for one in scripts if one.inside is None or os.path.abspath(one.path) not in launched]
     if not scripts:
-        raise NothingToVerify("PATHS hold no script that uses a pipeline of diffsynth")
+        raise NothingToVerify("PATHS hold no script that uses a pipeline of diffsynth, and none that launches one")
     return scripts
 
 
-def _both_forms(found: Input, data: bytes, hardware: str | None) -> Script:
-    """A script that is ported already is undone, so that it is verified like one that is not."""
+def both_forms(path: str, data: bytes, hardware: str | None) -> tuple[bytes, bytes]:
+    """A file for CUDA, and ported. One that is ported already is undone, so that it is verified like one that is not.
+
+    Raises NotTwoForms.
+    """
     try:
-        ported = port_bytes(found.path, data, Plan("npu", hardware))
+        ported = port_bytes(path, data, Plan("npu", hardware))
         if ported.data != data:
-            return Script(found.path, found.inside, data, ported.data)
-        undone = port_bytes(found.path, data, Plan("cuda"))
+            return data, ported.data
+        undone = port_bytes(path, data, Plan("cuda"))
     except CannotPort as error:
         line = f"line {error.line}: " if error.line else ""
-        return Script(found.path, found.inside, problem=f"it cannot be ported: {line}{error}")
-    for finding in undone.findings:
-        if finding.code == NAMES_BOTH:
-            reason = "it names several devices; verify it as it was before it was ported"
-            return Script(found.path, found.inside, problem=reason)
-    return Script(found.path, found.inside, undone.data, data)
+        raise NotTwoForms(f"it cannot be ported: {line}{error}") from None
+    if any(finding.code == NAMES_BOTH for finding in undone.findings):
+        raise NotTwoForms("it names several devices; verify it as it was before it was ported")
+    return undone.data, data
+
+
+def _with_both_forms(found: Input, data: bytes, hardware: str | None) -> Script:
+    try:
+        cuda, ported = both_forms(found.path, data, hardware)
+    except NotTwoForms as reason:
+        return Script(found.path, found.inside, problem=str(reason))
+    return Script(found.path, found.inside, cuda, ported)
+
+
+def _launch_scripts(
+    found: Input,
+    data: bytes,
+    inputs: list[Input],
+    hardware: str | None,
+    processes: Sequence[int],
+    launched: set[str],
+) -> Iterator[Script]:
+    """A launch script, once for each number of processes; none for what launches nothing of ours.
+
+    What it launches is added to `launched`.
+    """
+    from porter.verify.launch_tree import CannotLayOut, launch_tree
+
+    script = _with_both_forms(found, data, hardware)
+    original = _gpu_script_of(found.path)
+    if original is not None:
+        with open(original, "rb") as file:
+            cuda = file.read()
+        if found.inside is not None and _is_among(original, inputs) and _is_port_of(data, original, cuda, hardware):
+            return  # the same run
+        script = Script(found.path, found.inside, cuda, data)
+    try:
+        tree = launch_tree(found.path, data)
+        if found.inside is not None and not any(map(_uses_diffsynth, tree.scripts)):
+            return
+        launched.update(tree.scripts)
+        if tree.by_deepspeed and find_spec("deepspeed") is None:
+            script = replace(script, skipped="it trains by DeepSpeed, which is not installed: pip install deepspeed")
+    except CannotLayOut as reason:
+        if found.inside is not None and b"accelerate" not in data:
+            return
+        script = replace(script, problem=script.problem or str(reason))
+    yield from (replace(script, processes=count) for count in processes)
+
+
+def _gpu_script_of(path: str) -> str | None:
+    """The launch script that this one is the NPU form of, where that lies beside it in its place."""
+    from porter.shell.npu_script import is_npu_script, npu_script_of
+
+    if not is_npu_script(path):
+        return None
+    top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(path))))
+    below = (one for ending in ENDINGS for one in glob.iglob(f"{glob.escape(top)}/**/*{ending}", recursive=True))
+    candidates = (one for one in sorted(below) if not is_npu_script(one))
+    return next((one for one in candidates if npu_script_of(one) == os.path.abspath(path)), None)
+
+
+def _is_among(path: str, inputs: list[Input]) -> bool:
+    return any(os.path.abspath(one.path) == path for one in inputs)
+
+
+def _is_port_of(data: bytes, original: str, cuda: bytes, hardware: str | None) -> bool:
+    try:
+        return port_bytes(original, cuda, Plan("npu", hardware)).data == data
+    except CannotPort:
+        return False
+
+
+def _uses_diffsynth(path: str) -> bool:
+    with open(path, "rb") as file:
+        return b"diffsynth" in file.read()

@@ -7,13 +7,15 @@ from collections.abc import Iterable
 import click
 
 from porter.verify.outcome import Row
+from porter.verify.training_verdict import TOLERATED
 from porter.verify.verdict import told
 
 COLUMNS = ("script", "ran", "equal", "peak memory", "ops on npu", "ops on cpu", "refused", "seconds", "")
 
 LEGEND = """\
 ran          of the ways that were tried: {ways}
-equal        all of them handed the same arrays to the saver{close}
+equal        all of them handed the same arrays to the saver{close};
+             of a training: had the same losses and saved the same weights (close: within {tolerance:g})
 peak memory  most that tensors held on the device at once, the ported form
 ops          operators inside the networks' calls, the ported form: on the npu with the bytes they took and gave; on the
              cpu only those that worked on the network's own data (tables prepared on the host are not counted)
@@ -27,11 +29,12 @@ def render(rows: list[Row], exact: bool, color: bool) -> str:
     lines = [_line(COLUMNS, widths)]
     for row, line in zip(rows, cells, strict=True):
         shown = _line(line, widths)
-        lines.append(click.style(shown, fg="red") if color and not row.passed else shown)
+        lines.append(click.style(shown, fg="red") if color and row.failed else shown)
         lines += [f"    {remark}" for remark in _remarks(row, exact)]
     legend = LEGEND.format(
         ways="; ".join(way.title for way in rows[0].ways),
         close="" if exact else ", or arrays that differ by rounding alone",
+        tolerance=TOLERATED[exact].losses,
     )
     return "\n".join([*lines, "", legend, "", _summary(rows)])
 
@@ -41,7 +44,7 @@ def _line(cells: Iterable[str], widths: list[int]) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    verdict = "passed" if row.passed else "FAILED"
+    verdict = "FAILED" if row.failed else "passed" if row.passed else "skipped"
     if not row.outcomes:
         return (row.script.shown, *["-"] * (len(COLUMNS) - 2), verdict)
     last = row.outcomes[row.ways[-1].name]
@@ -61,21 +64,24 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _remarks(row: Row, exact: bool) -> list[str]:
-    remarks = list(row.problems)
+    remarks = [*row.problems, *([row.skipped] if row.skipped is not None else [])]
     on_host = sorted({operator for outcome in row.outcomes.values() for operator in outcome.on_host})
     if on_host:
         remarks.append(f"note: the device leaves {', '.join(on_host)} to the host's processor")
-    if not exact and row.passed:
+    remarks += dict.fromkeys(f"note: {note}" for outcome in row.outcomes.values() for note in outcome.notes)
+    if row.passed:
         titles = {way.name: way.title for way in row.ways}
         remarks += [f"note: {titles[name]}: {told(apart)}" for name, apart in row.differences.items() if apart]
     return remarks
 
 
 def _summary(rows: list[Row]) -> str:
-    failed = sum(not row.passed for row in rows)
-    passed = len(rows) - failed
+    passed, failed, skipped = (
+        sum(map(bool, kind)) for kind in zip(*((row.passed, row.failed, row.skipped) for row in rows), strict=True)
+    )
     scripts = "script" if passed == 1 else "scripts"
-    return f"{passed} {scripts} passed" + (f", {failed} failed" if failed else "")
+    others = {"failed": failed, "skipped": skipped}
+    return f"{passed} {scripts} passed" + "".join(f", {count} {what}" for what, count in others.items() if count)
 
 
 def bytes_told(amount: int) -> str:

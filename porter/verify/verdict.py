@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from porter.verify.outcome import Outcome
+from porter.verify.training_verdict import told_of_weights, unlike_training
 from porter.verify.ways import Way
 
 #: On a real card sums are rounded in another order. Mean difference of the 256 levels up to which frames are the same.
 TOLERATED_MEAN = 2.0
 
-Differences = Mapping[str, Mapping[str, float] | None]
+Differences = Mapping[str, Mapping[str, Any] | None]
 
 
 def problems(ways: list[Way], outcomes: Mapping[str, Outcome], differences: Differences, exact: bool) -> list[str]:
@@ -28,18 +29,21 @@ def problems(ways: list[Way], outcomes: Mapping[str, Outcome], differences: Diff
 
 
 def _problems_of(
-    way: Way, outcome: Outcome, reference: Outcome, difference: Mapping[str, float] | None, exact: bool
+    way: Way, outcome: Outcome, reference: Outcome, difference: Mapping[str, Any] | None, exact: bool
 ) -> Iterator[str]:
     if not outcome.ran:
         yield f"line {outcome.line}: {outcome.error}" if outcome.line else str(outcome.error)
         return
     if outcome.refused and way.device != "cpu":
         yield f"the device refuses {', '.join(outcome.refused)}"
-    if not outcome.saved:
+    if not outcome.saved and outcome.is_training:
+        yield "no weights and no encoded samples were saved"
+    elif not outcome.saved:
         yield "nothing was saved by save_video, save_frames or Image.save"
     yield from _network_problems(way.device, outcome, reference)
     if outcome is not reference and reference.ran and reference.saved and outcome.saved:
-        yield from _unlike(reference, outcome, difference, exact)
+        unlike = unlike_training if outcome.is_training else _unlike
+        yield from unlike(reference, outcome, difference, exact)
 
 
 def _network_problems(device: str, outcome: Outcome, reference: Outcome) -> Iterator[str]:
@@ -65,7 +69,7 @@ def _misplaced(device: str, network: Mapping[str, Any]) -> Iterator[str]:
         yield f"took or gave tensors on {', '.join(elsewhere)}"
 
 
-def _unlike(reference: Outcome, outcome: Outcome, difference: Mapping[str, float] | None, exact: bool) -> Iterator[str]:
+def _unlike(reference: Outcome, outcome: Outcome, difference: Mapping[str, Any] | None, exact: bool) -> Iterator[str]:
     if reference.same_results(outcome):
         return
     if difference is None:
@@ -74,8 +78,10 @@ def _unlike(reference: Outcome, outcome: Outcome, difference: Mapping[str, float
         yield f"saved other frames than the reference ({told(difference)})"
 
 
-def told(difference: Mapping[str, float]) -> str:
+def told(difference: Mapping[str, Any]) -> str:
     """A difference in words; levels are those of 0 to 255."""
+    if "weights" in difference:
+        return told_of_weights(difference)
     return (
         f"{difference['share']:.1%} of the values differ, by up to {difference['largest']:g} levels, "
         f"{difference['mean']:.3g} on average"

@@ -7,13 +7,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from porter.verify.launch_tree import Forms, launch_tree
 from porter.verify.outcome import Outcome, Row
-from porter.verify.scripts import Script
+from porter.verify.scripts import NotTwoForms, Script, both_forms
 from porter.verify.trial_process import CannotStart, Ended, TrialProcess
 from porter.verify.verdict import problems
 from porter.verify.ways import Way
@@ -27,13 +28,14 @@ class Request:
     """What is asked for besides the scripts.
 
     `exact` is false where results may differ by rounding; then the noise is drawn on the CPU, to be the same
-    everywhere. `picture` is the folder for pictures of the frames.
+    everywhere. `picture` is the folder for pictures of the frames, `hardware` the line that is ported to.
     """
 
     ways: list[Way]
     exact: bool
     timeout: float
     picture: str | None = None
+    hardware: str | None = None
 
 
 class Verification:
@@ -42,9 +44,10 @@ class Verification:
     def __init__(self, request: Request, folder: Path) -> None:
         self.request = request
         self._folder = folder
-        weights = folder / "weights"
-        weights.mkdir()
-        self._processes = [TrialProcess(way, folder, weights) for way in request.ways]
+        self._weights, self._data = folder / "weights", folder / "data"
+        self._weights.mkdir()
+        self._data.mkdir()
+        self._processes = [TrialProcess(way, folder, self._weights) for way in request.ways]
         self._pool = ThreadPoolExecutor(len(self._processes))
 
     def start(self) -> dict[str, dict[str, Any]]:
@@ -57,18 +60,37 @@ class Verification:
 
     def run(self, script: Script) -> Row:
         """Runs one script. Raises CannotStart."""
+        script = self._skipped_without_devices(script)
         row = Row(script, self.request.ways)
-        if script.problem is not None:
-            return replace(row, problems=[script.problem])
+        if script.problem is not None or script.skipped is not None:
+            return replace(row, problems=[script.problem] if script.problem is not None else [])
         folder = Path(tempfile.mkdtemp(prefix="script-", dir=self._folder))
-        ran = self._pool.map(lambda process: self._run_one_way(process, script, folder), self._processes)
-        outcomes = {way.name: outcome for way, outcome in zip(self.request.ways, ran, strict=True)}
-        differences = self._differences(outcomes, folder)
-        found = problems(self.request.ways, outcomes, differences, self.request.exact)
-        if self.request.picture is not None:
+        outcomes = self.outcomes(script, self.request.ways, folder)
+        row = self.judged(script, outcomes, folder)
+        if self.request.picture is not None and script.processes is None:
             self._draw(script, outcomes, folder)
         shutil.rmtree(folder, ignore_errors=True)
-        return replace(row, outcomes=outcomes, differences=differences, problems=found)
+        return row
+
+    def _skipped_without_devices(self, script: Script) -> Script:
+        """The script, skipped if it is for more processes than there are NPUs for."""
+        there = min(process.machine["npus"] for process in self._processes if process.way.device == "npu")
+        if script.skipped is not None or script.processes is None or script.processes <= there:
+            return script
+        return replace(script, skipped=f"{script.processes} processes need as many NPUs, and there are {there} here")
+
+    def outcomes(self, script: Script, ways: list[Way], folder: Path) -> dict[str, Outcome]:
+        """What comes of running a script some of the ways, beside each other. Raises CannotStart."""
+        chosen = [process for process in self._processes if process.way in ways]
+        one_way = self._run_one_way if script.processes is None else self._launch_one_way
+        ran = self._pool.map(lambda process: one_way(process, script, folder), chosen)
+        return {process.way.name: outcome for process, outcome in zip(chosen, ran, strict=True)}
+
+    def judged(self, script: Script, outcomes: dict[str, Outcome], folder: Path) -> Row:
+        """The row of a script that has been run all ways. Raises CannotStart."""
+        differences = self._differences(outcomes, folder)
+        found = problems(self.request.ways, outcomes, differences, self.request.exact)
+        return Row(script, self.request.ways, outcomes, differences, found)
 
     def stop(self) -> None:
         for process in self._processes:
@@ -88,21 +110,55 @@ class Verification:
             "folder": str(work),
             "started_in": os.getcwd(),
             "noise_on_cpu": not self.request.exact,
-            "result": str(folder / "result.json"),
         }
+        return self._asked(process, job, folder)
+
+    def _asked(self, process: TrialProcess, job: dict[str, Any], folder: Path) -> Outcome:
+        """What came of running a script, a job that leaves its result and its output in a folder."""
         try:
-            outcome = _outcome(process.ask(job, self.request.timeout))
+            outcome = _outcome(process.ask({**job, "result": str(folder / "result.json")}, self.request.timeout))
         except Ended as error:
             outcome = Outcome(error=str(error), seconds=0.0)
         return outcome if outcome.ran else replace(outcome, output=_end_of(folder / "output.txt"))
 
-    def _differences(self, outcomes: dict[str, Outcome], folder: Path) -> dict[str, dict[str, float] | None]:
+    def _launch_one_way(self, process: TrialProcess, script: Script, parent: Path) -> Outcome:
+        assert script.processes is not None
+        folder = parent / process.way.name
+        folder.mkdir()
+        form = 0 if process.way.form == "cuda" else 1
+        tree = launch_tree(script.path, script.cuda)
+        job = {
+            "do": "launch",
+            "script": tree.lay_out(folder / "work", form, self._forms_beside(script)),
+            "root": tree.root,
+            "folder": str(folder),
+            "data": str(self._data),
+            "processes": script.processes,
+        }
+        return replace(self._asked(process, job, folder), is_training=True)
+
+    def _forms_beside(self, script: Script) -> Forms:
+        """Both forms of a launch script and of what lies beside it; what cannot be ported stays as it is."""
+
+        def forms(path: str, data: bytes) -> tuple[bytes, bytes]:
+            if os.path.abspath(script.path) == path:
+                return script.cuda, script.ported
+            with suppress(NotTwoForms):
+                return both_forms(path, data, self.request.hardware)
+            return data, data
+
+        return forms
+
+    def _differences(self, outcomes: dict[str, Outcome], folder: Path) -> dict[str, dict[str, Any] | None]:
         """Between the first way and each other one that saved something else."""
         first, *others = outcomes.values()
-        found: dict[str, dict[str, float] | None] = {}
+        found: dict[str, dict[str, Any] | None] = {}
         for way, outcome in zip(self.request.ways[1:], others, strict=True):
             if first.saved and outcome.saved and not first.same_results(outcome):
-                job = {"do": "compare", "first": first.arrays, "second": outcome.arrays}
+                if first.is_training and [one["name"] for one in first.saved] != [one["name"] for one in outcome.saved]:
+                    continue
+                kind = "compare_weights" if first.is_training else "compare"
+                job = {"do": kind, "first": first.arrays, "second": outcome.arrays}
                 found[way.name] = self._processes[0].ask(
                     {**job, "result": str(folder / f"{way.name}-difference.json")}, self.request.timeout
                 )

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 
 #: What a process runs, after the imports that make its device.
-_SERVE = "import runpy; runpy.run_module('diffsynth.trial', run_name='__main__', alter_sys=True)"
+_TRIAL = "import runpy; runpy.run_module('diffsynth.trial', run_name='__main__', alter_sys=True)"
 _EMULATE = "import npu_emulator; npu_emulator.enable()"
 _REDIRECT = "import npu_compat"
 
@@ -19,6 +19,8 @@ _OFFLINE = {
     "TRANSFORMERS_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
+#: As many emulated NPUs as launch scripts name as a rule.
+_DEVICES = "8"
 _NO_ACCELERATOR = {"CUDA_VISIBLE_DEVICES": "", "ASCEND_RT_VISIBLE_DEVICES": ""}
 
 
@@ -41,8 +43,12 @@ class Way:
     forks: bool = True
 
     def command(self) -> list[str]:
-        once = [] if self.forks else ["--once"]
-        return [sys.executable, "-c", "; ".join([*self.imports, _SERVE]), "serve", *once]
+        """What serves the way: it reads jobs from its standard input."""
+        return [*self.trial(), "serve", *([] if self.forks else ["--once"])]
+
+    def trial(self) -> list[str]:
+        """`python -m diffsynth.trial` on the way's device."""
+        return [sys.executable, "-c", "; ".join([*self.imports, _TRIAL])]
 
     def full_environment(self, weights: str) -> dict[str, str]:
         """The caller's environment with this way's over it. `weights` is the folder of the made-up models."""
@@ -53,7 +59,10 @@ class Way:
 
 def emulated_ways(memory: str | None, hardware: str | None) -> list[Way]:
     """On an emulated NPU: the reference on the CPU, the script redirected, and the script ported."""
-    emulated = {"NPU_EMULATOR": "1", "NPU_EMULATOR_MEMORY": memory, "NPU_EMULATOR_HARDWARE": hardware}
+    devices = os.environ.get("NPU_EMULATOR_DEVICES", _DEVICES)
+    asked = {"NPU_EMULATOR_MEMORY": memory, "NPU_EMULATOR_HARDWARE": hardware}
+    toolkit = os.environ.get("ASCEND_HOME_PATH", "/none")  # DeepSpeed only looks whether there is one
+    emulated = {"NPU_EMULATOR": "1", "NPU_EMULATOR_DEVICES": devices, "ASCEND_HOME_PATH": toolkit, **asked}
     given = {name: value for name, value in emulated.items() if value is not None}
     redirected = {**given, "NPU_COMPAT": "1"}
     return [
@@ -75,5 +84,8 @@ def hardware_ways() -> list[Way]:
 
 
 def _reference() -> Way:
-    environment = {"NPU_COMPAT": "1", "NPU_COMPAT_FALLBACK": "cpu", **_NO_ACCELERATOR}
+    # Several processes of accelerate have to be told that there is no GPU (it hands device numbers to DDP), and
+    # DeepSpeed looks for devices by itself.
+    told = {"ACCELERATE_USE_CPU": "true", "DS_ACCELERATOR": "cpu"}
+    environment = {"NPU_COMPAT": "1", "NPU_COMPAT_FALLBACK": "cpu", **told, **_NO_ACCELERATOR}
     return Way("cpu", "unedited, CPU", "cuda", "cpu", "cpu", (_REDIRECT,), environment)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -103,11 +105,57 @@ def test_check_and_diff_write_nothing(run: Run, tmp_path: Path, tree: dict[str, 
     assert content(tmp_path) == before
 
 
-def test_a_script_that_goes_by_its_own_folder_is_named(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "run.sh").write_bytes(b'cd "$(dirname "$0")"\n' + LAUNCH)
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+@pytest.mark.parametrize(
+    ("own", "moved"),
+    [
+        ('cd "$(dirname "$0")"', 'cd "$(dirname "$0")/../../full"'),
+        ("cd $(dirname $0)/../..", "cd $(dirname $0)/../../full/../.."),
+        ("cd -- `dirname $0`/..", "cd -- `dirname $0`/../../full/.."),
+        ('cd "`dirname $0`" || exit', 'cd "`dirname $0`/../../full" || exit'),
+        ('cd "$(dirname "$(readlink -f "$0")")"', 'cd "$(dirname "$(readlink -f "$0")")/../../full"'),
+        (
+            'HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." >/dev/null 2>&1 && pwd)"',
+            'HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")/../../full/.." >/dev/null 2>&1 && pwd)"',
+        ),
+        ('echo "usage: $(basename "$0") $0 $1"', 'echo "usage: $(basename "$0") $0 $1"'),
+    ],
+)
+def test_a_script_that_goes_to_its_own_folder_goes_there_from_the_other(
+    run: Run, tmp_path: Path, own: str, moved: str
+) -> None:
+    place = tmp_path / FULL
+    place.parent.mkdir(parents=True)
+    show = b"\npwd\n"
+    place.write_bytes(own.encode() + show + LAUNCH)
+    assert run(FULL, "--target", "npu", "--npu-scripts").returncode == 0
+    written = (tmp_path / NPU_FULL).read_bytes()
+    assert written.count(moved.encode() + show) == 1
+    said = [
+        subprocess.run(["bash", name], cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+        for name in (FULL, NPU_FULL)
+    ]
+    assert said[0].splitlines()[-1] == said[1].splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        'DIR="$(dirname "$0")"',
+        'DIR="${0%/*}"',
+        'cd "$(dirname "$(dirname "$0")")"',
+        'cd "x$(dirname "$0")"',
+        'cd "$(dirname "$0")x"',
+        'SELF=$(readlink -f "$0")',
+        'python "$(dirname "$0")/prepare.py"',
+    ],
+)
+def test_a_script_that_does_more_with_its_own_folder_is_named(run: Run, tmp_path: Path, own: str) -> None:
+    (tmp_path / "run.sh").write_bytes(own.encode() + b"\n" + LAUNCH)
     done = run("run.sh", "--target", "npu", "--npu-scripts")
     assert done.returncode == 2
-    assert b"it asks for its own folder, which is another one for special/npu_training/run-NPU.sh" in done.stdout
+    assert b"it asks for its own folder, which is another one for special/npu_training/run-NPU.sh: " in done.stdout
+    assert f'{own}; go there by cd "$(dirname "$0")" first'.encode() in done.stdout
     assert list(content(tmp_path)) == ["run.sh"]
 
 

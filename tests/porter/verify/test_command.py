@@ -67,7 +67,7 @@ def test_a_folder_is_told_of_in_a_table_a_report_and_pictures(run: Run, tmp_path
         "ported": "cuda",
     }
     assert [script["passed"] for script in report["scripts"]] == [False, True]
-    assert report["summary"] == {"passed": 1, "failed": 1}
+    assert report["summary"] == {"passed": 1, "failed": 1, "skipped": 0}
     assert str(tmp_path) not in json.dumps(report["scripts"][1])
 
     picture = Image.open(tmp_path / "frames" / "good.png").convert("RGB")
@@ -76,6 +76,7 @@ def test_a_folder_is_told_of_in_a_table_a_report_and_pictures(run: Run, tmp_path
     assert len(set(rows[0])) > 100  # frames, no blank sheet
 
 
+@pytest.mark.slow
 @needs_emulator
 def test_the_device_of_the_machine(run: Run, tmp_path: Path, entry_points: Path) -> None:
     path = os.pathsep.join([str(ROOT), str(entry_points)])
@@ -90,6 +91,7 @@ def test_the_device_of_the_machine(run: Run, tmp_path: Path, entry_points: Path)
     assert report["scripts"][0]["ran"] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(glob.glob("/dev/davinci[0-9]*")), reason="this machine has an NPU")
 def test_the_device_of_a_machine_that_has_none(run: Run) -> None:
     done = run(str(EXAMPLES / SCRIPT), "--device", "npu")
@@ -98,6 +100,7 @@ def test_the_device_of_a_machine_that_has_none(run: Run) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.system() != "Linux", reason="the emulated NPU runs on Linux")
 @pytest.mark.skipif(bool(glob.glob("/dev/davinci[0-9]*")), reason="the emulated NPU never runs beside a real one")
 def test_without_a_compiler_it_says_so(run: Run, tmp_path: Path) -> None:
@@ -122,6 +125,7 @@ def test_without_a_compiler_it_says_so(run: Run, tmp_path: Path) -> None:
         ),
         ((".", "--picture", "file"), "--picture file is a file; name a folder"),
         ((".", "--timeout", "0"), "Invalid value for '--timeout'"),
+        ((".", "--processes", "0"), "Invalid value for '--processes'"),
         ((".", "--target", "npu"), "No such option"),
     ],
 )
@@ -147,7 +151,7 @@ def test_help(run: Run) -> None:
     done = run("--help")
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: diffsynth-port verify [OPTIONS] PATHS...")
-    for words in ("--device", "--memory", "--picture", "--format", "Exit status: 0 every script passed"):
+    for words in ("--device", "--memory", "--processes", "--picture", "--format", "Exit status: 0 every script passed"):
         assert words in done.stdout
 
 

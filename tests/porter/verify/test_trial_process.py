@@ -56,6 +56,7 @@ def has_ended(process_id: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_what_takes_too_long_is_ended_and_the_next_job_runs(process: TrialProcess, tmp_path: Path) -> None:
     process.start()
     with pytest.raises(Ended, match=r"^it took longer than 2 seconds \(--timeout gives it more\)$"):

@@ -1,0 +1,24 @@
+"""What launch scripts need of this machine."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from importlib.util import find_spec
+
+from porter.verify.scripts import Script
+from porter.verify.trial_process import CannotStart
+
+_PACKAGES = ("accelerate", "peft")
+
+
+def check_launchers(scripts: Iterable[Script]) -> None:
+    """Raises CannotStart where there are launch scripts, and they cannot be run here."""
+    if not any(script.processes is not None and script.skipped is None for script in scripts):
+        return
+    if shutil.which("bash") is None:
+        raise CannotStart("launch scripts are run by bash, which is not here: install it, or name .py scripts alone")
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        needed = "launch scripts train by accelerate and peft"
+        raise CannotStart(f"{needed}; {missing[0]} is not installed: pip install 'diffsynth-port[train]'")

@@ -1,0 +1,66 @@
+"""Whether two ways of running a launch script trained alike: the same losses, and the same weights saved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from porter.verify.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far numbers may be apart, relative to their size and as such."""
+
+    losses: float
+    weights: float
+
+
+#: By whether the device computes as the CPU does. That is what training is tested with; a real card rounds in another
+#: order, in bfloat16 as a rule.
+TOLERATED = {True: Tolerance(1e-5, 1e-5), False: Tolerance(2e-2, 2e-2)}
+
+
+def unlike_training(
+    reference: Outcome, outcome: Outcome, difference: Mapping[str, Any] | None, exact: bool
+) -> Iterator[str]:
+    """What is not as in the reference. `difference` is that of the weights (see `compare_weights` of the trial)."""
+    tolerance = TOLERATED[exact]
+    yield from _other_losses(reference, outcome, tolerance.losses)
+    names, others = ([one["name"] for one in run.saved] for run in (reference, outcome))
+    if names != others:
+        missing, more = sorted(set(names) - set(others)), sorted(set(others) - set(names))
+        yield "saved other files than the reference: " + ", ".join(
+            [*(f"no {name}" for name in missing), *(f"{name} besides" for name in more)]
+        )
+    elif difference is not None and difference["unlike"]:
+        yield f"saved other weights than the reference: {difference['unlike']}"
+    elif difference is not None and difference["weights"] > tolerance.weights:
+        yield f"saved other weights than the reference ({told_of_weights(difference)})"
+
+
+def told_of_weights(difference: Mapping[str, Any]) -> str:
+    """A difference of weights in words."""
+    return f"{difference['where']} differs by {difference['weights']:.3g}"
+
+
+def _other_losses(reference: Outcome, outcome: Outcome, tolerance: float) -> Iterator[str]:
+    for number, (expected, found) in enumerate(zip(reference.curves, outcome.curves, strict=False), start=1):
+        which = f" of launch {number}" if len(reference.curves) > 1 else ""
+        if len(expected) != len(found):
+            yield f"made {len(found)} updates{which} where the reference made {len(expected)}"
+            continue
+        for one, other in zip(expected, found, strict=True):
+            unlike = next((name for name in one if not _close(one[name], other.get(name, math.nan), tolerance)), None)
+            if unlike:
+                value, at = other.get(unlike, math.nan), f"at update {one['update']:g}{which}"
+                yield f"{unlike} {value:.6g} {at} where the reference has {one[unlike]:.6g}"
+                break
+    if len(reference.curves) != len(outcome.curves):
+        yield f"made {len(outcome.curves)} launches where the reference made {len(reference.curves)}"
+
+
+def _close(one: float, other: float, tolerance: float) -> bool:
+    return math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance if abs(one) > tolerance else 0.0)
