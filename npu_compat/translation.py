@@ -77,6 +77,12 @@ class Translation:
         """A list or tuple of devices, never changed itself."""
         return type(value)(map(self.device, value)) if type(value) in (list, tuple) else self.device(value)
 
+    def module_devices(self, value: Any) -> Any:
+        """The devices of a module that DistributedDataParallel trains: for one on the CPU, it wants none named."""
+        if self.types and self.accelerator.name == "cpu":
+            return None
+        return self.device_list(value)
+
     def device_map(self, value: Any) -> Any:
         """A dict from names to dicts of devices, as torch.distributed.rpc has them."""
         if not isinstance(value, Mapping):

@@ -95,6 +95,20 @@ def test_without_one_what_needs_no_device_goes_on(bare):
         assert pickle.loads(pickle.dumps(torch.device("cuda"))).type == "cuda"
 
 
+def test_data_parallel_on_the_cpu(bare, monkeypatch):
+    monkeypatch.setenv("NPU_COMPAT_FALLBACK", "cpu")
+    with npu_compat.redirected():
+        torch.distributed.init_process_group("nccl", rank=0, world_size=1, store=torch.distributed.HashStore())
+        try:
+            trained = torch.nn.parallel.DistributedDataParallel(
+                torch.nn.Linear(2, 2).cuda(), device_ids=[0], output_device=torch.device("cuda", 0)
+            )
+            trained(torch.ones(1, 2, device="cuda")).sum().backward()
+        finally:
+            torch.distributed.destroy_process_group()
+    assert trained.module.weight.grad is not None
+
+
 def test_everything_on_the_cpu(bare, monkeypatch):
     monkeypatch.setenv("NPU_COMPAT_FALLBACK", "cpu")
     with npu_compat.redirected() as report:
