@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info, resolve_device
-from diffsynth.core.keywords import unknown_keyword
 from diffsynth.core.loader.checkpoint import load_state_dict
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.diffusion.loaded_model import LoadedModel
@@ -97,10 +97,7 @@ class BasePipeline:
 
     def load_models_to_device(self, names: Iterable[str]) -> None:
         """Makes the named networks ready to compute, and sends the other managed ones off the device first."""
-        names = list(names)
-        for name in names:
-            if name not in self.network_names:
-                raise ValueError(unknown_keyword("load_models_to_device", name, self.network_names))
+        names = self._known_names(names)
         managed = {name: network for name, network in self.networks.items() if network.weights is not None}
         leaving = [network for name, network in managed.items() if name not in names]
         for network in leaving:
@@ -112,6 +109,16 @@ class BasePipeline:
         for name in names:
             if name in managed:
                 managed[name].weights.onload()
+
+    def _known_names(self, names: str | Iterable[str]) -> list[str]:
+        """The names, or the one, as a list; raises ValueError for what no network of such a pipeline is called."""
+        names = [names] if isinstance(names, str) else list(names)
+        for name in names:
+            if name not in self.network_names:
+                near = difflib.get_close_matches(str(name), self.network_names, n=1)
+                advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self.network_names)}"
+                raise ValueError(f"{type(self).__name__} has no network {name!r}: {advice}")
+        return names
 
     # LoRA
 
@@ -187,9 +194,12 @@ class BasePipeline:
             mode, dynamic, fullgraph, backend: as torch.compile takes them.
             compile_models: names of networks; None means the DiTs.
         """
-        names = (
-            [name for name in ("dit", "dit2") if name in self.networks] if compile_models is None else compile_models
-        )
+        if compile_models is None:
+            names = [name for name in ("dit", "dit2") if name in self.networks]
+        else:
+            names = self._known_names(compile_models)
+        # What was compiled for one block serves all that are alike, and a hot LoRA may change some of them alone.
+        torch._dynamo.config.skip_nnmodule_hook_guards = False
         for name in names:
             module = self.needs(name, "compile_pipeline").module
             blocks = getattr(module, "blocks", None)

@@ -63,7 +63,7 @@ class DynamicShiftScheduler(FlowMatchScheduler):
         check_run(num_inference_steps, denoising_strength)
         if exponential_shift_mu is None:
             exponential_shift_mu = TRAINING_MU if dynamic_shift_len is None else shift_of(dynamic_shift_len)
-        check_number("exponential_shift_mu", exponential_shift_mu)
+        check_number("exponential_shift_mu", exponential_shift_mu, above=-20, most=20)
         self._lay_out(
             exponentially_shifted_sigmas(int(num_inference_steps), mu=exponential_shift_mu, start=denoising_strength)
         )

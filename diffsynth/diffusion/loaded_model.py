@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -93,7 +94,13 @@ def check_settings(model_configs: object, torch_dtype: object, vram_limit: objec
             raise TypeError(f'{name}={folder!r}: expected a ModelConfig, such as ModelConfig(path="folder/")')
     if not isinstance(torch_dtype, torch.dtype) or not torch_dtype.is_floating_point:
         raise TypeError(f"torch_dtype={torch_dtype!r}: expected a floating type such as torch.bfloat16")
-    if vram_limit is not None and not isinstance(vram_limit, Real):
+    if torch_dtype.itemsize == 1:
+        raise TypeError(
+            f"torch_dtype={torch_dtype} is a type for storage, and nothing computes in it: write torch.bfloat16, and "
+            "float8 as the onload_dtype and preparing_dtype of a ModelConfig"
+        )
+    limited = vram_limit is not None
+    if limited and (isinstance(vram_limit, bool) or not isinstance(vram_limit, Real) or math.isnan(vram_limit)):
         raise TypeError(f"vram_limit={vram_limit!r}: expected a number of GiB, or None for no limit")
 
 

@@ -8,12 +8,15 @@ A file holds, for each layer, ``<name>.lora_A.weight`` (rank, in) and ``<name>.l
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+
+from diffsynth.core.values import check_number
 
 _PREFIXES = ("diffusion_model.", "pipe.dit.", "transformer.", "base_model.model.")
 _KEY = re.compile(r"(?P<layer>.+)\.(?P<part>lora_A|lora_B|lora_down|lora_up)(?:\.default)?\.weight")
@@ -34,7 +37,7 @@ class LowRank:
 
 
 def read_lora(state_dict: Mapping[str, Tensor], *, alpha: float, source: str) -> dict[str, LowRank]:
-    """Sorts the tensors of a LoRA file by layer.
+    """Sorts the tensors of a LoRA file by layer, and warns of those that no LoRA has.
 
     Args:
         state_dict: the file's content.
@@ -42,8 +45,9 @@ def read_lora(state_dict: Mapping[str, Tensor], *, alpha: float, source: str) ->
         source: what to call the file in an error.
 
     Raises:
-        ValueError: the file holds no LoRA, or half of a layer's pair.
+        ValueError: the file holds no LoRA, or half of a layer's pair; or `alpha` is no number.
     """
+    check_number("alpha", alpha)
     halves: dict[str, dict[bool, Tensor]] = {}
     for key, tensor in state_dict.items():
         match = _KEY.fullmatch(key)
@@ -58,7 +62,21 @@ def read_lora(state_dict: Mapping[str, Tensor], *, alpha: float, source: str) ->
         own_alpha = state_dict.get(f"{layer}.alpha")
         scale = alpha if own_alpha is None else alpha * float(own_alpha) / half[True].shape[0]
         pairs[_without_prefix(layer)] = LowRank(half[True], half[False], scale)
+    _warn_of_what_is_left_out(state_dict, halves, source)
     return pairs
+
+
+def _warn_of_what_is_left_out(state_dict: Mapping[str, Tensor], layers: Iterable[str], source: str) -> None:
+    """DoRA's scales, whole differences of biases and their like: without them the file does not do what it was made
+    for."""
+    alphas = {f"{layer}.alpha" for layer in layers}
+    others = [key for key in state_dict if not _KEY.fullmatch(key) and key not in alphas]
+    if others:
+        warnings.warn(
+            f"{source}: {len(others)} of its tensors are no part of a LoRA and are left out "
+            f"({', '.join(others[:3])}{', ...' if len(others) > 3 else ''})",
+            stacklevel=4,
+        )
 
 
 def _without_prefix(layer: str) -> str:
@@ -84,8 +102,8 @@ def linear_layers(model: nn.Module, pairs: Mapping[str, LowRank], *, source: str
                 f"{source} changes {name}, which is no linear layer of {type(model).__name__}: "
                 "this LoRA was made for another model"
             )
-        found, expected = (pair.up.shape[0], pair.down.shape[1]), (layer.out_features, layer.in_features)
-        if found != expected or pair.up.shape[1] != pair.down.shape[0]:
+        rank, expected = len(pair.down) if pair.down.ndim else 0, (layer.out_features, layer.in_features)
+        if (pair.up.shape, pair.down.shape) != ((expected[0], rank), (rank, expected[1])):
             raise ValueError(
                 f"{source}: {name} is {tuple(pair.up.shape)} times {tuple(pair.down.shape)}, "
                 f"but the layer is {expected}: this LoRA was made for a model of another size"

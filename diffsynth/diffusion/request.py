@@ -40,11 +40,13 @@ def drawn_noise(
     """Normal noise, drawn on `rand_device` in `dtype` and still there, float32.
 
     Raises:
-        ValueError: the seed is no whole number.
+        ValueError: the seed is no whole number, or one of more than 64 bits.
         UnknownDeviceError: this machine has no such device.
     """
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, Integral)):
         raise ValueError(f"seed={seed!r}: expected a whole number, or None for another result each time")
+    if seed is not None and not -(2**63) <= seed < 2**64:
+        raise ValueError(f"seed={seed}: expected a whole number of at most 64 bits")
     drawn_on = resolve_device(rand_device)
     generator = None if seed is None else torch.Generator(drawn_on).manual_seed(int(seed))
     return torch.randn(tuple(shape), generator=generator, device=drawn_on, dtype=dtype).float()

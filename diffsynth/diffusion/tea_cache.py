@@ -2,7 +2,8 @@
 
 Liu et al., "Timestep Embedding Tells: It's Time to Cache for Video Diffusion Model" (2024). The relative change of the
 timestep modulation, mapped by a polynomial fitted for each model, estimates how far the output moves; while the sum
-stays below a threshold, the blocks' last effect is added again instead of running them.
+stays below a threshold, the blocks' last effect is added again instead of running them. As published, an estimate may
+be negative, and then makes up for others.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class TeaCache:
         estimate = 0.0
         for coefficient in self.coefficients:
             estimate = estimate * relative + coefficient
-        return abs(estimate)
+        return estimate
 
 
 def coefficients_of(model_id: str) -> tuple[float, ...]:

@@ -35,6 +35,7 @@ from diffsynth.models.qwen_image_prompt import PromptInputs, edit_inputs, text_i
 from diffsynth.models.qwen_image_text_encoder import QwenImageTextEncoder
 from diffsynth.models.qwen_image_tokenizer import QwenImageTokenizer
 from diffsynth.models.qwen_image_vae import QwenImageVAE
+from diffsynth.models.tiles import check_tiles
 from diffsynth.models.wan_video_vae_parallel import decode_across, encode_across
 from diffsynth.utils.frames import frames_from_video, video_from_frames
 from diffsynth.utils.pictures import of_area
@@ -204,9 +205,13 @@ class QwenImagePipeline(BasePipeline):
         check_number("cfg_scale", cfg_scale)
         height, width = fitting_size(height, width)
         tiles = {"tiled": tiled, "tile_size": (tile_size,) * 2, "tile_stride": (tile_stride,) * 2}
+        if tiled:
+            check_tiles(tiles["tile_size"], tiles["tile_stride"])
         for name in self.network_names:
             self.needs(name, "making a picture")
         edited = edit_pictures(edit_image, area=EDIT_AREA if edit_image_auto_resize else None)
+        if edited.seen:
+            self._needs_processor()
 
         self.scheduler.set_timesteps(
             num_inference_steps,
@@ -251,12 +256,15 @@ class QwenImagePipeline(BasePipeline):
     def _prompt_inputs(self, prompt: str, pictures: Sequence[Image.Image], numbered: bool) -> PromptInputs:
         if not pictures:
             return text_inputs(self.tokenizer, prompt)
+        return edit_inputs(self.tokenizer, self._needs_processor(), prompt, pictures, numbered=numbered)
+
+    def _needs_processor(self) -> QwenImageProcessor:
         if self.processor is None:
             raise RuntimeError(
                 "edit_image needs the processor, and none was loaded: give from_pretrained a processor_config such as "
                 "ModelConfig(model_id='Qwen/Qwen-Image-Edit', origin_file_pattern='processor/')"
             )
-        return edit_inputs(self.tokenizer, self.processor, prompt, pictures, numbered=numbered)
+        return self.processor
 
     def encode_picture(
         self, picture: Image.Image, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object

@@ -15,7 +15,7 @@ def video_from_frames(frames: Sequence[Image.Image], *, height: int, width: int,
     """A video tensor (1, 3, F, H, W), float32 in [-1, 1].
 
     Raises:
-        ValueError: the frames are not as many, or not as large, as asked for.
+        ValueError: the frames are no PIL images, or not as many, or not as large, as asked for.
     """
     if isinstance(frames, (str, PathLike)):
         raise ValueError(
@@ -30,6 +30,8 @@ def video_from_frames(frames: Sequence[Image.Image], *, height: int, width: int,
         )
     pictures = []
     for number, frame in enumerate(frames):
+        if not isinstance(frame, Image.Image):
+            raise ValueError(f"frame {number} of input_video is a {type(frame).__name__}: expected a PIL image")
         if frame.size != (width, height):
             raise ValueError(
                 f"frame {number} of input_video is {frame.size[0]}x{frame.size[1]}, but the video asked for is "

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from diffsynth.core.device.resolution import resolve_device
 from diffsynth.core.loader.file_source import FileSource
 from diffsynth.core.loader.safetensors_file import safetensors_spans
 from diffsynth.core.loader.torch_file import torch_source
@@ -79,8 +80,10 @@ def load_state_dict(
 
     Raises:
         CheckpointError: as `Checkpoint`.
+        UnknownDeviceError: this machine has no such device.
         ValueError: pin_memory for tensors that are not in host memory.
     """
+    device = device if str(device) == "meta" else resolve_device(device)
     if pin_memory and torch.device(device).type != "cpu":
         raise ValueError(f"pin_memory is for host memory, and device is {str(device)!r}: leave one of them out")
     source = Checkpoint(file_path)

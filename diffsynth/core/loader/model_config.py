@@ -74,7 +74,7 @@ class ModelConfig:
                 'ModelConfig() names no model: give path="file.safetensors", or model_id="Org/Name" with '
                 'origin_file_pattern="*.safetensors", or state_dict'
             )
-        if self.path is not None and not _paths(self.path):
+        if self.path is not None and not (isinstance(self.path, (str, os.PathLike, Sequence)) and _paths(self.path)):
             raise ValueError(f"ModelConfig(path={self.path!r}) names no file: expected a path or a list of paths")
         environment.skip_download(self.skip_download)
         environment.download_source(self.download_source)

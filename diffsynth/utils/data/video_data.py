@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import overload
@@ -75,21 +76,21 @@ class VideoData:
         """Keeps the first ``length`` frames.
 
         Raises:
-            ValueError: there are fewer.
+            ValueError: there are fewer, or it is no whole number above 0.
         """
         there = len(self._source)
-        if not 1 <= length <= there:
-            raise ValueError(f"{self._name}: {length} frames asked for, there are {there}")
+        if not isinstance(length, Integral) or not 1 <= length <= there:
+            raise ValueError(f"{self._name}: {length!r} frames asked for, there are {there}")
         self._length = length
 
     def set_shape(self, height: int | None, width: int | None) -> None:
         """The size of the frames from now on.
 
         Raises:
-            ValueError: one of them is missing or not above 0.
+            ValueError: one of them is missing, or no whole number above 0.
         """
-        if not height or not width or height < 0 or width < 0:
-            raise ValueError(f"{self._name}: height={height!r}, width={width!r}, expected two numbers above 0")
+        if not all(isinstance(side, Integral) and side > 0 for side in (height, width)):
+            raise ValueError(f"{self._name}: height={height!r}, width={width!r}, expected two whole numbers above 0")
         self.height, self.width = height, width
 
     def save_images(self, folder: str | PathLike[str]) -> None:

@@ -123,3 +123,25 @@ def test_a_lora_of_another_size_is_named(model):
     wide = {key: torch.ones(value.shape[0], 9) if "lora_A" in key else value for key, value in pair().items()}
     with pytest.raises(ValueError, match=r"is \(4, 2\) times \(2, 9\), but the layer is \(4, 6\)"):
         linear_layers(model, read_lora(wide, alpha=1, source="x"), source="x")
+
+
+def test_a_pair_that_is_no_matrix_is_named(model):
+    flat = {key: value.flatten() for key, value in pair().items()}
+    with pytest.raises(ValueError, match=r"x: blocks\.0\.q is \(8,\) times \(12,\), but the layer is \(4, 6\)"):
+        linear_layers(model, read_lora(flat, alpha=1, source="x"), source="x")
+
+
+@pytest.mark.parametrize("alpha", ["1", None, float("nan")])
+def test_a_strength_that_is_no_number(alpha):
+    with pytest.raises(ValueError, match=f"alpha={alpha!r}: expected a number"):
+        read_lora(pair(), alpha=alpha, source="x")
+
+
+def test_what_no_lora_has_is_left_out_and_said(recwarn):
+    alpha = {"blocks.0.q.alpha": torch.tensor(2.0)}
+    read_lora({**pair(), **alpha}, alpha=1, source="x")
+    assert not recwarn
+    others = {"blocks.0.q.dora_scale": torch.ones(4), "blocks.0.norm.diff_b": torch.ones(4)}
+    with pytest.warns(UserWarning, match=r"x: 2 of its tensors are no part .*q\.dora_scale, blocks\.0\.norm\.diff_b"):
+        pairs = read_lora({**pair(), **alpha, **others}, alpha=1, source="x")
+    assert list(pairs) == ["blocks.0.q"]

@@ -1,9 +1,12 @@
 """TeaCache skips where the modulation hardly moves, and never at the ends."""
 
+import itertools
+
+import numpy as np
 import pytest
 import torch
 
-from diffsynth.diffusion.tea_cache import TeaCache
+from diffsynth.diffusion.tea_cache import COEFFICIENTS, TeaCache
 
 
 def walk(cache, modulations):
@@ -25,14 +28,17 @@ def test_nothing_new_is_skipped_but_for_the_ends():
     assert cache.skipped == 4
 
 
-def test_a_threshold_of_zero_runs_every_step():
-    assert all(walk(TeaCache(5, 0.0, "Wan2.1-T2V-14B"), [1.0, 1.1, 1.2, 1.3, 1.4]))
-
-
-def test_estimates_add_up_until_the_threshold():
-    # At rest the 1.3B polynomial estimates |-0.04999| a step: the third skipped one in a row passes 0.12.
-    cache = TeaCache(12, rel_l1_thresh=0.12, model_id="Wan2.1-T2V-1.3B")
-    assert walk(cache, [1.0] * 8) == [True, False, False, True, False, False, True, False]
+@pytest.mark.parametrize("model_id", COEFFICIENTS)
+def test_signed_estimates_add_up_until_the_threshold(model_id):
+    threshold, modulations = 0.2, [1.0, 1.03, 1.1, 1.11, 1.2, 1.3, 1.34, 1.34, 1.45, 1.47, 1.5, 1.6]
+    polynomial, expected, total = np.poly1d(COEFFICIENTS[model_id]), [True], 0.0
+    for before, now in itertools.pairwise(modulations[:-1]):
+        total += polynomial((now - before) / before)
+        expected.append(total >= threshold)
+        total = 0.0 if total >= threshold else total
+    cache = TeaCache(len(modulations), threshold, model_id)
+    assert walk(cache, modulations) == [*expected, True]
+    assert 0 < cache.skipped < len(modulations) - 2
 
 
 def test_an_unknown_model_is_named_with_the_nearest():

@@ -101,16 +101,19 @@ def test_a_pipeline_without_one_of_its_networks(open_qwen, missing):
             "picture 0 of edit_image is 50x32: expected multiples of 16; resize it, or leave edit_image_auto_resize on",
         ),
         ({"tiled": True, "tile_size": 4, "tile_stride": 6}, "tile_stride (6, 6) with tile_size (4, 4)"),
+        ({"tiled": True, "tile_size": (4, 4)}, "tile_size=((4, 4), (4, 4)): expected (rows, columns)"),
         ({"seed": "zero"}, "seed='zero': expected a whole number"),
     ],
 )
-def test_a_value_that_does_not_fit(qwen, options, message):
+def test_a_value_that_does_not_fit(qwen, monkeypatch, options, message):
+    monkeypatch.setattr(qwen, "denoise", lambda *_: pytest.fail("steps were computed first"))
     with pytest.raises((ValueError, TypeError), match=re.escape(message)):
         qwen(**{"prompt": "a cat", **QUICK_PICTURE, **options})
 
 
-def test_editing_needs_the_processor(open_qwen, processor_folder):
+def test_editing_needs_the_processor(open_qwen, processor_folder, monkeypatch):
     pipe = open_qwen(processor_config=None, tokenizer_config=ModelConfig(path=str(processor_folder)))
+    monkeypatch.setattr(pipe, "encode_picture", lambda *_, **__: pytest.fail("a picture was encoded first"))
     with says(
         RuntimeError, "edit_image needs the processor, and none was loaded: give from_pretrained a processor_con"
     ):

@@ -142,7 +142,10 @@ def test_cleared_parameters_under_an_offload(open_vae):
         ({"model_configs": ["a.safetensors"]}, "model_configs: expected a list of ModelConfig"),
         ({"tokenizer_config": "umt5/"}, "tokenizer_config='umt5/': expected a ModelConfig"),
         ({"torch_dtype": "bfloat16"}, "torch_dtype='bfloat16': expected a floating type such as torch.bfloat16"),
+        ({"torch_dtype": torch.float8_e4m3fn}, "torch_dtype=torch.float8_e4m3fn is a type for storage"),
         ({"vram_limit": "8"}, "vram_limit='8': expected a number of GiB"),
+        ({"vram_limit": True}, "vram_limit=True: expected a number of GiB"),
+        ({"vram_limit": float("nan")}, "vram_limit=nan: expected a number of GiB"),
     ],
 )
 def test_a_setting_of_another_kind(options, message):

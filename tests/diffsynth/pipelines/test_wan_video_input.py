@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -72,7 +73,9 @@ def test_a_pipeline_without_networks():
         ({"prompt": ["a", "b"]}, "the positive prompt is a list: expected one string"),
         ({"input_video": [Image.new("RGB", (48, 32))]}, "input_video has 1 frames, but num_frames is 9"),
         ({"input_video": [Image.new("RGB", (40, 32))] * 9}, "frame 0 of input_video is 40x32"),
+        ({"input_video": [np.zeros((32, 48, 3), np.uint8)] * 9}, "frame 0 of input_video is a ndarray: expected a PIL"),
         ({"seed": "zero"}, "seed='zero': expected a whole number"),
+        ({"seed": 2**64}, "seed=18446744073709551616: expected a whole number of at most 64 bits"),
     ],
 )
 def test_a_value_that_does_not_fit(wan21, options, message):
@@ -123,8 +126,11 @@ def test_the_callers_configs_stay_as_they_were(open_pipeline, models_folder, mon
 
 
 def test_names_of_networks_are_checked(wan21):
-    with says(ValueError, "load_models_to_device() has no keyword 'dot': did you mean 'dit'?"):
-        wan21.load_models_to_device(["dot"])
+    for call in (wan21.load_models_to_device, lambda names: wan21.compile_pipeline(compile_models=names)):
+        for names in (["dot"], "dot"):
+            with says(ValueError, "WanVideoPipeline has no network 'dot': did you mean 'dit'?"):
+                call(names)
+    wan21.load_models_to_device("vae")
 
 
 def test_the_default_tokenizer_follows_the_environment_each_time(models_folder, monkeypatch, tmp_path):

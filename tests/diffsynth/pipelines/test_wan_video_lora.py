@@ -128,6 +128,20 @@ def test_compiled_blocks_see_a_hot_lora_come_and_go(open_pipeline, lora, config,
     torch.testing.assert_close(pipe("a dog", **options), plain, rtol=0, atol=1e-5)
 
 
+def test_a_hot_lora_of_one_compiled_block_alone(open_pipeline):
+    pipe = open_pipeline()
+    generator = torch.Generator().manual_seed(3)
+    halves = {f"blocks.1.self_attn.q.lora_{half}.weight": shape for half, shape in (("A", (2, 256)), ("B", (256, 2)))}
+    lora = {key: torch.randn(shape, generator=generator) for key, shape in halves.items()}
+    options = {**QUICK, "num_inference_steps": 1, "num_frames": 1, "output_type": "floatpoint"}
+    plain = pipe("a dog", **options)
+    pipe.load_lora(pipe.dit, state_dict=lora, hotload=True)
+    changed = pipe("a dog", **options)
+    assert (changed - plain).abs().max() > 1e-3
+    pipe.compile_pipeline(backend="eager")
+    torch.testing.assert_close(pipe("a dog", **options), changed, rtol=0, atol=1e-5)
+
+
 def test_a_fused_lora_comes_off_after_its_checkpoint_was_deleted(lora, models_folder, tmp_path):
     (original,) = (models_folder / "Wan-AI/Wan2.1-T2V-1.3B").glob("diffusion_pytorch_model*.safetensors")
     copy = tmp_path / "dit.safetensors"

@@ -328,6 +328,8 @@ def test_load_state_dict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "a.safetensors" in capsys.readouterr().out
     with pytest.raises(ValueError, match="pin_memory is for host memory, and device is 'meta'"):
         load_state_dict(tmp_path / "b.pth", device="meta", pin_memory=True)
+    with pytest.raises(ValueError, match=r"device 'gpuu' is not known.*cpu"):
+        load_state_dict(tmp_path / "b.pth", device="gpuu")
 
 
 def test_a_dict_as_a_source() -> None:

@@ -63,7 +63,7 @@ def test_length(video):
         data[7]
     data.set_length(40)
     assert len(data) == 40
-    for length in (41, 0, -1):
+    for length in (41, 0, -1, 2.5):
         with pytest.raises(ValueError, match=rf"video\.mp4: {length} frames asked for, there are 40"):
             data.set_length(length)
 
@@ -89,10 +89,10 @@ def test_shape_can_be_set_later(video):
     data.set_shape(16, 20)
     assert data[3].size == (20, 16)
     assert level(data[3]) == 3
-    for shape in ((16, None), (0, 16), (-1, 16)):
-        with pytest.raises(ValueError, match=r"video\.mp4: height=.*, width=.*, expected two numbers above 0"):
+    for shape in ((16, None), (0, 16), (-1, 16), ("16", "16"), (16.5, 16)):
+        with pytest.raises(ValueError, match=r"video\.mp4: height=.*, width=.*, expected two whole numbers above 0"):
             data.set_shape(*shape)
-    with pytest.raises(ValueError, match=r"height=None, width=16, expected two numbers"):
+    with pytest.raises(ValueError, match=r"height=None, width=16, expected two whole numbers"):
         VideoData(video, width=16)
 
 
