@@ -27,7 +27,7 @@ class TeaCache:
     Args:
         num_inference_steps: steps of the generation.
         rel_l1_thresh: the estimated change, summed over skipped steps, above which the blocks run again; 0.05 to 0.3
-            are usual. Higher skips more.
+            are usual. Higher skips more, 0 nothing.
         model_id: which polynomial, one of `COEFFICIENTS`.
 
     Raises:
@@ -51,7 +51,7 @@ class TeaCache:
             modulation: the projected time embedding of this step.
             tokens: (B, S, dim), as they would enter the blocks.
         """
-        must_run = self._residual is None or self.step in (0, self.last_step)
+        must_run = self._residual is None or self.step in (0, self.last_step) or self.rel_l1_thresh <= 0
         if self._modulation is not None:
             self._estimate += self._change(modulation)
         self._modulation = modulation

@@ -28,6 +28,10 @@ def test_nothing_new_is_skipped_but_for_the_ends():
     assert cache.skipped == 4
 
 
+def test_a_threshold_of_zero_runs_every_step():
+    assert all(walk(TeaCache(5, 0.0, "Wan2.1-T2V-14B"), [1.0, 1.1, 1.2, 1.3, 1.4]))
+
+
 @pytest.mark.parametrize("model_id", COEFFICIENTS)
 def test_signed_estimates_add_up_until_the_threshold(model_id):
     threshold, modulations = 0.2, [1.0, 1.03, 1.1, 1.11, 1.2, 1.3, 1.34, 1.34, 1.45, 1.47, 1.5, 1.6]
