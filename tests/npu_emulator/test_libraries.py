@@ -167,7 +167,7 @@ for batch in data:
     accelerator.backward(loss)
     optimizer.step()
 assert accelerator.gather(loss.detach().reshape(1)).shape == (2,)
-print("rank", accelerator.process_index, "done")
+print(f"rank {accelerator.process_index} done\\n", end="", flush=True)  # in one piece: both write to one pipe
 """
 
 

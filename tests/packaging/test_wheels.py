@@ -1,5 +1,6 @@
 """The two wheels: what they hold, that they agree, and that the tools leave a foreign diffsynth alone."""
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -130,7 +131,9 @@ class Environment:
 
     def run(self, program: str, *arguments: str) -> str:
         command = [str(self.bin / program), *arguments]
-        done = subprocess.run(command, cwd=self.bin, capture_output=True, text=True)
+        # PYTHONPATH would put this checkout before what the environment has installed.
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        done = subprocess.run(command, cwd=self.bin, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -80,7 +80,7 @@ print("equal")
 
 
 @needs_emulator
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_the_emulated_npu_gives_the_numbers_of_the_cpu(dtype, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)

@@ -90,7 +90,8 @@ print(json.dumps(report))
 """
 
 
-@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_an_emulated_npu_gives_the_picture_of_the_cpu_in_every_mode(run_on, qwen_folder, dtype):
     on_cpu, on_npu = (
         json.loads(run_on(device, ON_NPU, MODELS=str(qwen_folder), DEVICE=device, DTYPE=dtype))
