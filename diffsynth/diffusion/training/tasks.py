@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,7 +53,7 @@ class Model(Protocol):
         """Generates from the validation prompt, and saves that under a path that lacks its ending, if one is given."""
 
 
-class Task:
+class Task(ABC):
     """What both tasks share: the objective of a run whose network the model's script calls."""
 
     columns: tuple[str, ...] = ()
@@ -69,9 +70,9 @@ class Task:
         """What `loss` needs of a sample."""
         return self.model.encode(sample)
 
+    @abstractmethod
     def loss(self, network: nn.Module, inputs: Inputs, generator: Generator) -> Tensor:
         """See `Objective.loss`."""
-        raise NotImplementedError
 
     def render(self, network: nn.Module, path: Path | None) -> None:
         """Generates through the engine's wrapper of the network, which knows where the weights are."""

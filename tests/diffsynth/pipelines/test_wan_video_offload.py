@@ -6,6 +6,7 @@ import weakref
 import pytest
 import torch
 
+from diffsynth.core.device.npu_compatible_device import memory_info
 from diffsynth.core.vram import State
 from diffsynth.models.wan_video_dit import TextCache
 from diffsynth.pipelines import wan_video
@@ -187,6 +188,12 @@ print(max(steps[10:]) / steps[10])
 @pytest.mark.slow
 def test_host_memory_is_flat_over_fifty_steps(run_on, larger_models):
     assert float(run_on("cpu", FIFTY_STEPS, MODELS=str(larger_models))) < 1.02
+
+
+def test_a_pipeline_tells_of_its_memory(open_pipeline, wan21):
+    offloaded = open_pipeline(vram_config=keys("disk", "cpu", "cpu", torch.float32))
+    assert [pipe.vram_management_enabled for pipe in (wan21, offloaded)] == [False, True]
+    assert wan21.get_vram() == memory_info("cpu")[1] / 1024**3
 
 
 def test_the_first_expert_has_gone_before_the_second_comes(open_pipeline, monkeypatch):

@@ -137,7 +137,7 @@ def test_on_a_gpu(monkeypatch, name):
 
 
 @pytest.mark.npu
-@pytest.mark.skipif(not (hasattr(torch, "npu") and torch.npu.is_available()), reason="needs Ascend hardware")
+@pytest.mark.skipif(not (hasattr(torch, "npu") and torch.npu.is_available()), reason="needs an NPU, real or emulated")
 @pytest.mark.parametrize("mask_shape", [None, (64, 64), (2, 1, 1, 64), (1, 4, 64, 64)])
 def test_on_an_npu(monkeypatch, mask_shape):
     query, key, value = (random(2, 64, 4, 128, dtype=torch.bfloat16).to("npu") for _ in range(3))
