@@ -14,7 +14,8 @@ from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info
 from diffsynth.core.loader.checkpoint import load_state_dict
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.diffusion.loaded_model import LoadedModel
-from diffsynth.diffusion.lora import HotLora, fuse, linear_layers, read_lora
+from diffsynth.diffusion.lora import FusedLora, HotLora
+from diffsynth.diffusion.lora_file import file_metadata, linear_layers, linear_names, named_as_in, read_lora
 
 LoraFile = str | os.PathLike | ModelConfig
 
@@ -43,7 +44,7 @@ class BasePipeline:
         for name in self.network_names:
             setattr(self, name, None)
         self._hot_lora: dict[nn.Module, HotLora] = {}
-        self._fused_lora: dict[nn.Module, set[str]] = {}
+        self._fused_lora: dict[nn.Module, FusedLora] = {}
         self._hot_by_choice: set[nn.Module] = set()
         self._compiled: set[nn.Module] = set()
 
@@ -143,8 +144,9 @@ class BasePipeline:
             ValueError: the file is no LoRA, or one of another model; nothing has changed then.
         """
         network = self._network_of(module)
-        content, source = _read_lora_file(lora_config, state_dict)
-        pairs = read_lora(content, alpha=alpha, source=source)
+        content, metadata, source = _read_lora_file(lora_config, state_dict)
+        pairs = read_lora(content, alpha=alpha, source=source, metadata=metadata)
+        pairs = named_as_in(module, linear_names(module), pairs)
         layers = linear_layers(module, pairs, source=source)
         if hotload is None:
             hotload = network.weights is not None or module in self._hot_by_choice
@@ -154,8 +156,9 @@ class BasePipeline:
         elif network.weights is not None:
             raise ValueError("hotload=False cannot be had for a network under a vram_config: its weights come and go")
         else:
-            fuse(layers, pairs)
-            self._fused_lora.setdefault(module, set()).update(layers)
+            if module not in self._fused_lora:
+                self._fused_lora[module] = FusedLora(network)
+            self._fused_lora[module].add(layers, pairs)
 
     def enable_lora_hot_loading(self, module: nn.Module) -> None:
         """From now on `load_lora` adds changes to this network as it runs, and leaves its weights alone."""
@@ -165,14 +168,16 @@ class BasePipeline:
     def clear_lora(self, module: nn.Module | None = None) -> None:
         """Takes every LoRA off again: of one network, or of all.
 
-        Fused changes are undone by reading the layers' weights again, so they are the same bits as before.
+        The weights are the same bits as before; those that somebody has written since stay, with a warning. Where one
+        cannot be read again, that error is raised, and the rest can be taken off by another call.
         """
         for network in self.networks.values() if module is None else [self._network_of(module)]:
             if network.module in self._hot_lora:
                 self._hot_lora.pop(network.module).remove()
                 self._compile_again(network.module)
-            for layer in self._fused_lora.pop(network.module, ()):
-                _read_weight_again(network, layer)
+            if network.module in self._fused_lora:
+                self._fused_lora[network.module].remove()
+                del self._fused_lora[network.module]
 
     def _network_of(self, module: nn.Module) -> LoadedModel:
         for network in self.networks.values():
@@ -221,15 +226,13 @@ class BasePipeline:
             torch.compiler.reset()
 
 
-def _read_lora_file(lora: LoraFile | None, state_dict: Mapping[str, Tensor] | None) -> tuple[Mapping[str, Tensor], str]:
+def _read_lora_file(
+    lora: LoraFile | None, state_dict: Mapping[str, Tensor] | None
+) -> tuple[Mapping[str, Tensor], Mapping[str, str], str]:
+    """Its tensors, what it says of itself, and what to call it."""
     if (lora is None) == (state_dict is None):
         raise ValueError("load_lora takes either a file (lora_config) or its content (state_dict)")
     if state_dict is not None:
-        return state_dict, "the state_dict"
+        return state_dict, {}, "the state_dict"
     path = lora.download_if_necessary().path if isinstance(lora, ModelConfig) else os.fspath(lora)
-    return load_state_dict(path), str(path)
-
-
-@torch.no_grad()
-def _read_weight_again(network: LoadedModel, layer: str) -> None:
-    network.source.read_into(network.key_map[f"{layer}.weight"], network.module.get_submodule(layer).weight.data)
+    return load_state_dict(path), file_metadata(path), str(path)

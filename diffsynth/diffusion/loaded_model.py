@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 
 import torch
@@ -32,6 +33,7 @@ class LoadedModel:
         dtype: the type it computes in.
         weights: its memory manager, or None where the weights simply stay on the device.
         source, key_map: where each parameter came from, for reading it again.
+        as_loaded: which state of each parameter is that of its file.
     """
 
     name: str
@@ -40,11 +42,39 @@ class LoadedModel:
     weights: ManagedWeights | None
     source: WeightSource
     key_map: Mapping[str, str]
+    as_loaded: Mapping[str, ParameterState] = field(default_factory=dict)
 
     @property
     def cleared(self) -> bool:
         """Whether it has no weights to compute with: its config asked for `clear_parameters`."""
         return self.weights is None and any(parameter.is_meta for parameter in self.module.parameters())
+
+    def is_as_loaded(self, layer: str) -> bool:
+        """Whether nobody has written the layer's weight, or moved it, since it came from its file."""
+        name = f"{layer}.weight"
+        return name in self.as_loaded and self.as_loaded[name].is_state_of(self.module.get_parameter(name))
+
+    @torch.no_grad()
+    def read_again(self, layer: str) -> None:
+        """Fills the layer's weight from its file."""
+        name = f"{layer}.weight"
+        self.source.read_into(self.key_map[name], self.module.get_parameter(name).data)
+
+
+class ParameterState:
+    """One moment in a parameter's life, without keeping it alive."""
+
+    def __init__(self, parameter: nn.Parameter) -> None:
+        self._parameter = weakref.ref(parameter)
+        self._written = self._mark(parameter)
+
+    def is_state_of(self, parameter: nn.Parameter) -> bool:
+        """Whether the parameter is still the same, and has the same memory with nothing new written to it."""
+        return self._parameter() is parameter and self._written == self._mark(parameter)
+
+    @staticmethod
+    def _mark(parameter: nn.Parameter) -> tuple[int, int]:
+        return parameter._version, parameter.data_ptr()
 
 
 def load_models(
@@ -77,8 +107,13 @@ def load_models(
             elif policy is not None:
                 weights = manage_vram(module, source, entry.key_map, policy, vram_limit)
             dtype = torch_dtype if policy is None else policy.computation.dtype
-            loaded.append(LoadedModel(entry.model_name, module, dtype, weights, source, entry.key_map))
+            states = {} if weights is not None else _states(module)
+            loaded.append(LoadedModel(entry.model_name, module, dtype, weights, source, entry.key_map, states))
     return loaded
+
+
+def _states(module: nn.Module) -> dict[str, ParameterState]:
+    return {name: ParameterState(each) for name, each in module.named_parameters() if not each.is_inference()}
 
 
 def check_settings(model_configs: object, torch_dtype: object, vram_limit: object, **folders: object) -> None:

@@ -1,115 +1,18 @@
-"""LoRA: low-rank changes of linear layers, fused into the weights or added as the layers run.
-
-A file holds, for each layer, ``<name>.lora_A.weight`` (rank, in) and ``<name>.lora_B.weight`` (out, rank), with
-``.default`` between them in files that peft wrote, or ``<name>.lora_down/lora_up.weight`` with an optional
-``<name>.alpha``. The layer's weight changes by ``scale * B @ A``.
-"""
+"""LoRA at work: changes fused into the weights, or added as the layers run; and both taken off again."""
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Iterable, Mapping
+import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from diffsynth.core.values import check_number
-
-_PREFIXES = ("diffusion_model.", "pipe.dit.", "transformer.", "base_model.model.")
-_KEY = re.compile(r"(?P<layer>.+)\.(?P<part>lora_A|lora_B|lora_down|lora_up)(?:\.default)?\.weight")
-_IS_DOWN = {"lora_A": True, "lora_down": True, "lora_B": False, "lora_up": False}
-
-
-@dataclass(frozen=True)
-class LowRank:
-    """The change of one layer: `up` (out, rank) times `down` (rank, in) times `scale`."""
-
-    down: Tensor
-    up: Tensor
-    scale: float
-
-    def weight(self) -> Tensor:
-        """The whole change, (out, in), float32."""
-        return (self.up.float() @ self.down.float()) * self.scale
-
-
-def read_lora(state_dict: Mapping[str, Tensor], *, alpha: float, source: str) -> dict[str, LowRank]:
-    """Sorts the tensors of a LoRA file by layer, and warns of those that no LoRA has.
-
-    Args:
-        state_dict: the file's content.
-        alpha: strength, multiplied with the file's own alpha / rank where it has one.
-        source: what to call the file in an error.
-
-    Raises:
-        ValueError: the file holds no LoRA, or half of a layer's pair; or `alpha` is no number.
-    """
-    check_number("alpha", alpha)
-    halves: dict[str, dict[bool, Tensor]] = {}
-    for key, tensor in state_dict.items():
-        match = _KEY.fullmatch(key)
-        if match:
-            halves.setdefault(match["layer"], {})[_IS_DOWN[match["part"]]] = tensor
-    if not halves:
-        raise ValueError(f"{source} holds no LoRA: expected keys such as blocks.0.self_attn.q.lora_A.weight")
-    pairs = {}
-    for layer, half in halves.items():
-        if len(half) != 2:
-            raise ValueError(f"{source}: {layer} has only its {'down' if True in half else 'up'} projection")
-        own_alpha = state_dict.get(f"{layer}.alpha")
-        scale = alpha if own_alpha is None else alpha * float(own_alpha) / half[True].shape[0]
-        pairs[_without_prefix(layer)] = LowRank(half[True], half[False], scale)
-    _warn_of_what_is_left_out(state_dict, halves, source)
-    return pairs
-
-
-def _warn_of_what_is_left_out(state_dict: Mapping[str, Tensor], layers: Iterable[str], source: str) -> None:
-    """DoRA's scales, whole differences of biases and their like: without them the file does not do what it was made
-    for."""
-    alphas = {f"{layer}.alpha" for layer in layers}
-    others = [key for key in state_dict if not _KEY.fullmatch(key) and key not in alphas]
-    if others:
-        warnings.warn(
-            f"{source}: {len(others)} of its tensors are no part of a LoRA and are left out "
-            f"({', '.join(others[:3])}{', ...' if len(others) > 3 else ''})",
-            stacklevel=4,
-        )
-
-
-def _without_prefix(layer: str) -> str:
-    for prefix in _PREFIXES:
-        layer = layer.removeprefix(prefix)
-    return layer
-
-
-def linear_layers(model: nn.Module, pairs: Mapping[str, LowRank], *, source: str) -> dict[str, nn.Linear]:
-    """The layers that a LoRA changes.
-
-    Raises:
-        ValueError: a layer that the model does not have, or whose sizes are others.
-    """
-    layers = {}
-    for name, pair in pairs.items():
-        try:
-            layer = model.get_submodule(name)
-        except AttributeError:
-            layer = None
-        if not isinstance(layer, nn.Linear):
-            raise ValueError(
-                f"{source} changes {name}, which is no linear layer of {type(model).__name__}: "
-                "this LoRA was made for another model"
-            )
-        rank, expected = len(pair.down) if pair.down.ndim else 0, (layer.out_features, layer.in_features)
-        if (pair.up.shape, pair.down.shape) != ((expected[0], rank), (rank, expected[1])):
-            raise ValueError(
-                f"{source}: {name} is {tuple(pair.up.shape)} times {tuple(pair.down.shape)}, "
-                f"but the layer is {expected}: this LoRA was made for a model of another size"
-            )
-        layers[name] = layer
-    return layers
+from diffsynth.diffusion.loaded_model import LoadedModel
+from diffsynth.diffusion.lora_file import LowRank
 
 
 @torch.no_grad()
@@ -119,6 +22,66 @@ def fuse(layers: Mapping[str, nn.Linear], pairs: Mapping[str, LowRank]) -> None:
         weight = layer.weight
         change = LowRank(pairs[name].down.to(weight.device), pairs[name].up.to(weight.device), pairs[name].scale)
         weight.copy_(weight.float() + change.weight())
+
+
+class FusedLora:
+    """Changes that are in a network's weights, and what those were before, to the bit.
+
+    A weight that is still its file's is read from there again; of any other, a copy is kept on the host.
+    """
+
+    def __init__(self, network: LoadedModel) -> None:
+        self._network = network
+        self._before: dict[str, _Before] = {}
+
+    def add(self, layers: Mapping[str, nn.Linear], pairs: Mapping[str, LowRank]) -> None:
+        """Fuses `pairs` into `layers`, on top of what was fused before."""
+        for name, layer in layers.items():
+            if name not in self._before or self._before[name].was_overwritten(layer.weight):
+                from_file = self._network.is_as_loaded(name)
+                self._before[name] = _Before(None if from_file else layer.weight.detach().to("cpu", copy=True))
+            fuse({name: layer}, pairs)
+            self._before[name].note(layer.weight)
+
+    @torch.no_grad()
+    def remove(self) -> None:
+        """Puts back what was there before. A weight that somebody has written since stays, with a warning.
+
+        Raises what reading the file raises; the layers that are not back yet can then be tried again.
+        """
+        overwritten = []
+        for name, before in list(self._before.items()):
+            weight = self._network.module.get_submodule(name).weight
+            if before.was_overwritten(weight):
+                overwritten.append(name)
+            elif before.copy is None:
+                self._network.read_again(name)
+            else:
+                weight.copy_(before.copy)
+            del self._before[name]
+        if overwritten:
+            warnings.warn(
+                f"clear_lora leaves {len(overwritten)} layers as they are, since their weights were written after the "
+                f"LoRA was loaded ({', '.join(overwritten[:3])}{', ...' if len(overwritten) > 3 else ''})",
+                stacklevel=3,
+            )
+
+
+@dataclass
+class _Before:
+    """One weight before its first change: a copy on the host, or None where its file has it; and what was written."""
+
+    copy: Tensor | None
+    _weight: weakref.ref[Tensor] | None = None
+    _version: int = 0
+
+    def note(self, weight: Tensor) -> None:
+        """This is how the change has left the weight."""
+        self._weight, self._version = weakref.ref(weight), weight._version
+
+    def was_overwritten(self, weight: Tensor) -> bool:
+        """Whether the same weight was written after that; one that was moved to another device was not."""
+        return self._weight is not None and self._weight() is weight and self._version != weight._version
 
 
 class HotLora:

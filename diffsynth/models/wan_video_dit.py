@@ -210,6 +210,9 @@ class Head(nn.Module):
         return self.head(_modulated(tokens, shift, scale, self.eps))
 
 
+_DIFFUSERS_PROJECTIONS = {"q": "to_q", "k": "to_k", "v": "to_v", "o": "to_out.0"}
+
+
 class WanModel(nn.Module):
     """The network of Wan2.1-T2V and of either expert of Wan2.2-A14B.
 
@@ -226,6 +229,20 @@ class WanModel(nn.Module):
     Raises:
         ValueError: the heads do not divide `dim` into even widths.
     """
+
+    # Endings of its linear layers' names, and what diffusers' WanTransformer3DModel calls the same.
+    diffusers_names = {
+        **{f"self_attn.{ours}": f"attn1.{theirs}" for ours, theirs in _DIFFUSERS_PROJECTIONS.items()},
+        **{f"cross_attn.{ours}": f"attn2.{theirs}" for ours, theirs in _DIFFUSERS_PROJECTIONS.items()},
+        "ffn.0": "ffn.net.0.proj",
+        "ffn.2": "ffn.net.2",
+        "text_embedding.0": "condition_embedder.text_embedder.linear_1",
+        "text_embedding.2": "condition_embedder.text_embedder.linear_2",
+        "time_embedding.0": "condition_embedder.time_embedder.linear_1",
+        "time_embedding.2": "condition_embedder.time_embedder.linear_2",
+        "time_projection.1": "condition_embedder.time_proj",
+        "head.head": "proj_out",
+    }
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from diffsynth.core.loader.checkpoint import load_state_dict
-from diffsynth.diffusion.lora import read_lora
+from diffsynth.diffusion.lora_file import file_metadata, named_as_in, read_lora
 from diffsynth.diffusion.training.errors import TrainingError
 
 
@@ -53,14 +53,15 @@ def start_from(network: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise TrainingError(f"--lora_checkpoint {path}: there is no such file")
     try:
-        pairs = read_lora(load_state_dict(str(path)), alpha=1, source=str(path))
+        pairs = read_lora(load_state_dict(str(path)), alpha=1, source=str(path), metadata=file_metadata(str(path)))
     except ValueError as error:
         raise TrainingError(f"--lora_checkpoint: {error}") from error
+    expected = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    pairs = named_as_in(network, {name.rpartition(".lora_")[0] for name in expected}, pairs)
     found = {}
     for layer, pair in pairs.items():
         found[f"{layer}.lora_A.default.weight"] = pair.down
         found[f"{layer}.lora_B.default.weight"] = pair.up * pair.scale
-    expected = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     for name in {**expected, **found}:
         shapes = [tuple(tensors[name].shape) if name in tensors else None for tensors in (found, expected)]
         if shapes[0] != shapes[1]:

@@ -1,5 +1,6 @@
 """LoRA files of every spelling, fused and hot, and those that do not fit."""
 
+import json
 import weakref
 
 import pytest
@@ -7,7 +8,8 @@ import torch
 from torch import nn
 
 from diffsynth.diffusion import lora
-from diffsynth.diffusion.lora import HotLora, LowRank, fuse, linear_layers, read_lora
+from diffsynth.diffusion.lora import HotLora, fuse
+from diffsynth.diffusion.lora_file import LowRank, linear_layers, linear_names, named_as_in, read_lora
 
 
 @pytest.fixture
@@ -30,6 +32,7 @@ SPELLINGS = [
     {"prefix": "diffusion_model."},
     {"prefix": "pipe.dit."},
     {"down": "lora_down", "up": "lora_up"},
+    {"middle": ".my_adapter"},
 ]
 
 
@@ -52,6 +55,45 @@ def test_fused_and_hot_do_the_same_in_every_spelling(model, spelling):
 
     fuse(layers, pairs)
     torch.testing.assert_close(layer(tokens), expected)
+
+
+def renamed(state_dict, name):
+    return {key.replace("blocks.0.q", name): tensor for key, tensor in state_dict.items()}
+
+
+@pytest.mark.parametrize(
+    "name", ["lora_unet_blocks_0_q", "transformer.blocks.0.attn.to_q", "lora_transformer_blocks_0_attn_to_q"]
+)
+def test_layers_are_found_by_the_names_of_kohya_and_diffusers(model, name):
+    model.diffusers_names = {"q": "attn.to_q"}
+    pairs = read_lora(renamed(pair("lora_down", "lora_up"), name), alpha=1, source="x")
+    assert list(named_as_in(model, linear_names(model), pairs)) == ["blocks.0.q"]
+
+
+@pytest.mark.parametrize("name", ["lora_te_blocks_0_q", "lora_unet_blocks_0_qq", "blocks.0.attn.to_k"])
+def test_layers_of_other_models_keep_their_names(model, name):
+    model.diffusers_names = {"q": "attn.to_q"}
+    pairs = read_lora(renamed(pair(), name), alpha=1, source="x")
+    assert list(named_as_in(model, linear_names(model), pairs)) == [name]
+
+
+def test_two_adapters_in_one_file_are_named():
+    with pytest.raises(ValueError, match=r"x holds 2 adapters \(one, two\)"):
+        read_lora({**pair(middle=".one"), **pair(middle=".two", prefix="blocks.1.")}, alpha=1, source="x")
+
+
+@pytest.mark.parametrize(
+    ("settings", "scale"),
+    [
+        ({"transformer.r": 2, "transformer.lora_alpha": 8}, 4.0),
+        ({"r": 2, "lora_alpha": 8, "alpha_pattern": {"0.q": 2}}, 1.0),
+        ({"r": 2, "lora_alpha": 8, "alpha_pattern": {"1.q": 2}}, 4.0),
+        ({}, 1.0),
+    ],
+)
+def test_alpha_counts_as_diffusers_notes_it(settings, scale):
+    metadata = {"format": "pt", "lora_adapter_metadata": json.dumps(settings)}
+    assert read_lora(pair(), alpha=1, source="x", metadata=metadata)["blocks.0.q"].scale == scale
 
 
 def test_the_files_own_alpha_counts_by_rank():

@@ -4,10 +4,15 @@ import shutil
 
 import pytest
 import torch
+from peft import LoraConfig
 from safetensors.torch import save_file
 
+from diffsynth.core.loader.checkpoint import load_state_dict
+from diffsynth.core.loader.weight_source import CheckpointError
+from diffsynth.diffusion.lora_file import linear_names, named_as_in
 from diffsynth.pipelines.wan_video import ModelConfig, WanVideoPipeline
 from tests.diffsynth.pipelines.conftest import QUICK
+from tests.diffsynth.pipelines.diffusers_oracle import transformer
 
 DISK = {
     "offload_device": "disk",
@@ -155,3 +160,99 @@ def test_a_fused_lora_comes_off_after_its_checkpoint_was_deleted(lora, models_fo
     assert not torch.equal(pipe.dit.blocks[0].self_attn.q.weight, before["blocks.0.self_attn.q.weight"])
     pipe.clear_lora()
     assert all(torch.equal(value, before[key]) for key, value in pipe.dit.state_dict().items())
+
+
+def weights_of(model):
+    return {key: value.clone() for key, value in model.state_dict().items()}
+
+
+def same(model, weights):
+    return all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
+
+
+def finetuned(model):
+    return {key: value + 1 if value.is_floating_point() else value for key, value in weights_of(model).items()}
+
+
+@pytest.mark.parametrize("assign", [False, True])
+def test_what_was_there_before_the_lora_comes_back(open_pipeline, lora, assign):
+    pipe = open_pipeline()
+    pipe.dit.load_state_dict(finetuned(pipe.dit), assign=assign)
+    before = weights_of(pipe.dit)
+    pipe.load_lora(pipe.dit, lora)
+    pipe.load_lora(pipe.dit, lora, alpha=0.5)
+    assert not same(pipe.dit, before)
+    pipe.clear_lora()
+    assert same(pipe.dit, before)
+    pipe.clear_lora()
+    assert same(pipe.dit, before)
+
+
+def test_weights_written_after_the_lora_stay(open_pipeline, lora):
+    pipe = open_pipeline()
+    pipe.load_lora(pipe.dit, lora)
+    pipe.dit.load_state_dict(finetuned(pipe.dit))
+    after = weights_of(pipe.dit)
+    with pytest.warns(UserWarning, match="clear_lora leaves 6 layers as they are, since their weights were written"):
+        pipe.clear_lora()
+    assert same(pipe.dit, after)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_no_lost_lora(lora, models_folder, tmp_path):
+    (original,) = (models_folder / "Wan-AI/Wan2.1-T2V-1.3B").glob("diffusion_pytorch_model*.safetensors")
+    copy = tmp_path / "dit.safetensors"
+    shutil.copy(original, copy)
+    pipe = WanVideoPipeline.from_pretrained(
+        torch_dtype=torch.float32, device="cpu", model_configs=[ModelConfig(path=str(copy))]
+    )
+    before, content = weights_of(pipe.dit), copy.read_bytes()
+    pipe.load_lora(pipe.dit, lora)
+    copy.write_bytes(content[: len(content) // 100])
+    for _ in range(2):
+        with pytest.raises(CheckpointError):
+            pipe.clear_lora()
+    copy.write_bytes(content)
+    pipe.clear_lora()
+    assert same(pipe.dit, before)
+
+
+def test_loras_of_kohya_and_diffusers_do_what_ours_does(open_pipeline, lora):
+    pipe = open_pipeline()
+    ours = load_state_dict(lora)
+    pipe.load_lora(pipe.dit, lora)
+    fused = weights_of(pipe.dit)
+    kohya, published = {}, {}
+    endings = {"self_attn.q": "attn1.to_q", "cross_attn.v": "attn2.to_v", "ffn.0": "ffn.net.0.proj"}
+    for key, tensor in ours.items():
+        layer, _, half = key.removeprefix("diffusion_model.").partition(".lora_")
+        name = "lora_unet_" + layer.replace(".", "_")
+        kohya[f"{name}.lora_{'down' if half[0] == 'A' else 'up'}.weight"] = tensor
+        kohya[f"{name}.alpha"] = torch.tensor(4.0)
+        number, ending = layer.removeprefix("blocks.").split(".", 1)
+        published[f"transformer.blocks.{number}.{endings[ending]}.lora_{half[0]}.weight"] = tensor
+    for spelled in (kohya, published):
+        pipe.clear_lora()
+        pipe.load_lora(pipe.dit, state_dict=spelled)
+        assert same(pipe.dit, fused)
+
+
+def test_every_linear_layer_has_the_name_that_diffusers_gives_it(wan21):
+    theirs = {name for name, layer in transformer(wan21.dit).named_modules() if isinstance(layer, torch.nn.Linear)}
+    pairs = dict.fromkeys(theirs)
+    names = linear_names(wan21.dit)
+    assert set(named_as_in(wan21.dit, names, pairs)) == set(names)
+
+
+def test_a_lora_that_diffusers_saves_has_its_alpha(open_pipeline, tmp_path):
+    pipe = open_pipeline()
+    theirs = transformer(pipe.dit)
+    before, tokens = weights_of(pipe.dit), torch.randn(2, 256)
+    plain = theirs.blocks[0].attn1.to_q(tokens)
+    theirs.add_adapter(LoraConfig(r=2, lora_alpha=8, target_modules=["attn1.to_q"], init_lora_weights=False))
+    theirs.save_lora_adapter(tmp_path)
+    pipe.load_lora(pipe.dit, tmp_path / "pytorch_lora_weights.safetensors")
+    changed = pipe.dit.blocks[0].self_attn.q
+    expected = theirs.blocks[0].attn1.to_q(tokens)
+    assert (expected - plain).abs().max() > 1e-3
+    torch.testing.assert_close(changed(tokens), expected, rtol=0, atol=1e-4)
+    assert not same(pipe.dit, before)

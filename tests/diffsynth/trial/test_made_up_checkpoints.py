@@ -11,7 +11,7 @@ from torch import nn
 
 from diffsynth.core import load_state_dict
 from diffsynth.core.loader import CheckpointError
-from diffsynth.diffusion.lora import linear_layers, read_lora
+from diffsynth.diffusion.lora_file import linear_layers, read_lora
 from diffsynth.trial.made_up_checkpoints import Checkpoints
 
 

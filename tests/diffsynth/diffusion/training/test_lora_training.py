@@ -55,7 +55,8 @@ def test_the_saved_file_loads_and_changes_the_picture(encoded_flags_of, train_he
 
 def test_the_pipeline_computes_what_was_trained(dit, tmp_path):
     """The network with its LoRA in training, and a plain one into which the saved file was fused."""
-    from diffsynth.diffusion.lora import fuse, linear_layers, read_lora
+    from diffsynth.diffusion.lora import fuse
+    from diffsynth.diffusion.lora_file import linear_layers, read_lora
 
     plain = WanModel(dim=64, ffn_dim=96, num_heads=2, num_layers=2, text_dim=16)
     plain.load_state_dict(dit.state_dict())
