@@ -17,7 +17,7 @@ from diffsynth.utils.data.video_file import VideoFile
 
 
 class VideoData:
-    """A sequence of RGB images, read when they are asked for.
+    """A sequence of RGB images, read when they are asked for. In a with statement it is closed at the end.
 
     Args:
         video_file: a video that ffmpeg reads.
@@ -92,6 +92,17 @@ class VideoData:
         if not all(isinstance(side, Integral) and side > 0 for side in (height, width)):
             raise ValueError(f"{self._name}: height={height!r}, width={width!r}, expected two whole numbers above 0")
         self.height, self.width = height, width
+
+    def close(self) -> None:
+        """Ends the decoder of a video file; it starts again with the next frame that is asked for."""
+        if isinstance(self._source, VideoFile):
+            self._source.close()
+
+    def __enter__(self) -> VideoData:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def save_images(self, folder: str | PathLike[str]) -> None:
         """Writes the frames as ``0.png``, ``1.png`` and so on into a folder, which is made if it is not there."""

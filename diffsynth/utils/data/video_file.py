@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import math
+import subprocess
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -15,7 +18,8 @@ class VideoFile:
     """Frames by number, as RGB images.
 
     One decoder runs along with the calls: the next frame is at hand, a later one is decoded up to, and an earlier one
-    starts again from the beginning, so that every number is exactly that frame in any kind of file.
+    starts again from the beginning, so that every number is exactly that frame in any kind of file. It ends with the
+    last frame, with `close`, and with this object.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -26,6 +30,7 @@ class VideoFile:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: there is no such video file")
         self.path = path
+        self._process: subprocess.Popen[bytes] | None = None
         self._restart()
 
     def __len__(self) -> int:
@@ -42,6 +47,8 @@ class VideoFile:
         except (StopIteration, RuntimeError) as error:
             raise ValueError(f"{self.path}: the video breaks off at frame {self._next}; is the file whole?") from error
         self._next += 1
+        if "_length" in vars(self) and self._next == len(self):
+            self.close()
         return Image.frombytes("RGB", self._size, frame)
 
     @functools.cached_property
@@ -52,15 +59,34 @@ class VideoFile:
         except RuntimeError as error:
             raise self._unreadable(error) from error
 
+    def close(self) -> None:
+        """Ends the decoder. A frame that is asked for later starts another."""
+        self._frames.close()
+        self._next = math.inf
+        if self._process is not None:
+            # What reads the frames closes these only while ffmpeg still runs (imageio-ffmpeg 0.6).
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
+            self._process.wait()
+            self._process = None
+
+    def __del__(self) -> None:
+        if getattr(self, "_process", None) is not None:
+            self.close()
+
     def _restart(self) -> None:
+        if self._process is not None:
+            self.close()
         # Frames as they are stored: none repeated or left out to even out the rate.
         parameters = ["-fps_mode", "passthrough"]
-        self._frames: Iterator[bytes] = imageio_ffmpeg().read_frames(
+        self._frames: Generator[Any, None, None] = imageio_ffmpeg().read_frames(
             str(self.path.absolute()), output_params=parameters
         )
-        self._next = 0
+        self._next: float = 0
         try:
             self._size = tuple(next(self._frames)["size"])
+            self._process = self._frames.gi_frame.f_locals.get("process")
         except Exception as error:  # its parser of ffmpeg's output raises what the output makes it raise
             raise self._unreadable(error) from error
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -155,3 +157,32 @@ def test_a_folder_with_a_broken_image(tmp_path):
     (tmp_path / "0.png").write_text("no image")
     with pytest.raises(ValueError, match=r"0\.png: not an image that can be read"):
         VideoData(image_folder=tmp_path)[0]
+
+
+def test_decoders_end_with_the_last_frame_with_close_and_with_the_object(video):
+    processes = []
+
+    def opened():
+        data = VideoData(video)
+        processes.append(data._source._process)
+        return data
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        read = opened()
+        assert len(list(read)) == 40
+        closed = opened()
+        assert level(closed[3]) == 3
+        closed.close()
+        closed.close()
+        with opened() as left:
+            assert level(left[0]) == 0
+        dropped = opened()
+        del dropped
+        gc.collect()
+        assert [process.poll() is not None for process in processes] == [True] * 4
+        assert [pipe.closed for process in processes for pipe in (process.stdin, process.stdout)] == [True] * 8
+        assert [level(read[39]), level(closed[4]), level(left[5])] == [39, 4, 5]
+        for data in (read, closed, left):
+            data.close()
+    assert not [one for one in seen if issubclass(one.category, ResourceWarning)]
