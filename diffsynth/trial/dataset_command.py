@@ -30,6 +30,8 @@ def dataset(folder: Path, clips: int, frames: int, height: int, width: int, imag
     With --images it is pictures, and metadata_edit.csv and metadata_edit_multi.json are there too. The same arguments
     make the same pictures.
     """
+    if folder.exists() and not folder.is_dir():
+        raise click.UsageError(f"{folder} is no folder; name another")
     if (folder / "metadata.csv").exists():
         raise click.UsageError(f"{folder / 'metadata.csv'} is there already; name another folder or delete it")
     if images:

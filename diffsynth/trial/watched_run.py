@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from diffsynth.diffusion.request import NotFiniteWarning
 from diffsynth.trial.failure import failure_of
 from diffsynth.trial.refusals import left_to_the_host, refused
 
@@ -41,6 +42,7 @@ def watched_run(run: Callable[[], object], script: str) -> Ending:
     error, failed = None, None
     with warnings.catch_warnings():
         warnings.simplefilter("default")
+        warnings.simplefilter("error", NotFiniteWarning)  # whatever is equal then, it is no result
         warnings.showwarning = notes.take
         try:
             run()
