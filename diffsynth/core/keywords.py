@@ -11,15 +11,19 @@ from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NONE: Mapping[str, str] = MappingProxyType({})
+_NO_DEFAULTS: Mapping[str, Any] = MappingProxyType({})
 
 
-def known_keywords_only(name: str, later: Mapping[str, str] = _NONE) -> Callable[[F], F]:
+def known_keywords_only(
+    name: str, later: Mapping[str, str] = _NONE, later_defaults: Mapping[str, Any] = _NO_DEFAULTS
+) -> Callable[[F], F]:
     """Checks keywords before the call, and raises TypeError with the nearest one that exists.
 
     Args:
         name: what the user calls, as the user writes it: ``WanVideoPipeline.from_pretrained``, ``pipe``.
-        later: keywords of the public interface that this version does not have, each with what it is for. None and
-            False, which ask for nothing, are taken; anything else is a NotImplementedError.
+        later: keywords of the public interface that this version does not have, each with what it is for. None,
+            False and the public default, which ask for nothing, are taken; anything else is a NotImplementedError.
+        later_defaults: the public default of those whose default is something else than None or False.
     """
 
     def decorate(function: F) -> F:
@@ -29,7 +33,7 @@ def known_keywords_only(name: str, later: Mapping[str, str] = _NONE) -> Callable
         def checked(*args: Any, **kwargs: Any) -> Any:
             for keyword in [keyword for keyword in kwargs if keyword in later]:
                 value = kwargs.pop(keyword)
-                if value is not None and value is not False:
+                if value is not None and value is not False and not _is_default(value, later_defaults.get(keyword)):
                     raise NotImplementedError(f"{name}({keyword}=...): {later[keyword]} is not part of this version")
             for keyword in kwargs:
                 if keyword not in keywords:
@@ -39,6 +43,12 @@ def known_keywords_only(name: str, later: Mapping[str, str] = _NONE) -> Callable
         return checked  # type: ignore[return-value]
 
     return decorate
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    # Values of another kind, tensors among them, are not compared.
+    value = tuple(value) if isinstance(value, list) else value
+    return default is not None and isinstance(value, (int, float, str, tuple)) and value == default
 
 
 def unknown_keyword(name: str, keyword: str, keywords: Iterable[str]) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import functools
 import os
+import threading
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +17,25 @@ from torch import Tensor, nn
 from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info, resolve_device
 from diffsynth.core.loader.checkpoint import load_state_dict
 from diffsynth.core.loader.model_config import ModelConfig
+from diffsynth.core.parallel.mesh import Mesh
 from diffsynth.diffusion.loaded_model import LoadedModel
 from diffsynth.diffusion.lora import FusedLora, HotLora
 from diffsynth.diffusion.lora_file import file_metadata, linear_layers, linear_names, named_as_in, read_lora
 
 LoraFile = str | os.PathLike | ModelConfig
+Call = TypeVar("Call", bound=Callable[..., Any])
+
+
+def in_turn(call: Call) -> Call:
+    """A pipeline's call, for several threads: at once where the weights stay where they are, else one after another."""
+
+    @functools.wraps(call)
+    def called(pipe: BasePipeline, *args: Any, **kwargs: Any) -> Any:
+        alone = pipe.vram_management_enabled or pipe.mesh is not None
+        with pipe._turn if alone else contextlib.nullcontext():
+            return call(pipe, *args, **kwargs)
+
+    return called  # type: ignore[return-value]
 
 
 class BasePipeline:
@@ -33,6 +51,7 @@ class BasePipeline:
     Attributes:
         network_names: the networks that this kind of pipeline can have, each also an attribute, None where not loaded.
         networks: those that were loaded.
+        mesh: the devices that share the work; None where this one does all of it.
     """
 
     network_names: tuple[str, ...] = ()
@@ -41,12 +60,14 @@ class BasePipeline:
         self.device = resolve_device(device)
         self.torch_dtype = torch_dtype
         self.networks: dict[str, LoadedModel] = {}
+        self.mesh: Mesh | None = None
         for name in self.network_names:
             setattr(self, name, None)
         self._hot_lora: dict[nn.Module, HotLora] = {}
         self._fused_lora: dict[nn.Module, FusedLora] = {}
         self._hot_by_choice: set[nn.Module] = set()
         self._compiled: set[nn.Module] = set()
+        self._turn = threading.RLock()
 
     @property
     def vram_management_enabled(self) -> bool:

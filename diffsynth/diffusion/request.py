@@ -1,20 +1,16 @@
-"""What every generation is asked for: a size, and noise from a seed."""
+"""What every generation is asked for, a size and noise from a seed; and a look at what came of it."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from numbers import Integral
 
 import torch
 from torch import Tensor
 
+from diffsynth.core.caller import warn_caller
 from diffsynth.core.device.npu_compatible_device import resolve_device
 from diffsynth.core.values import check_whole
-
-# From the warning up to the line that called the pipeline: the pipeline's own size function, its call, and what wraps
-# that.
-_TO_THE_CALLER = 6
 
 
 def rounded_up(name: str, value: int, step: int, start: int = 0) -> int:
@@ -27,7 +23,7 @@ def rounded_up(name: str, value: int, step: int, start: int = 0) -> int:
     fitting = -(-(int(value) - start) // step) * step + start
     if fitting != value:
         rule = f"{step}k + {start}" if start else f"a multiple of {step}"
-        warnings.warn(f"{name}={value} is not {rule}: rounded up to {fitting}", stacklevel=_TO_THE_CALLER)
+        warn_caller(f"{name}={value} is not {rule}: rounded up to {fitting}")
     return fitting
 
 
@@ -50,3 +46,19 @@ def drawn_noise(
     drawn_on = resolve_device(rand_device)
     generator = None if seed is None else torch.Generator(drawn_on).manual_seed(int(seed))
     return torch.randn(tuple(shape), generator=generator, device=drawn_on, dtype=dtype).float()
+
+
+class NotFiniteWarning(RuntimeWarning):
+    """A generation has come to NaN or infinity: what it shows is black or noise."""
+
+
+def warn_unless_finite(latents: Tensor) -> None:
+    """Warns where latents hold NaN or infinity."""
+    finite = latents.isfinite()
+    if not bool(finite.all()):
+        bad = finite.numel() - int(finite.sum())
+        warn_caller(
+            f"{bad} of {finite.numel()} latents are NaN or infinite, and what is decoded from them is no picture: "
+            "compute in torch.bfloat16 or torch.float32, and look at the weights and LoRAs that were loaded",
+            NotFiniteWarning,
+        )

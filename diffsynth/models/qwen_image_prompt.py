@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from diffsynth.models.prompt_length import warn_of_cut_prompt
 from diffsynth.models.qwen_image_processor import QwenImageProcessor
-from diffsynth.models.qwen_image_tokenizer import LENGTH, PICTURE, QwenImageTokenizer
+from diffsynth.models.qwen_image_tokenizer import PICTURE, QwenImageTokenizer
 
 _TURNS = "<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"
 _TO_DESCRIBE = (
@@ -23,6 +24,8 @@ _TO_EDIT = (
     "requirements while maintaining consistency with the original input where appropriate."
 )
 _PICTURE = f"<|vision_start|>{PICTURE}<|vision_end|>"
+
+LENGTH = 4096  # tokens of a prompt, its pictures and the template after it included
 
 # Tokens before what the user says: their features are no part of the prompt's.
 TEXT_TEMPLATE_TOKENS, EDIT_TEMPLATE_TOKENS = 34, 64
@@ -47,7 +50,9 @@ class PromptInputs:
 
 def text_inputs(tokenizer: QwenImageTokenizer, prompt: str) -> PromptInputs:
     """Of a prompt that says what to show."""
-    ids = tokenizer(_TURNS.format(system=_TO_DESCRIBE, prompt=prompt), LENGTH + TEXT_TEMPLATE_TOKENS)
+    whole = tokenizer(_TURNS.format(system=_TO_DESCRIBE, prompt=prompt))
+    ids = whole[:, : LENGTH + TEXT_TEMPLATE_TOKENS]
+    _warn_of_what_is_cut(prompt, whole, ids)
     positions = torch.arange(ids.shape[1], device="cpu").expand(3, 1, -1)
     return PromptInputs(ids, positions, TEXT_TEMPLATE_TOKENS)
 
@@ -72,7 +77,8 @@ def edit_inputs(
     sizes = [(rows // processor.merged, columns // processor.merged) for _, rows, columns in grids.tolist()]
     shown = [_PICTURE.replace(PICTURE, PICTURE * (rows * columns)) for rows, columns in sizes]
     before = "".join(f"Picture {number}: {one}" if numbered else one for number, one in enumerate(shown, start=1))
-    ids = tokenizer(_TURNS.format(system=_TO_EDIT, prompt=before + prompt), LENGTH + EDIT_TEMPLATE_TOKENS)
+    whole = tokenizer(_TURNS.format(system=_TO_EDIT, prompt=before + prompt))
+    ids = whole[:, : LENGTH + EDIT_TEMPLATE_TOKENS]
     is_picture = ids == tokenizer.picture_id
     needed = sum(rows * columns for rows, columns in sizes)
     if int(is_picture.sum()) != needed:
@@ -80,8 +86,14 @@ def edit_inputs(
             f"the pictures to edit take {needed} tokens of the text encoder, and a prompt has at most {LENGTH}, or it "
             f"names {PICTURE} itself: give fewer or smaller pictures, and leave that token out of the prompt"
         )
+    _warn_of_what_is_cut(prompt, whole, ids)
     positions = positions_of(is_picture[0], sizes)
     return PromptInputs(ids, positions, EDIT_TEMPLATE_TOKENS, is_picture, pixels, grids)
+
+
+def _warn_of_what_is_cut(prompt: str, whole: Tensor, kept: Tensor) -> None:
+    if (cut := whole.shape[1] - kept.shape[1]) > 0:
+        warn_of_cut_prompt(prompt, cut=cut, limit=LENGTH)
 
 
 def positions_of(is_picture: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:

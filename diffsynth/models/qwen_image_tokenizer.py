@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 PICTURE = "<|image_pad|>"  # stands for each piece of a picture
-LENGTH = 4096  # tokens of a prompt, without those of the template before it
 
 
 class QwenImageTokenizer:
@@ -35,9 +34,9 @@ class QwenImageTokenizer:
         if self.picture_id is None:
             raise ValueError(f"the tokenizer in {folder} has no token {PICTURE}: it is not that of a Qwen-Image model")
 
-    def __call__(self, text: str, length: int) -> Tensor:
-        """Ids of the text, (1, tokens) int64; cut after `length` tokens."""
-        ids = self._tokenizer(text, truncation=True, max_length=length)["input_ids"]
+    def __call__(self, text: str) -> Tensor:
+        """Ids of the text, (1, tokens) int64."""
+        ids = self._tokenizer(text, verbose=False)["input_ids"]
         return torch.tensor([ids], dtype=torch.int64, device="cpu")
 
 

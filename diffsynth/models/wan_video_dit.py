@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
 from math import prod
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -231,7 +231,7 @@ class WanModel(nn.Module):
     """
 
     # Endings of its linear layers' names, and what diffusers' WanTransformer3DModel calls the same.
-    diffusers_names = {
+    diffusers_names: ClassVar[dict[str, str]] = {
         **{f"self_attn.{ours}": f"attn1.{theirs}" for ours, theirs in _DIFFUSERS_PROJECTIONS.items()},
         **{f"cross_attn.{ours}": f"attn2.{theirs}" for ours, theirs in _DIFFUSERS_PROJECTIONS.items()},
         "ffn.0": "ffn.net.0.proj",

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from diffsynth.models.prompt_length import warn_of_cut_prompt
+
 
 def clean_prompt(prompt: str) -> str:
     """The prompt with broken Unicode mended, HTML entities read (twice) and whitespace collapsed."""
@@ -46,9 +48,13 @@ class WanTokenizer:
     def __call__(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Ids and mask of the prompts: int64, both (prompts, length), padded with 0 on the right.
 
-        A prompt ends with the end token, also where it was too long and is cut.
+        A prompt ends with the end token, also where it was too long and is cut, with a warning.
         """
         encoded = self._tokenizer.encode_batch([clean_prompt(prompt) for prompt in prompts])
+        for prompt, one in zip(prompts, encoded, strict=True):
+            # Each piece that did not fit is padded, and has an end token of its own.
+            if cut := sum(sum(piece.attention_mask) - 1 for piece in one.overflowing):
+                warn_of_cut_prompt(prompt, cut=cut, limit=len(one.ids))
         ids = torch.tensor([one.ids for one in encoded], dtype=torch.int64)
         mask = torch.tensor([one.attention_mask for one in encoded], dtype=torch.int64)
         return ids, mask

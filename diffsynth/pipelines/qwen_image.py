@@ -8,6 +8,7 @@ all the way.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from functools import partial
 from typing import NamedTuple
 
@@ -17,16 +18,15 @@ from torch import Tensor
 
 from diffsynth.core.keywords import known_keywords_only
 from diffsynth.core.loader.model_config import ModelConfig
-from diffsynth.core.parallel.mesh import Mesh
 from diffsynth.core.parallel.sequence import SequenceParallel
 from diffsynth.core.parallel.sharing import Sharing
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
 from diffsynth.core.values import check_number
-from diffsynth.diffusion.base_pipeline import BasePipeline
+from diffsynth.diffusion.base_pipeline import BasePipeline, in_turn
 from diffsynth.diffusion.dynamic_shift import DynamicShiftScheduler
 from diffsynth.diffusion.guidance import branch_prompts, guided, guided_apart
 from diffsynth.diffusion.loaded_model import check_settings, download_all, load_models
-from diffsynth.diffusion.request import drawn_noise, rounded_up
+from diffsynth.diffusion.request import drawn_noise, rounded_up, warn_unless_finite
 from diffsynth.models.model_configs import MODEL_CONFIGS
 from diffsynth.models.qwen_image_dit import QwenImageDiT
 from diffsynth.models.qwen_image_parallel import cut_dit
@@ -67,7 +67,6 @@ class QwenImagePipeline(BasePipeline):
     Attributes:
         text_encoder, dit, vae, tokenizer, processor, scheduler: the parts; `processor` looks at pictures to edit.
         device, torch_dtype: where and in what type they compute.
-        mesh: the devices that share the work; None where this one does all of it.
     """
 
     network_names = ("text_encoder", "dit", "vae")
@@ -80,7 +79,6 @@ class QwenImagePipeline(BasePipeline):
         self.scheduler = DynamicShiftScheduler()
         self.tokenizer: QwenImageTokenizer | None = None
         self.processor: QwenImageProcessor | None = None
-        self.mesh: Mesh | None = None
 
     @staticmethod
     @known_keywords_only("QwenImagePipeline.from_pretrained")
@@ -159,6 +157,7 @@ class QwenImagePipeline(BasePipeline):
             cut_dit(self.dit, SequenceParallel(self.mesh))
 
     @known_keywords_only("pipe", later=NOT_YET)
+    @in_turn
     @torch.no_grad()
     def __call__(
         self,
@@ -213,7 +212,8 @@ class QwenImagePipeline(BasePipeline):
         if edited.seen:
             self._needs_processor()
 
-        self.scheduler.set_timesteps(
+        schedule = copy(self.scheduler)  # of this call alone
+        schedule.set_timesteps(
             num_inference_steps,
             denoising_strength=denoising_strength,
             dynamic_shift_len=(height // TOKEN_PIXELS) * (width // TOKEN_PIXELS),
@@ -222,7 +222,7 @@ class QwenImagePipeline(BasePipeline):
         latents = self.draw_noise(seed, rand_device, height, width)
         if input_image is not None:
             clean = self.encode_picture(checked_input(input_image, height, width), progress_bar_cmd, **tiles)
-            latents = self.scheduler.add_noise(clean, latents, 0)
+            latents = schedule.add_noise(clean, latents, 0)
         elif denoising_strength < 1:
             raise ValueError(
                 f"denoising_strength={denoising_strength} keeps part of an input_image, and none was given"
@@ -230,7 +230,8 @@ class QwenImagePipeline(BasePipeline):
         edit_latents = [self.encode_picture(picture, progress_bar_cmd, **tiles) for picture in edited.shown]
         prompts = branch_prompts(prompt, negative_prompt, cfg_scale)
         texts = self.encode_prompts(prompts, edited.seen, edited.numbered)
-        latents = self.denoise(latents, texts, edit_latents, cfg_scale, progress_bar_cmd)
+        latents = self.denoise(latents, schedule, texts, edit_latents, cfg_scale, progress_bar_cmd)
+        warn_unless_finite(latents)
         picture = self.decode_latents(latents, progress_bar_cmd, **tiles)
         self.load_models_to_device([])
         return picture
@@ -290,16 +291,17 @@ class QwenImagePipeline(BasePipeline):
     def denoise(
         self,
         latents: Tensor,
+        schedule: DynamicShiftScheduler,
         texts: dict[str, Tensor],
         edit_latents: Sequence[Tensor] = (),
         cfg_scale: float = 4.0,
         progress_bar_cmd: ProgressBar = progress_bar,
     ) -> Tensor:
-        """Walks the latents down the scheduler's noise levels, from whichever they are at to clean."""
+        """Walks the latents down the schedule's noise levels, from whichever they are at to clean."""
         self.load_models_to_device(["dit"])
         contexts = {branch: text.to(self.networks["dit"].dtype) for branch, text in texts.items()}
-        for index in labelled(progress_bar_cmd, "denoising")(range(len(self.scheduler.timesteps))):
-            timestep = self.scheduler.timesteps[index : index + 1].to(self.device)
+        for index in labelled(progress_bar_cmd, "denoising")(range(len(schedule.timesteps))):
+            timestep = schedule.timesteps[index : index + 1].to(self.device)
 
             def predict(latents: Tensor, branch: str, timestep: Tensor = timestep) -> Tensor:
                 return self.dit(latents, timestep, contexts[branch], edit_latents=edit_latents)
@@ -308,7 +310,7 @@ class QwenImagePipeline(BasePipeline):
                 velocity = guided_apart(predict, latents, cfg_scale=cfg_scale, group=self.mesh.cfg)
             else:
                 velocity = guided(predict, latents, cfg_scale=cfg_scale, merge=False)
-            latents = self.scheduler.step(velocity, index, latents)
+            latents = schedule.step(velocity, index, latents)
         return latents
 
 

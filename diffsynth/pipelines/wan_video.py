@@ -7,6 +7,7 @@ video), encode the prompts, denoise, decode. Latents, sigmas and timesteps are f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,16 +19,15 @@ from diffsynth.core.keywords import known_keywords_only
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.loader.redirect import redirect_common_file
 from diffsynth.core.parallel.group import Group
-from diffsynth.core.parallel.mesh import Mesh
 from diffsynth.core.parallel.sequence import SequenceParallel
 from diffsynth.core.parallel.sharing import Sharing
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
 from diffsynth.core.values import check_number
-from diffsynth.diffusion.base_pipeline import BasePipeline
+from diffsynth.diffusion.base_pipeline import BasePipeline, in_turn
 from diffsynth.diffusion.flow_match import TRAINING_STEPS, FlowMatchScheduler
 from diffsynth.diffusion.guidance import BOTH, NEGATIVE, POSITIVE, branch_prompts, guided, guided_apart
 from diffsynth.diffusion.loaded_model import LoadedModel, check_settings, download_all, load_models
-from diffsynth.diffusion.request import drawn_noise, rounded_up
+from diffsynth.diffusion.request import drawn_noise, rounded_up, warn_unless_finite
 from diffsynth.diffusion.sliding_window import check_window, predict_in_windows
 from diffsynth.diffusion.tea_cache import TeaCache, coefficients_of
 from diffsynth.models.model_configs import MODEL_CONFIGS
@@ -62,6 +62,13 @@ NOT_YET = {
     ),
     "longcat_video": "LongCat-Video",
 }
+# Their public defaults, where these are something (DiffSynth-Studio 2.1.12).
+NOT_YET_DEFAULTS = {
+    "audio_sample_rate": 16000,
+    "camera_control_speed": 1 / 54,
+    "camera_control_origin": (0, 0.532139961, 0.946026558, 0.5, 0.5, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0),
+    "vace_scale": 1.0,
+}
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,6 @@ class WanVideoPipeline(BasePipeline):
     Attributes:
         text_encoder, dit, dit2, vae, tokenizer, scheduler: the parts; `dit2` is the low-noise expert of A14B.
         device, torch_dtype: where and in what type they compute.
-        mesh: the devices that share the work; None where this one does all of it.
     """
 
     network_names = ("text_encoder", "dit", "dit2", "vae")
@@ -94,7 +100,6 @@ class WanVideoPipeline(BasePipeline):
         super().__init__(device, torch_dtype)
         self.scheduler = FlowMatchScheduler()
         self.tokenizer: WanTokenizer | None = None
-        self.mesh: Mesh | None = None
 
     @staticmethod
     @known_keywords_only("WanVideoPipeline.from_pretrained")
@@ -179,7 +184,8 @@ class WanVideoPipeline(BasePipeline):
                     "image-to-video and control models are not part of this version"
                 )
 
-    @known_keywords_only("pipe", later=NOT_YET)
+    @known_keywords_only("pipe", later=NOT_YET, later_defaults=NOT_YET_DEFAULTS)
+    @in_turn
     @torch.no_grad()
     def __call__(
         self,
@@ -250,18 +256,20 @@ class WanVideoPipeline(BasePipeline):
         for name in ("text_encoder", "dit", "vae"):
             self.needs(name, "making a video")
 
-        self.scheduler.set_timesteps(num_inference_steps, denoising_strength=denoising_strength, shift=sigma_shift)
+        schedule = copy(self.scheduler)  # of this call alone
+        schedule.set_timesteps(num_inference_steps, denoising_strength=denoising_strength, shift=sigma_shift)
         latents = self.draw_noise(seed, rand_device, height, width, num_frames)
         if input_video is not None:
             video = video_from_frames(input_video, height=height, width=width, num_frames=num_frames)
             clean = self.encode_video(video, **tiles, progress_bar_cmd=progress_bar_cmd)
-            latents = self.scheduler.add_noise(clean, latents, 0)
+            latents = schedule.add_noise(clean, latents, 0)
         elif denoising_strength < 1:
             raise ValueError(
                 f"denoising_strength={denoising_strength} keeps part of an input_video, and none was given"
             )
         texts = self.encode_prompts(prompt, negative_prompt, cfg_scale)
-        latents = self.denoise(latents, texts, guidance, progress_bar_cmd)
+        latents = self.denoise(latents, schedule, texts, guidance, progress_bar_cmd)
+        warn_unless_finite(latents)
         video = self.decode_latents(latents, **tiles, framewise=framewise_decoding, progress_bar_cmd=progress_bar_cmd)
         self.load_models_to_device([])
         return video if output_type == "floatpoint" else frames_from_video(video)
@@ -309,20 +317,25 @@ class WanVideoPipeline(BasePipeline):
         return decode(latents, **tiles, framewise=framewise, progress=progress)
 
     def denoise(
-        self, latents: Tensor, texts: dict[str, Tensor], guidance: Guidance, progress_bar_cmd: ProgressBar
+        self,
+        latents: Tensor,
+        schedule: FlowMatchScheduler,
+        texts: dict[str, Tensor],
+        guidance: Guidance,
+        progress_bar_cmd: ProgressBar,
     ) -> Tensor:
-        """Walks the latents down the scheduler's noise levels, from whichever they are at to clean."""
-        steps = len(self.scheduler.timesteps)
+        """Walks the latents down the schedule's noise levels, from whichever they are at to clean."""
+        steps = len(schedule.timesteps)
         branches: Branches | None = None
         for index in labelled(progress_bar_cmd, "denoising")(range(steps)):
-            timestep = self.scheduler.timesteps[index]
+            timestep = schedule.timesteps[index]
             expert = self._expert(timestep.item(), guidance.switch_boundary)
             if branches is None or branches.expert is not expert:
                 branches = None  # what the first expert kept of the prompts goes before the second one's weights come
                 self.load_models_to_device([expert])
                 branches = Branches(self.networks[expert], expert, texts, guidance, steps - index, self._apart)
             velocity = branches.velocity(latents, timestep.to(self.device))
-            latents = self.scheduler.step(velocity, index, latents)
+            latents = schedule.step(velocity, index, latents)
         return latents
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import tokenizers
 import torch
 
 from diffsynth.models.wan_video_tokenizer import WanTokenizer, clean_prompt
@@ -37,7 +38,8 @@ def test_cleaning(prompt, cleaned):
 
 
 def test_prompts_are_padded_to_512_on_the_right(folder):
-    ids, mask = WanTokenizer(folder)(PROMPTS)
+    with pytest.warns(UserWarning, match=r"^the prompt 'word .* has \d+ tokens more .* \(512\): its end is cut"):
+        ids, mask = WanTokenizer(folder)(PROMPTS)
     assert ids.shape == mask.shape == (5, 512)
     assert ids.dtype == mask.dtype == torch.int64
     lengths = mask.sum(dim=1)
@@ -96,3 +98,12 @@ def test_a_broken_file(tmp_path):
     (tmp_path / "tokenizer.json").write_text('{"version": "1.0", "model"')
     with pytest.raises(ValueError, match=r"tokenizer\.json is not a tokenizer"):
         WanTokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("words", [1, 100, 103, 1000])
+def test_what_is_cut_off_is_counted(folder, words, recwarn):
+    prompt = "word " * words
+    whole = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")).encode(clean_prompt(prompt)).ids
+    WanTokenizer(folder)([prompt])
+    cut = max(0, len(whole) - 512)
+    assert [str(warning.message).split(" has ")[1].split()[0] for warning in recwarn] == [str(cut)] * (cut > 0)

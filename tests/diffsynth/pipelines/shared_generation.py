@@ -8,6 +8,7 @@ call), `places` (offload and onload device), `stored` (type that weights are kep
 import hashlib
 import json
 import os
+from copy import copy
 from dataclasses import replace
 from unittest import mock
 
@@ -109,8 +110,9 @@ def _picture_of_made_up_texts(pipe, call):
         for branch, length in lengths.items()
     }
     edited = [pipe.encode_picture(Image.linear_gradient("L").convert("RGB").resize((48, 32)), **tiles)]
-    pipe.scheduler.set_timesteps(2, dynamic_shift_len=35)
-    latents = pipe.denoise(pipe.draw_noise(0, "cpu", height, width), texts, edited, **call)
+    schedule = copy(pipe.scheduler)
+    schedule.set_timesteps(2, dynamic_shift_len=35)
+    latents = pipe.denoise(pipe.draw_noise(0, "cpu", height, width), schedule, texts, edited, **call)
     return _before_rounding(lambda: pipe.decode_latents(latents, **tiles))
 
 
