@@ -1,4 +1,4 @@
-"""Cuts a picture into overlapping tiles and blends what was made of them linearly."""
+"""Cuts a picture into overlapping tiles and blends what was made of them, to the weights that DiffSynth-Studio uses."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ class Tile(NamedTuple):
 
     rows: tuple[int, int]
     columns: tuple[int, int]
-    row_weight: Tensor | None  # (height of the tile in output pixels,); None: the tile is the whole picture
-    column_weight: Tensor | None
+    weight: Tensor | None  # (height, width) of the tile in output pixels; None: the tile is the whole picture
 
     def cut(self, picture: Tensor, scale: int = 1) -> Tensor:
         """This tile's part of ``picture`` (..., height, width), a view; ``scale`` pixels of it make a cell."""
@@ -25,16 +24,15 @@ class Tile(NamedTuple):
 
     def add(self, values: Tensor, part: Tensor) -> None:
         """Adds ``values``, faded at the edges, to ``part``, this tile's part of a picture that starts as zeros."""
-        if self.row_weight is None or self.column_weight is None:
+        if self.weight is None:
             part.copy_(values)
         else:
-            weight = self.row_weight[:, None] * self.column_weight
-            part.addcmul_(values, weight.to(part.device, part.dtype))
+            part.addcmul_(values, self.weight.to(part.device, part.dtype))
 
 
 def whole(height: int, width: int) -> Tile:
     """One tile for the whole picture."""
-    return Tile((0, height), (0, width), None, None)
+    return Tile((0, height), (0, width), None)
 
 
 def check_tiles(size: tuple[int, int], stride: tuple[int, int]) -> None:
@@ -53,18 +51,21 @@ def tiles_over(height: int, width: int, size: tuple[int, int], stride: tuple[int
     """Tiles of ``size`` every ``stride`` cells, row by row, for a picture of ``height`` x ``width`` cells.
 
     All sizes are (rows, columns) in cells. ``scale`` is how many pixels of the output a cell has on each axis: the
-    weights are as fine as the output. ValueError unless 1 <= stride <= size.
+    weights are as fine as the output. A pixel counts by the smaller of its two axes' ramps, and all its weights are 1
+    in sum. ValueError unless 1 <= stride <= size.
     """
     check_tiles(size, stride)
     rows, columns = spans(height, size[0], stride[0]), spans(width, size[1], stride[1])
     if len(rows) == len(columns) == 1:
         return [whole(height, width)]
-    row_weights, column_weights = fades(rows, size[0] - stride[0], scale), fades(columns, size[1] - stride[1], scale)
-    return [
-        Tile(row_span, column_span, row_weight, column_weight)
-        for row_span, row_weight in zip(rows, row_weights, strict=True)
-        for column_span, column_weight in zip(columns, column_weights, strict=True)
-    ]
+    places = [(row, column) for row in rows for column in columns]
+    row_ramps, column_ramps = ramps(rows, size[0] - stride[0], scale), ramps(columns, size[1] - stride[1], scale)
+    weights = [torch.minimum(row[:, None], column) for row in row_ramps for column in column_ramps]
+    tiles = [Tile(*place, weight) for place, weight in zip(places, weights, strict=True)]
+    total = torch.zeros(height * scale, width * scale)
+    for tile in tiles:
+        tile.cut(total, scale).add_(tile.weight)
+    return [tile._replace(weight=tile.weight / tile.cut(total, scale)) for tile in tiles]
 
 
 def spans(length: int, size: int, stride: int) -> list[tuple[int, int]]:
@@ -73,17 +74,19 @@ def spans(length: int, size: int, stride: int) -> list[tuple[int, int]]:
     return [(index * stride, min(index * stride + size, length)) for index in range(last + 1)]
 
 
-def fades(spans: Sequence[tuple[int, int]], overlap: int, scale: int) -> list[Tensor]:
-    """The weights of each span, ``scale`` to a cell: ramps over the overlaps, and 1 in sum at every place."""
-    total = torch.zeros(spans[-1][1] * scale)
-    ramps = []
+def ramps(spans: Sequence[tuple[int, int]], overlap: int, scale: int) -> list[Tensor]:
+    """The weights of each span before they are made 1 in sum, ``scale`` to a cell: up and down over the overlaps.
+
+    Where a span is shorter than both of its ramps, the one that goes down counts.
+    """
+    rising = torch.arange(1, overlap * scale + 1) / max(overlap * scale, 1)
+    found = []
     for index, (start, end) in enumerate(spans):
         ramp = torch.ones((end - start) * scale)
-        rising = torch.arange(1, overlap * scale + 1) / (overlap * scale + 1)
+        border = min(len(rising), len(ramp))
         if index > 0:
-            ramp[: len(rising)] = rising
-        if index < len(spans) - 1:
-            ramp[len(ramp) - len(rising) :] *= rising.flip(0)
-        total[start * scale : end * scale] += ramp
-        ramps.append(ramp)
-    return [ramp / total[start * scale : end * scale] for ramp, (start, end) in zip(ramps, spans, strict=True)]
+            ramp[:border] = rising[:border]
+        if index < len(spans) - 1 and border:
+            ramp[-border:] = rising.flip(0)[-border:]
+        found.append(ramp)
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from diffsynth.models.tiles import fades, spans, tiles_over
+from diffsynth.models.tiles import ramps, spans, tiles_over
 from diffsynth.models.wan_video_vae import WanVideoVAE
 
 TILES = {"tiled": True, "tile_size": (6, 8), "tile_stride": (3, 4)}
@@ -43,21 +43,26 @@ def test_spans_reach_the_end_once(length, expected):
     assert spans(length, 30, 15) == expected
 
 
-@pytest.mark.parametrize(("size", "stride"), [(6, 3), (6, 4), (6, 6), (6, 1), (5, 2)])
+@pytest.mark.parametrize(("size", "stride"), [(6, 3), (6, 4), (6, 6), (6, 1), (5, 2), (6, 5)])
 @pytest.mark.parametrize("scale", [1, 8])
 def test_weights_are_one_in_sum_and_never_zero(size, stride, scale):
-    cut = spans(17, size, stride)
-    total = torch.zeros(17 * scale)
-    for (start, end), weight in zip(cut, fades(cut, size - stride, scale), strict=True):
-        assert (weight > 0).all()
-        total[start * scale : end * scale] += weight
-    torch.testing.assert_close(total, torch.ones(17 * scale))
+    total = torch.zeros(17 * scale, 14 * scale)
+    for tile in tiles_over(17, 14, (size, size), (stride, stride), scale):
+        assert (tile.weight > 0).all()
+        tile.cut(total, scale).add_(tile.weight)
+    torch.testing.assert_close(total, torch.ones_like(total))
 
 
 def test_weights_are_linear_over_the_overlap():
-    first, second = fades([(0, 6), (3, 9)], overlap=3, scale=1)
-    torch.testing.assert_close(first, torch.tensor([1, 1, 1, 0.75, 0.5, 0.25]))
-    torch.testing.assert_close(second, torch.tensor([0.25, 0.5, 0.75, 1, 1, 1]))
+    first, second, last = ramps([(0, 6), (3, 9), (6, 8)], overlap=3, scale=1)
+    torch.testing.assert_close(first, torch.tensor([1, 1, 1, 1, 2 / 3, 1 / 3]))
+    torch.testing.assert_close(second, torch.tensor([1 / 3, 2 / 3, 1, 1, 2 / 3, 1 / 3]))
+    torch.testing.assert_close(last, torch.tensor([1 / 3, 2 / 3]))  # shorter than its ramp
+
+
+def test_where_the_ramps_meet_the_way_down_counts():
+    _, middle, _ = ramps([(0, 4), (1, 5), (2, 6)], overlap=3, scale=1)
+    torch.testing.assert_close(middle, torch.tensor([1 / 3, 1, 2 / 3, 1 / 3]))
 
 
 def test_tiles_go_row_by_row():
@@ -82,19 +87,19 @@ def test_one_tile_is_the_untiled_result(vae, video, latents):
 
 
 def blended(parts: list[tuple[slice, slice, torch.Tensor]], shape: torch.Size) -> torch.Tensor:
-    """Parts in their places, weighted by the distance to their edges inside the picture; sums divided by weights."""
+    """Parts in their places, each weighted by the smaller of its distances to an edge inside the picture, as a share of
+    the overlap, which is half of it here; sums divided by weights."""
     values, weights = torch.zeros(shape), torch.zeros(shape)
     for rows, columns, part in parts:
         weight = torch.ones(part.shape)
         for axis, place, length in ((-2, rows, shape[-2]), (-1, columns, shape[-1])):
             count = part.shape[axis]
-            ramp = torch.ones(count)
-            overlap = count // 2
+            ramp, overlap = torch.ones(count), count // 2
             if place.start > 0:
-                ramp = torch.minimum(ramp, torch.arange(1, count + 1) / (overlap + 1))
+                ramp = torch.minimum(ramp, torch.arange(1, count + 1) / overlap)
             if place.stop < length:
-                ramp = torch.minimum(ramp, torch.arange(count, 0, -1) / (overlap + 1))
-            weight = weight * (ramp[:, None] if axis == -2 else ramp)
+                ramp = torch.minimum(ramp, torch.arange(count, 0, -1) / overlap)
+            weight = torch.minimum(weight, ramp[:, None] if axis == -2 else ramp)
         values[..., rows, columns] += part * weight
         weights[..., rows, columns] += weight
     return values / weights
