@@ -1,6 +1,7 @@
 """Samples that were encoded once: a folder of safetensors files, a row each, and a description of how they were made.
 
-Encoding that was broken off goes on where it stopped; a folder made another way is refused.
+Encoding that was broken off goes on where it stopped. A row whose content has changed is encoded again; a folder made
+another way is refused.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from diffsynth.core.data.errors import BadSampleError, DatasetError
+from diffsynth.core.fingerprints import of_values
 
 DESCRIPTION = "encoded.json"
 
@@ -40,18 +42,30 @@ class EncodedFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         _put(self.folder / DESCRIPTION, json.dumps(self.made_by, indent=2).encode())
 
-    def has(self, row: int) -> bool:
-        """Whether the sample of that row is there."""
-        return self._file(row).exists()
+    def has(self, row: int, content: str) -> bool:
+        """Whether the sample of that row is there, of the content with that fingerprint."""
+        return self._file(row, content).exists()
 
-    def write(self, row: int, tensors: Mapping[str, Tensor]) -> None:
-        """Adds the sample of a row."""
+    def write(self, row: int, content: str, tensors: Mapping[str, Tensor]) -> None:
+        """Adds the sample of a row, in the place of what the row was before."""
         from safetensors.torch import save
 
-        _put(self._file(row), save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}))
+        _put(self._file(row, content), save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}))
 
-    def _file(self, row: int) -> Path:
-        return self.folder / f"{row:08d}.safetensors"
+    def forget_other_contents(self, row: int, content: str) -> None:
+        """Deletes what was encoded of that row when it had another content."""
+        for file in self.folder.glob(f"{row:08d}*.safetensors"):
+            if file != self._file(row, content):
+                file.unlink()
+
+    def forget_rows_from(self, row: int) -> None:
+        """Deletes the samples of that row and all after it."""
+        for file in self.folder.glob("*.safetensors"):
+            if file.stem[:8].isdigit() and int(file.stem[:8]) >= row:
+                file.unlink()
+
+    def _file(self, row: int, content: str) -> Path:
+        return self.folder / f"{row:08d}-{content}.safetensors"
 
 
 class EncodedDataset(Dataset):
@@ -80,6 +94,10 @@ class EncodedDataset(Dataset):
         if repeat < 1:
             raise DatasetError(f"--dataset_repeat {repeat}: expected at least 1")
         self.repeat = repeat
+
+    def fingerprint(self) -> str:
+        """Of all samples: their files are named by their contents."""
+        return of_values([path.name for path in self.files])
 
     def __len__(self) -> int:
         return len(self.files) * self.repeat

@@ -14,6 +14,7 @@ from diffsynth.core.data.errors import BadSampleError, DatasetError
 from diffsynth.core.data.frame_size import FrameSize
 from diffsynth.core.data.frames_of_file import read_frames
 from diffsynth.core.data.metadata import Row, read_metadata
+from diffsynth.core.fingerprints import of_file, of_values
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,17 @@ class MediaDataset(Dataset):
                     raise
                 logger.warning("skipped: %s", error)
         raise DatasetError(f"{self.metadata_path}: none of its {len(self.rows)} rows can be read")
+
+    def fingerprint(self) -> str:
+        """Of the metadata's rows; the files they name are not looked at."""
+        return of_values(self.rows)
+
+    def fingerprint_of(self, row: int) -> str:
+        """Of one row and the content of the files it names."""
+        content = self.rows[row]
+        named = [content[key] for key in self.file_keys if content.get(key)]
+        files = [name for names in named for name in (names if isinstance(names, list) else [names])]
+        return of_values([content, [of_file(self.base_path / str(name)) for name in files]])
 
     def read(self, row: int) -> Row:
         """The sample of one row, counted from 0.

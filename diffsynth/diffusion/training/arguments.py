@@ -134,6 +134,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
                        help="Keep the newest N checkpoints to resume from; saved weights all stay.")  # fmt: skip
     group.add_argument("--resume_from_checkpoint",
                        help="A checkpoint folder to go on from bit for bit, or 'latest' in --output_path.")  # fmt: skip
+    group.add_argument("--resume_with_other_settings", action="store_true",
+                       help="Go on from it although settings, data set or model files are others now.")  # fmt: skip
 
 
 def _add_lora(parser: argparse.ArgumentParser) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LATEST = "latest"
 _DESCRIPTION = "run.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
+# What is saved fits no other: an optimizer's state, and a file of random states for each process.
+_NEVER_OTHERS = ("--customized_optimizer", "processes")
 
 
 @dataclass
@@ -42,9 +44,11 @@ class Checkpoints:
 
     Args:
         folder: where they are.
-        keep: how many of the newest to keep, at least 1.
+        keep: how many of the newest to keep, at least 1. Those that lie beyond where a run went on from are of another
+            branch, and stay.
         run: what has to be the same to go on bit for bit, by the name of the flag; as JSON has it.
         trained: the trained parameters' shapes by name.
+        insist: go on although what should be the same is not, where that is possible at all.
     """
 
     def __init__(
@@ -55,18 +59,21 @@ class Checkpoints:
         keep: int,
         run: Mapping[str, Any],
         trained: Mapping[str, tuple[int, ...]],
+        insist: bool = False,
     ) -> None:
         if keep < 1:
             raise TrainingError(f"--save_total_limit {keep}: expected at least 1")
         self.accelerator, self.folder, self.keep = accelerator, folder, keep
         self.run = {**run, "processes": accelerator.num_processes}
         self.trained = {name: list(shape) for name, shape in trained.items()}
+        self.insist = insist
+        self._branch: list[str] = []
         accelerator.register_save_state_pre_hook(self._only_trained)
 
     def whole(self) -> list[Path]:
-        """Those that are there, the oldest first."""
+        """Those that are there, in the order in which they were saved."""
         found = {path: _NAME.fullmatch(path.name) for path in self.folder.glob("checkpoint-*")}
-        return sorted((path for path, match in found.items() if match), key=lambda path: int(path.name.split("-")[1]))
+        return sorted((path for path, match in found.items() if match), key=lambda path: (_serial(path), _number(path)))
 
     def refuse_if_any(self) -> None:
         """For a run that begins anew.
@@ -92,12 +99,20 @@ class Checkpoints:
         _save_device_generator(self.accelerator, unfinished)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            description = {"position": asdict(position), "run": self.run, "trained": self.trained}
+            self._branch = [*(name for name in self._branch if name != final.name), final.name]
+            description = {
+                "position": asdict(position),
+                "run": self.run,
+                "trained": self.trained,
+                "serial": 1 + max(map(_serial, self.whole()), default=0),
+                "branch": self._branch,
+            }
             (unfinished / _DESCRIPTION).write_text(json.dumps(description), encoding="utf-8")
             shutil.rmtree(final, ignore_errors=True)
             unfinished.rename(final)
-            for old in self.whole()[: -self.keep]:
-                shutil.rmtree(old)
+            for old in self._branch[: -self.keep]:
+                shutil.rmtree(self.folder / old, ignore_errors=True)
+            self._branch = self._branch[-self.keep :]
         self.accelerator.wait_for_everyone()
 
     def load(self, where: str) -> Position:
@@ -113,6 +128,10 @@ class Checkpoints:
             return Position()
         path = self.whole()[-1] if where == LATEST else Path(where)
         description = self._checked_description(path)
+        if path.resolve().parent == self.folder.resolve():
+            self._branch = description.get(
+                "branch", [one.name for one in self.whole() if _number(one) <= _number(path)]
+            )
         self.accelerator.wait_for_everyone()
         strictness = "load_module_strict" if self._engine == "DEEPSPEED" else "strict"
         self.accelerator.load_state(str(path), **({} if self._engine == "FSDP" else {strictness: False}))
@@ -149,14 +168,28 @@ class Checkpoints:
                     f"--resume_from_checkpoint {path}: of another model: {name} has shape {saved} there and {here} "
                     "here; give the model and LoRA flags that it was trained with"
                 )
-        for name, here in self.run.items():
-            saved = description["run"].get(name)
-            if saved != here:
-                raise TrainingError(
-                    f"--resume_from_checkpoint {path}: its run had {name} = {saved}, this one has {here}; going on "
-                    "bit for bit needs the same"
-                )
+        for name in [name for name in self.run if name in description["run"]]:
+            saved, here = description["run"][name], self.run[name]
+            if saved == here or (self.insist and name not in _NEVER_OTHERS):
+                continue
+            way_out = "" if name in _NEVER_OTHERS else ", or give --resume_with_other_settings"
+            raise TrainingError(
+                f"--resume_from_checkpoint {path}: its run had {name} = {saved}, this one has {here}; going on bit for "
+                f"bit needs the same{way_out}"
+            )
         return description
+
+
+def _number(path: Path) -> int:
+    return int(path.name.partition("-")[2])
+
+
+def _serial(path: Path) -> int:
+    """The how-manieth it was that was saved into its folder; 0 where it does not say."""
+    try:
+        return int(json.loads((path / _DESCRIPTION).read_text(encoding="utf-8")).get("serial", 0))
+    except (OSError, ValueError):
+        return 0
 
 
 def _save_device_generator(accelerator: Accelerator, folder: Path) -> None:

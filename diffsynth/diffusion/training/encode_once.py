@@ -29,7 +29,7 @@ def encode_once(
     *,
     num_workers: int = 0,
 ) -> None:
-    """Encodes every row into the folder, shared among the processes; rows that are there already stay.
+    """Encodes every row into the folder, shared among the processes; rows that are there as they are now stay.
 
     A bad sample is left out with a warning where the data set says so.
 
@@ -42,16 +42,20 @@ def encode_once(
     """
     if accelerator.is_main_process:
         folder.describe()
+        folder.forget_rows_from(len(dataset.rows))
     accelerator.wait_for_everyone()
     rows = range(accelerator.process_index, len(dataset.rows), accelerator.num_processes)
-    missing = _Reading(dataset, [row for row in rows if not folder.has(row)])
+    contents = {row: dataset.fingerprint_of(row) for row in progress_bar(rows, desc="comparing", unit="sample")}
+    for row, content in contents.items():
+        folder.forget_other_contents(row, content)
+    missing = _Reading(dataset, [row for row, content in contents.items() if not folder.has(row, content)])
     samples = DataLoader(missing, batch_size=None, num_workers=num_workers)
     for row, sample in progress_bar(samples, desc="encoding", unit="sample"):
         if sample is not None:
             with torch.no_grad():
-                folder.write(row, encode(sample))
+                folder.write(row, contents[row], encode(sample))
     accelerator.wait_for_everyone()
-    if not any(folder.has(row) for row in range(len(dataset.rows))):
+    if not any(folder.folder.glob("*.safetensors")):
         raise DatasetError(f"{dataset.metadata_path}: none of its {len(dataset.rows)} rows could be encoded")
 
 

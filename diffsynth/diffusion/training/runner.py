@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
 Sample = Mapping[str, Any]
 Inputs = dict[str, Tensor]
 
+
+# Flags that decide what a run computes; a model has some of them. Of a LoRA's, the shapes that are trained tell.
+_DECIDE_THE_COURSE = (
+    "task", "seed", "batch_size", "gradient_accumulation_steps", "torch_dtype", "learning_rate", "weight_decay",
+    "lr_scheduler", "lr_warmup_steps", "customized_optimizer", "height", "width", "max_pixels", "num_frames",
+    "data_file_keys", "extra_inputs", "max_timestep_boundary", "min_timestep_boundary", "zero_cond_t",
+)  # fmt: skip
 
 Encode = Callable[[Sample], Inputs]
 """What a sample is to the network: tensors with a batch axis of 1."""
@@ -98,6 +106,7 @@ def train(
     args: argparse.Namespace,
     *,
     encode: Encode = dict,
+    same: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Trains a network, from the beginning or from a checkpoint, and saves as it goes.
 
@@ -105,6 +114,7 @@ def train(
         network: those of its parameters that require gradients are trained.
         encode: makes inputs of the data set's samples, without gradients; left out where they are encoded already.
         args: see `diffsynth.diffusion.training.arguments`.
+        same: what a run that goes on from a checkpoint must have in common with it, besides what `args` say.
 
     Raises:
         TrainingError: a setting cannot be used, or a batch does not fit into the device's memory.
@@ -114,13 +124,16 @@ def train(
     prepared = _prepare(accelerator, network, dataset, args)
     updates = args.num_epochs * math.ceil(len(prepared.loader) / args.gradient_accumulation_steps)
     checkpoints = Checkpoints(
-        accelerator, args.output_path, keep=args.save_total_limit, run=_same_to_resume(args, dataset), trained=trained
-    )
+        accelerator, args.output_path, keep=args.save_total_limit, run={**_same_to_resume(args, dataset), **same},
+        trained=trained, insist=args.resume_with_other_settings,
+    )  # fmt: skip
     if args.resume_from_checkpoint is None:
         checkpoints.refuse_if_any()
         position = Position()
     else:
         position = checkpoints.load(args.resume_from_checkpoint)
+        if position.batch >= len(prepared.loader):  # of a larger data set
+            position.epoch, position.batch = position.epoch + 1, 0
 
     def save(name: str) -> None:
         save_weights(
@@ -171,7 +184,7 @@ def _updates(
                 with torch.no_grad():
                     inputs = _joined([encode(sample) for sample in samples])
                 loss = objective.loss(network, inputs, generator)
-                accelerator.backward(loss)
+                accelerator.backward(loss * _share(position.batch, batches_in_epoch, args.gradient_accumulation_steps))
                 optimizer.step()
                 optimizer.zero_grad()
             losses.append(loss.detach())
@@ -203,6 +216,12 @@ def _prepare(accelerator: Accelerator, network: nn.Module, dataset: Dataset, arg
     schedule = _schedule(optimizer, _updates_of_run(len(loader), accelerator.num_processes, args), args)
     network, optimizer, loader, schedule = accelerator.prepare(network, optimizer, loader, schedule)
     return _Prepared(network, optimizer, schedule, loader, sampler)
+
+
+def _share(batch: int, batches: int, steps: int) -> float:
+    """What a batch counts beside the 1 / steps that accelerate gives it: an epoch's last update may be of fewer."""
+    in_update = min(steps, batches - batch // steps * steps)
+    return steps / in_update
 
 
 def _is_sharded(accelerator: Accelerator) -> bool:
@@ -285,11 +304,10 @@ def _room_for(samples: Sequence[Sample], accelerator: Accelerator, args: argpars
 
 def _same_to_resume(args: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     """What an interrupted run and the one that goes on from it must have in common."""
-    flags = ["task", "seed", "batch_size", "gradient_accumulation_steps", "torch_dtype", "learning_rate"]
-    flags += ["weight_decay", "lr_scheduler", "lr_warmup_steps"]
+    flags = [*_DECIDE_THE_COURSE]
     if args.lr_scheduler != "constant":
         flags.append("num_epochs")
-    same = {f"--{flag}": getattr(args, flag) for flag in flags}
+    same = {f"--{flag}": getattr(args, flag) for flag in flags if hasattr(args, flag)}
     return {**same, "samples in the data set": len(dataset)}  # type: ignore[arg-type]
 
 

@@ -13,7 +13,7 @@ def folder(tmp_path):
     encoded = EncodedFolder(tmp_path, MADE_BY)
     encoded.describe()
     for row in (1, 0):
-        encoded.write(row, {"latents": torch.full((1, 2), float(row)), "steps": torch.tensor([row])})
+        encoded.write(row, f"of{row}", {"latents": torch.full((1, 2), float(row)), "steps": torch.tensor([row])})
     return tmp_path
 
 
@@ -29,7 +29,18 @@ def test_nothing_is_pickled(folder):
 
 def test_encoding_goes_on_where_it_stopped(folder):
     again = EncodedFolder(folder, MADE_BY)
-    assert [again.has(row) for row in range(3)] == [True, True, False]
+    assert [again.has(row, f"of{row}") for row in range(3)] == [True, True, False]
+
+
+def test_a_row_of_another_content_is_not_there_and_what_it_was_is_forgotten(folder):
+    again = EncodedFolder(folder, MADE_BY)
+    assert not again.has(0, "other")
+    again.forget_other_contents(0, "other")
+    again.forget_other_contents(1, "of1")
+    assert [path.name for path in EncodedDataset(folder, task="sft").files] == ["00000001-of1.safetensors"]
+    again.forget_rows_from(1)
+    with pytest.raises(DatasetError, match="no encoded samples here"):
+        EncodedDataset(folder, task="sft")
 
 
 def test_a_folder_made_by_other_settings_is_refused(folder):
@@ -43,8 +54,8 @@ def test_an_unfinished_file_is_not_read(folder):
 
 
 def test_a_damaged_file_is_named(folder):
-    (folder / "00000000.safetensors").write_bytes(b"half")
-    with pytest.raises(BadSampleError, match=r"00000000\.safetensors: not a whole encoded sample"):
+    (folder / "00000000-of0.safetensors").write_bytes(b"half")
+    with pytest.raises(BadSampleError, match=r"00000000-of0\.safetensors: not a whole encoded sample"):
         EncodedDataset(folder, task="sft")[0]
 
 

@@ -1,12 +1,16 @@
 """A run that is killed and goes on ends in the same bits as one that is not."""
 
+import shutil
 import signal
+from unittest import mock
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.diffsynth.diffusion.training.conftest import FULL, LORA, losses, run
+from diffsynth.diffusion.training.checkpoints import Checkpoints
+from diffsynth.diffusion.training.errors import TrainingError
+from tests.diffsynth.diffusion.training.conftest import ENCODERS, FULL, HIGH, LORA, losses, run
 from tests.diffsynth.diffusion.training.driver import QWEN, WAN
 
 # 5 clips, an update every two batches and one at the end of each epoch: 9 updates of 15 batches.
@@ -129,3 +133,74 @@ def test_what_is_not_trained_is_not_saved(encoded_flags_of, train_here, tmp_path
 def test_latest_without_any_is_the_beginning(encoded_flags_of, train_here, tmp_path):
     train_here(encoded_flags_of(tmp_path, *LORA, *RESUME))
     assert len(losses(tmp_path)) == 5
+
+
+def test_a_run_from_an_earlier_checkpoint_keeps_what_it_saves(encoded_flags_of, train_here, tmp_path):
+    flags = encoded_flags_of(tmp_path, *LORA, "--save_steps", "1")
+    train_here([*flags, "--save_total_limit", "9"])
+    assert checkpoints(tmp_path) == [f"checkpoint-{update}" for update in range(1, 6)]
+    for update in (3, 4):
+        shutil.rmtree(tmp_path / f"checkpoint-{update}")
+
+    earlier = [*flags, "--resume_from_checkpoint", tmp_path / "checkpoint-2"]
+    with pytest.raises(KeyboardInterrupt):
+        train_here_until(4, lambda: train_here(earlier))
+    assert checkpoints(tmp_path) == ["checkpoint-3", "checkpoint-5"]
+    train_here([*flags, *RESUME])  # from 3, which was saved last, and not from 5
+    assert checkpoints(tmp_path) == ["checkpoint-5"]
+    assert len(losses(tmp_path)) == 5
+
+
+def train_here_until(update, run):
+    """Interrupts before the save of that update."""
+    save = Checkpoints.save
+
+    def interrupted(self, position):
+        if position.update == update:
+            raise KeyboardInterrupt
+        save(self, position)
+
+    with mock.patch.object(Checkpoints, "save", interrupted):
+        run()
+
+
+def test_a_resumption_with_other_settings_is_named_unless_insisted_on(flags_of, train_here, data_folder, tmp_path):
+    heading, *rows = (data_folder / "metadata.csv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "other.csv").write_text("\n".join([heading, *rows[:3]]), encoding="utf-8")
+    flags = flags_of(tmp_path / "run", *LORA)
+    train_here(flags)
+    resumed = [*flags, *RESUME, "--num_epochs", "2"]
+    for change, message in {
+        ("--max_pixels", "768"): "its run had --max_pixels = 1048576, this one has 768; .*--resume_with_other_settings",
+        ("--num_frames", "1"): "its run had --num_frames = 5, this one has 1",
+        ("--dataset_metadata_path", str(tmp_path / "other.csv")): "its run had samples in the data set = 5, this one",
+        ("--model_id_with_origin_paths", f"{HIGH},{ENCODERS}"): "its run had the model's files = ",
+    }.items():
+        with pytest.raises(TrainingError, match=message):
+            train_here([*resumed, *change])
+    train_here([*resumed, "--dataset_metadata_path", str(tmp_path / "other.csv"), "--resume_with_other_settings"])
+    assert len(losses(tmp_path / "run")) == 5 + 3
+
+
+def test_another_optimizer_is_one_sentence_even_if_insisted_on(encoded_flags_of, train_here, tmp_path):
+    flags = encoded_flags_of(tmp_path, *LORA)
+    train_here(flags)
+    other = [*flags, *RESUME, "--resume_with_other_settings", "--customized_optimizer", "torch.optim.Adagrad"]
+    with pytest.raises(TrainingError, match=r"_optimizer = None, this one has torch.optim.Adagrad; .* same$"):
+        train_here(other)
+
+
+def test_an_incomplete_accumulation_counts_as_a_smaller_batch(encoded_flags_of, train_here, tmp_path):
+    """Of 5 samples in groups of 4 the last is alone, as it would be in a batch: plain SGD shows what each counts."""
+    options = [*FULL, "--customized_optimizer", "torch.optim.SGD", "--weight_decay", "0", "--learning_rate", "1e-4"]
+    ends = {}
+    for steps in (4, 1):
+        train_here(encoded_flags_of(tmp_path / str(steps), *options, "--gradient_accumulation_steps", steps,
+                                    "--save_steps", 1))  # fmt: skip
+        ends[steps] = tmp_path / str(steps)
+    grouped = [load_file(ends[4] / f"step-{update}.safetensors") for update in (1, 2)]
+    name = max(grouped[0], key=lambda key: (grouped[1][key] - grouped[0][key]).abs().sum().item())
+    alone = [load_file(ends[1] / f"step-{update}.safetensors")[name] for update in (4, 5)]
+    # The same sample and noise, from weights that hardly differ: a step of the same length, not of a quarter.
+    ratio = (grouped[1][name] - grouped[0][name]).norm() / (alone[1] - alone[0]).norm()
+    assert ratio == pytest.approx(1, rel=0.1)

@@ -149,7 +149,7 @@ def test_or_is_left_out(flags_of, train_here, data_folder, tmp_path):
     train_here(flags_of(tmp_path / "out", *flags, *ONE_EPOCH))
     assert len(losses(tmp_path / "out")) == 2
     train_here(flags_of(tmp_path / "encoded", *flags, "--task", "sft:data_process", models=ENCODERS))
-    assert [path.name for path in (tmp_path / "encoded").glob("*.safetensors")] == ["00000000.safetensors"]
+    assert [path.name[:9] for path in (tmp_path / "encoded").glob("*.safetensors")] == ["00000000-"]
 
 
 BAD = {
@@ -244,3 +244,23 @@ def assert_says_what_to_turn_on(message, device):
     assert "fewer --num_frames" in message
     assert "out of memory" in message
     assert "data_process" not in message  # which this run has done already
+
+
+def test_a_row_is_encoded_again_only_where_its_content_has_changed(flags_of, train_here, data_folder, tmp_path):
+    rows = (data_folder / "metadata.csv").read_text(encoding="utf-8").splitlines()
+    metadata = tmp_path / "metadata.csv"
+    flags = flags_of(
+        tmp_path / "encoded", "--task", "sft:data_process", "--dataset_metadata_path", metadata, models=ENCODERS
+    )
+
+    def encoded(lines):
+        metadata.write_text("\n".join(lines), encoding="utf-8")
+        train_here(flags)
+        return {path.name: path.stat().st_mtime_ns for path in (tmp_path / "encoded").glob("*.safetensors")}
+
+    first = encoded(rows[:3])
+    assert encoded(rows[:3]) == first
+    changed = encoded([rows[0], rows[1], rows[2].replace("A ", "One ", 1)])
+    assert len(changed) == 2
+    assert len(first.items() & changed.items()) == 1
+    assert encoded(rows[:2]).items() <= first.items()
