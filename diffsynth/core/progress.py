@@ -1,7 +1,8 @@
-"""Progress bars: on a terminal, nothing in a pipe, and one for all processes of a shared generation."""
+"""Progress: a bar on a terminal, a line a minute where nobody watches; one for all processes of a shared generation."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,9 +13,39 @@ from diffsynth.core.parallel.main_rank import is_main_rank
 ProgressBar = Callable[[Iterable[Any]], Iterable[Any]]
 
 
+class ALineNowAndThen(tqdm):
+    """tqdm for a pipe or a file: nothing for short work, and for long work a plain line every minute and at its end."""
+
+    seconds_between_lines = 60.0
+
+    def __init__(self, iterable: Iterable[Any] | None = None, **options: Any) -> None:
+        self._written = 0
+        every = self.seconds_between_lines
+        super().__init__(iterable, **{**options, "mininterval": every, "delay": every, "miniters": 1})
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        """A line of its own, instead of one that is overwritten."""
+        if self.n > self._written and self.format_dict["elapsed"] >= self.seconds_between_lines:
+            self._written = self.n
+            sys.stderr.write(self.format_meter(**{**self.format_dict, "bar_format": _LINE, "ncols": None}) + "\n")
+            sys.stderr.flush()
+        return True
+
+    def close(self) -> None:
+        """Writes the last line, if there were any before."""
+        if not self.disable:
+            self.display()
+            self.delay = float("inf")  # nothing of tqdm's own then, which are characters to overwrite
+        super().close()
+
+
+_LINE = "{desc}: {n_fmt} of {total_fmt} {unit}, {elapsed} gone, {remaining} to go"
+
+
 def progress_bar(iterable: Iterable[Any] | None = None, **options: Any) -> tqdm:
-    """tqdm on standard error where that is a terminal and this is the main rank, silent otherwise."""
-    return tqdm(iterable, disable=None if is_main_rank() else True, dynamic_ncols=True, **options)
+    """tqdm on standard error: a bar on a terminal, else a line now and then; silent but for the main rank."""
+    kind = tqdm if sys.stderr.isatty() else ALineNowAndThen
+    return kind(iterable, **{"disable": not is_main_rank(), "dynamic_ncols": True, **options})
 
 
 def labelled(bar: ProgressBar, label: str) -> ProgressBar:

@@ -102,9 +102,8 @@ def _request(options: dict[str, Any]) -> Request:
 
 
 def _tell(number: int, total: int, script: Script) -> None:
-    """A line for each script, on a terminal: a run takes a while."""
-    if sys.stderr.isatty():
-        click.echo(f"[{number}/{total}] {script.shown}", err=True)
+    """A line for each script, in a log file too: a run takes a while."""
+    click.echo(f"[{number}/{total}] {script.shown}", err=True)
 
 
 def _write_report(as_json: str, options: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import argparse
 import csv
 import importlib.util
 import os
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,7 +94,9 @@ class _Terminal:
     seconds_between_lines = 30.0
 
     def __init__(self, update: int, updates: int) -> None:
-        self._bar = progress_bar(total=updates, initial=update, desc="training", unit="update")
+        self._bar = progress_bar(
+            total=updates, initial=update, desc="training", unit="update", disable=None
+        )  # off a terminal, the lines below say more
         self._updates = updates
         self._last = -self.seconds_between_lines
 
@@ -101,7 +104,7 @@ class _Terminal:
         self._bar.set_postfix(values, refresh=False)
         self._bar.update()
         due = time.monotonic() - self._last >= self.seconds_between_lines
-        if self._bar.disable and (due or step == self._updates):
+        if not sys.stderr.isatty() and (due or step == self._updates):
             self._last = time.monotonic()
             numbers = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
             print(f"update {step} of {self._updates}: {numbers}", flush=True)
