@@ -40,6 +40,7 @@ SCHEMA = {
     "unsupported": dict,
     "drops_device_argument": list,
     "elsewhere": dict,
+    "former": dict,
 }
 
 
