@@ -99,9 +99,15 @@ def lacking_in(build: str) -> Lacking:
 
 
 @cache
-def allocator_keys(build: str) -> dict[str, str]:
+def allocator_keys() -> dict[str, str]:
     """Every key of the allocator's settings that some build knows, each with its row."""
     return {key: row for row, keys in _table()["allocator_keys"].items() for key in keys}
+
+
+@cache
+def variables() -> dict[str, str]:
+    """The environment variables that not every build reads, each with its row."""
+    return {name: row for row, names in _table()["environment"].items() for name in names}
 
 
 def has(row: str, build: str) -> bool:
@@ -124,7 +130,7 @@ def way_to_it(row: str, build: str) -> str:
     builds, at = known_builds(), known_builds().index(build)
     for later, there in zip(builds[at:], row[at:], strict=True):
         if there == "1" and _line(later) == _line(build):
-            return f"torch_npu {later}, for the same torch, has it"
+            return f"take torch_npu {later}, which is for the same torch"
     if "1" in row[at:]:
         return f"take torch_npu {builds[row.index('1', at)]}, or do without it"
     return "do without it"

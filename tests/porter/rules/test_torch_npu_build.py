@@ -154,7 +154,7 @@ def test_a_method_of_what_the_file_makes(class_: str, use: str) -> None:
     line = text.count("\n") + 1
     found = check_reported(text, CODE, "error", line, torch_npu="2.7.1")
     assert found.message.endswith("Event.ipc_handle; it is there from 2.7.1.post4, 2.8.0.post5 on")
-    assert found.way_out == "torch_npu 2.7.1.post4, for the same torch, has it"
+    assert found.way_out == "take torch_npu 2.7.1.post4, which is for the same torch"
     check_silent(text, CODE, torch_npu="2.7.1.post4")
 
 
