@@ -6,10 +6,9 @@ The API follows the day a build was made, not torch's version: torch_npu 2.7.1.p
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from porter.tables import read_table
 from porter.targets import Translation
@@ -19,8 +18,7 @@ class UnknownBuild(Exception):
     """No known build of torch_npu can stand for the one asked for; the message lists those that are known."""
 
 
-@dataclass(frozen=True)
-class Lacking:
+class Lacking(NamedTuple):
     """What a build of torch_npu lacks and another one has.
 
     `names` are below torch ("npu.ExternalStream") or below the package ("torch_npu.npu_ffn"); `parameters` are those of

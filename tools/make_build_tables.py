@@ -35,6 +35,10 @@ MINORS = "torch_minors.json"
 
 #: What torch_npu's modules import for themselves; nobody's API.
 INTERNAL = frozenset("ErrCode pta_error prof_error log np HAS_NUMPY PathManager TensorWeakRef OptState".split())
+IMPORTED = frozenset({"random.current_device", "random.device_count", "random.is_initialized"})
+
+#: Modules that no program names: what they define or import is torch.npu's own.
+HANDS_ON = frozenset({"utils", "npu_config", "autocast_utils", "deterministic"})
 
 #: Modules of the facts, each as the porter spells what is in them.
 PREFIXES = {"torch_npu.npu.amp": "npu.amp"}
@@ -70,7 +74,7 @@ def _row(entry: Table, order: list[str]) -> str:
 def _spans(facts: Table, order: list[str]) -> Iterator[tuple[str, str]]:
     """Every name with the builds that have it; a method also below the name that its class is exported by."""
     for name, entry in facts["torch.npu"].items():
-        if name.rpartition(".")[2] not in INTERNAL:
+        if not _is_internal(name, facts["torch.npu"]):
             for spelling in _spellings(name, facts["torch.npu"]):
                 yield f"npu.{spelling}", _row(entry, order)
     for module, entries in facts["modules"].items():
@@ -80,6 +84,12 @@ def _spans(facts: Table, order: list[str]) -> Iterator[tuple[str, str]]:
     for name, overloads in _operators(facts).items():
         rows = [_row(entry, order) for entry in overloads]
         yield f"torch_npu.{name}", "".join(max(column) for column in zip(*rows, strict=True))
+
+
+def _is_internal(name: str, exported: Table) -> bool:
+    """What a module imports for itself, or defines for torch.npu, where programs take it from."""
+    module, _, last = name.rpartition(".")
+    return last in INTERNAL or name in IMPORTED or (module in HANDS_ON and last in exported)
 
 
 def _spellings(name: str, exported: Table) -> list[str]:
@@ -101,7 +111,7 @@ def _overloads(facts: Table) -> dict[str, list[Table]]:
     functions = {
         f"npu.{spelling}": [entry]
         for name, entry in facts["torch.npu"].items()
-        if "signatures" in entry and name.rpartition(".")[2] not in INTERNAL
+        if "signatures" in entry and not _is_internal(name, facts["torch.npu"])
         for spelling in _spellings(name, facts["torch.npu"])
     }
     return functions | {f"torch_npu.{name}": overloads for name, overloads in _operators(facts).items()}

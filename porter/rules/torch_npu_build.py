@@ -49,10 +49,8 @@ _INSTEAD = {"npu.MemPoolContext": "torch.npu.use_mem_pool(pool) alone does it"}
 
 _ACTIVITY = "profiler.ProfilerActivity.NPU"
 
-#: Modules whose contents have everyday names: these call for the rule, where they are spelled below `npu`.
-_MODULES = """amp autocast_utils backends contrib deterministic distributed graphs memory mstx npu_config optim
-    profiler random streams utils""".split()
-_BELOW_NPU = {module: rf"(?:npu|cuda)(?:\.|\s+import\s[^\n]*\b){module}\b" for module in _MODULES}
+#: Modules whose contents have everyday names (SiLU, mark): these call for the rule in their place.
+_MODULES = frozenset({"contrib", "mstx"})
 
 
 def _words(translation: Translation) -> frozenset[str]:
@@ -70,7 +68,6 @@ RULE = Rule(
     fixes=False,
     targets=frozenset({"npu"}),
     beside=("cuda", "CUDA", "npu", "NPU", "torch_npu"),
-    spelled=_BELOW_NPU,
 )
 
 
@@ -174,5 +171,4 @@ def _written(name: str) -> str:
 def _word(name: str) -> str:
     """What has to stand in a file for the rule to look for a name there: the last name, or that of its module."""
     _, *parts = name.split(".")
-    in_a_module = len(parts) > 1 and parts[0] in _BELOW_NPU and not parts[-2][:1].isupper()
-    return parts[0] if in_a_module else parts[-1] if parts else ""
+    return parts[0] if len(parts) > 1 and parts[0] in _MODULES else parts[-1]

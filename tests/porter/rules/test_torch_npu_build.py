@@ -82,7 +82,13 @@ NAMES = [
         "2.6.0.post5, ",
     ),
     ("from torch_npu.contrib import BiLSTM", "torch_npu.contrib.BiLSTM", "2.6.0", "2.3.1.post6", "2.4.0.post4 only"),
-    ("torch.npu.utils.device_count()", "torch.npu.utils.device_count", "2.6.0", "2.5.1.post1", "up to 2.5.1.post1"),
+    (
+        "torch_npu.npu_multi_head_attention_v2(x)",
+        "torch_npu.npu_multi_head_attention_v2",
+        "2.6.0.post5",
+        "2.6.0",
+        "in 2.3.1",
+    ),
     ("torch.npu.Event.from_ipc_handle(d, h)", "torch.npu.Event.from_ipc_handle", "2.7.1", "2.7.1.post4", "from 2.7.1."),
 ]
 
