@@ -395,6 +395,19 @@ def test_a_target_with_one_device_has_no_second() -> None:
     assert finding.way_out == 'use "mps"'
 
 
+@pytest.mark.parametrize("arguments", ['"cuda", 1', '"cuda", index=1', 'type="cuda", index=1', '"cuda:1"'])
+def test_nor_has_it_one_by_a_number_of_its_own(arguments: str) -> None:
+    check_reported(f"d = torch.device({arguments})", "DP101", "error", "mps")
+    check_transformed(f"d = torch.device({arguments})", f"d = torch.device({arguments.replace('cuda', 'xpu')})", "xpu")
+
+
+@pytest.mark.parametrize(
+    "call", ['torch.device("{0}", 0)', 'torch.device("{0}", rank)', 'f("{0}", 1)', 'my.device("{0}", 1)']
+)
+def test_other_numbers_beside_a_device_are_none_of_one(call: str) -> None:
+    check_transformed(call.format("cuda"), call.format("mps"), "mps")
+
+
 @pytest.mark.parametrize(
     "text",
     [
