@@ -116,7 +116,11 @@ class Session:
             found = (one for one in found if one.problem or (is_shell_script(one.path) and not is_npu_script(one.path)))
         elif self.plan.target == "cuda":  # a script that was written for the NPU beside another is none to be undone
             found = (one for one in found if one.inside is None or not is_npu_script(one.path))
-        return list(found if self.output is None else _kept_apart(found, self.output))
+        if self.output is None:
+            return list(found)
+        inputs = list(_kept_apart(found, self.output))
+        _check_destinations(inputs, self.output)
+        return inputs
 
     def run(self, inputs: Sequence[Input]) -> Iterator[FileReport]:
         gc.disable()  # trees are freed by their reference counts; looking for cycles in them costs a third of the time
@@ -236,6 +240,14 @@ def _kept_apart(inputs: Iterable[Input], output: str) -> Iterator[Input]:
             yield one
         else:
             yield replace(one, problem=f"its copy would overwrite that of {first}; name another --output for it")
+
+
+def _check_destinations(inputs: Sequence[Input], output: str) -> None:
+    """No copy may go where an input is, which would be its own place or another one's."""
+    paths = {os.path.realpath(one.path) for one in inputs}
+    for one in inputs:
+        if one.problem is None and os.path.realpath(target := destination(one, output)) in paths:
+            raise Unusable(f"--output {output}: the copy of {one.path} would replace {target}; name another folder")
 
 
 def _cores() -> int:

@@ -77,6 +77,26 @@ def test_diff_applies_with_patch(run: Run, tree: Path) -> None:
     assert (tree / "no_newline.py").read_bytes() == NPU.rstrip(b"\n")
 
 
+def test_diff_of_the_working_directory_applies_with_git(run: Run, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    diff = run(".", "./scripts/../scripts/clean.py", "--target", "npu", "--diff").stdout
+    assert diff.startswith(b"--- a/scripts/port.py\n+++ b/scripts/port.py\n")
+    subprocess.run(["git", "apply"], input=diff, cwd=tree.parent, check=True)
+    assert (tree / "port.py").read_bytes() == NPU
+
+
+def test_a_copy_never_replaces_an_input(run: Run, tmp_path: Path) -> None:
+    for folder, text in (("a", CUDA), ("b", CUDA)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.py").write_bytes(text)
+    (tmp_path / "b" / "y.py").write_bytes(CUDA)
+    for paths in (["a/x.py"], ["b/y.py", "a/x.py"], ["b/x.py", "a/x.py"]):
+        done = run(*paths, "--target", "npu", "--output", "a")
+        assert done.returncode == 2
+        assert b"Error: --output a: the copy of " in done.stderr
+        assert not (tmp_path / "a" / "y.py").exists()
+    assert (tmp_path / "a" / "x.py").read_bytes() == CUDA
+
+
 def test_output_writes_a_copy_of_the_whole_tree(run: Run, tree: Path) -> None:
     (tree / "data").mkdir()
     (tree / "data" / "prompts.txt").write_text("cuda", encoding="utf-8")
@@ -210,6 +230,8 @@ def test_standard_input_may_be_a_notebook(run: Run) -> None:
         (["scripts", "--target", "xpu", "--torch-npu", "2.7.1"], "it goes with --target npu, not xpu"),
         (["scripts", "--target", "npu", "--select", "DP999"], "DP999"),
         (["scripts", "--target", "npu", "--output", "scripts"], "is the input itself"),
+        (["scripts/port.py", "--target", "npu", "--output", "scripts"], "the copy of scripts/port.py would replace"),
+        (["./scripts/port.py", "--target", "npu", "--output", "scripts/."], "name another folder"),
         (["scripts", "--target", "npu", "--output", "out", "--check"], "does not go with"),
         (["scripts", "-", "--target", "npu"], "goes alone"),
         (["scripts", "--target", "npu", "--from", "xpu"], "goes with --target cuda"),
