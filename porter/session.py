@@ -229,6 +229,9 @@ def _check_npu_scripts(paths: tuple[str, ...], target: str, options: dict[str, A
         raise Unusable(f"--npu-scripts writes scripts for the NPU; it goes with --target npu, not {target}")
     if options["output"] or options["write_baseline"] or paths == ("-",):
         raise Unusable("--npu-scripts writes beside the scripts; it does not go with --output, --write-baseline or -")
+    for path in paths:
+        if os.path.isfile(path) and not is_shell_script(path):
+            raise Unusable(f"--npu-scripts is for shell scripts; {path} is none; name launch scripts or folders")
 
 
 def _kept_apart(inputs: Iterable[Input], output: str) -> Iterator[Input]:

@@ -234,6 +234,7 @@ def test_standard_input_may_be_a_notebook(run: Run) -> None:
         (["./scripts/port.py", "--target", "npu", "--output", "scripts/."], "name another folder"),
         (["scripts", "--target", "npu", "--output", "out", "--check"], "does not go with"),
         (["scripts", "-", "--target", "npu"], "goes alone"),
+        (["scripts/port.py", "--target", "npu", "--npu-scripts"], "is for shell scripts; scripts/port.py is none"),
         (["scripts", "--target", "npu", "--from", "xpu"], "goes with --target cuda"),
         (["scripts", "--target", "npu", "--jobs", "0"], "0 is not in the range"),
         (["--explain", "DP999"], "no rule is called 'DP999'"),
