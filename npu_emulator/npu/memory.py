@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from npu_emulator.npu.device_index import Device, _get_device_index
+from npu_emulator.npu.devices import Device, _get_device_index
 
 _backend = torch.ops.npu_emulator
 _HOST_STATISTICS = ("allocation", "allocated_bytes", "active_requests", "active_bytes")

@@ -47,3 +47,11 @@ def test_bad_variable_is_named() -> None:
 def test_visible_devices(monkeypatch: pytest.MonkeyPatch, listed: str, visible: int) -> None:
     monkeypatch.setenv("ASCEND_RT_VISIBLE_DEVICES", listed)
     assert Settings(devices=2).visible_devices() == visible
+
+
+@pytest.mark.parametrize(("host", "device"), [(24 * 2**30, 24 * 2**30), (2**40, 64 * 2**30)])
+def test_a_device_has_no_more_memory_than_the_host(monkeypatch: pytest.MonkeyPatch, host: int, device: int) -> None:
+    sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": host // 4096}
+    monkeypatch.setattr("os.sysconf", sizes.__getitem__)
+    assert Settings().memory == device
+    assert Settings.from_environment({}).memory == device
