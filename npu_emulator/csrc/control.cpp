@@ -6,7 +6,7 @@
 #include "host_kernel.h"
 #include "memory.h"
 #include "pinned.h"
-#include "profiler_stubs.h"
+#include "profiler.h"
 #include "refusals.h"
 #include "storage.h"
 #include "tensor_alias.h"
@@ -27,7 +27,7 @@ void start(int64_t devices, int64_t bytes_each) {
   install_pinned_allocator();
   install_hooks();
   install_host_kernels();
-  install_profiler_stubs();
+  install_profiler();
 }
 
 std::vector<int64_t> host_memory() {
