@@ -96,6 +96,15 @@ class ProcessGroupHCCL(_ProcessGroup):  # type: ignore[misc]
     gloo lacks, is a sum divided afterwards.
     """
 
+    class Options:
+        """Options of a group, such as ``hccl_config``: kept, without effect."""
+
+        def __init__(self) -> None:
+            self.hccl_config: dict[str, Any] = {}
+            self.is_high_priority_stream = False
+            self.global_ranks_in_group: list[int] = []
+            self.group_id = ""
+
     supports_coalescing = False
     supports_splitting = False
 

@@ -33,6 +33,7 @@ from npu_emulator.npu.profile import profile as profile
 
 # torch asks for these by name when it loads a checkpoint or re-runs a checkpointed block.
 _utils = devices
+_initialization_lock, _tls = state._initialization_lock, state._tls
 
 #: One for each device, once the devices are open.
 default_generators: tuple[Any, ...] = ()
@@ -87,7 +88,7 @@ SUBMODULES = _submodules()
 vars(SUBMODULES["memory"]).update(_defined_in(pools))
 vars(SUBMODULES["utils"]).update(_defined_in(devices) | _defined_in(state) | _defined_in(streams))
 for _name, _module in SUBMODULES.items():
-    if "." not in _name and _name not in globals():
-        globals()[_name] = _module
+    _above, _, _leaf = _name.rpartition(".")
+    vars(SUBMODULES[_above] if _above else sys.modules[__name__]).setdefault(_leaf, _module)
 
 __all__ = sorted(name for name in surface.modules()["torch_npu.npu"])

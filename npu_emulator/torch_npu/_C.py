@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import types
 from typing import Any
 
 import torch
 
+from npu_emulator import hccl
 from npu_emulator.npu import random
 from npu_emulator.npu.devices import Device, _NPUDeviceProperties
 from npu_emulator.npu.devices import get_soc_version as _npu_get_soc_version
 from npu_emulator.npu.pools import _set_allocator_settings as _npu_npuCachingAllocator_set_allocator_settings
 from npu_emulator.npu.streams import current_stream
 
+_distributed_c10d = types.SimpleNamespace(ProcessGroupHCCL=hccl.ProcessGroupHCCL)
+
 __all__ = [
     "_NPUDeviceProperties",
+    "_distributed_c10d",
     "_npu_getCurrentRawStream",
     "_npu_getDefaultGenerator",
     "_npu_get_soc_version",

@@ -152,3 +152,14 @@ def test_values_and_members_of_what_is_not_emulated_raise_too() -> None:
 def test_transfer_to_npu_names_the_way() -> None:
     with pytest.raises(NotEmulated, match="import npu_compat"):
         importlib.import_module("torch_npu.contrib.transfer_to_npu")
+
+
+def test_what_libraries_take_from_the_extension() -> None:
+    from torch_npu import _C
+
+    assert _C._npu_get_soc_version() == torch.npu.get_soc_version()
+    assert _C._npu_getCurrentRawStream(0) == torch.npu.current_stream().npu_stream
+    assert isinstance(torch.npu.get_device_properties(), _C._NPUDeviceProperties)
+    assert _C._distributed_c10d.ProcessGroupHCCL.Options().hccl_config == {}
+    tensor = torch.ones(2, device="npu")
+    assert _C._weak_ref_tensor(tensor).data_ptr() == tensor.data_ptr()

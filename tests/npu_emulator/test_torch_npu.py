@@ -65,7 +65,7 @@ def test_torch_npu_is_a_module_with_a_spec_and_a_version() -> None:
 
 
 def test_other_distributions_are_still_found() -> None:
-    assert importlib.metadata.version("torch") == torch.__version__
+    assert importlib.metadata.version("torch").partition("+")[0] == torch.__version__.partition("+")[0]
     assert importlib.util.find_spec("torch_npu_other") is None
 
 
@@ -215,7 +215,7 @@ def test_older_profilers(tmp_path: Path) -> None:
     with torch.autograd.profiler.profile(use_device="npu") as recorded:
         x @ x
     (product,) = [event for event in recorded.key_averages() if event.key == "aten::mm"]
-    assert 0 < product.device_time_total < 60e6  # microseconds
+    assert 0 <= product.device_time_total < 60e6  # microseconds; 0 before torch 2.8
     assert 0 < product.cpu_time_total < 60e6
 
 
