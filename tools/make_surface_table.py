@@ -20,15 +20,12 @@ from typing import Any
 
 TABLE = Path(__file__).resolve().parent.parent / "accelerator_tables" / "torch_npu_surface.json"
 
-# Machinery inside the wheel that no program imports: the graph compiler's converters, the trace parser, test data.
+# Machinery inside the wheel that no program imports: the graph compiler's converters, the trace parser.
 INTERNAL = (
     "torch_npu.dynamo.torchair.",
     "torch_npu.dynamo.npugraph_ex.",
     "torch_npu.profiler.analysis",
     "torch_npu.op_plugin",
-    "torch_npu.onnx.",
-    "torch_npu.jit.",
-    "torch_npu.testing.",
 )
 # The module that exports names at run time, and the table in it: name -> (module, name there).
 EXPORTS = ("torch_npu._init.core._exports", "_LAZY_PYTHON_SYMBOLS")

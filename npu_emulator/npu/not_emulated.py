@@ -11,7 +11,6 @@ REASONS = {
     "torch_npu": "the emulated NPU does not have it",
     "torch_npu.HiFloat8Tensor": "the host has no kernels for HiFloat8; use torch.float8_e4m3fn",
     "torch_npu.contrib.transfer_to_npu": "`import npu_compat` sends torch.cuda calls to the npu, on hardware too",
-    "torch_npu.distributed.fsdp": "torch.distributed.fsdp.fully_shard works on npu tensors as it is",
     "torch_npu.distributed.tensor": "torch.distributed.tensor works on npu tensors as it is",
     "torch_npu.distributed.pipelining": "torch.distributed.pipelining works on npu tensors as it is",
     "torch_npu.distributed.run": "start programs with torchrun",
@@ -29,6 +28,7 @@ REASONS = {
     "torch_npu.npu.restart_device": "emulated devices do not fail; start a new process",
     "torch_npu.npu.set_dump": "operators are not dumped here; a TorchDispatchMode sees each with its tensors",
     "torch_npu.npu.stop_device": "emulated devices do not fail; start a new process",
+    "torch_npu.testing": "it is the vendor's own test suite; torch.testing works on npu tensors as it is",
     "torch_npu.utils.collect_hccl_info": "HCCL's own tests need its libraries",
     "torch_npu.utils.cpp_extension": "extensions for the NPU need CANN's compiler",
 }
