@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from npu_emulator.errors import EmulatorError
 
@@ -16,6 +17,7 @@ HARDWARE_LINES = {"atlas-a2": "A2", "atlas-a3": "A3", "ascend-950dt": "950"}
 MAX_DEVICES = 16
 # What a card of these lines has; a host with less gives its own, as the devices live in it.
 CARD_MEMORY = 64 * 2**30
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
@@ -66,10 +68,21 @@ def parse_switch(value: str, source: str) -> bool:
 
 
 def default_memory() -> int:
-    """Bytes of memory of a device nobody sized: a card's, or all the host has if that is less."""
+    """Bytes of memory of a device nobody sized: a card's, or all the host, or its container, has if that is less."""
+    return min(CARD_MEMORY, _host_memory(), _container_memory())
+
+
+def _host_memory() -> int:
     try:
-        return min(CARD_MEMORY, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # a system that does not say
+        return CARD_MEMORY
+
+
+def _container_memory() -> int:
+    try:
+        return int(CONTAINER_LIMIT.read_text())
+    except (OSError, ValueError):  # no such file, or "max"
         return CARD_MEMORY
 
 
