@@ -41,7 +41,9 @@ def _parser() -> argparse.ArgumentParser:
         "run", help="run a script or module with a torch device called npu"
     )
     run.add_argument("--devices", help="number of NPUs, 1 to 16 (default: NPU_EMULATOR_DEVICES, or 1)")
-    run.add_argument("--memory", help="memory of each, such as 8GiB (default: NPU_EMULATOR_MEMORY, or 64GiB)")
+    run.add_argument(
+        "--memory", help="memory of each, such as 8GiB (default: NPU_EMULATOR_MEMORY, or 64GiB, or what the host has)"
+    )
     run.add_argument("--hardware", help=f"{', '.join(HARDWARE_LINES)} (default: NPU_EMULATOR_HARDWARE, or atlas-a2)")
     run.add_argument("--no-strict", action="store_true", help="warn where the hardware would refuse")
     run.add_argument("-m", dest="module", nargs=argparse.REMAINDER, help="a module and its arguments, as python -m")

@@ -9,11 +9,9 @@ from collections.abc import Iterator
 
 from npu_emulator.errors import EmulatorError
 from npu_emulator.host import check_host
-from npu_emulator.settings import Settings, parse_devices, parse_hardware, parse_memory
+from npu_emulator.settings import Settings, in_force, parse_devices, parse_hardware, parse_memory, put_in_force
 
 _lock = threading.RLock()
-_enabled: Settings | None = None
-_visible = 0
 
 
 def enable(
@@ -39,7 +37,6 @@ def enable(
         BuildError: the backend could not be compiled.
         EmulatorError: it is enabled already with other values.
     """
-    global _enabled
     known = Settings.from_environment()
     settings = Settings(
         devices=known.devices if devices is None else parse_devices(devices),
@@ -47,35 +44,19 @@ def enable(
         hardware=known.hardware if hardware is None else parse_hardware(hardware),
         strict=known.strict if strict is None else strict,
     )
-    if _enabled is None:
+    if in_force() is None:
         check_host()
         with _environment_of(settings):
             _import_torch()
             with _lock:
-                if _enabled is None:
+                if in_force() is None:
                     _install(settings)
     with _lock:  # another thread may still be at it
-        if _enabled != settings:
+        if in_force() != settings:
             raise EmulatorError(
-                f"the emulated NPU is enabled already with {_enabled}; {settings} would need a new process"
+                f"the emulated NPU is enabled already with {in_force()}; {settings} would need a new process"
             )
     return settings
-
-
-def enabled_with() -> Settings:
-    """The settings in force.
-
-    Raises:
-        EmulatorError: the emulated NPU is not enabled.
-    """
-    if _enabled is None:
-        raise EmulatorError("the emulated NPU is not enabled: call npu_emulator.enable() or set NPU_EMULATOR=1")
-    return _enabled
-
-
-def visible_devices() -> int:
-    """Number of devices that were opened, those ASCEND_RT_VISIBLE_DEVICES named then; 0 before enable()."""
-    return _visible
 
 
 @contextlib.contextmanager
@@ -108,17 +89,16 @@ def _import_torch() -> None:
 
 
 def _install(settings: Settings) -> None:
-    global _enabled, _visible
     import torch
     import torch.utils.backend_registration as backend_registration
 
     from npu_emulator import build
 
     build.load()
-    _visible = settings.visible_devices()
-    torch.ops.npu_emulator.start(_visible, settings.memory)
+    visible = settings.visible_devices()
+    torch.ops.npu_emulator.start(visible, settings.memory)
     backend_registration.rename_privateuse1_backend("npu")
-    _enabled = settings
+    put_in_force(settings, visible)
 
     from npu_emulator import registration
 

@@ -15,10 +15,9 @@ from typing import Any
 
 import torch
 
-from npu_emulator.activation import enabled_with
 from npu_emulator.errors import RefusedOnNpu
 from npu_emulator.npu import npu_config
-from npu_emulator.settings import HARDWARE_LINES
+from npu_emulator.settings import HARDWARE_LINES, enabled_with
 from npu_emulator.support_table import OpSupport, op_support, read_table
 
 # Only these are refused for missing from a list: the lists hold what the vendor verified, not all that runs.

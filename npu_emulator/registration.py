@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.backend_registration import generate_methods_for_privateuse1_backend
 
-from npu_emulator import interchange, npu, printing, refusals
+from npu_emulator import eager_compile, flex_attention, interchange, npu, printing, refusals
 from npu_emulator.torch_npu_finder import install_finder
 
 # What the vendor's own registration leaves out.
@@ -37,6 +37,8 @@ def register() -> None:
     printing.install()
     interchange.install()
     refusals.install()
+    eager_compile.install()
+    flex_attention.install()
     if torch.distributed.is_available():
         from npu_emulator import hccl
 

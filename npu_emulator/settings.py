@@ -1,16 +1,23 @@
-"""What the emulated NPU looks like: how many devices, how much memory, which hardware line, how strict."""
+"""What the emulated NPU looks like: how many devices, how much memory, which hardware line, how strict; and which
+settings are in force, which every other module asks here."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from npu_emulator.errors import EmulatorError
 
 # Names of the hardware lines, and their columns in the vendor's support table.
 HARDWARE_LINES = {"atlas-a2": "A2", "atlas-a3": "A3", "ascend-950dt": "950"}
 
 MAX_DEVICES = 16
+# What a card of these lines has; a host with less gives its own, as the devices live in it.
+CARD_MEMORY = 64 * 2**30
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
@@ -60,19 +67,38 @@ def parse_switch(value: str, source: str) -> bool:
     return value == "1"
 
 
+def default_memory() -> int:
+    """Bytes of memory of a device nobody sized: a card's, or all the host, or its container, has if that is less."""
+    return min(CARD_MEMORY, _host_memory(), _container_memory())
+
+
+def _host_memory() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # a system that does not say
+        return CARD_MEMORY
+
+
+def _container_memory() -> int:
+    try:
+        return int(CONTAINER_LIMIT.read_text())
+    except (OSError, ValueError):  # no such file, or "max"
+        return CARD_MEMORY
+
+
 @dataclass(frozen=True)
 class Settings:
     """One emulated machine.
 
     Attributes:
         devices: number of NPUs, 1 to 16.
-        memory: bytes of memory of each device.
+        memory: bytes of memory of each device; 64 GiB, or what the host has if that is less.
         hardware: a key of HARDWARE_LINES.
         strict: refuse what the hardware refuses; otherwise warn.
     """
 
     devices: int = 1
-    memory: int = 64 * 2**30
+    memory: int = field(default_factory=default_memory)
     hardware: str = "atlas-a2"
     strict: bool = True
 
@@ -110,3 +136,34 @@ class Settings:
             "NPU_EMULATOR_HARDWARE": self.hardware,
             "NPU_EMULATOR_STRICT": "1" if self.strict else "0",
         }
+
+
+_in_force: Settings | None = None
+_visible = 0
+
+
+def enabled_with() -> Settings:
+    """The settings in force.
+
+    Raises:
+        EmulatorError: the emulated NPU is not enabled.
+    """
+    if _in_force is None:
+        raise EmulatorError("the emulated NPU is not enabled: call npu_emulator.enable() or set NPU_EMULATOR=1")
+    return _in_force
+
+
+def in_force() -> Settings | None:
+    """The settings in force, or None before enable()."""
+    return _in_force
+
+
+def visible_devices() -> int:
+    """Number of devices that were opened, those ASCEND_RT_VISIBLE_DEVICES named then; 0 before enable()."""
+    return _visible
+
+
+def put_in_force(settings: Settings, visible: int) -> None:
+    """Called once, when the devices are open."""
+    global _in_force, _visible
+    _in_force, _visible = settings, visible

@@ -1,0 +1,33 @@
+"""The surface of torch_npu, from the table of its wheel: a module of ours is completed by what it lacks of it."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from npu_emulator.npu.not_emulated import placeholder
+
+# Modules whose names are all written by hand, with placeholders of their own.
+LEFT_OUT = ("torch_npu.contrib", "torch_npu.optim")
+
+Entry = dict[str, Any]
+
+
+@functools.cache
+def modules() -> dict[str, dict[str, Entry]]:
+    """The public modules of torch_npu, each with its public names."""
+    table = importlib.resources.files("accelerator_tables").joinpath("torch_npu_surface.json")
+    read: dict[str, dict[str, Entry]] = json.loads(table.read_text("utf-8"))["modules"]
+    return {name: names for name, names in read.items() if not name.startswith(LEFT_OUT)}
+
+
+def complete(module: ModuleType, name: str, known: Mapping[str, Any] | None = None) -> None:
+    """Gives ``module`` every name the table has for ``name``: from ``known``, else one that raises when used."""
+    for public, entry in modules().get(name, {}).items():
+        if not hasattr(module, public):
+            value = (known or {}).get(public)
+            setattr(module, public, placeholder(public, name, entry) if value is None else value)
