@@ -39,7 +39,7 @@ def to_heads(tensor: Tensor, layout: str, heads: int) -> Tensor:
     if layout == "SBH":
         tensor = tensor.transpose(0, 1)
     if layout in ("SBH", "BSH"):
-        tensor = tensor.unflatten(-1, (heads, -1))
+        tensor = torch.unflatten(tensor, -1, (heads, -1))
     return tensor if layout == "BNSD" else tensor.transpose(1, 2)
 
 

@@ -111,9 +111,7 @@ def dropout_gen_mask_seeded(
     return generate(math.prod(size), 1 - p, seed, offset)
 
 
-@kernel(
-    "npu_dropout_gen_mask", shapes=lambda size, p, **_: torch.empty(_mask_bytes(size), dtype=torch.uint8), draws=True
-)
+@kernel("npu_dropout_gen_mask", makes=True)
 def dropout_gen_mask(
     size: list[int],
     p: float,
@@ -124,8 +122,8 @@ def dropout_gen_mask(
     pin_memory: bool | None = None,
 ) -> Tensor:
     """The mask of a tensor of that size; p is the share that is dropped."""
-    _check_p("npu_dropout_gen_mask", p)
-    return pack(torch.rand(math.prod(size)) >= p)
+    mask: Tensor = torch.ops.npu._npu_dropout(torch.empty(size, device=device or "npu"), p)[1]
+    return mask
 
 
 def _with_softmax_shapes(self: Tensor, x1: Tensor, alpha: float, prob: float, dim: int) -> tuple[Tensor, ...]:

@@ -118,7 +118,7 @@ class Call:
             count <= self.block_table.shape[1], operator, "block_table", list(self.block_table.shape), f"{count} blocks"
         )
         blocks = cache[self.block_table[index, :count].long()]
-        by_token = blocks.unflatten(-1, (heads, -1)) if cache.dim() == 3 else blocks.transpose(1, 2)
+        by_token = torch.unflatten(blocks, -1, (heads, -1)) if cache.dim() == 3 else blocks.transpose(1, 2)
         return by_token.flatten(0, 1)[:length].transpose(0, 1)
 
     def padded_lengths(self, count: int) -> list[int | None]:

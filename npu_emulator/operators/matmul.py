@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,7 +52,7 @@ def bmm_v2(self: Tensor, mat2: Tensor, output_sizes: list[int]) -> Tensor:
 
 def _product_of(grad: Tensor, mat1: Tensor, mat2: Tensor) -> Tensor:
     """The gradient in the shape of mat1 @ mat2."""
-    batch = torch.broadcast_shapes(mat1.shape[:-2], mat2.shape[:-2])
+    batch = torch.broadcast_shapes(mat1.shape[:-2], mat2.shape[:-2])  # type: ignore[no-untyped-call,unused-ignore]
     return wide(grad).reshape(*batch, mat1.shape[-2], mat2.shape[-1])
 
 
@@ -119,7 +120,7 @@ def transpose_batchmatmul(
 def _group_sizes(operator: str, group_list: Tensor | Sequence[int], kind: int) -> list[int]:
     """Rows of each group, from their sums (0), their sizes (1), or pairs of index and size (2)."""
     one_of(operator, "group_list_type", kind, (0, 1, 2))
-    numbers = group_list.tolist() if isinstance(group_list, Tensor) else list(group_list)
+    numbers: list[Any] = group_list.tolist() if isinstance(group_list, Tensor) else list(group_list)
     if kind == 2:
         sizes = [0] * len(numbers)
         for index, size in numbers:
@@ -150,6 +151,7 @@ class _Grouped:
     def product(self, rows: Tensor, group: int, per_token: Tensor | None) -> Tensor:
         """One group's rows times its weight, and what comes after."""
         weight = _of_group(self.weight, group, 2)
+        assert weight is not None
         if rows.dtype == torch.int8:
             result = (rows.double() @ weight.double()).float()
         else:
@@ -183,7 +185,7 @@ class _Grouped:
         return (values if offset is None else values + wide(offset)) * wide(scale)
 
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[int, Callable[[Tensor], Tensor]] = {
     0: lambda x: x,
     1: torch.relu,
     2: lambda x: functional.gelu(x, approximate="tanh"),
@@ -192,10 +194,10 @@ _ACTIVATIONS = {
 }
 
 
-def _of_group(tensors: Sequence[Tensor] | None, group: int, plain: int) -> Tensor:  # or None
+def _of_group(tensors: Sequence[Tensor] | None, group: int, plain: int) -> Tensor | None:
     """The tensor of a group: one of several, or a slice of the one that has a dimension more than ``plain``."""
     if not tensors:
-        return None  # type: ignore[return-value]
+        return None
     if len(tensors) > 1:
         return tensors[group]
     return tensors[0][group] if tensors[0].dim() > plain else tensors[0]
@@ -280,18 +282,18 @@ def grouped_matmul(
     if group_type == 2:
         return _by_columns(call, operator, group_list, kind)
     rows = list(x)
-    tokens = list(per_token_scale) if per_token_scale else [None] * len(rows)
+    tokens: list[Tensor] = list(per_token_scale or ())
     if len(x) == 1 and group_list is not None:
         sizes = _group_sizes(operator, group_list, kind)
         total = sum(sizes)
         fits = total == x[0].shape[0] or (kind == 2 and total <= x[0].shape[0])
         require(fits, operator, "group_list", sizes, f"{x[0].shape[0]} rows in sum")
-        rows = list(x[0][:total].split(sizes))
+        rows = list(torch.split(x[0][:total], sizes))
         if per_token_scale:
-            tokens = list(per_token_scale[0][:total].split(sizes))
+            tokens = list(torch.split(per_token_scale[0][:total], sizes))
     groups = weight[0].shape[0] if len(weight) == 1 and weight[0].dim() == 3 else len(weight)
     require(len(rows) == groups, operator, "the groups of x", len(rows), f"{groups}, as weight has")
-    results = [call.product(part, group, token) for group, (part, token) in enumerate(zip(rows, tokens, strict=True))]
+    results = [call.product(part, group, tokens[group] if tokens else None) for group, part in enumerate(rows)]
     return results if split < 2 else [torch.cat(results)]
 
 
@@ -344,7 +346,7 @@ def _by_columns(call: _Grouped, operator: str, group_list: Tensor | list[int] | 
     assert group_list is not None
     sizes = _group_sizes(operator, group_list, kind)
     require(sum(sizes) == call.x[0].shape[1], operator, "group_list", sizes, f"{call.x[0].shape[1]} columns in sum")
-    columns, rows = call.x[0].split(sizes, 1), call.weight[0].split(sizes)
+    columns, rows = torch.split(call.x[0], sizes, 1), torch.split(call.weight[0], sizes)
     products = [wide(left) @ wide(right) for left, right in zip(columns, rows, strict=True)]
     return [torch.stack(products).to(call.output)]
 
@@ -371,7 +373,7 @@ def grouped_matmul_add(
     types(operator, (torch.float16, torch.bfloat16), x=x, weight=weight)
     limit(transpose_x and not transpose_weight and group_type == 2, operator, "the transposes", "others", "x alone")
     sizes = _group_sizes(operator, group_list, group_list_type or 0)
-    products = [wide(a).t() @ wide(b) for a, b in zip(x.split(sizes), weight.split(sizes), strict=True)]
+    products = [wide(a).t() @ wide(b) for a, b in zip(torch.split(x, sizes), torch.split(weight, sizes), strict=True)]
     return self + torch.stack(products).view(self.shape)
 
 

@@ -86,7 +86,7 @@ def _of_best_groups(scores: Tensor, k_group: int, group_count: int, mode: int) -
     """The scores, -inf for experts of other groups."""
     if group_count == 1:
         return scores
-    grouped = scores.unflatten(-1, (group_count, -1))
+    grouped = torch.unflatten(scores, -1, (group_count, -1))
     strength = grouped.amax(-1) if mode == 0 else grouped.topk(2, -1)[0].sum(-1)
     best = torch.zeros_like(strength, dtype=torch.bool).scatter_(1, _top(strength, k_group), True)
     return grouped.masked_fill(~best[..., None], -math.inf).flatten(-2)
@@ -94,7 +94,7 @@ def _of_best_groups(scores: Tensor, k_group: int, group_count: int, mode: int) -
 
 def _top(scores: Tensor, k: int) -> Tensor:
     """Indices of the k largest, the earlier first where they are equal."""
-    return scores.sort(-1, descending=True, stable=True)[1][..., :k]
+    return scores.sort(dim=-1, descending=True, stable=True)[1][..., :k]
 
 
 def _top_k_softmax(operator: str, x: Tensor, finished: Tensor | None, k: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -533,7 +533,7 @@ def token_permute_with_routing_map(
     wanted = count if num_out_tokens is None else num_out_tokens
     marked = routing_map.t().bool()
     if drop_and_pad:
-        order = (~marked).sort(-1, stable=True)[1][:, : wanted // experts]
+        order = (~marked).sort(dim=-1, stable=True)[1][:, : wanted // experts]
         picked = None if probs is None else probs.t().gather(1, order).flatten()
         source = order.flatten()
         places = source.int()

@@ -92,6 +92,9 @@ def _define_overload(name: str, schema: str) -> None:
         library.impl(name, _refusal(name), "PrivateUse1")
         library.impl(name, _refusal(name), "Meta")
         return
+    if known.makes:
+        library.impl(name, known.compute, "BackendSelect")
+        return
     library.impl(name, _on_host(name, schema, known), "PrivateUse1")
     if known.shapes is not None:
         library.impl(name, known.shapes, "Meta")

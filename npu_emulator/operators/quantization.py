@@ -24,7 +24,7 @@ def rounded_to_int8(x: Tensor) -> Tensor:
 def pack_int4(values: Tensor) -> Tensor:
     """Eight numbers of -8 to 7 as one int32, the first in the lowest bits."""
     shifts = torch.tensor(_NIBBLES, device=values.device)
-    nibbles = (values.long().unflatten(-1, (-1, 8)) & 0xF) << shifts
+    nibbles = (torch.unflatten(values.long(), -1, (-1, 8)) & 0xF) << shifts
     total = nibbles.sum(-1)
     return torch.where(total >= 2**31, total - 2**32, total).to(torch.int32)
 
@@ -225,9 +225,8 @@ def decode_quant_param(parameter: Tensor) -> tuple[Tensor, Tensor]:
     return scale, torch.where(offset >= 256, offset - 512, offset).float()
 
 
-def integers(operator: str, x: Tensor) -> Tensor:
+def _integers(x: Tensor) -> Tensor:
     """int8 as it is, int32 as eight numbers of 4 bits each; in float64, which holds every product's sum exactly."""
-    types(operator, (torch.int8, torch.int32), x=x)
     return (unpack_int4(x) if x.dtype == torch.int32 else x).double()
 
 
@@ -264,7 +263,8 @@ def quant_matmul(
     types(operator, (torch.int32, *FLOATS), bias=bias)
     limit(x1.dtype == x2.dtype, operator, "x2", x2.dtype, f"{x1.dtype} as x1")
     _check_quant_output(operator, output, scale, offset, pertoken_scale, bias)
-    left, right = integers(operator, x1), integers(operator, x2)
+    types(operator, (torch.int8, torch.int32), x1=x1, x2=x2)
+    left, right = _integers(x1), _integers(x2)
     require(left.shape[-1] == right.shape[-2], operator, "the rows of x2", right.shape[-2], left.shape[-1])
     columns = right.shape[-1]
     if scale.dim() == 2 and scale.shape[0] > 1:

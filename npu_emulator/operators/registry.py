@@ -9,9 +9,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 Function = Callable[..., Any]
+Decorated = TypeVar("Decorated", bound=Function)
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,13 @@ class Kernel:
         compute: called with the schema's arguments, on host tensors.
         shapes: the same on meta tensors, for tracing; None where the results' shapes depend on the values.
         draws: it draws from the device's random numbers.
+        makes: no argument is a tensor: it makes npu tensors, by other operators.
     """
 
     compute: Function
     shapes: Function | None
     draws: bool
+    makes: bool
 
 
 @dataclass(frozen=True)
@@ -55,25 +58,29 @@ DERIVATIVES: dict[str, Derivative] = {}
 
 
 def kernel(
-    *names: str, shapes: Function | None = None, values_decide: bool = False, draws: bool = False
-) -> Callable[[Function], Function]:
+    *names: str,
+    shapes: Function | None = None,
+    values_decide: bool = False,
+    draws: bool = False,
+    makes: bool = False,
+) -> Callable[[Decorated], Decorated]:
     """Registers what the operators ``names`` compute.
 
     ``shapes`` stands in where the kernel itself cannot run on meta tensors; ``values_decide`` says that nothing can.
     """
 
-    def register(compute: Function) -> Function:
+    def register(compute: Decorated) -> Decorated:
         for name in names:
-            KERNELS[name] = Kernel(compute, None if values_decide else shapes or compute, draws)
+            KERNELS[name] = Kernel(compute, None if values_decide else shapes or compute, draws, makes)
         return compute
 
     return register
 
 
-def derivative(*names: str, of: str, results: tuple[int, ...] = (0,)) -> Callable[[Function], Function]:
+def derivative(*names: str, of: str, results: tuple[int, ...] = (0,)) -> Callable[[Decorated], Decorated]:
     """Registers the backward of the operators ``names`` for the arguments ``of`` (separated by blanks)."""
 
-    def register(formula: Function) -> Function:
+    def register(formula: Decorated) -> Decorated:
         for name in names:
             DERIVATIVES[name] = Derivative(tuple(of.split()), formula, results)
         return formula

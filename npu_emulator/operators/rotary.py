@@ -134,7 +134,7 @@ def interleave_rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def _mix_sections(table: Tensor, section: list[int], cache_mode: str) -> Tensor:
     """[sections, tokens, half] as [tokens, half]: each feature from the position of its section."""
     if cache_mode == "default":
-        parts = table.split(section, dim=-1)
+        parts = torch.split(table, section, dim=-1)
         return torch.cat([part[index] for index, part in enumerate(parts)], -1)
     mixed = table[0].clone()
     for index in (1, 2):

@@ -23,7 +23,7 @@ def top_k_top_p(logits: Tensor, p: Tensor | None = None, k: Tensor | None = None
     for name, tensor in (("p", p), ("k", k)):
         if tensor is not None:
             require(list(tensor.shape) == [logits.shape[0]], operator, name, list(tensor.shape), [logits.shape[0]])
-    values, order = wide(logits).sort(-1, stable=True)
+    values, order = wide(logits).sort(dim=-1, stable=True)
     if k is not None:
         if k.device.type != "meta" and k.numel():
             fits = int(k.min()) >= 1 and int(k.max()) <= min(1024, logits.shape[1])

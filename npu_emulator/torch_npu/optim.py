@@ -37,7 +37,7 @@ def _check(name: str, value: float, fits: bool) -> None:
         raise ValueError(f"Invalid {name}: {value}")
 
 
-def _check_rates(betas: Betas | None = None, **rates: float) -> None:
+def _check_rates(rates: dict[str, float], betas: Betas | None = None) -> None:
     for name, rate in rates.items():
         _check(name, rate, rate >= 0)
     for index, beta in enumerate(betas or ()):
@@ -70,7 +70,7 @@ class NpuFusedOptimizerBase(Optimizer):
         return params
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step; returns what ``closure`` does.
 
         Raises:
@@ -113,7 +113,7 @@ def _clip(grads: Iterable[Tensor | None], max_norm: float, norm_type: float) -> 
     if not given:
         return torch.tensor(0.0)
     norms = torch.stack([torch.linalg.vector_norm(grad.float(), norm_type) for grad in given])
-    total = torch.linalg.vector_norm(norms, norm_type)
+    total: Tensor = torch.linalg.vector_norm(norms, norm_type)
     scale = max_norm / (total + 1e-6)
     if scale < 1:
         for grad in given:
@@ -152,7 +152,7 @@ class NpuFusedAdam(NpuFusedOptimizerBase):
         weight_decay: float = 0,
         amsgrad: bool = False,
     ) -> None:
-        _check_rates(betas, **{"learning rate": lr, "epsilon value": eps, "weight_decay value": weight_decay})
+        _check_rates({"learning rate": lr, "epsilon value": eps, "weight_decay value": weight_decay}, betas)
         super().__init__(
             params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
         )
@@ -177,7 +177,7 @@ class NpuFusedAdamW(NpuFusedOptimizerBase):
         weight_decay: float = 1e-2,
         amsgrad: bool = False,
     ) -> None:
-        _check_rates(betas, **{"learning rate": lr, "epsilon value": eps, "weight_decay value": weight_decay})
+        _check_rates({"learning rate": lr, "epsilon value": eps, "weight_decay value": weight_decay}, betas)
         super().__init__(
             params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
         )
@@ -201,7 +201,7 @@ class NpuFusedSGD(NpuFusedOptimizerBase):
         weight_decay: float = 0,
         nesterov: bool = False,
     ) -> None:
-        _check_rates(**{"learning rate": lr, "momentum value": momentum, "weight_decay value": weight_decay})
+        _check_rates({"learning rate": lr, "momentum value": momentum, "weight_decay value": weight_decay})
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         super().__init__(
@@ -234,7 +234,7 @@ class NpuFusedAdadelta(NpuFusedOptimizerBase):
     def __init__(
         self, params: Iterable[Any], lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0
     ) -> None:
-        _check_rates(**{"learning rate": lr, "epsilon value": eps, "weight_decay value": weight_decay})
+        _check_rates({"learning rate": lr, "epsilon value": eps, "weight_decay value": weight_decay})
         _check("rho value", rho, 0 <= rho <= 1)
         super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay})
 
@@ -264,7 +264,7 @@ class NpuFusedRMSprop(NpuFusedOptimizerBase):
         centered: bool = False,
     ) -> None:
         _check_rates(
-            **{
+            {
                 "learning rate": lr,
                 "epsilon value": eps,
                 "momentum value": momentum,
@@ -319,7 +319,7 @@ class NpuFusedRMSpropTF(NpuFusedOptimizerBase):
         lr_in_momentum: bool = True,
     ) -> None:
         _check_rates(
-            **{
+            {
                 "learning rate": lr,
                 "epsilon value": eps,
                 "momentum value": momentum,
@@ -379,7 +379,7 @@ class NpuFusedLamb(NpuFusedOptimizerBase):
         adam: bool = False,
         use_global_grad_norm: bool = False,
     ) -> None:
-        _check_rates(betas, **{"learning rate": lr, "epsilon value": eps})
+        _check_rates({"learning rate": lr, "epsilon value": eps}, betas)
         self.adam, self.use_global_grad_norm = adam, use_global_grad_norm
         self._global_norm: Tensor | None = None
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
@@ -506,7 +506,7 @@ class NpuFusedBertAdam(NpuFusedOptimizerBase):
         weight_decay: float = 0.01,
         max_grad_norm: float = 1.0,
     ) -> None:
-        _check_rates((b1, b2), **{"learning rate": lr, "epsilon value": e})
+        _check_rates({"learning rate": lr, "epsilon value": e}, (b1, b2))
         _check("warmup", warmup, 0 <= warmup < 1 or warmup == -1)
         if schedule not in _SCHEDULES:
             raise ValueError(f"Invalid schedule parameter: {schedule}; expected {', '.join(_SCHEDULES)}")
