@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 import threading
 
 import pytest
 import torch
 
-from tests.npu_emulator.conftest import Run
+from tests.npu_emulator.conftest import REPOSITORY, Run
 
 
 def test_kernels_take_what_the_schemas_say() -> None:
@@ -148,3 +149,19 @@ def test_first_uses_in_several_threads() -> None:
     for thread in threads:
         thread.join()
     assert not failures
+
+
+def stem(name: str) -> str:
+    """The operator without its version, direction and form."""
+    form = r"(_get_max_workspace|_mat\d|_backward|_grad|_?v\d|\dd|_functional|_cast|_saved|_)+$"
+    return re.sub(form, "", name.lower().lstrip("_"))
+
+
+def test_documentation_names_every_operator_that_runs() -> None:
+    from npu_emulator.operators import load, registry
+
+    load()
+    text = (REPOSITORY / "docs" / "emulator.md").read_text("utf-8")
+    section = text[text.index("## torch_npu's own operators") : text.index("## How it works")]
+    named = {stem(word) for word in re.findall(r"`(_?npu_\w+)`", section)}
+    assert {stem(name.partition(".")[0]) for name in registry.KERNELS} <= named
