@@ -48,6 +48,24 @@ def test_rotary_mul(mode: str) -> None:
         check_gradient(lambda *a: torch_npu.npu_rotary_mul(*a, mode), made(*size), made(*table), made(*table))
 
 
+@pytest.mark.parametrize("mode", ["quarter", "interleave-half"])
+def test_rotary_mul_of_the_newest_line(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch_npu
+
+    x, cos, sin = made(2, 3, 5, 8), made(1, 1, 5, 8), made(1, 1, 5, 8)
+    with pytest.raises(RuntimeError, match="rotary_mode"):
+        torch_npu.npu_rotary_mul(x.npu(), cos.npu(), sin.npu(), mode)
+    monkeypatch.setattr("npu_emulator.operators.rotary.newest_line", lambda: True)
+    found = torch_npu.npu_rotary_mul(x.npu(), cos.npu(), sin.npu(), mode)
+    if mode == "quarter":
+        halves = [by_pairs(*(t[..., at : at + 4] for t in (x, cos, sin)), "half") for at in (0, 4)]
+        close(found, torch.cat(halves, -1))
+    else:
+        close(found, by_pairs(x[..., [0, 2, 4, 6, 1, 3, 5, 7]], cos, sin, "half"))
+    x, cos, sin = made(2, 2, 1, 4), made(2, 1, 1, 4), made(2, 1, 1, 4)
+    check_gradient(lambda *a: torch_npu.npu_rotary_mul(*a, mode), x, cos, sin)
+
+
 def test_rotary_mul_by_a_matrix() -> None:
     import torch_npu
 
