@@ -9,6 +9,7 @@ import torch
 from torch.utils.backend_registration import generate_methods_for_privateuse1_backend
 
 from npu_emulator import eager_compile, flex_attention, interchange, npu, printing, refusals
+from npu_emulator.operators import namespace as operators
 from npu_emulator.torch_npu_finder import install_finder
 
 # What the vendor's own registration leaves out.
@@ -34,6 +35,7 @@ def register() -> None:
     activity = torch.profiler.ProfilerActivity
     activity.NPU = activity.PrivateUse1  # type: ignore[attr-defined]
     install_finder()
+    operators.install()
     printing.install()
     interchange.install()
     refusals.install()

@@ -11,9 +11,6 @@ from typing import Any
 
 from npu_emulator.npu.not_emulated import placeholder
 
-# Modules whose names are all written by hand, with placeholders of their own.
-LEFT_OUT = ("torch_npu.contrib", "torch_npu.optim")
-
 Entry = dict[str, Any]
 
 
@@ -22,7 +19,14 @@ def modules() -> dict[str, dict[str, Entry]]:
     """The public modules of torch_npu, each with its public names."""
     table = importlib.resources.files("accelerator_tables").joinpath("torch_npu_surface.json")
     read: dict[str, dict[str, Entry]] = json.loads(table.read_text("utf-8"))["modules"]
-    return {name: names for name, names in read.items() if not name.startswith(LEFT_OUT)}
+    return read
+
+
+@functools.cache
+def parts(package: str) -> tuple[str, ...]:
+    """Names of the public modules right below one."""
+    below = (name.removeprefix(f"{package}.") for name in modules() if name.startswith(f"{package}."))
+    return tuple(dict.fromkeys(name.partition(".")[0] for name in below))
 
 
 def complete(module: ModuleType, name: str, known: Mapping[str, Any] | None = None) -> None:

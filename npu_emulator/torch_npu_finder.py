@@ -6,6 +6,7 @@ wheel, and the others made of that table alone.
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.metadata
@@ -52,14 +53,20 @@ class _FileOfOurs(importlib.machinery.SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
         surface.complete(module, module.__name__)
+        # Importing a part binds it in the package; where a function has the part's name, the function stays, as there.
+        for part in surface.parts(module.__name__):
+            if part in vars(module):
+                function = getattr(module, part)
+                importlib.import_module(f"{module.__name__}.{part}")
+                setattr(module, part, function)
 
 
 class _FromTable(importlib.abc.Loader):
-    """Makes a module of the table alone."""
+    """Makes a module of the table, with what the package around it has of these names."""
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__doc__ = "Not emulated: each name raises when used."
-        surface.complete(module, module.__name__)
+        module.__doc__ = "A part of the package around it; what that lacks raises when used."
+        surface.complete(module, module.__name__, vars(sys.modules[module.__name__.rpartition(".")[0]]))
 
 
 class _Finder(importlib.abc.MetaPathFinder):
@@ -79,7 +86,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         if stem.with_suffix(".py").exists():
             loader = _FileOfOurs(fullname, str(stem.with_suffix(".py")))
             return importlib.util.spec_from_file_location(fullname, loader.path, loader=loader)
-        has_parts = any(name.startswith(f"{fullname}.") for name in surface.modules())
+        has_parts = bool(surface.parts(fullname))
         if has_parts or fullname in surface.modules():
             return importlib.machinery.ModuleSpec(fullname, _FromTable(), is_package=has_parts)
         return None

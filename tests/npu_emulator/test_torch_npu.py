@@ -219,44 +219,6 @@ def test_older_profilers(tmp_path: Path) -> None:
     assert 0 < product.cpu_time_total < 60e6
 
 
-@pytest.mark.parametrize("layout", ["BNSD", "BSND", "BSH", "SBH"])
-def test_fused_attention_agrees_with_torch(layout: str) -> None:
-    import torch_npu
-
-    q, k, v = torch.randn(3, 2, 4, 5, 8, device="npu").unbind(0)  # batch, heads, length, width
-    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, scale=0.3)
-
-    def to_layout(tensor: torch.Tensor) -> torch.Tensor:
-        by_length = tensor if layout == "BNSD" else tensor.transpose(1, 2)
-        flat = by_length.flatten(2) if layout in ("BSH", "SBH") else by_length
-        return flat.transpose(0, 1) if layout == "SBH" else flat
-
-    out, row_max, row_sum, *_ = torch_npu.npu_fusion_attention(
-        to_layout(q), to_layout(k), to_layout(v), 4, layout, scale=0.3
-    )
-    torch.testing.assert_close(out, to_layout(expected))
-    assert row_max.shape == row_sum.shape == (2, 4, 5, 8)
-    masked = torch_npu.npu_fusion_attention(
-        q, k, v, 4, "BNSD", scale=0.3, atten_mask=torch.ones(5, 5, device="npu").triu(1).bool()
-    )[0]
-    causal = torch.nn.functional.scaled_dot_product_attention(q, k, v, scale=0.3, is_causal=True)
-    torch.testing.assert_close(masked, causal)
-    with pytest.raises(NotImplementedError, match="sparse_mode=2"):
-        torch_npu.npu_fusion_attention(q, k, v, 4, "BNSD", sparse_mode=2)
-
-
-def test_fused_norm_and_optimizer() -> None:
-    import torch_npu
-
-    x, gamma = torch.randn(3, 8, device="npu"), torch.rand(8, device="npu")
-    result, rstd = torch_npu.npu_rms_norm(x, gamma)
-    torch.testing.assert_close(result, torch.nn.functional.rms_norm(x, (8,), gamma, eps=1e-6))
-    assert rstd.shape == (3, 1)
-    layer = torch.nn.Linear(2, 1).npu()
-    layer(torch.ones(1, 2, device="npu")).sum().backward()
-    torch_npu.optim.NpuFusedAdamW(layer.parameters(), lr=0.1).step()
-
-
 def test_switches_are_kept() -> None:
     torch.npu.set_compile_mode(jit_compile=True)
     assert not torch.npu.is_jit_compile_false()
