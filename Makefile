@@ -3,6 +3,7 @@
 # make lint    the checks alone: ruff and mypy
 # make golden  write the expected outputs under tests/golden anew, for review (hand-written ones stay)
 # make bench   run the benchmarks
+# make dist    build both wheels, to be published or carried to another machine, into dist
 #
 # Needs Python (3.10 to 3.14), pip, make, gcc and g++. PYTHON=python3.12 chooses another Python.
 
@@ -17,7 +18,7 @@ BASE := .venv/base.stamp
 DEV := .venv/dev.stamp
 WHEELS := $(WHEELHOUSE)/stamp
 
-.PHONY: port test lint golden bench clean
+.PHONY: port test lint golden bench dist clean
 
 port: $(BASE)
 	$(BIN)/diffsynth-port examples/ --target npu --output build/npu --jobs 2
@@ -36,6 +37,10 @@ golden: $(DEV)
 
 bench: $(DEV)
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name; done
+
+dist: $(DEV)
+	DIFFSYNTH_PORT_RELEASE=1 $(BIN)/python -m build --wheel --outdir dist .
+	$(BIN)/python -m build --wheel --outdir dist packaging/pipelines
 
 clean:
 	rm -rf .venv build dist

@@ -46,7 +46,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory, build_wheel: Callable[[Path
     out = tmp_path_factory.mktemp("wheels")
     return {
         "diffsynth-port": build_wheel(ROOT, out / "main"),
-        "diffsynth-port-tools": build_wheel(ROOT / "packaging" / "tools", out / "tools"),
+        "diffsynth-port-pipelines": build_wheel(ROOT / "packaging" / "pipelines", out / "pipelines"),
     }
 
 

@@ -1,0 +1,221 @@
+"""Each of our distributions beside another project's `diffsynth`: its files stay, byte for byte, and it stays first."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+#: What the tests say of DiffSynth-Studio holds for this release, from PyPI.
+STUDIO = "diffsynth==2.1.12"
+
+FINDER = """\
+import sys
+from importlib.util import spec_from_file_location
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return spec_from_file_location(name, {file!r}) if name == "diffsynth" else None
+
+sys.meta_path.append(Finder)
+"""
+
+
+class Environment:
+    """A fresh virtual environment that sees this one's libraries (click, libcst, torch), not its editable ones."""
+
+    def __init__(self, folder: Path) -> None:
+        venv.create(folder, symlinks=True)
+        self.bin = folder / "bin"
+        self.site_packages = next(folder.glob("lib/python*/site-packages"))
+        libraries = "\n".join(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
+        (self.site_packages / "libraries.pth").write_text(libraries)
+
+    def pip(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pip", "--python", str(self.bin / "python"), *arguments]
+        return subprocess.run(command, env=env, capture_output=True, text=True)
+
+    def install(self, *wheels: Path) -> None:
+        done = self.pip("install", "--no-deps", "--no-index", "--no-compile", *map(str, wheels))
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def uninstall(self, distribution: str) -> None:
+        done = self.pip("uninstall", "--yes", distribution)
+        assert f"Successfully uninstalled {distribution}" in done.stdout, done.stdout + done.stderr
+
+    def run(self, program: str, *arguments: str, status: int = 0, folder: Path | None = None) -> str:
+        command = [str(self.bin / program), *arguments]
+        # PYTHONPATH would put this checkout before what the environment has installed.
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        done = subprocess.run(command, cwd=folder or self.bin, env=env, capture_output=True, text=True)
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout if status == 0 else done.stderr
+
+    def diffsynth(self) -> Path:
+        """The folder of what `import diffsynth` finds."""
+        program = "import importlib.util; print(importlib.util.find_spec('diffsynth').origin)"
+        return Path(self.run("python", "-B", "-c", program).strip()).parent
+
+    def files(self) -> dict[str, bytes]:
+        """What another project's `diffsynth` has installed, and whatever else is in its folders."""
+        folders = [self.site_packages / "diffsynth", *self.site_packages.glob("diffsynth-*.dist-info")]
+        paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        return {path.relative_to(self.site_packages).as_posix(): path.read_bytes() for path in paths}
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Environment:
+    return Environment(tmp_path / "environment")
+
+
+def write_wheel(folder: Path, files: dict[str, str]) -> Path:
+    """A wheel of somebody else's distribution `diffsynth`."""
+    info = "diffsynth-2.1.12.dist-info"
+    everything = {
+        **files,
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: diffsynth\nVersion: 2.1.12\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/top_level.txt": "diffsynth\n",
+    }
+    hashes = {
+        name: base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+        for name, text in everything.items()
+    }
+    record = "".join(f"{name},sha256={digest},\n" for name, digest in hashes.items())
+    wheel = folder / "diffsynth-2.1.12-py3-none-any.whl"
+    with ZipFile(wheel, "w") as archive:
+        for name, text in {**everything, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
+            archive.writestr(name, text)
+    return wheel
+
+
+@pytest.fixture
+def another(tmp_path: Path, root: Path) -> Path:
+    """A wheel in the place of DiffSynth-Studio's: all names of the pipelines, but for what runs scripts small."""
+    paths = [path.relative_to(root) for path in (root / "diffsynth").rglob("*.py")]
+    names = [path.as_posix() for path in paths if "trial" not in path.parts]
+    return write_wheel(tmp_path, {name: f"# somebody else's {name}\n" for name in names})
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Path:
+    """DiffSynth-Studio's own wheel."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(tmp_path), STUDIO]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    return wheel
+
+
+def install_and_uninstall_each(environment: Environment, other: Path, wheels: dict[str, Path]) -> None:
+    environment.install(other)
+    before = environment.files()
+    with ZipFile(other) as archive:
+        assert {name for name in archive.namelist() if name.startswith("diffsynth/")} <= set(before)
+    theirs = environment.site_packages / "diffsynth"
+    assert environment.diffsynth() == theirs
+
+    for distribution, wheel in wheels.items():
+        environment.install(wheel)
+        assert environment.files() == before
+        assert environment.diffsynth() == theirs
+        environment.uninstall(distribution)
+        assert environment.files() == before
+    installed = [path.name for path in environment.site_packages.iterdir()]
+    assert not [name for name in installed if name.startswith(("porter", "diffsynth_port"))]
+
+    # The other way round: it comes last, and goes first.
+    environment.uninstall("diffsynth")
+    environment.install(*wheels.values())
+    assert environment.diffsynth() == environment.site_packages / "diffsynth_port_pipelines" / "diffsynth"
+    environment.install(other)
+    assert environment.files() == before
+    assert environment.diffsynth() == theirs
+    environment.uninstall("diffsynth")
+    assert environment.diffsynth() == environment.site_packages / "diffsynth_port_pipelines" / "diffsynth"
+
+
+def test_its_files_are_the_same_bytes_throughout(
+    environment: Environment, another: Path, wheels: dict[str, Path]
+) -> None:
+    install_and_uninstall_each(environment, another, wheels)
+
+
+@pytest.mark.slow
+def test_the_files_of_diffsynth_studio_are_the_same_bytes_throughout(
+    environment: Environment, studio: Path, wheels: dict[str, Path]
+) -> None:
+    """Needs a network: its wheel comes from PyPI."""
+    install_and_uninstall_each(environment, studio, wheels)
+
+
+def test_the_tools_work_beside_it_and_verify_says_in_one_sentence_why_it_cannot(
+    environment: Environment, another: Path, wheels: dict[str, Path], tmp_path: Path
+) -> None:
+    environment.install(another, *wheels.values())
+    script = tmp_path / "script.py"
+    script.write_text('from diffsynth.pipelines.wan_video import WanVideoPipeline\npipe.to(device="cuda")\n')
+    environment.run("diffsynth-port", str(script), "--target", "npu")
+    assert script.read_text().endswith('pipe.to(device="npu")\n')
+
+    (sentence,) = environment.run("diffsynth-port", "verify", str(script), status=2).splitlines()
+    theirs = environment.site_packages / "diffsynth"
+    assert sentence.startswith(f"diffsynth-port verify: the diffsynth in {theirs} is another project's")
+
+
+@pytest.mark.parametrize("place", ["finder", "clone", "folder"])
+def test_wherever_it_is_found_it_comes_first(
+    environment: Environment, wheels: dict[str, Path], tmp_path: Path, place: str
+) -> None:
+    """Its documented installation is editable, by a finder of setuptools; a mere folder of that name is no package."""
+    environment.install(wheels["diffsynth-port-pipelines"])
+    clone = tmp_path / "clone" / "diffsynth"
+    clone.mkdir(parents=True)
+    if place != "folder":
+        (clone / "__init__.py").touch()
+    if place == "finder":
+        finder = FINDER.format(file=str(clone / "__init__.py"))
+        (environment.site_packages / "__editable___diffsynth_finder.py").write_text(finder)
+        (environment.site_packages / "__editable__.diffsynth.pth").write_text("import __editable___diffsynth_finder")
+    program = "import importlib.util; print(importlib.util.find_spec('diffsynth').origin)"
+    # `python -c` looks in the current folder first.
+    found = environment.run("python", "-c", program, folder=tmp_path if place == "finder" else clone.parent).strip()
+    ours = environment.site_packages / "diffsynth_port_pipelines" / "diffsynth" / "__init__.py"
+    assert found == str(ours if place == "folder" else clone / "__init__.py")
+
+
+def test_pip_refuses_in_one_sentence_to_install_the_pipelines_of_a_checkout_beside_it(
+    environment: Environment, another: Path, offline_pip: dict[str, str], root: Path
+) -> None:
+    environment.install(another)
+    before = environment.files()
+    done = environment.pip("install", "--no-deps", str(root / "packaging" / "pipelines"), env=offline_pip)
+    assert done.returncode == 1
+    told = [line.strip() for line in done.stderr.splitlines()]
+    (sentence,) = (line for line in told if line.startswith("diffsynth 2.1.12 is installed here"))
+    assert sentence.endswith("`pip install .` for the tools alone, which work with any diffsynth.")
+    assert "Traceback" not in done.stderr
+    assert environment.files() == before
+    assert environment.diffsynth() == environment.site_packages / "diffsynth"
+
+
+@pytest.mark.slow
+def test_the_pipelines_install_from_a_checkout_and_editable(
+    environment: Environment, offline_pip: dict[str, str], root: Path
+) -> None:
+    folder = str(root / "packaging" / "pipelines")
+    for options, expected in (
+        ((), environment.site_packages / "diffsynth_port_pipelines" / "diffsynth"),
+        (("--editable",), root / "diffsynth"),
+    ):
+        done = environment.pip("install", "--no-deps", *options, folder, env=offline_pip)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert environment.diffsynth() == expected
