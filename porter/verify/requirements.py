@@ -24,10 +24,10 @@ def check_pipelines() -> None:
             f"the diffsynth in {folder} is another project's, and verify runs scripts on the pipelines of "
             "diffsynth-port: install them (pip install '.[pipeline]' in a clone) into an environment without it"
         )
-    missing = [name for name, spec in (("torch", find_spec("torch")), ("diffsynth", found)) if spec is None]
+    missing = [name for name, spec in (("torch", find_spec("torch")), ("the package diffsynth", found)) if spec is None]
     if missing:
         raise CannotStart(
-            f"verify runs the scripts, and {' and '.join(missing)} to run them with are not installed: "
+            f"verify runs the scripts, which needs {' and '.join(missing)}: "
             "pip install '.[pipeline]' in a clone of diffsynth-port"
         )
 

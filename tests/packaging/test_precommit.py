@@ -1,5 +1,6 @@
 """This checkout's hooks in a scratch git repository, installed by pre-commit itself, without a network."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -82,8 +83,18 @@ def scratch(hooks: Repository, env: dict[str, str], tmp_path: Path) -> Callable[
     return make
 
 
-def test_run_rewrites_and_fails_then_passes(scratch: Callable[..., Repository]) -> None:
+@pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
+def test_the_readmes_configuration_rewrites_and_fails_then_passes(
+    scratch: Callable[..., Repository], hooks: Repository, root: Path, readme: str
+) -> None:
     repository = scratch("diffsynth-port")
+    (config,) = re.findall(r"```yaml\n(.*?)```", (root / readme).read_text(encoding="utf-8"), re.DOTALL)
+    placeholders = {"/path/to/diffsynth-port": str(hooks.folder), "HEAD_OF_THE_CLONE": hooks.git("rev-parse", "HEAD")}
+    for placeholder, value in placeholders.items():
+        assert config.count(placeholder) == 1
+        config = config.replace(placeholder, value.strip())
+    (repository.folder / ".pre-commit-config.yaml").write_text(config, encoding="utf-8")
+    repository.git("add", "--all")
     first = repository.pre_commit("run", "--all-files")
     assert first.returncode == 1, first.stdout + first.stderr
     assert "files were modified by this hook" in first.stdout
