@@ -1,7 +1,7 @@
-"""Every command of the README is run: here, by another test that is named, or with `-m slow` (`make test-readme`).
+"""Every command of the README, and of the recipe for continuous integration, is run.
 
-A command that is new in the README is run here from then on, and has to end well. One that cannot be run here is
-entered below with the reason.
+Here, by another test that is named, or with `-m slow` (`make test-readme`). A command that is new in the README is run
+here from then on, and has to end well. One that cannot be run here is entered below with the reason.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from .conftest import Environment
 
@@ -147,14 +148,47 @@ def test_its_commands_run(shell: Shell, root: Path) -> None:
         assert (shell.folder / path.relative_to(root)).read_bytes() == path.read_bytes()
 
 
+def recipe_of(root: Path) -> list[str]:
+    """The commands of the workflow in docs/install.md: fetch and install, port, verify."""
+    (workflow,) = re.findall(r"```yaml\n(.*?)```", (root / "docs" / "install.md").read_text("utf-8"), re.DOTALL)
+    assert len(workflow.splitlines()) == 10
+    steps = yaml.safe_load(workflow)["jobs"]["npu"]["steps"]
+    return [step["run"] for step in steps if "run" in step]
+
+
+def scripts_of_a_user(shell: Shell) -> None:
+    """What the recipe is for: a repository with a folder `scripts`."""
+    (shell.folder / "scripts").mkdir()
+    shutil.copy(
+        shell.folder / "examples" / "wanvideo" / "model_inference" / "Wan2.1-T2V-1.3B.py", shell.folder / "scripts"
+    )
+
+
+def test_the_recipe_for_continuous_integration_ports(shell: Shell, root: Path) -> None:
+    _, port, _ = recipe_of(root)
+    scripts_of_a_user(shell)
+    done = shell.run(port)
+    assert done.returncode == 0, done.stdout
+    assert 'device="npu"' in (shell.folder / "build" / "npu" / "Wan2.1-T2V-1.3B.py").read_text()
+    (shell.folder / "scripts" / "bad.py").write_text("import torch\ntorch.cuda.nvtx.mark('x')\n")
+    done = shell.run(port)
+    assert done.returncode == 1
+    assert "::error file=scripts/bad.py,line=2" in done.stdout
+
+
 @pytest.mark.slow
-def test_what_it_installs_from_an_index_proves_the_examples(checkout: Path, tmp_path: Path) -> None:
+def test_what_it_installs_from_an_index_proves_the_examples(checkout: Path, root: Path, tmp_path: Path) -> None:
     """Needs a network, and some minutes; `make test-readme` shows what the commands print."""
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "environment")], check=True)
     env = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
     shell = Shell(checkout, tmp_path / "clone", tmp_path / "environment" / "bin", env)
-    for command in SLOW:
-        done = shell.run(command)
+    fetched = tmp_path / "fetched"  # what the recipe clones is this checkout, as a commit
+    shutil.copytree(checkout, fetched, symlinks=True)
+    commit = "git init -q . && git add -A && git -c user.name=x -c user.email=x@y commit -qm x --allow-empty"
+    subprocess.run(["bash", "-c", commit], cwd=fetched, env=env, check=True, capture_output=True)
+    scripts_of_a_user(shell)
+    for command in [*SLOW, *recipe_of(root)]:
+        done = shell.run(command, DIFFSYNTH_PORT=str(fetched), COMMIT="HEAD")
         print(f"$ {command}\n{done.stdout[-4000:]}")
         assert done.returncode == 0
     print(shell.run("python -c 'import torch; print(torch.__version__)'").stdout)
