@@ -73,31 +73,33 @@ def studio(tmp_path: Path) -> Path:
 
 
 def install_and_uninstall_each(environment: Environment, other: Path, wheels: dict[str, Path]) -> None:
+    """Ours on top of it, and away again."""
     environment.install(other)
     before = environment.files()
     with ZipFile(other) as archive:
         assert {name for name in archive.namelist() if name.startswith("diffsynth/")} <= set(before)
     theirs = environment.site_packages / "diffsynth"
-    assert environment.diffsynth() == theirs
 
-    for distribution, wheel in wheels.items():
+    for wheel in wheels.values():
         environment.install(wheel)
         assert environment.files() == before
         assert environment.diffsynth() == theirs
+    verify_names_it(environment, theirs)
+    for distribution in wheels:
         environment.uninstall(distribution)
         assert environment.files() == before
     installed = [path.name for path in environment.site_packages.iterdir()]
     assert not [name for name in installed if name.startswith(("porter", "diffsynth_port"))]
 
-    # The other way round: it comes last, and goes first.
-    environment.uninstall("diffsynth")
-    environment.install(*wheels.values())
-    assert environment.diffsynth() == environment.site_packages / "diffsynth_port_pipelines" / "diffsynth"
-    environment.install(other)
-    assert environment.files() == before
-    assert environment.diffsynth() == theirs
-    environment.uninstall("diffsynth")
-    assert environment.diffsynth() == environment.site_packages / "diffsynth_port_pipelines" / "diffsynth"
+
+def verify_names_it(environment: Environment, theirs: Path) -> None:
+    """The tools work beside it, and verify says in one sentence why it cannot."""
+    script = environment.bin.parent / "script.py"
+    script.write_text('from diffsynth.pipelines.wan_video import WanVideoPipeline\npipe.to(device="cuda")\n')
+    environment.run("diffsynth-port", str(script), "--target", "npu")
+    assert script.read_text().endswith('pipe.to(device="npu")\n')
+    (sentence,) = environment.run("diffsynth-port", "verify", str(script), status=2).splitlines()
+    assert sentence.startswith(f"diffsynth-port verify: the diffsynth in {theirs} is another project's")
 
 
 def test_its_files_are_the_same_bytes_throughout(
@@ -110,43 +112,40 @@ def test_its_files_are_the_same_bytes_throughout(
 def test_the_files_of_diffsynth_studio_are_the_same_bytes_throughout(
     environment: Environment, studio: Path, wheels: dict[str, Path]
 ) -> None:
-    """Needs a network: its wheel comes from PyPI."""
+    """Needs a network: its wheel comes from PyPI. Also where it comes last, and goes first."""
     install_and_uninstall_each(environment, studio, wheels)
 
-
-def test_the_tools_work_beside_it_and_verify_says_in_one_sentence_why_it_cannot(
-    environment: Environment, another: Path, wheels: dict[str, Path], tmp_path: Path
-) -> None:
-    environment.install(another, *wheels.values())
-    script = tmp_path / "script.py"
-    script.write_text('from diffsynth.pipelines.wan_video import WanVideoPipeline\npipe.to(device="cuda")\n')
-    environment.run("diffsynth-port", str(script), "--target", "npu")
-    assert script.read_text().endswith('pipe.to(device="npu")\n')
-
-    (sentence,) = environment.run("diffsynth-port", "verify", str(script), status=2).splitlines()
     theirs = environment.site_packages / "diffsynth"
-    assert sentence.startswith(f"diffsynth-port verify: the diffsynth in {theirs} is another project's")
+    ours = environment.site_packages / "diffsynth_port_pipelines" / "diffsynth"
+    before = environment.files()
+    environment.uninstall("diffsynth")
+    environment.install(*wheels.values())
+    assert environment.diffsynth() == ours
+    environment.install(studio)
+    assert environment.files() == before
+    assert environment.diffsynth() == theirs
+    environment.uninstall("diffsynth")
+    assert environment.diffsynth() == ours
 
 
-@pytest.mark.parametrize("place", ["finder", "clone", "folder"])
-def test_wherever_it_is_found_it_comes_first(
-    environment: Environment, wheels: dict[str, Path], tmp_path: Path, place: str
-) -> None:
-    """Its documented installation is editable, by a finder of setuptools; a mere folder of that name is no package."""
+def test_wherever_it_is_found_it_comes_first(environment: Environment, wheels: dict[str, Path], tmp_path: Path) -> None:
+    """In a clone that is the current folder, and editable, as its documents install it: by a finder of setuptools."""
     environment.install(wheels["diffsynth-port-pipelines"])
-    clone = tmp_path / "clone" / "diffsynth"
-    clone.mkdir(parents=True)
-    if place != "folder":
-        (clone / "__init__.py").touch()
-    if place == "finder":
-        finder = FINDER.format(file=str(clone / "__init__.py"))
-        (environment.site_packages / "__editable___diffsynth_finder.py").write_text(finder)
-        (environment.site_packages / "__editable__.diffsynth.pth").write_text("import __editable___diffsynth_finder")
     program = "import importlib.util; print(importlib.util.find_spec('diffsynth').origin)"
-    # `python -c` looks in the current folder first.
-    found = environment.run("python", "-c", program, folder=tmp_path if place == "finder" else clone.parent).strip()
+    file = tmp_path / "clone" / "diffsynth" / "__init__.py"
+    file.parent.mkdir(parents=True)
+
+    def found(folder: Path) -> str:
+        return environment.run("python", "-c", program, folder=folder).strip()  # -c looks in the current folder first
+
     ours = environment.site_packages / "diffsynth_port_pipelines" / "diffsynth" / "__init__.py"
-    assert found == str(ours if place == "folder" else clone / "__init__.py")
+    assert found(tmp_path / "clone") == str(ours)  # a mere folder of that name is no package
+    file.touch()
+    assert found(tmp_path / "clone") == str(file)
+    assert found(tmp_path) == str(ours)
+    (environment.site_packages / "__editable___diffsynth_finder.py").write_text(FINDER.format(file=str(file)))
+    (environment.site_packages / "__editable__.diffsynth.pth").write_text("import __editable___diffsynth_finder")
+    assert found(tmp_path) == str(file)
 
 
 def test_pip_refuses_in_one_sentence_to_install_the_pipelines_of_a_checkout_beside_it(
