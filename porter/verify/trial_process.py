@@ -122,5 +122,5 @@ def _why_not(log: str) -> str:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     last = lines[-1] if lines else "the process that runs the scripts ended without a word"
     if last.startswith("ModuleNotFoundError"):
-        return f"{last}; verify runs the scripts, which needs: pip install 'diffsynth-port[pipeline]'"
+        return f"{last}; verify runs the scripts, which needs: pip install '.[pipeline]' in a clone"
     return _ERROR_NAME.sub("", last)

@@ -147,6 +147,16 @@ def test_an_amount_of_memory_that_is_none(run: Run) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_another_projects_diffsynth_in_the_folder_is_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "diffsynth").mkdir()
+    (tmp_path / "diffsynth" / "__init__.py").write_text("import no_such_package\n")
+    done = run(str(EXAMPLES / SCRIPT))
+    assert done.returncode == 2
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith(f"diffsynth-port verify: the diffsynth in {tmp_path / 'diffsynth'} is another project's")
+    assert done.stdout == ""
+
+
 def test_help(run: Run) -> None:
     done = run("--help")
     assert done.returncode == 0
