@@ -14,6 +14,7 @@ MACHINES = ("x86_64", "aarch64")
 REAL_NPU = "/dev/davinci[0-9]*"
 # The first torch with the allocator and device interfaces that the backend implements.
 OLDEST_TORCH = (2, 13)
+NO_TORCH = f"torch is not installed for {sys.executable}: {sys.executable} -m pip install torch"
 
 
 def check_host() -> None:
