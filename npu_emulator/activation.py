@@ -36,7 +36,7 @@ def enable(
 
     Raises:
         ValueError: a value is out of range; names it.
-        UnsupportedHost: not Linux on x86-64 or aarch64, no torch or one before 2.13, or there is a real NPU.
+        UnsupportedHost: not Linux on x86-64 or aarch64, no torch or one before 2.7, or there is a real NPU.
         BuildError: no prebuilt backend fits, and none could be compiled.
         EmulatorError: it is enabled already with other values.
     """

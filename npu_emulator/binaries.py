@@ -43,7 +43,7 @@ class Binary:
             return f"for {self.machine}, and this is {platform.machine()}"
         if self.minor != ".".join(torch_version.split(".")[:2]):
             return f"for torch {self.minor}"
-        if minor_release(torch_version) is None:
+        if minor_of_release(torch_version) is None:
             return f"for releases of torch {self.minor}, and {torch_version} is none"
         if self.sources != source_hash():
             return "compiled from other sources than those beside it"
@@ -57,7 +57,7 @@ def file_name(minor: str, machine: str) -> str:
     return f"torch-{minor}-{machine}-{source_hash()}.so"
 
 
-def minor_release(torch_version: str) -> str | None:
+def minor_of_release(torch_version: str) -> str | None:
     """``"2.13"`` from ``"2.13.0+cpu"``; None for what is not a release."""
     release = _RELEASE.fullmatch(torch_version)
     return release.group(1) if release else None

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from npu_emulator.errors import BuildError
+from npu_emulator.host import NEWEST_TESTED_TORCH, OLDEST_TORCH, minor_release
 from npu_emulator.sources import compiler_arguments, linker_arguments, source_hash
 
 LIBRARY = "npu_emulator.so"
@@ -96,6 +97,13 @@ def _command(program: str, output: Path) -> list[str]:
     return [program, *arguments, "-o", str(output), *linker_arguments(home)]
 
 
+def _untested() -> str:
+    if minor_release(torch.__version__) <= NEWEST_TESTED_TORCH:
+        return ""
+    oldest, newest = (".".join(map(str, release)) for release in (OLDEST_TORCH, NEWEST_TESTED_TORCH))
+    return f". It was tested on torch {oldest} to {newest}, and this one is newer: pip install 'torch=={newest}.*'"
+
+
 def _compile(target: Path, reason: str | None) -> None:
     program = compiler(reason)
     unfinished = target.with_suffix(f".{os.getpid()}.tmp")
@@ -116,7 +124,7 @@ def _compile(target: Path, reason: str | None) -> None:
         first = next((line for line in result.stderr.splitlines() if "error" in line), "no error message")
         raise BuildError(
             f"{program} could not compile the npu_emulator backend for torch {torch.__version__}: {first.strip()} "
-            f"(all of its output: {log}). It needs a compiler for C++20 (g++ 11 or later) and torch 2.13"
+            f"(all of its output: {log}). It needs a compiler for C++20 (g++ 11 or later){_untested()}"
         )
     os.replace(unfinished, target)
     print(f"done in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)

@@ -31,8 +31,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from npu_emulator import binaries, sources  # noqa: E402
+from npu_emulator.host import NEWEST_TESTED_TORCH, OLDEST_TORCH  # noqa: E402
 
-MINORS = ("2.7", "2.8", "2.9", "2.10", "2.11", "2.12", "2.13", "2.14", "2.15")
+MINORS = [f"2.{minor}" for minor in range(OLDEST_TORCH[1], NEWEST_TESTED_TORCH[1] + 1)]
 GLIBC = (2, 28)
 TARGET = f"{platform.machine()}-linux-gnu.{GLIBC[0]}.{GLIBC[1]}"
 POLICY = f"manylinux_{GLIBC[0]}_{GLIBC[1]}_{platform.machine()}"
@@ -61,7 +62,7 @@ class Torch:
 
     @property
     def minor(self) -> str:
-        minor = binaries.minor_release(self.version)
+        minor = binaries.minor_of_release(self.version)
         if minor is None:
             raise Failure(f"torch {self.version} in {self.home} is not a release")
         return minor

@@ -4,6 +4,7 @@
 #include <torch/library.h>
 
 #include "tensor_alias.h"
+#include "torch_compat.h"
 
 namespace npu_emulator {
 namespace {

@@ -14,4 +14,5 @@
 #include "attention.cpp"
 #include "rnn.cpp"
 #include "autocast.cpp"
+#include "profiler.cpp"
 #include "control.cpp"

@@ -1,12 +1,12 @@
 #include "storage.h"
 
 #include <c10/core/CPUAllocator.h>
-#include <c10/core/CachingDeviceAllocator.h>
 
 #include <cstring>
 
 #include "device.h"
 #include "memory.h"
+#include "torch_compat.h"
 
 namespace npu_emulator {
 namespace {
@@ -33,16 +33,14 @@ at::DataPtr new_bytes(size_t bytes, c10::DeviceIndex device) {
   return device_pointer(std::move(host), device);
 }
 
-class DeviceMemory final : public c10::DeviceAllocator {
+class DeviceMemory final : public compat::DeviceAllocator {
  public:
   at::DataPtr allocate(size_t bytes) override { return new_bytes(bytes, current_device()); }
   void copy_data(void* to, const void* from, size_t bytes) const override { std::memcpy(to, from, bytes); }
   bool initialized() override { return device_count() > 0; }
   void recordStream(const at::DataPtr&, c10::Stream) override {}  // kernels finish before they return
 
-  void emptyCache(c10::MempoolId_t) override {
-    for (c10::DeviceIndex device = 0; device < device_count(); ++device) release_reserve(device);
-  }
+  void emptyCache(compat::MempoolId) override { release_reserves(); }
   c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex device) override {
     check_device(device);
     return stats_of(device);
