@@ -40,6 +40,7 @@ POLICY = f"manylinux_{GLIBC[0]}_{GLIBC[1]}_{platform.machine()}"
 TORCH_LIBRARIES = {"libc10.so", "libtorch_cpu.so"}
 # Runs where there is no compiler and nothing cached, so that only the prebuilt backend can be what answers.
 CHECK = ROOT / "tools" / "check_backend.py"
+NEWER_LIBSTDCXX = ROOT / "tools" / "newer_libstdcxx.cpp"
 
 
 class Failure(Exception):
@@ -146,26 +147,25 @@ class Compiler:
             Failure: with what the compiler or the linker said.
         """
         with tempfile.TemporaryDirectory() as folder:
-            compiled = str(Path(folder, "backend.o"))
-            headers = [part for header in self.headers for part in ("-isystem", str(header))]
+            backend, newer = str(Path(folder, "backend.o")), str(Path(folder, "newer.o"))
             arguments = sources.compiler_arguments(torch.home, cxx11_abi=True)
-            glibc = ["-nostdinc", f"-D__GLIBC_MINOR__={GLIBC[1]}", *headers]
-            _command([self.gxx, "-c", *glibc, *arguments, "-o", compiled])
-            libraries = [self._library("libstdc++.so.6"), self._library("libgcc_s.so.1")]
-            link = [self.zig, "cc", "-target", TARGET, "-shared", "-Wl,-z,defs", compiled, "-o", str(output)]
-            _command([*link, *sources.linker_arguments(torch.home), *libraries])
+            self._compile([*arguments, "-o", backend])
+            self._compile([*sources.FLAGS, str(NEWER_LIBSTDCXX), "-o", newer])
+            libraries = [self._found("libstdc++.so.6"), self._found("libgcc_s.so.1")]
+            link = [self.zig, "cc", "-target", TARGET, "-shared", "-Wl,-z,defs", "-Wl,--strip-debug", backend, newer]
+            _command([*link, "-o", str(output), *sources.linker_arguments(torch.home), *libraries])
 
-    def _library(self, name: str) -> str:
+    def _compile(self, arguments: list[str]) -> None:
+        headers = [part for header in self.headers for part in ("-isystem", str(header))]
+        _command([self.gxx, "-c", "-nostdinc", f"-D__GLIBC_MINOR__={GLIBC[1]}", *headers, *arguments])
+
+    def _found(self, name: str) -> str:
         return _command([self.gxx, f"-print-file-name={name}"]).stdout.strip()
 
     def _libstdcxx_headers(self) -> list[Path]:
-        # Its own ones besides: stddef.h and the like. What include-fixed has are this machine's glibc headers, mended.
         folders = _searched([self.gxx, "-E", "-v", "-x", "c++", os.devnull])
-        return [
-            folder
-            for folder in folders
-            if "c++" in folder.parts or ("gcc" in folder.parts and folder.name != "include-fixed")
-        ]
+        # Beside libstdc++'s, those of the compiler itself: stddef.h and the like.
+        return [*(folder for folder in folders if "c++" in folder.parts), Path(self._found("include"))]
 
     def _glibc_headers(self) -> list[Path]:
         found = _searched([self.zig, "cc", "-target", TARGET, "-E", "-v", "-x", "c", os.devnull])
