@@ -18,6 +18,7 @@ from npu_emulator import binaries, host
 from npu_emulator.errors import BuildError, EmulatorError, UnsupportedHost
 from npu_emulator.settings import HARDWARE_LINES, Settings
 
+_NO_COMPILER = "none (needed only where no prebuilt backend fits: apt-get install g++, dnf install gcc-c++)"
 # In a process of its own: a library cannot be unloaded again, and one for another torch may end the process.
 _LOAD = "import pathlib, sys; from npu_emulator import backend; backend.load_file(pathlib.Path(sys.argv[1]))"
 
@@ -75,15 +76,12 @@ def as_text(found: Findings) -> str:
     lines += [f"  not {name}: {why}" for name, why in found.rejected.items()]
     lines.append(f"cache: {found.cache}{'' if found.cached else ' (empty)'}")
     lines += [f"  {name}: {what}" for name, what in found.cached.items()]
-    lines.append(f"compiler: {found.compiler or 'none (' + INSTALL_COMPILER + ')'}")
+    lines.append(f"compiler: {found.compiler or _NO_COMPILER}")
     lines.append("settings:")
     lines += [f"  {name}={value}" for name, value in found.settings.items()]
     lines.append("problems:" if found.problems else "problems: none")
     lines += [f"  {problem}" for problem in found.problems]
     return "\n".join(lines)
-
-
-INSTALL_COMPILER = "needed only where no prebuilt backend fits: apt-get install g++, dnf install gcc-c++"
 
 
 def _import_torch() -> ModuleType:

@@ -105,7 +105,8 @@ def _options() -> argparse.Namespace:
 def _installed(python: str) -> Torch:
     program = "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])"
     try:
-        result = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True)
+        # -E: a PYTHONPATH would come before what the environment has.
+        result = subprocess.run([python, "-E", "-c", program], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise Failure(f"--python {python}: not the Python of an environment with torch ({error})") from error
     return _at(Path(result.stdout.strip()), python)
