@@ -29,7 +29,7 @@ test: $(DEV) $(WHEELS)
 	@$(MAKE) lint
 
 test-torch:
-	$(PYTHON) tools/test_torch.py $(TORCH)
+	$(PYTHON) tools/tests_on_torch.py $(TORCH)
 
 lint: $(DEV)
 	$(BIN)/ruff check

@@ -117,8 +117,21 @@ TORCH_LIBRARY(npu_emulator, m) {
   m.def("watch(str op, str overload, int ask, int vouch) -> bool", watch);
   m.def("ask_table(str op, ScalarType type) -> ()");
   m.def("host_view(Tensor tensor) -> Tensor");
+  m.def("follow_shared_host(Tensor tensor) -> ()");
+  m.def("adopt_shared(Tensor host, int device) -> Tensor");
 }
 
-TORCH_LIBRARY_IMPL(npu_emulator, PrivateUse1, m) { m.impl("host_view", host_alias); }
+TORCH_LIBRARY_IMPL(npu_emulator, PrivateUse1, m) {
+  m.impl("host_view", host_alias);
+  m.impl("follow_shared_host", [](const at::Tensor& tensor) { follow_shared_twin(tensor.storage()); });
+}
+
+// An npu tensor over the bytes of a host tensor that came from another process, which pays for them.
+TORCH_LIBRARY_IMPL(npu_emulator, CPU, m) {
+  m.impl("adopt_shared", [](const at::Tensor& host, int64_t device) {
+    AliasTable aliases(checked(device));
+    return aliases.to_npu(host);
+  });
+}
 
 }  // namespace npu_emulator

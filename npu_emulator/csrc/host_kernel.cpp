@@ -26,17 +26,11 @@ struct Plan {
       const auto* alias = argument.alias_info();
       writes.push_back(alias != nullptr && alias->isWrite());
       is_output.push_back(writes.back() && argument.kwarg_only());
-      takes_generator = takes_generator || is_generator(*argument.real_type());
-      generator_arguments.push_back(is_generator(*argument.real_type()));
+      generator_arguments.push_back(names_a_generator(argument));
+      takes_generator = takes_generator || generator_arguments.back();
     }
     results = schema.returns().size();
     draws_random = !takes_generator && op.hasTag(at::Tag::nondeterministic_seeded);
-  }
-
-  static bool is_generator(const c10::Type& type) {
-    if (type.kind() == c10::TypeKind::GeneratorType) return true;
-    const auto* optional = type.castRaw<c10::OptionalType>();
-    return optional != nullptr && optional->getElementType()->kind() == c10::TypeKind::GeneratorType;
   }
 
   SameDevice same_device;

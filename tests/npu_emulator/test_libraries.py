@@ -196,8 +196,7 @@ def test_models_are_imported_beside_the_redirect(run: Run) -> None:
         import npu_compat
         import torch._dynamo
         from transformers.models.umt5 import modeling_umt5
-        import torch
 
-        print(torch.compile(torch.nn.functional.relu, backend="eager")(torch.tensor([-1.0, 2.0], device="cuda")))
+        print(modeling_umt5.torch.npu.is_available())
     """)
-    assert result.stdout == "tensor([0., 2.], device='npu:0')\n", result.stderr
+    assert result.stdout == "True\n", result.stderr

@@ -1,7 +1,7 @@
 """Run the tests of the emulated NPU, of the redirect, and one of verify, on another version of torch.
 
-    python tools/test_torch.py 2.7.1                 as `make test-torch TORCH=2.7.1` does
-    python tools/test_torch.py 2.7.1 -- -x -k hccl   what follows the dashes goes to pytest
+    python tools/tests_on_torch.py 2.7.1                 as `make test-torch TORCH=2.7.1` does
+    python tools/tests_on_torch.py 2.7.1 -- -x -k hccl   what follows the dashes goes to pytest
 
 The version gets a virtual environment, build/torch-VERSION, with the packages of the `dev` extra. TORCH_VENV names one
 to take instead; where torch is in it, that torch is kept. PyPI's torch brings CUDA's libraries for Linux on x86-64,
