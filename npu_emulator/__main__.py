@@ -1,8 +1,10 @@
-"""``python -m npu_emulator run script.py args...``: runs a program with the emulated NPU."""
+"""``python -m npu_emulator run script.py args...`` and ``python -m npu_emulator doctor``."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import os
 import runpy
 import sys
@@ -14,18 +16,16 @@ from npu_emulator.settings import HARDWARE_LINES
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parses the command line and runs the program; returns 2 on bad input, the program's own exit otherwise."""
+    """Returns 0, 1 where doctor found problems, 2 on bad input; ``run`` ends as its program does."""
     options = _parser().parse_args(arguments)
-    program = options.module or options.program
-    if not program:
-        return _bad_input("run: name a script, or -m and a module")
-    if not options.module and not Path(program[0]).is_file():
-        return _bad_input(f"run: {program[0]}: no such file; expected a Python script")
-    strict = False if options.no_strict else None
     try:
-        enable(options.devices, options.memory, options.hardware, strict)
+        if options.command == "doctor":
+            return _doctor(options.json)
+        program = _program(options)
+        enable(options.devices, options.memory, options.hardware, False if options.no_strict else None)
     except (EmulatorError, ValueError) as error:
-        return _bad_input(str(error))
+        print(f"npu_emulator: {error}", file=sys.stderr)
+        return 2
     if options.module:
         _run_module(program)
     else:
@@ -37,9 +37,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m npu_emulator", description="Run programs on an emulated Ascend NPU."
     )
-    run = parser.add_subparsers(required=True, metavar="command").add_parser(
-        "run", help="run a script or module with a torch device called npu"
-    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    doctor = commands.add_parser("doctor", help="say whether the emulated NPU can be had here, and with which backend")
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+    run = commands.add_parser("run", help="run a script or module with a torch device called npu")
     run.add_argument("--devices", help="number of NPUs, 1 to 16 (default: NPU_EMULATOR_DEVICES, or 1)")
     run.add_argument(
         "--memory", help="memory of each, such as 8GiB (default: NPU_EMULATOR_MEMORY, or 64GiB, or what the host has)"
@@ -51,9 +52,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _bad_input(message: str) -> int:
-    print(f"npu_emulator: {message}", file=sys.stderr)
-    return 2
+def _doctor(as_json: bool) -> int:
+    from npu_emulator.doctor import as_text, diagnose
+
+    found = diagnose()
+    print(json.dumps(dataclasses.asdict(found), indent=2) if as_json else as_text(found))
+    return 1 if found.problems else 0
+
+
+def _program(options: argparse.Namespace) -> list[str]:
+    program: list[str] = options.module or options.program
+    if not program:
+        raise ValueError("run: name a script, or -m and a module")
+    if not options.module and not Path(program[0]).is_file():
+        raise ValueError(f"run: {program[0]}: no such file; expected a Python script")
+    return program
 
 
 def _run_module(program: list[str]) -> None:

@@ -7,11 +7,12 @@ import os
 import threading
 from collections.abc import Iterator
 
-from npu_emulator.errors import EmulatorError
-from npu_emulator.host import check_host
+from npu_emulator.errors import EmulatorError, UnsupportedHost
+from npu_emulator.host import NO_TORCH, check_host
 from npu_emulator.settings import Settings, in_force, parse_devices, parse_hardware, parse_memory, put_in_force
 
 _lock = threading.RLock()
+_importing = threading.local()
 
 
 def enable(
@@ -33,8 +34,8 @@ def enable(
 
     Raises:
         ValueError: a value is out of range; names it.
-        UnsupportedHost: not Linux on x86-64 or aarch64, a torch before 2.7, or there is a real NPU.
-        BuildError: the backend could not be compiled.
+        UnsupportedHost: not Linux on x86-64 or aarch64, no torch or one before 2.7, or there is a real NPU.
+        BuildError: no prebuilt backend fits, and none could be compiled.
         EmulatorError: it is enabled already with other values.
     """
     known = Settings.from_environment()
@@ -76,25 +77,37 @@ def _environment_of(settings: Settings) -> Iterator[None]:
         raise
 
 
+def importing_torch() -> bool:
+    """Whether this thread is importing torch within enable(), which then raises what fails."""
+    return getattr(_importing, "torch", False)
+
+
 def _import_torch() -> None:
     # Importing torch calls enable() again where its entry point is installed; that call reads the environment, and is
     # the one that counts, as other entry points may need the device. No lock is held here: another thread may be
     # importing torch, and would wait for it.
+    before, _importing.torch = importing_torch(), True
     try:
         import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise UnsupportedHost(NO_TORCH) from None
     except RuntimeError as error:  # torch wraps what an entry point raises
         if isinstance(error.__cause__, EmulatorError):
             raise error.__cause__ from None
         raise
+    finally:
+        _importing.torch = before
 
 
 def _install(settings: Settings) -> None:
     import torch
     import torch.utils.backend_registration as backend_registration
 
-    from npu_emulator import build
+    from npu_emulator import backend
 
-    build.load()
+    backend.load()
     visible = settings.visible_devices()
     torch.ops.npu_emulator.start(visible, settings.memory)
     backend_registration.rename_privateuse1_backend("npu")

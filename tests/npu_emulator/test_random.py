@@ -121,3 +121,11 @@ def test_fork_rng_restores_the_device() -> None:
     with torch.random.fork_rng(devices=[1], device_type="npu"):
         torch.randn(3, device="npu:1")
     assert torch.equal(torch.npu.get_rng_state(1), state)
+
+
+@pytest.mark.skipif(not hasattr(torch.accelerator, "random"), reason="torch.accelerator.random came with torch 2.14")
+def test_torch_accelerator_has_the_same_generators() -> None:
+    torch.npu.manual_seed_all(3)
+    torch.rand(5, device="npu:1")
+    assert torch.accelerator.random.initial_seed(1) == 3
+    assert torch.equal(torch.accelerator.random.get_rng_state(1), torch.npu.get_rng_state(1))
