@@ -50,7 +50,15 @@ class CudaNamespace:
         known = {*names, *self._accelerator.lacking, *self._accelerator.unchanged}
         for name in torch.cuda.__all__:
             if name not in known:
-                yield from self._lacking(name, "")
+                yield from self._unlisted(name)
+
+    def _unlisted(self, name: str) -> Iterator[Patch]:
+        """A name that came or went with a release of torch, or is newer than the tables."""
+        path = f"{self._accelerator.module}.{name}"
+        if _resolve(self._source, path) is not None:
+            yield from self._filled(name, path)
+        else:
+            yield from self._lacking(name, "")
 
     def _filled(self, name: str, path: str) -> Iterator[Patch]:
         owner, leaf = _owner_of(name)
@@ -78,7 +86,8 @@ class CudaNamespace:
         if isinstance(value, type):
             return value
         if id(value) not in self._made:
-            self._made[id(value)] = self._adapted(name, value)
+            adapted = self._adapted(name, value)
+            self._made[id(value)] = adapted if adapted is value else _placed(adapted, name)
         return self._made[id(value)]
 
     def _adapted(self, name: str, value: Any) -> Any:
@@ -119,9 +128,10 @@ class CudaNamespace:
             return getattr(host_device, name)
         if name in surface["quiet"]:
             self.quiet.append(f"torch.cuda.{name}")
-            return _QUIET[surface["quiet"][name]]
+            kind = surface["quiet"][name]
+            return _QuietRange if kind == "context" else _placed(_constant(_QUIET[kind]), name)
         if name in surface["values"]:
-            return _constant(surface["values"][name])
+            return _placed(_constant(surface["values"][name]), name)
         is_error = isinstance(value, type) and issubclass(value, BaseException)
         if not callable(value) or is_error or name.startswith(("comm.", "sparse.")):
             return None
@@ -133,8 +143,8 @@ class CudaNamespace:
             raise self._error(name, nearest)
 
         if isinstance(value, type):  # stays a class, so isinstance against it still works
-            return type(value.__name__, (), {"__new__": refuse, "__module__": "torch.cuda", "__doc__": value.__doc__})
-        return wrappers.like(refuse, value)
+            return _placed(type(value.__name__, (), {"__new__": refuse, "__doc__": value.__doc__}), name)
+        return _placed(wrappers.like(refuse, value), name)
 
     def _error(self, name: str, nearest: str) -> UnsupportedOnAccelerator:
         return UnsupportedOnAccelerator(f"torch.cuda.{name}", self._accelerator.name, self._hardware(), nearest)
@@ -147,6 +157,10 @@ def _owner_of(name: str) -> tuple[Any, str]:
     """The torch.cuda module that holds ``memory.empty_cache``, and the last part of it."""
     module, _, leaf = f"torch.cuda.{name}".rpartition(".")
     return sys.modules.get(module), leaf
+
+
+def _placed(replacement: Any, name: str) -> Any:
+    return wrappers.placed(replacement, *f"torch.cuda.{name}".rpartition(".")[::2])
 
 
 def _loaded(owner: Any, leaf: str, name: str) -> Any:
@@ -191,7 +205,7 @@ def _capability(value: Callable[..., Any]) -> Callable[..., Any]:
     def get_device_capability(device: Any = None) -> Any:
         return value(device) or (0, 0)
 
-    return get_device_capability
+    return wrappers.like(get_device_capability, value)
 
 
 def _constant(value: Any) -> Callable[..., Any]:
@@ -211,4 +225,4 @@ class _QuietRange(contextlib.ContextDecorator):
     def __exit__(self, *_: object) -> None: ...
 
 
-_QUIET = {"nothing": _constant(None), "level": _constant(0), "context": _QuietRange}
+_QUIET = {"nothing": None, "level": 0}

@@ -22,7 +22,7 @@ from npu_compat.late_imports import LateImports
 from npu_compat.no_accelerator import no_accelerator_patches
 from npu_compat.patcher import Attribute, Patch
 from npu_compat.process_groups import process_group_patches
-from npu_compat.surface import find, late_modules, module_patches, surface_patches
+from npu_compat.surface import find, late_modules, module_patches, surface_patches, unknown_names
 from npu_compat.torchscript import builtin_patches
 from npu_compat.translation import Translation
 
@@ -35,6 +35,7 @@ class Plan:
     missing: dict[str, str] = field(default_factory=dict)
     quiet: list[str] = field(default_factory=list)
     replaced: compiler.Pairs = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
 
 
 def make_plan(detection: Detection, translation: Translation | None, late: Callable[[str], None]) -> Plan:
@@ -61,7 +62,7 @@ def make_plan(detection: Detection, translation: Translation | None, late: Calla
     for module in sorted(compiler.MODULES):
         patches += compiler.compiler_patches(module, replaced)
     patches.append(LateImports((late_modules() | compiler.MODULES) - sys.modules.keys(), late))
-    return Plan(patches, namespace.missing, namespace.quiet, replaced)
+    return Plan(patches, namespace.missing, namespace.quiet, replaced, list(unknown_names()))
 
 
 def late_patches(module: str, translation: Translation, plan: Plan) -> list[Patch]:
