@@ -15,7 +15,7 @@ _DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 #: Read as these modules even without an import in sight, which snippets and star imports leave out, and where a
 #: module or object of the program's own hands them on: `from .compat import torch`, `self.torch`.
-_UNDERSTOOD = frozenset({"torch", "os"})
+_UNDERSTOOD = frozenset({"torch", "torch_npu", "os"})
 
 
 class Names:

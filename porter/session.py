@@ -19,6 +19,7 @@ from porter.settings import Settings, SettingsError, load_settings, selected_cod
 from porter.shebang import is_shell_script
 from porter.shell.npu_script import is_npu_script
 from porter.targets import default_hardware, hardware_lines, table
+from porter.torch_npu_builds import UnknownBuild, build_for, is_known
 
 #: The baseline in the working directory that is used where none is named, if it is there.
 DEFAULT_BASELINE = "diffsynth-port-baseline.json"
@@ -59,6 +60,7 @@ class Session:
         if settings.target is None:
             raise Unusable("no target; say --target npu, or set target in [tool.diffsynth-port] of pyproject.toml")
         _check_hardware(settings.target, settings.hardware)
+        torch_npu = _known_torch_npu(settings.target, settings.torch_npu)
         _check_output(paths, options)
         if options["source"] and settings.target != "cuda":
             raise Unusable("--from says what to undo; it goes with --target cuda")
@@ -70,7 +72,11 @@ class Session:
             paths=paths,
             settings=settings,
             plan=Plan(
-                settings.target, settings.hardware or default_hardware(settings.target), codes, options["source"]
+                target=settings.target,
+                hardware=settings.hardware or default_hardware(settings.target),
+                codes=codes,
+                source=options["source"],
+                torch_npu=torch_npu,
             ),
             check=options["check"] or options["diff"] or options["write_baseline"],
             diff=options["diff"],
@@ -88,6 +94,14 @@ class Session:
     @property
     def format(self) -> str:
         return self.settings.format
+
+    @property
+    def stand_in(self) -> str | None:
+        """That a build of torch_npu which is not known is taken as one that is; None where none is."""
+        asked = self.settings.torch_npu
+        if asked is None or is_known(asked):
+            return None
+        return f"torch_npu {asked} is not known; taken as {self.plan.torch_npu}, the last one before it that is"
 
     @property
     def baseline(self) -> str:
@@ -129,6 +143,7 @@ class Session:
         context = RunContext(
             target=self.plan.target,
             hardware=self.plan.hardware,
+            torch_npu=self.plan.torch_npu,
             mode=mode,
             version=__version__,
             statistics=bool(self.settings.statistics),
@@ -180,6 +195,16 @@ def _check_hardware(target: str, hardware: str | None) -> None:
     if hardware is not None and hardware not in lines:
         known = ", ".join(lines) if lines else f"none: {target} has no hardware lines, only npu has"
         raise Unusable(f"unknown hardware {hardware!r} for target {target}; known: {known}")
+
+
+def _known_torch_npu(target: str, asked: str | None) -> str | None:
+    """The known build that is meant; None for the newest."""
+    if asked is not None and target != "npu":
+        raise Unusable(f"--torch-npu says which torch_npu to port to; it goes with --target npu, not {target}")
+    try:
+        return build_for(asked) if asked is not None else None
+    except UnknownBuild as error:
+        raise Unusable(str(error)) from None
 
 
 def _check_output(paths: tuple[str, ...], options: dict[str, Any]) -> None:

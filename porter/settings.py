@@ -37,6 +37,7 @@ class Settings:
 
     target: str | None = None
     hardware: str | None = None
+    torch_npu: str | None = None
     select: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -53,13 +54,16 @@ class Settings:
         """The settings under the options of the command line; None, False and () are options not given.
 
         `select` and `ignore` take the settings' place: `select` also that of their `ignore`, so that a rule asked
-        for is run. `exclude` is added. A hardware line of the settings counts only for a target that has it.
+        for is run. `exclude` is added. A hardware line of the settings counts only for a target that has it, a
+        build of torch_npu for npu.
         """
         changes: dict[str, Any] = {
             name: options[name]
             for name in ("target", "hardware", "jobs", "fail_on", "baseline", "statistics", "quiet")
             if options.get(name)
         }
+        if options.get("torch_npu") is not None:  # an empty one is a mistake
+            changes["torch_npu"] = options["torch_npu"]
         if options.get("format_"):
             changes["format"] = options["format_"]
         if options.get("select"):
@@ -74,6 +78,8 @@ class Settings:
             from porter.targets import hardware_lines
 
             changes["hardware"] = self.hardware if self.hardware in hardware_lines(changes["target"]) else None
+        if changes.get("target", "npu") != "npu" and "torch_npu" not in changes:
+            changes["torch_npu"] = None
         return replace(self, **changes)
 
     def ignored_codes(self, path: str) -> frozenset[str]:

@@ -14,6 +14,8 @@ from porter.places import label_of, place_of
 from porter.source import Source
 from porter.unit import Unit
 
+_TORCH = ("torch",)
+
 #: Methods and functions that take a dtype as a bare argument: `.to(torch.float64)`.
 _TAKE_A_DTYPE = frozenset({"to", "type", "view", "set_default_dtype"})
 
@@ -24,21 +26,58 @@ def torch_names(node: ast.AST, unit: Unit) -> Iterable[tuple[ast.AST, str]]:
     A chain of attributes counts as a whole, and an import for each name that it takes. A bare name that an import
     has bound does not count: its import does.
     """
+    return names_below(_TORCH, node, unit)
+
+
+def names_below(packages: tuple[str, ...], node: ast.AST, unit: Unit) -> Iterable[tuple[ast.AST, str]]:
+    """The same for the names below any of these packages."""
     if not isinstance(node, ast.Attribute):
-        return _torch_names_imported(node)
+        return _names_imported(packages, node)
     dotted = None if _goes_on(node, unit.source) else unit.dotted(node)
-    return ((node, dotted),) if dotted and dotted.startswith("torch.") else ()
+    return ((node, dotted),) if dotted and dotted.partition(".")[0] in packages else ()
 
 
-def _torch_names_imported(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
+def _names_imported(packages: tuple[str, ...], node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
     match node:
         case ast.Import():
             for alias in node.names:
-                if alias.name.startswith("torch."):
+                package, below, _ = alias.name.partition(".")
+                if package in packages and below:
                     yield alias, alias.name
-        case ast.ImportFrom(module=str() as module, level=0) if module.split(".")[0] == "torch":
+        case ast.ImportFrom(module=str() as module, level=0) if module.split(".")[0] in packages:
             for alias in node.names:
                 yield alias, f"{module}.{alias.name}"
+
+
+def imported_as(place: ast.AST, unit: Unit) -> str | None:
+    """What an import made of the first name of a chain."""
+    while isinstance(place, ast.Attribute):
+        place = place.value
+    return unit.source.names.bound.get(place.id) if isinstance(place, ast.Name) else None
+
+
+def made_by(value: ast.expr, unit: Unit) -> ast.expr | None:
+    """The function or class whose call gives a value: `f` of `f()`, and of `x` or `self.x` where all `x` are `f()`."""
+    if isinstance(value, ast.Call):
+        return value.func
+    label = label_of(value) if isinstance(value, ast.Name | ast.Attribute) else ""
+    assigned = []
+    for node in unit.source.walk(unit.source.lines_of({label.encode()})) if label else ():
+        match node:
+            case ast.Assign(targets=targets, value=given):
+                pairs = [(target, given) for target in targets]
+            case ast.AnnAssign(target=target, value=ast.expr() as given) | ast.NamedExpr(target=target, value=given):
+                pairs = [(target, given)]
+            case ast.withitem(optional_vars=ast.expr() as target) | ast.For(target=target):
+                pairs = [(target, target)]
+            case ast.arg(arg=name) if name == label and isinstance(value, ast.Name):
+                return None
+            case _:
+                continue
+        assigned += [given for target, given in pairs if _is_same(target, value)]
+    makers = [one.func for one in assigned if isinstance(one, ast.Call)]
+    same = {unit.dotted(maker) for maker in makers}
+    return makers[0] if len(same) == 1 and len(makers) == len(assigned) else None
 
 
 def spelled(chain: ast.expr) -> str:
@@ -117,6 +156,17 @@ def text_of(node: ast.AST) -> str:
             return text
         case _:
             return ""
+
+
+def _is_same(one: ast.expr, other: ast.expr) -> bool:
+    """Whether two expressions are the same name, or the same attribute of it."""
+    match one, other:
+        case ast.Name(), ast.Name():
+            return one.id == other.id
+        case ast.Attribute(), ast.Attribute():
+            return one.attr == other.attr and _is_same(one.value, other.value)
+        case _:
+            return False
 
 
 def _goes_on(node: ast.AST, source: Source) -> bool:

@@ -111,6 +111,24 @@ def test_an_error_needs_a_person(run: Run, tree: Path) -> None:
     assert run("scripts", "--target", "npu", "--exit-zero").returncode == 0
 
 
+def test_a_build_of_torch_npu(run: Run, tree: Path) -> None:
+    (tree / "port.py").write_bytes(b"import torch\n\ntorch.cuda._sleep(1000)\n")
+    done = run("scripts", "--target", "npu", "--check", "--torch-npu", "2.7.1.post4", "--select", "DP209")
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert b"port.py:3:1: DP209 error torch_npu 2.7.1.post4 has no torch.npu._sleep" in done.stdout
+    for builds in (["--torch-npu", "2.7.1.post11"], []):
+        assert run("scripts", "--target", "npu", "--check", "--select", "DP209", *builds).returncode == 0
+
+
+def test_a_later_post_release_is_taken_as_the_newest_of_its_line(run: Run, tree: Path) -> None:
+    asked = ("scripts", "--target", "npu", "--check", "--torch-npu", "2.7.1.post12", "--format", "json")
+    done = run(*asked)
+    says = "note: torch_npu 2.7.1.post12 is not known; taken as 2.7.1.post11, the last one before it that is\n"
+    assert done.stderr.decode() == says
+    assert json.loads(done.stdout)["torch_npu"] == "2.7.1.post11"
+    assert run(*asked, "--quiet").stderr == b""
+
+
 def test_fail_on_chooses_what_fails(run: Run, tree: Path) -> None:
     (tree / "port.py").write_bytes(b'pipe(prompt, rand_device="npu")\n')
     assert run("scripts", "--target", "npu").returncode == 0
@@ -187,6 +205,9 @@ def test_standard_input_may_be_a_notebook(run: Run) -> None:
         (["scripts", "--target", "gpu"], "'gpu' is not one of"),
         (["scripts", "--target", "npu", "--hardware", "atlas-a9"], "unknown hardware 'atlas-a9'"),
         (["scripts", "--target", "xpu", "--hardware", "atlas-a2"], "only npu has"),
+        (["scripts", "--target", "npu", "--torch-npu", "2.15.0"], "unknown torch_npu '2.15.0'; known: 2.1.0.post17, "),
+        (["scripts", "--target", "npu", "--torch-npu", ""], "unknown torch_npu ''; known: "),
+        (["scripts", "--target", "xpu", "--torch-npu", "2.7.1"], "it goes with --target npu, not xpu"),
         (["scripts", "--target", "npu", "--select", "DP999"], "DP999"),
         (["scripts", "--target", "npu", "--output", "scripts"], "is the input itself"),
         (["scripts", "--target", "npu", "--output", "out", "--check"], "does not go with"),
