@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 
+from npu_compat import torch_npu_builds
 from npu_compat.detection import Detection, detect
 from npu_compat.environment import applied_notes, mirror_environment
 from npu_compat.patcher import Entry, Patcher
@@ -100,6 +101,7 @@ def report() -> Report:
     """What was found, what is redirected, what is missing; with the redirect off, what was found last."""
     with _lock:
         detection = _detection or detect()
+        build = torch_npu_builds.installed() if detection.is_ascend else None
         return Report(
             active=_users > 0,
             kind=detection.kind,
@@ -110,6 +112,8 @@ def report() -> Report:
             missing=_plan.missing if _users else {},
             quiet=_plan.quiet if _users else [],
             environment=applied_notes(),
+            build=build.version if build else None,
+            lacking_in_build=build.lacking(detection.accelerator) if build and detection.accelerator else {},
             unknown=_plan.unknown if _users else [],
             left_out=dict(_left_out),
             replaced_by_others=_patcher.replaced_by_others() if _users else _replaced_by_others,

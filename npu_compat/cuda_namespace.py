@@ -17,6 +17,7 @@ from npu_compat.errors import UnsupportedOnAccelerator
 from npu_compat.hardware import hardware_line
 from npu_compat.patcher import Attribute, Patch
 from npu_compat.surface import class_patches, read_surface
+from npu_compat.torch_npu_builds import way_to
 from npu_compat.translation import Translation
 
 _DEVICE_PARAMETERS = {"device": "device", "device_id": "device", "peer_device_id": "device"}
@@ -68,8 +69,9 @@ class CudaNamespace:
         if value is None:  # the accelerator's submodules may be fewer than CUDA's
             value = _resolve(self._source, self._accelerator.names.get(leaf, path))
         if value is None:
-            if not _is_private(name):
-                yield from self._lacking(name, "")
+            way = way_to(path) if self._accelerator.name == "npu" else ""
+            if way or not _is_private(name):
+                yield from self._lacking(name, way)
         elif callable(value):
             yield from self._constructors(value, name)
             yield Attribute(owner, leaf, self._redirected(name, value), f"torch.cuda.{name}")

@@ -116,6 +116,7 @@ def _types(translation: Translation) -> Iterator[Patch]:
 
 def _factories(translation: Translation) -> Iterator[Patch]:
     positional = read_surface()["positional"]
+    make = _keyword_wrapper(translation)
     for name in read_surface()["factories"]:
         raw = getattr(torch, name, None)
         if raw is None:
@@ -123,12 +124,19 @@ def _factories(translation: Translation) -> Iterator[Patch]:
         if name in positional:
             wrapper = wrappers.with_spots(raw, [wrappers.Spot("device", positional[name], translation.device)])
         else:
-            wrapper = wrappers.factory(raw, translation)
+            wrapper = make(raw, translation)
         yield Attribute(torch, name, wrappers.Builtin(wrapper, raw), f"torch.{name}")
 
 
+def _keyword_wrapper(translation: Translation) -> Callable[..., Any]:
+    return wrappers.unpinned if translation.accelerator.name == "cpu" else wrappers.factory
+
+
 def _methods(translation: Translation) -> Iterator[Patch]:
-    makers: dict[str, Callable[..., Any]] = {"keyword": wrappers.factory, "first": wrappers.first_or_keyword}
+    makers: dict[str, Callable[..., Any]] = {
+        "keyword": _keyword_wrapper(translation),
+        "first": wrappers.first_or_keyword,
+    }
     own = _OWN_METHODS | (_HOST_METHODS if translation.accelerator.name == "cpu" else {})
     for name, kind in read_surface()["methods"].items():
         if name == "is_cuda" or (kind == "as_is" and name not in own):

@@ -108,6 +108,21 @@ def factory(raw: Function, translation: Translation) -> Function:
     return like(wrapper, raw)
 
 
+def unpinned(raw: Function, translation: Translation) -> Function:
+    """For the same functions where the CPU stands in: nothing is copied from its memory, so nothing is pinned."""
+    get, types = translation.devices.get, translation.types
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if types:
+            kwargs.pop("pin_memory", None)
+        device = get(kwargs.get("device"))
+        if device is not None:
+            kwargs["device"] = device
+        return raw(*args, **kwargs)
+
+    return like(wrapper, raw)
+
+
 def first_or_keyword(raw: Function, translation: Translation) -> Function:
     """For Tensor.to and its kind, whose device is the first argument or a keyword."""
     get = translation.devices.get

@@ -112,6 +112,17 @@ def test_bad_input(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["doctor"], ["doctor", "--json"], ["run", __file__]])
+def test_without_torch(environment, run_python, command):
+    """The base installation has none: -S leaves out what is installed."""
+    done = run_python("-S", "-m", "npu_compat", *command, env=environment)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"npu_compat: {command[0]} needs torch, which is not installed here: install torch")
+    assert len(done.stderr.splitlines()) == 1
+    assert run_python("-S", "-m", "npu_compat", "--help", env=environment).returncode == 0
+    assert "No module named 'torch'" in run_python("-S", "-c", "import npu_compat", env=environment).stderr
+
+
 @pytest.mark.parametrize("command", [["doctor"], ["run", __file__]])
 def test_bad_environment(environment, run_python, command):
     done = run_python("-m", "npu_compat", *command, env={**environment, "NPU_COMPAT_FALLBACK": "gpu"})
