@@ -74,7 +74,10 @@ class CudaNamespace:
                 yield from self._lacking(name, way)
         elif callable(value):
             yield from self._constructors(value, name)
-            yield Attribute(owner, leaf, self._redirected(name, value), f"torch.cuda.{name}")
+            replaced = self._redirected(name, value)
+            if hasattr(getattr(owner, leaf, None), "__wrapped__") and not hasattr(replaced, "__wrapped__"):
+                replaced = _decorated(replaced, name)
+            yield Attribute(owner, leaf, replaced, f"torch.cuda.{name}")
         elif not _is_private(name) and not isinstance(value, ModuleType):
             yield Attribute(owner, leaf, value, f"torch.cuda.{name}")
 
@@ -208,6 +211,15 @@ def _capability(value: Callable[..., Any]) -> Callable[..., Any]:
         return value(device) or (0, 0)
 
     return wrappers.like(get_device_capability, value)
+
+
+def _decorated(value: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """A function with the ``__wrapped__`` that torch reads where its own is a decorated one, as torch.compile does."""
+
+    def called(*args: Any, **kwargs: Any) -> Any:
+        return value(*args, **kwargs)
+
+    return _placed(wrappers.like(called, value), name)  # type: ignore[no-any-return]
 
 
 def _constant(value: Any) -> Callable[..., Any]:
