@@ -116,7 +116,7 @@ def _types(translation: Translation) -> Iterator[Patch]:
 
 def _factories(translation: Translation) -> Iterator[Patch]:
     positional = read_surface()["positional"]
-    make = _keyword_wrapper(translation)
+    make, of_tensors = _keyword_wrapper(translation), set(read_surface()["of_tensors"])
     for name in read_surface()["factories"]:
         raw = getattr(torch, name, None)
         if raw is None:
@@ -125,7 +125,9 @@ def _factories(translation: Translation) -> Iterator[Patch]:
             wrapper = wrappers.with_spots(raw, [wrappers.Spot("device", positional[name], translation.device)])
         else:
             wrapper = make(raw, translation)
-        yield Attribute(torch, name, wrappers.Builtin(wrapper, raw), f"torch.{name}")
+        if name in of_tensors:
+            wrapper = wrappers.Builtin(wrapper, raw)
+        yield Attribute(torch, name, wrapper, f"torch.{name}")
 
 
 def _keyword_wrapper(translation: Translation) -> Callable[..., Any]:

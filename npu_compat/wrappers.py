@@ -2,7 +2,8 @@
 
 They are plain functions over a dict lookup, without decorators that torch.compile cannot trace, and keep the name,
 module, signature and annotations of what they stand for, so that they are pickled, printed, inspected and traced as it
-is. What stands for a C function of torch is one too to whoever asks: see :class:`Builtin`.
+is. What takes tensors, and so may find its way into tables of functions, is a :class:`Builtin`, which takes a tenth of
+a microsecond more to call.
 """
 
 from __future__ import annotations
@@ -35,11 +36,22 @@ class Spot:
     default: Any = None
 
 
+class _NoSignature:
+    """In the place of a signature: asking for it fails as it does for a C function, which has none to find."""
+
+    @property
+    def __class__(self) -> type:
+        raise ValueError("no signature found for a builtin function of torch")
+
+    @__class__.setter
+    def __class__(self, value: type) -> None: ...
+
+
 class Builtin(staticmethod):  # type: ignore[type-arg]
     """A wrapper that equals the C function it stands for, and hashes like it.
 
     So tables that are keyed by functions, as the ones behind ``__torch_function__`` are, find it by the other, and as
-    an attribute of a class it is not bound. It has a signature no more than a C function has.
+    an attribute of a class it is not bound.
     """
 
     def __init__(self, function: Function, raw: Any) -> None:
@@ -74,10 +86,15 @@ def like(wrapper: Function, raw: Any) -> Function:
     wrapper.__module__ = getattr(raw, "__module__", None) or "torch"
     wrapper.__dict__.update({**getattr(raw, "__dict__", {}), "__wrapped__": raw})
     _annotate(wrapper, raw)
-    if inspect.isfunction(raw) and not hasattr(raw, "__wrapped__"):  # a decorated one has its decorator's
+    if inspect.isbuiltin(raw) or inspect.ismethoddescriptor(raw):
+        wrapper.__signature__ = _NO_SIGNATURE  # type: ignore[attr-defined]
+    elif inspect.isfunction(raw) and not hasattr(raw, "__wrapped__"):  # a decorated one has its decorator's
         with contextlib.suppress(TypeError, ValueError):
             wrapper.__signature__ = inspect.signature(raw)  # type: ignore[attr-defined]
     return wrapper
+
+
+_NO_SIGNATURE = _NoSignature()
 
 
 def _annotate(wrapper: Function, raw: Any) -> None:

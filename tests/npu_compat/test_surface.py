@@ -77,6 +77,18 @@ def test_every_operator_with_a_device_is_known():
 
 
 @newer_than_the_table
+def test_every_factory_that_takes_tensors_is_known():
+    surface = read_surface()
+    taking = {
+        name
+        for name in surface["factories"]
+        for schema in torch._C._jit_get_schemas_for_operator(f"aten::{name}")
+        if any("Tensor" in str(argument.type) and not argument.is_out for argument in schema.arguments)
+    }
+    assert taking <= set(surface["of_tensors"]) <= set(surface["factories"])
+
+
+@newer_than_the_table
 def test_every_factory_of_a_device_context_is_known():
     surface = read_surface()
     known = {getattr(torch, name, None) for name in (*surface["factories"], *surface["not_factories"])}
