@@ -1,6 +1,8 @@
 # make port    set up and run the main job: port the examples to the NPU, into build/npu
 # make test    set up and run all tests and checks
 # make lint    the checks alone: ruff and mypy
+# make test-torch TORCH=2.7.1    the tests of emulator and redirect, and one of verify, on that torch, in an environment
+#              of its own below build/, or in the one that TORCH_VENV names
 # make golden  write the expected outputs under tests/golden anew, for review (hand-written ones stay)
 # make bench   run the benchmarks
 #
@@ -17,7 +19,7 @@ BASE := .venv/base.stamp
 DEV := .venv/dev.stamp
 WHEELS := $(WHEELHOUSE)/stamp
 
-.PHONY: port test lint golden bench clean
+.PHONY: port test test-torch lint golden bench clean
 
 port: $(BASE)
 	$(BIN)/diffsynth-port examples/ --target npu --output build/npu --jobs 2
@@ -25,6 +27,9 @@ port: $(BASE)
 test: $(DEV) $(WHEELS)
 	$(BIN)/python -m pytest -n auto --dist loadfile
 	@$(MAKE) lint
+
+test-torch:
+	$(PYTHON) tools/tests_on_torch.py $(TORCH)
 
 lint: $(DEV)
 	$(BIN)/ruff check

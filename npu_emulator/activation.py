@@ -35,7 +35,7 @@ def enable(
 
     Raises:
         ValueError: a value is out of range; names it.
-        UnsupportedHost: not Linux on x86-64 or aarch64, a torch before 2.13, or there is a real NPU.
+        UnsupportedHost: not Linux on x86-64 or aarch64, a torch before 2.7, or there is a real NPU.
         BuildError: the backend could not be compiled.
         EmulatorError: it is enabled already with other values.
     """

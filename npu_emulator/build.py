@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from npu_emulator.errors import BuildError
+from npu_emulator.host import NEWEST_TESTED_TORCH, OLDEST_TORCH, minor_release
 
 SOURCES = Path(__file__).parent / "csrc"
 FLAGS = ("-std=c++20", "-O1", "-fPIC", "-shared", "-w")
@@ -98,6 +99,13 @@ def _command(compiler: str, output: Path) -> list[str]:
     ]
 
 
+def _untested() -> str:
+    if minor_release(torch.__version__) <= NEWEST_TESTED_TORCH:
+        return ""
+    oldest, newest = (".".join(map(str, release)) for release in (OLDEST_TORCH, NEWEST_TESTED_TORCH))
+    return f". It was tested on torch {oldest} to {newest}, and this one is newer: pip install 'torch=={newest}.*'"
+
+
 def _compile(target: Path) -> None:
     compiler = _compiler()
     unfinished = target.with_suffix(f".{os.getpid()}.tmp")
@@ -117,7 +125,7 @@ def _compile(target: Path) -> None:
         first = next((line for line in result.stderr.splitlines() if "error" in line), "no error message")
         raise BuildError(
             f"{compiler} could not compile the npu_emulator backend for torch {torch.__version__}: {first.strip()} "
-            f"(all of its output: {log}). It needs a compiler for C++20 (g++ 11 or later) and torch 2.13"
+            f"(all of its output: {log}). It needs a compiler for C++20 (g++ 11 or later){_untested()}"
         )
     os.replace(unfinished, target)
     print(f"done in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)

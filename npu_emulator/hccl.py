@@ -29,6 +29,9 @@ def register() -> None:
     dist.Backend.register_backend("hccl", _create, devices=["npu"])
     dist.is_hccl_available = lambda: True  # type: ignore[attr-defined]
     dist.ProcessGroupHCCL = ProcessGroupHCCL  # type: ignore[attr-defined]
+    # From torch 2.15 on a flight recorder hooks into groups whose backend does not record its calls. Gloo does.
+    recording: set[str] = getattr(dist.distributed_c10d, "_FR_SELF_RECORDING_BACKENDS", set())
+    recording.add("hccl")
 
 
 def _create(store: c10d.Store, rank: int, size: int, timeout: timedelta) -> ProcessGroupHCCL:

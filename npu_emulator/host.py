@@ -12,8 +12,9 @@ from npu_emulator.errors import UnsupportedHost
 MACHINES = ("x86_64", "aarch64")
 # The driver of an Ascend NPU makes one such node for each device.
 REAL_NPU = "/dev/davinci[0-9]*"
-# The first torch with the allocator and device interfaces that the backend implements.
-OLDEST_TORCH = (2, 13)
+# What csrc/torch_compat.h bridges, and the tests have run on. A newer torch is tried all the same.
+OLDEST_TORCH = (2, 7)
+NEWEST_TESTED_TORCH = (2, 15)
 
 
 def check_host() -> None:
@@ -44,9 +45,15 @@ def _check_torch() -> None:
         version = importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:  # importing it says so
         return
-    if tuple(map(int, version.split(".")[:2])) < OLDEST_TORCH:
+    if minor_release(version) < OLDEST_TORCH:
         oldest = ".".join(map(str, OLDEST_TORCH))
         raise UnsupportedHost(
             f"npu_emulator is written for torch {oldest} and later, and this is torch {version}: "
-            f"pip install 'torch>={oldest}' (npu_compat without the emulator takes torch 2.7)"
+            f"pip install 'torch>={oldest}'"
         )
+
+
+def minor_release(version: str) -> tuple[int, int]:
+    """(2, 13) of ``2.13.0+cpu``."""
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.backend_registration import generate_methods_for_privateuse1_backend
 
-from npu_emulator import npu, printing, refusals
+from npu_emulator import interchange, npu, printing, refusals
 from npu_emulator.torch_npu_finder import install_finder
 
 # What the vendor's own registration leaves out.
@@ -35,6 +35,7 @@ def register() -> None:
     activity.NPU = activity.PrivateUse1  # type: ignore[attr-defined]
     install_finder()
     printing.install()
+    interchange.install()
     refusals.install()
     if torch.distributed.is_available():
         from npu_emulator import hccl

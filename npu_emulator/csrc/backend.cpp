@@ -3,6 +3,7 @@
 #include "storage.cpp"
 #include "device.cpp"
 #include "pinned.cpp"
+#include "position.cpp"
 #include "generator.cpp"
 #include "hooks.cpp"
 #include "tensor_alias.cpp"
@@ -14,4 +15,5 @@
 #include "attention.cpp"
 #include "rnn.cpp"
 #include "autocast.cpp"
+#include "profiler.cpp"
 #include "control.cpp"

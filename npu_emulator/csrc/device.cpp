@@ -1,12 +1,11 @@
 #include "device.h"
 
-#include <c10/core/impl/DeviceGuardImplInterface.h>
-
 #include <atomic>
 #include <chrono>
 #include <vector>
 
 #include "memory.h"
+#include "torch_compat.h"
 
 namespace npu_emulator {
 namespace {
@@ -24,7 +23,7 @@ struct Event {
   std::chrono::steady_clock::time_point recorded;
 };
 
-struct DeviceGuard final : c10::impl::DeviceGuardImplInterface {
+struct DeviceGuard final : compat::DeviceGuard {
   c10::DeviceType type() const override { return c10::DeviceType::PrivateUse1; }
 
   c10::Device exchangeDevice(c10::Device device) const override {
@@ -41,7 +40,7 @@ struct DeviceGuard final : c10::impl::DeviceGuardImplInterface {
     if (device.has_index()) active_device = device.index();
   }
   c10::DeviceIndex deviceCount() const noexcept override { return device_count(); }
-  c10::DeviceCapability getDeviceCapability(c10::Device) const override { return {}; }
+  compat::DeviceCapability getDeviceCapability(c10::Device) const override { return {}; }
 
   c10::Stream stream(c10::Device device, c10::StreamId id) const {
     return c10::Stream(c10::Stream::UNSAFE, c10::Device(type(), resolve(device.index())), id);

@@ -2,6 +2,7 @@
 
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/boxing/BoxedKernel.h>
+#include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
 #include <torch/library.h>
 
 #include <unordered_set>
@@ -25,17 +26,11 @@ struct Plan {
       const auto* alias = argument.alias_info();
       writes.push_back(alias != nullptr && alias->isWrite());
       is_output.push_back(writes.back() && argument.kwarg_only());
-      takes_generator = takes_generator || is_generator(*argument.real_type());
-      generator_arguments.push_back(is_generator(*argument.real_type()));
+      generator_arguments.push_back(names_a_generator(argument));
+      takes_generator = takes_generator || generator_arguments.back();
     }
     results = schema.returns().size();
     draws_random = !takes_generator && op.hasTag(at::Tag::nondeterministic_seeded);
-  }
-
-  static bool is_generator(const c10::Type& type) {
-    if (type.kind() == c10::TypeKind::GeneratorType) return true;
-    const auto* optional = type.castRaw<c10::OptionalType>();
-    return optional != nullptr && optional->getElementType()->kind() == c10::TypeKind::GeneratorType;
   }
 
   SameDevice same_device;
@@ -239,6 +234,14 @@ void register_all(c10::DispatchKey host, c10::DispatchKey npu) {
   libraries->push_back(std::move(library));
 }
 
+// For custom operators without a backward. Earlier releases leave it to the backend, later ones bring it.
+void install_autograd_fallback() {
+  constexpr auto key = c10::DispatchKey::AutogradPrivateUse1;
+  if (c10::Dispatcher::singleton().hasBackendFallbackForDispatchKey(key)) return;
+  static auto* library = new torch::Library(torch::Library::IMPL, "_", key, __FILE__, __LINE__);
+  library->fallback(torch::autograd::autogradNotImplementedFallback());
+}
+
 }  // namespace
 
 void install_host_kernels() {
@@ -248,6 +251,7 @@ void install_host_kernels() {
   register_all(c10::DispatchKey::NestedTensorCPU, c10::DispatchKey::NestedTensorPrivateUse1);
   static auto* others = new torch::Library(torch::Library::IMPL, "_", c10::DispatchKey::PrivateUse1, __FILE__, __LINE__);
   others->fallback(torch::CppFunction::makeFromBoxedFunction<&fallback>());
+  install_autograd_fallback();
 }
 
 }  // namespace npu_emulator

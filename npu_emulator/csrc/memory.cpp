@@ -232,9 +232,11 @@ double memory_fraction(c10::DeviceIndex device) {
   return accounts()[device].fraction;
 }
 
-void release_reserve(c10::DeviceIndex device) {
-  std::lock_guard<std::mutex> lock(accounts()[device].mutex);
-  shrink_reserve(accounts()[device]);
+void release_reserves() {
+  for (auto& account : accounts()) {
+    std::lock_guard<std::mutex> lock(account.mutex);
+    shrink_reserve(account);
+  }
 }
 
 std::pair<size_t, size_t> free_and_total(c10::DeviceIndex device) {

@@ -19,8 +19,8 @@ void refund(c10::DeviceIndex device, size_t bytes) noexcept;
 void set_memory_fraction(c10::DeviceIndex device, double fraction);
 double memory_fraction(c10::DeviceIndex device);
 
-// Gives back what the (modelled) caching allocator holds in reserve.
-void release_reserve(c10::DeviceIndex device);
+// Gives back what the (modelled) caching allocators hold in reserve.
+void release_reserves();
 std::pair<size_t, size_t> free_and_total(c10::DeviceIndex device);
 c10::CachingDeviceAllocator::DeviceStats stats_of(c10::DeviceIndex device);
 void reset_peaks(c10::DeviceIndex device);

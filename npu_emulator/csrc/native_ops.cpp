@@ -1,6 +1,7 @@
 // Kernels that touch storage itself: allocation, resizing, set_, copies between devices.
 #include <ATen/EmptyTensor.h>
 #include <ATen/native/Resize.h>
+#include <ATen/native/TensorFactories.h>
 #include <ATen/ops/_has_compatible_shallow_copy_type_native.h>
 #include <ATen/ops/as_strided_native.h>
 #include <ATen/ops/resize_native.h>
@@ -28,13 +29,23 @@ class OnDevice {
   c10::DeviceIndex previous_;
 };
 
+// With torch.use_deterministic_algorithms(True), memory that nobody wrote holds NaN, or the largest integer.
+at::Tensor filled_if_deterministic(at::Tensor fresh) {
+  const auto& context = at::globalContext();
+  if (context.deterministicAlgorithms() && context.deterministicFillUninitializedMemory()) {
+    auto host = host_alias(fresh);
+    at::native::fill_empty_deterministic_(host);
+  }
+  return fresh;
+}
+
 at::Tensor empty(at::IntArrayRef size, std::optional<at::ScalarType> dtype, std::optional<at::Layout> layout,
                  std::optional<at::Device> device, std::optional<bool> pin_memory,
                  std::optional<at::MemoryFormat> format) {
   TORCH_CHECK(!pin_memory.value_or(false), "Only dense CPU tensors can be pinned");
   OnDevice on(device.has_value() ? device->index() : -1);
-  return at::detail::empty_generic(size, c10::GetAllocator(at::kPrivateUse1), kNpu, at::dtype_or_default(dtype),
-                                   format);
+  return filled_if_deterministic(at::detail::empty_generic(size, c10::GetAllocator(at::kPrivateUse1), kNpu,
+                                                           at::dtype_or_default(dtype), format));
 }
 
 at::Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride, std::optional<at::ScalarType> dtype,
@@ -42,8 +53,8 @@ at::Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride, std::opti
                          std::optional<bool> pin_memory) {
   TORCH_CHECK(!pin_memory.value_or(false), "Only dense CPU tensors can be pinned");
   OnDevice on(device.has_value() ? device->index() : -1);
-  return at::detail::empty_strided_generic(size, stride, c10::GetAllocator(at::kPrivateUse1), kNpu,
-                                           at::dtype_or_default(dtype));
+  return filled_if_deterministic(at::detail::empty_strided_generic(
+      size, stride, c10::GetAllocator(at::kPrivateUse1), kNpu, at::dtype_or_default(dtype)));
 }
 
 const at::Tensor& resize_(const at::Tensor& self, at::IntArrayRef size, std::optional<at::MemoryFormat> format) {
@@ -113,6 +124,11 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("_copy_from_and_resize", copy_from_and_resize);
   m.impl("record_stream", record_stream);
   m.impl("_has_compatible_shallow_copy_type", has_compatible_shallow_copy_type);
+}
+
+// Autograd has nothing to add. Before 2.13 torch says so itself for its own devices only.
+TORCH_LIBRARY_IMPL(aten, AutogradPrivateUse1, m) {
+  m.impl("_has_compatible_shallow_copy_type", torch::CppFunction::makeFallthrough());
 }
 
 // A copy resolves lazy conjugation and negation itself: the host's copy, which it ends in, reads the bits.

@@ -1,11 +1,13 @@
 // Page-locked host memory: ordinary memory that remembers it is pinned.
 #pragma once
 
-#include <ATen/core/CachingHostAllocator.h>
+#include "torch_compat.h"
 
 namespace npu_emulator {
 
-at::HostAllocator* pinned_allocator();
+compat::HostAllocator* pinned_allocator();
+// What is pinned now, and was.
+compat::HostCounts pinned_counts();
 bool is_pinned(const void* address);
 void install_pinned_allocator();
 

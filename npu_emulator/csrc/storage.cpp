@@ -1,18 +1,23 @@
 #include "storage.h"
 
 #include <c10/core/CPUAllocator.h>
-#include <c10/core/CachingDeviceAllocator.h>
 
 #include <cstring>
 
 #include "device.h"
 #include "memory.h"
+#include "torch_compat.h"
 
 namespace npu_emulator {
 namespace {
 
 struct Twin {
   c10::Storage host;
+  c10::DeviceIndex device;
+  size_t charged = 0;  // where the host's allocator did not charge it
+  ~Twin() {
+    if (charged > 0) refund(device, charged);
+  }
   static void destroy(void* self) { delete static_cast<Twin*>(self); }
 };
 
@@ -20,9 +25,9 @@ Twin* twin_of(const at::DataPtr& data) {
   return data.get_deleter() == &Twin::destroy ? static_cast<Twin*>(data.get_context()) : nullptr;
 }
 
-at::DataPtr device_pointer(c10::Storage host, c10::DeviceIndex device) {
+at::DataPtr device_pointer(c10::Storage host, c10::DeviceIndex device, size_t charged = 0) {
   auto* address = host.mutable_data();
-  auto* twin = new Twin{std::move(host)};
+  auto* twin = new Twin{std::move(host), device, charged};
   return {address, twin, &Twin::destroy, at::Device(at::kPrivateUse1, device)};
 }
 
@@ -33,16 +38,14 @@ at::DataPtr new_bytes(size_t bytes, c10::DeviceIndex device) {
   return device_pointer(std::move(host), device);
 }
 
-class DeviceMemory final : public c10::DeviceAllocator {
+class DeviceMemory final : public compat::DeviceAllocator {
  public:
   at::DataPtr allocate(size_t bytes) override { return new_bytes(bytes, current_device()); }
   void copy_data(void* to, const void* from, size_t bytes) const override { std::memcpy(to, from, bytes); }
   bool initialized() override { return device_count() > 0; }
   void recordStream(const at::DataPtr&, c10::Stream) override {}  // kernels finish before they return
 
-  void emptyCache(c10::MempoolId_t) override {
-    for (c10::DeviceIndex device = 0; device < device_count(); ++device) release_reserve(device);
-  }
+  void emptyCache(compat::MempoolId) override { release_reserves(); }
   c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex device) override {
     check_device(device);
     return stats_of(device);
@@ -89,6 +92,15 @@ void follow_twin(const c10::Storage& storage) {
   auto* impl = storage.unsafeGetStorageImpl();
   impl->set_nbytes(twin->host.nbytes());
   impl->set_data_ptr_noswap(device_pointer(twin->host, storage.device().index()));
+}
+
+void follow_shared_twin(const c10::Storage& storage) {
+  auto* twin = twin_of(storage.data_ptr());
+  TORCH_CHECK(twin != nullptr, "npu memory that another library placed cannot be shared between processes");
+  if (storage.data() == twin->host.data()) return;
+  auto device = storage.device().index();
+  charge(device, storage.nbytes());  // the host freed, and so refunded, what it had before
+  storage.unsafeGetStorageImpl()->set_data_ptr_noswap(device_pointer(twin->host, device, storage.nbytes()));
 }
 
 void install_device_allocator() { c10::SetAllocator(at::kPrivateUse1, &device_memory, /*priority=*/255); }

@@ -62,7 +62,7 @@ def get_device_properties(device: Device = None) -> _NPUDeviceProperties:
     """Name, memory and core counts of the card."""
     index = _get_device_index(device, optional=True)
     name, cache, cubes, vectors = _CARDS[enabled_with().hardware]
-    total = torch.accelerator.get_memory_info(index)[1]
+    total = torch.ops.npu_emulator.memory_info(index)[1]
     return _NPUDeviceProperties(name, total, cache * MIB, cubes, vectors)
 
 

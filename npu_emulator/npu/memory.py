@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import collections
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from npu_emulator.npu.device_index import Device, _get_device_index
+from npu_emulator.npu.not_emulated import placeholder
 
 _backend = torch.ops.npu_emulator
 _HOST_STATISTICS = ("allocation", "allocated_bytes", "active_requests", "active_bytes")
@@ -20,32 +23,43 @@ def _index(device: Device) -> int:
 
 def memory_stats(device: Device = None) -> dict[str, Any]:
     """Every statistic of the allocator, under the names of torch.cuda.memory_stats."""
-    return dict(torch.accelerator.memory_stats(_index(device)))
+    return dict(sorted(_backend.memory_stats(_index(device)).items()))
 
 
 def memory_stats_as_nested_dict(device: Device = None) -> dict[str, Any]:
     """memory_stats as a tree: ``["allocated_bytes"]["all"]["peak"]``."""
-    return torch._C._accelerator_getDeviceStats(_index(device))
+    tree: dict[str, Any] = {}
+    for name, value in memory_stats(device).items():
+        *branches, leaf = name.split(".")
+        branch = tree
+        for part in branches:
+            branch = branch.setdefault(part, {})
+        branch[leaf] = value
+    return tree
+
+
+def _statistic(name: str, device: Device) -> int:
+    return int(_backend.memory_stats(_index(device))[name])
 
 
 def memory_allocated(device: Device = None) -> int:
     """Bytes in use by tensors."""
-    return torch.accelerator.memory_allocated(_index(device))
+    return _statistic("allocated_bytes.all.current", device)
 
 
 def max_memory_allocated(device: Device = None) -> int:
     """The most bytes in use since the start or reset_peak_memory_stats."""
-    return torch.accelerator.max_memory_allocated(_index(device))
+    return _statistic("allocated_bytes.all.peak", device)
 
 
 def memory_reserved(device: Device = None) -> int:
     """Bytes the (modelled) caching allocator holds: in use, or kept for reuse until empty_cache."""
-    return torch.accelerator.memory_reserved(_index(device))
+    return _statistic("reserved_bytes.all.current", device)
 
 
 def max_memory_reserved(device: Device = None) -> int:
     """The most bytes held since the start or reset_peak_memory_stats."""
-    return torch.accelerator.max_memory_reserved(_index(device))
+    return _statistic("reserved_bytes.all.peak", device)
 
 
 memory_cached = memory_reserved
@@ -54,13 +68,13 @@ max_memory_cached = max_memory_reserved
 
 def mem_get_info(device: Device = None) -> tuple[int, int]:
     """Free and total bytes of the device."""
-    free, total = torch.accelerator.get_memory_info(_index(device))
+    free, total = _backend.memory_info(_index(device))
     return free, total
 
 
 def reset_peak_memory_stats(device: Device = None) -> None:
     """Peaks start again from what is in use now."""
-    torch.accelerator.reset_peak_memory_stats(_index(device))
+    _backend.reset_peak_memory(_index(device))
 
 
 reset_max_memory_allocated = reset_peak_memory_stats
@@ -69,16 +83,27 @@ reset_max_memory_cached = reset_peak_memory_stats
 
 def reset_accumulated_memory_stats(device: Device = None) -> None:
     """Counts of allocations and frees start again from 0."""
-    torch.accelerator.reset_accumulated_memory_stats(_index(device))
+    _backend.reset_accumulated_memory(_index(device))
 
 
 def empty_cache() -> None:
     """Gives back what the caching allocator holds for reuse."""
-    torch._C._accelerator_emptyCache()
+    _backend.empty_cache()
 
 
 def empty_virt_addr_cache() -> None:
     """Nothing to give back: addresses are the host's."""
+
+
+@contextlib.contextmanager  # as in torch, whose compiler reads `__wrapped__`
+def use_mem_pool(pool: Any, device: Device = None) -> Iterator[None]:
+    """Memory pools are not emulated.
+
+    Raises:
+        NotEmulated: on entering.
+    """
+    placeholder("use_mem_pool", "torch.npu.memory")()
+    yield
 
 
 def set_per_process_memory_fraction(fraction: float, device: Device = None) -> None:

@@ -54,7 +54,6 @@ IN_SUBMODULES = {
         "caching_allocator_delete",
         "change_current_allocator",
         "memory_snapshot",
-        "use_mem_pool",
     ),
     "streams": (
         "ExternalEvent",

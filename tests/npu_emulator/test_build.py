@@ -49,6 +49,19 @@ def test_failed_build_keeps_the_log(
     assert "compiling the backend" in capfd.readouterr().err
 
 
+def test_a_failed_build_for_a_newer_torch_says_that_it_is_untested(
+    empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", make_compiler(tmp_path / "cxx", "echo 'x.cpp:1: error: no such type' >&2; exit 1"))
+    monkeypatch.setattr(build, "NEWEST_TESTED_TORCH", (2, 6))
+    with pytest.raises(BuildError, match=r"tested on torch 2\.7 to 2\.6, and this one is newer: pip install"):
+        build.library()
+    monkeypatch.setattr(build, "NEWEST_TESTED_TORCH", (9, 0))
+    with pytest.raises(BuildError) as error:
+        build.library()
+    assert "newer" not in str(error.value)
+
+
 def test_processes_that_start_together_compile_once(
     empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,8 +101,8 @@ def test_an_older_torch_gets_a_clear_no(monkeypatch: pytest.MonkeyPatch) -> None
     from npu_emulator import host
     from npu_emulator.errors import UnsupportedHost
 
-    monkeypatch.setattr(host.importlib.metadata, "version", lambda name: "2.7.1+cu126")
-    with pytest.raises(UnsupportedHost, match=r"torch 2\.13 and later, and this is torch 2\.7\.1"):
+    monkeypatch.setattr(host.importlib.metadata, "version", lambda name: "2.6.0+cu124")
+    with pytest.raises(UnsupportedHost, match=r"torch 2\.7 and later, and this is torch 2\.6\.0"):
         host.check_host()
 
 

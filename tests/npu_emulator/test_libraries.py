@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from .conftest import REPOSITORY
+from .conftest import REPOSITORY, Run
 
 transformers = pytest.importorskip("transformers")
 
@@ -188,3 +188,15 @@ def test_accelerate_over_two_processes(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "HF_HOME": str(tmp_path)}
     result = subprocess.run(launch, capture_output=True, text=True, timeout=150, env=env, check=False)
     assert sorted(result.stdout.splitlines()) == ["rank 0 done", "rank 1 done"], result.stderr[-3000:]
+
+
+def test_models_are_imported_beside_the_redirect(run: Run) -> None:
+    # With some models transformers imports torch's compiler, which reads attributes of what the redirect puts in place.
+    result = run("""
+        import npu_compat
+        import torch._dynamo
+        from transformers.models.umt5 import modeling_umt5
+
+        print(modeling_umt5.torch.npu.is_available())
+    """)
+    assert result.stdout == "True\n", result.stderr
