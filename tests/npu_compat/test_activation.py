@@ -158,20 +158,22 @@ def test_on_real_cuda_nothing_is_done(settled, monkeypatch):
         assert (report.kind, report.redirected) == ("cuda", [])
 
 
-def test_what_the_program_replaces_itself_is_reported_and_kept(redirect_anywhere, monkeypatch):
+def test_what_the_program_replaces_itself_is_reported_and_kept(redirect_anywhere):
     def mine(*sizes):
         return "mine"
 
-    with monkeypatch.context() as own:
-        own.setattr(torch, "zeros", mine)
-        own.setattr(torch.Tensor, "new_zeros", mine)
+    raw, method = torch.zeros.__wrapped__, torch.Tensor.new_zeros.__wrapped__
+    try:
+        torch.zeros = torch.Tensor.new_zeros = mine
         assert npu_compat.report().replaced_by_others == ["torch.zeros", "torch.Tensor.new_zeros"]
         npu_compat.deactivate()
-        assert torch.zeros is mine
+        assert torch.zeros is torch.Tensor.new_zeros is mine
         assert "replaced by the program itself since: torch.Tensor.new_zeros, torch.zeros" in str(npu_compat.report())
-        del torch.zeros, torch.Tensor.new_zeros
-        torch.zeros = torch._C._VariableFunctions.zeros
-        npu_compat.activate()
+    finally:
+        torch.zeros = raw
+        del torch.Tensor.new_zeros  # torch's own is inherited
+    assert torch.Tensor.new_zeros is method
+    npu_compat.activate()
 
 
 def test_import_hooks_that_the_program_puts_back(emulated, run_python):
@@ -180,7 +182,7 @@ def test_import_hooks_that_the_program_puts_back(emulated, run_python):
 import importlib, sys
 saved = list(sys.meta_path)
 import torch, npu_compat
-raw = torch.zeros.raw
+raw = torch.zeros.__wrapped__
 sys.meta_path[:] = saved
 assert npu_compat.report().replaced_by_others == ["modules of torch that are loaded later"]
 npu_compat.deactivate()

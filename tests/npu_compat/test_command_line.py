@@ -73,7 +73,7 @@ def test_run(emulated, run_python, script):
     assert done.stdout.splitlines() == ["npu:0 ['--steps', '3'] __main__", "beside the script"]
 
 
-def test_run_emulated(environment, run_python, script):
+def test_run_emulated(npu, environment, run_python, script):
     done = run_python("-m", "npu_compat", "run", "--emulate", script, "--steps", "3", env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["npu:0 ['--steps', '3'] __main__", "beside the script"]

@@ -134,7 +134,7 @@ def test_without_an_accelerators_package_nothing_is_set(monkeypatch):
     assert expected_accelerator(NPU) == "npu"
 
 
-def test_before_torch_is_imported(environment, run_python):
+def test_before_torch_is_imported(npu, environment, run_python):
     program = """
 import os, sys
 seen = {}
