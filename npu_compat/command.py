@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 
 
@@ -16,15 +15,3 @@ def command() -> str | None:
     if module.partition(".")[0] != "npu_compat":
         return None
     return sys.argv[1] if len(sys.argv) > 1 else ""
-
-
-def end_without_torch() -> None:
-    """Ends ``python -m npu_compat`` in one line where torch is not installed, as in the base install.
-
-    Raises:
-        SystemExit: there is no torch.
-    """
-    if importlib.util.find_spec("torch") is None:
-        python = sys.executable
-        print(f"npu_compat: torch is not installed for {python}: {python} -m pip install torch", file=sys.stderr)
-        raise SystemExit(2)
