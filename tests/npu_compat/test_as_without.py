@@ -117,5 +117,5 @@ def total(value):
     return (value * 2).sum()
 print(float(total(torch.ones(6))))
 """
-    done = run_python("-c", program, env={**emulated, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)})
+    done = run_python("-c", program, env={**emulated, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}, timeout=500)
     assert done.stdout.split() == ["12.0"], done.stderr
