@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from npu_emulator.errors import EmulatorError
 from npu_emulator.host import check_host
-from npu_emulator.settings import Settings, parse_devices, parse_hardware, parse_memory
+from npu_emulator.settings import Settings, parse_cann, parse_devices, parse_hardware, parse_memory
 
 _lock = threading.RLock()
 _enabled: Settings | None = None
@@ -21,6 +21,7 @@ def enable(
     memory: int | str | None = None,
     hardware: str | None = None,
     strict: bool | None = None,
+    cann: str | None = None,
 ) -> Settings:
     """Registers the device ``npu`` with torch, for this process and, through the environment, its children.
 
@@ -30,8 +31,10 @@ def enable(
     Args:
         devices: number of NPUs, 1 to 16.
         memory: memory of each, in bytes or as ``"64GiB"``.
-        hardware: ``"atlas-a2"``, ``"atlas-a3"`` or ``"ascend-950dt"``.
+        hardware: ``"atlas-a2"``, ``"atlas-a3"``, ``"ascend-950dt"``, ``"atlas-910"``, ``"atlas-310p"`` or
+            ``"atlas-200i-a2"``.
         strict: refuse what the hardware refuses; False turns refusals into warnings.
+        cann: version of CANN, such as ``"8.0"``, for what older versions refused as well.
 
     Raises:
         ValueError: a value is out of range; names it.
@@ -46,6 +49,7 @@ def enable(
         memory=known.memory if memory is None else parse_memory(memory),
         hardware=known.hardware if hardware is None else parse_hardware(hardware),
         strict=known.strict if strict is None else strict,
+        cann=known.cann if cann is None else parse_cann(cann),
     )
     if _enabled is None:
         check_host()

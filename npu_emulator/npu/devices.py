@@ -26,10 +26,14 @@ class _NPUDeviceProperties:
 
 
 # Name, L2 cache in MiB, cube cores, vector cores. A card of each line; programs print these, none decides by them.
+# AI cores of 910A and 310P3: https://github.com/Project-HAMi/ascend-device-plugin; before Atlas A2 a core is both.
 _CARDS = {
     "atlas-a2": ("Ascend910B2", 192, 24, 48),
     "atlas-a3": ("Ascend910_9391", 192, 24, 48),
     "ascend-950dt": ("Ascend950DT", 128, 32, 64),
+    "atlas-910": ("Ascend910A", 32, 30, 30),
+    "atlas-310p": ("Ascend310P3", 16, 8, 8),
+    "atlas-200i-a2": ("Ascend310B1", 16, 1, 1),
 }
 
 

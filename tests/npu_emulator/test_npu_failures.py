@@ -5,9 +5,10 @@ Each program passes on CPU, on the emulated NPU fails or warns where the hardwar
 
 from __future__ import annotations
 
+import re
 import subprocess
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -92,18 +93,6 @@ def test_rotary_multiply_in_complex64_is_a_way_out() -> None:
 # Conv3d in bfloat16: Comfy-Org/ComfyUI#7784, #7499, hiyouga/LlamaFactory#6694.
 
 
-@pytest.fixture
-def default_compile_options() -> Iterator[None]:
-    options = torch.npu.npu_config._options
-    before = dict(options), torch.npu.config.allow_internal_format
-    options.clear()
-    torch.npu.config.allow_internal_format = True
-    yield
-    options.clear()
-    options.update(before[0])
-    torch.npu.config.allow_internal_format = before[1]
-
-
 def patches_by_convolution(video: Tensor, layer: nn.Conv3d) -> Tensor:
     return layer(video).flatten(2).transpose(1, 2)
 
@@ -115,22 +104,36 @@ def patches_by_matmul(video: Tensor, layer: nn.Conv3d) -> Tensor:
     return functional.linear(blocks.flatten(4).flatten(1, 3), layer.weight.flatten(1), layer.bias)
 
 
-@pytest.mark.usefixtures("default_compile_options")
-def test_conv3d_in_bfloat16() -> None:
+CONVOLUTION = """
+import sys, torch
+if sys.argv[1] == "format":
+    torch.npu.config.allow_internal_format = False
+if sys.argv[1] == "compile":
+    torch.npu.set_compile_mode(jit_compile=False)
+layer = torch.nn.Conv3d(3, 8, (1, 2, 2), stride=(1, 2, 2)).to("npu", torch.bfloat16)
+with torch.no_grad():
+    print(layer(torch.ones(1, 3, 2, 4, 4, dtype=torch.bfloat16, device="npu")).shape)
+"""
+
+
+@pytest.mark.parametrize("way_out", ["none", "format", "compile"])
+def test_conv3d_in_bfloat16(run: Run, way_out: str) -> None:
+    result = run(CONVOLUTION, way_out, options=("--cann", "8.0"))
+    if way_out == "none":
+        assert re.search(r"call Conv3D failed.*DT_BFLOAT16", result.stderr), result.stderr
+    else:
+        assert result.stdout == "torch.Size([1, 8, 2, 2, 2])\n", result.stderr
+
+
+def test_conv3d_in_bfloat16_on_the_newest_cann() -> None:
     torch.manual_seed(0)
     layer = nn.Conv3d(3, 8, (1, 2, 2), stride=(1, 2, 2)).to(torch.bfloat16)
     video = torch.randn(1, 3, 2, 4, 4, dtype=torch.bfloat16)
     with torch.no_grad():
         expected = patches_by_convolution(video, layer)
         layer.npu()
-        with pytest.raises(RefusedOnNpu, match=r"Conv3D.*DT_BFLOAT16"):
-            patches_by_convolution(video.npu(), layer)
+        torch.testing.assert_close(patches_by_convolution(video.npu(), layer).cpu(), expected)
         torch.testing.assert_close(patches_by_matmul(video.npu(), layer).cpu(), expected)
-        torch.npu.config.allow_internal_format = False
-        torch.testing.assert_close(patches_by_convolution(video.npu(), layer).cpu(), expected)
-        torch.npu.config.allow_internal_format = True
-        torch.npu.set_compile_mode(jit_compile=False)
-        torch.testing.assert_close(patches_by_convolution(video.npu(), layer).cpu(), expected)
 
 
 # torch.cuda.get_device_properties on an NPU machine: Comfy-Org/ComfyUI#6483.
