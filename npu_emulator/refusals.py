@@ -89,8 +89,8 @@ def _about_every_type(op: str, name: str, found: Entry | None, size: int) -> Non
     if found is None:
         if count(name, "", HOST, size):
             _warn(
-                f"CAUTION: The operator 'aten::{name}' is not currently supported on the NPU backend and will fall back "
-                "to run on the CPU. This may have performance implications. (source: torch_npu's list of operators)"
+                f"CAUTION: The operator 'aten::{name}' is not currently supported on the NPU backend and will fall "
+                "back to run on the CPU. This may have performance implications. (source: torch_npu's list of operators)"
             )
         return
     message = f"{op} is not supported on {line}: none of {', '.join(found.aclnn)} is defined for it"

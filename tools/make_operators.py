@@ -1,5 +1,5 @@
-"""Makes accelerator_tables/ascend_operators.json: for each operator of torch that torch_npu has a kernel for, the types it
-takes on each hardware line, and which of them run on the AI CPU.
+"""Makes accelerator_tables/ascend_operators.json: for each operator of torch that torch_npu has a kernel for, the types
+it takes on each hardware line, and which of them run on the AI CPU.
 
     python tools/make_operators.py FACTS [--check]
 
@@ -181,7 +181,8 @@ class Function:
         parameters = {spelled(name): name for name in self._entry.get("params", {})}
         name = parameters.get(argument)
         listed = self._listed(name) if name else None
-        return None if listed is None or name is None else self._with_notes(listed, name, product)
+        # Notes that leave nothing are about something else: then nothing is known.
+        return (self._with_notes(listed, name, product) or None) if listed and name else None
 
     def _listed(self, name: str) -> Types | None:
         """A parameter's list, or that of the parameter that it follows (\"as self\")."""
@@ -250,20 +251,14 @@ class Operator:
         }
 
     def takes(self, argument: Argument, product: str, without: Iterable[str] = ()) -> Types | None:
-        """The union of what its functions on the product take; None where one of them does not tell."""
-        union: Types = frozenset()
-        told = False
-        for function in self.functions:
-            if function.name in without or not function.is_on(product):
-                continue
-            if not function.is_known:
-                continue
-            types = self.parameter(function, argument, product)
-            if types is None:
-                continue
-            told = True
-            union |= types
-        return union if told else None
+        """The union of what its functions on the product take; None where none of them tells."""
+        functions = [function for function in self.functions if function.name not in without]
+        for name in self._names(argument):
+            lists = [function.takes(name, product) for function in functions if function.is_on(product)]
+            told = [types for types in lists if types is not None]
+            if told:
+                return frozenset().union(*told)
+        return None
 
     def parameter(self, function: Function, argument: Argument, product: str) -> Types | None:
         for name in self._names(argument):
@@ -333,8 +328,8 @@ class Pages:
     def refuse(self, operator: Operator, line: str) -> bool:
         """Whether an operator without a function on the line is not run there in an older way either.
 
-        The definitions alone are not enough: they leave out gather and cos on 950. Lists of tensors are taken apart where
-        they have no function.
+        The definitions alone are not enough: they leave out gather and cos on 950. Lists of tensors are taken
+        apart where they have no function.
         """
         if operator.name.startswith("_foreach_"):
             return False
@@ -390,7 +385,8 @@ def entry_of(operator: Operator, sets: Sets, pages: Pages) -> dict[str, Any]:
     for argument in operator.arguments:
         name = renamed.get(argument.name, argument.name)
         whole = [operator.takes(argument, product) for product in LINES.values()]
-        strict = [operator.takes(argument, product, forms) for product in LINES.values()] if forms else whole
+        narrow = forms if argument.name != "out" else set()
+        strict = [operator.takes(argument, product, narrow) for product in LINES.values()] if narrow else whole
         strict = [everything if own is None else own for own, everything in zip(strict, whole, strict=True)]
         if any(types is not None for types in whole):
             takes[name] = by_line([sets.number(types) for types in strict])
