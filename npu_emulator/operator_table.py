@@ -37,7 +37,7 @@ REPORTS = "ascend_reports.json"
 
 @dataclass(frozen=True)
 class Report:
-    """A public report of an operator on types: ``verdict`` is "refused", "ai_cpu" or "runs"."""
+    """A public report of an operator on types: ``verdict`` is "refused", "ai_cpu", "host" or "runs"."""
 
     verdict: str
     ops: frozenset[str]
@@ -162,7 +162,7 @@ class OperatorTable:
         return None if number is None else self._masks[number]
 
 
-_FIRST = ("self", "input")
+_FIRST = ("self", "input", "elements")
 
 
 def _mask(types: Iterable[str]) -> int:

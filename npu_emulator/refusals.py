@@ -20,6 +20,7 @@ from npu_emulator.operator_table import NAMES, NUMBERS, Entry, OperatorTable, Re
 from npu_emulator.slow_operators import AI_CPU, HOST, count
 
 _PRINTED = {"float16": "DT_FLOAT16", "float32": "DT_FLOAT", "float64": "DT_DOUBLE"}
+DIMS = -2  # what the backend asks about where it is not a type, as in refusals.h
 _library: Any = None  # kept, or torch would drop the registration
 _table: OperatorTable | None = None
 _told: set[str] = set()
@@ -40,6 +41,9 @@ def _ask(op_name: str, overload: str, argument: str, number: int, size: int, wit
     op = op_name.removeprefix("aten::")
     name = f"{op}.{overload}".rstrip(".")
     found = _entry(op, overload)
+    if number == DIMS:
+        _refuse_dims(op, found)
+        return
     if number not in NAMES:
         _about_every_type(op, name, found, size)
         return
@@ -65,6 +69,8 @@ def _entry(op: str, overload: str) -> Entry | None:
 def _as_reported(op: str, argument: str, type_name: str, report: Report, size: int) -> None:
     if report.verdict == "ai_cpu":
         _slow(op, type_name, size, "; ".join(_origin(report)))
+    elif report.verdict == "host":
+        _on_host(op, size, "; ".join(_origin(report)))
     elif report.verdict == "refused":
         _refuse(op, argument, type_name, report.aclnn or op, report.takes, "; ".join(_origin(report)))
 
@@ -87,16 +93,20 @@ def _as_defined(op: str, argument: str, type_name: str, found: Entry, size: int,
 def _about_every_type(op: str, name: str, found: Entry | None, size: int) -> None:
     line = enabled_with().hardware
     if found is None:
-        if count(name, "", HOST, size):
-            _warn(
-                f"CAUTION: The operator 'aten::{name}' is not currently supported on the NPU backend and will fall "
-                "back to run on the CPU. This may have performance implications. (source: torch_npu's list of operators)"
-            )
+        _on_host(name, size, "source: torch_npu's list of operators")
         return
     message = f"{op} is not supported on {line}: none of {', '.join(found.aclnn)} is defined for it"
     if enabled_with().strict:
         raise NotImplementedError(message)
     _warn_once(message)
+
+
+def _on_host(name: str, size: int, origin: str) -> None:
+    if count(name, "", HOST, size):
+        _warn(
+            f"CAUTION: The operator 'aten::{name}' is not currently supported on the NPU backend and will fall back to "
+            f"run on the CPU. This may have performance implications. ({origin})"
+        )
 
 
 def _refuse(op: str, argument: str, type_name: str, function: str, takes: Iterable[str], origin: str) -> None:
@@ -106,6 +116,19 @@ def _refuse(op: str, argument: str, type_name: str, function: str, takes: Iterab
         f"implemented for {_printed(type_name)}, should be in dtype support list [{listed}]. "
         f"({op} on {type_name}, {enabled_with().hardware}; {origin})"
     )
+    _refuse_with(message)
+
+
+def _refuse_dims(op: str, found: Entry | None) -> None:
+    function = found.aclnn[0] if found is not None and found.aclnn else "aclnnInplaceCopy"
+    _refuse_with(
+        f"{op}: NPU function error: call {function} failed, error code is 161002. EZ1001: Tensor self's dimension "
+        f"should not be more than 8 ({op} on more than 8 dimensions, {enabled_with().hardware}; report: "
+        "https://github.com/sgl-project/sglang/issues/14159; instead: merge dimensions before they are reordered)"
+    )
+
+
+def _refuse_with(message: str) -> None:
     if enabled_with().strict:
         raise RefusedOnNpu(message)
     _warn_once(message)

@@ -68,7 +68,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "min": ("clip_value_min", "min_out", "out"),
     "max": ("clip_value_max", "max_out", "out"),
     "min_indices": ("indices", "indices_out"),
-    "other": ("shift_bits", "x2"),
+    "other": ("shift_bits", "x2", "mat2"),
     "tensor1": ("x2",),
     "tensor2": ("x3",),
     "tensors1": ("x1", "x"),
@@ -280,7 +280,9 @@ class Operator:
         return not known or any(function.is_on(product) for function in known)
 
     def on_ai_cpu(self, argument: Argument, product: str) -> Types:
-        """Types that every function which takes them runs on the AI CPU."""
+        """Types that every function which takes them runs on the AI CPU; those of indices and flags tell nothing."""
+        if any(word in argument.name for word in ("ind", "mask", "condition", "target", "offset")):
+            return frozenset()
         slow: Types = frozenset()
         quick: Types = frozenset()
         for function in self.functions:

@@ -208,7 +208,8 @@ bool asking() { return vouched == 0; }
 
 void Question::put(const torch::jit::Stack& stack, size_t first) const {
   const auto& masks = number_ && !watch_.ask_with_number.empty() ? watch_.ask_with_number : watch_.ask;
-  if (watch_.every_call) return put_about(at::ScalarType::Undefined, 0);
+  if (watch_.every_call) return put_about(kEveryCall, 0);
+  if (too_many_dims_ && watch_.whole) put_about(kDims, 0);
   if (hit_ == 0) return;
   TypeSet asked = 0;
   for (size_t i = 0; i < masks.size(); ++i) {
@@ -216,7 +217,7 @@ void Question::put(const torch::jit::Stack& stack, size_t first) const {
     auto ask = [&](at::ScalarType type) {
       if ((type_bit(type) & masks[i] & ~asked) == 0) return;
       asked |= type_bit(type);
-      put_about(type, i);
+      put_about(static_cast<int64_t>(type), i);
     };
     each_tensor(value, [&](const at::Tensor& tensor) {
       if (on_npu(tensor)) ask(tensor.scalar_type());
@@ -225,13 +226,28 @@ void Question::put(const torch::jit::Stack& stack, size_t first) const {
   }
 }
 
-void Question::put_about(at::ScalarType type, size_t argument) const {
-  static auto question = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("npu_emulator::ask_table", "")
-                             .typed<void(std::string_view, std::string_view, std::string_view, int64_t, int64_t, bool)>();
+namespace {
+
+void ask_table(std::string_view op, std::string_view overload, std::string_view argument, int64_t what, int64_t bytes,
+               bool number) {
+  static auto question =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow("npu_emulator::ask_table", "")
+          .typed<void(std::string_view, std::string_view, std::string_view, int64_t, int64_t, bool)>();
+  question.call(op, overload, argument, what, bytes, number);
+}
+
+}  // namespace
+
+void refuse_dims_of_copy(const at::Tensor& from, const at::Tensor& to) {
+  if (from.dim() <= kMaxDims || !on_npu(from) || !on_npu(to) || from.strides() == to.strides()) return;
+  ask_table("aten::copy_", "", "self", kDims, 0, false);
+}
+
+void Question::put_about(int64_t what, size_t argument) const {
   const auto& name = op_.operator_name();
-  question.call(name.name, name.overload_name, op_.schema().arguments()[argument].name(), static_cast<int64_t>(type),
-                static_cast<int64_t>(bytes_), number_);
+  ask_table(name.name, name.overload_name, op_.schema().arguments()[argument].name(), what,
+            static_cast<int64_t>(bytes_), number_);
 }
 
 int64_t read_watches(const std::string& text) {

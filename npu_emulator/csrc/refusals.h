@@ -12,6 +12,12 @@ namespace npu_emulator {
 using TypeSet = uint64_t;
 constexpr TypeSet type_bit(at::ScalarType type) { return TypeSet{1} << static_cast<int>(type); }
 
+// The most dimensions that the functions take.
+constexpr int64_t kMaxDims = 8;
+// What is asked about where it is not a type.
+constexpr int64_t kEveryCall = -1;
+constexpr int64_t kDims = -2;
+
 // What an op must ask about. Filled once, before a program runs.
 struct Watch {
   // By argument: types of its tensors, or of the result that a `dtype` asks for; empty where there is nothing to ask.
@@ -38,6 +44,7 @@ class Question {
   void see(const at::Tensor& tensor, size_t argument) {
     if (tensor.layout() != at::kStrided) return;  // the table speaks of dense tensors
     bytes_ += tensor.nbytes();
+    too_many_dims_ |= tensor.dim() > kMaxDims;
     see_type(tensor.scalar_type(), argument);
   }
   void see_type(at::ScalarType type, size_t argument) { hit_ |= type_bit(type) & watch_.ask[argument]; }
@@ -47,14 +54,18 @@ class Question {
   void put(const torch::jit::Stack& stack, size_t first) const;
 
  private:
-  void put_about(at::ScalarType type, size_t argument) const;
+  void put_about(int64_t what, size_t argument) const;
 
   const c10::OperatorHandle& op_;
   const Watch& watch_;
   TypeSet hit_ = 0;
   size_t bytes_ = 0;
   bool number_ = false;
+  bool too_many_dims_ = false;
 };
+
+// Refuses a copy on the device that would reorder more dimensions than the functions take.
+void refuse_dims_of_copy(const at::Tensor& from, const at::Tensor& to);
 
 // False inside an op whose whole was asked about.
 bool asking();
