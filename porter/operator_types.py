@@ -12,11 +12,17 @@ from typing import Any
 from porter.tables import read_table
 from porter.unit import Unit
 
+#: They take fractions, and make complex numbers.
+_MAKERS = {"polar", "complex", "view_as_complex"}
+#: Named where the file itself calls nothing that is refused.
+_USUAL = ("index", "repeat_interleave", "matmul")
+
 
 def on_type(type_name: str, unit: Unit) -> tuple[list[str], list[str]]:
     """Of the operators that a file calls by name: those refused on a type, and those that run on the AI CPU."""
     refused, slow = _judged(type_name, unit.translation.hardware or "")
-    called = _called(unit)
+    called = set(_called(unit))
+    called -= _MAKERS
     return sorted(called & refused), sorted(called & slow - refused)
 
 
@@ -28,7 +34,9 @@ def sentence(type_name: str, unit: Unit) -> str:
         return f"{title} ({hardware}) refuses {type_name} in {_listed(refused)}"
     if slow:
         return f"{title} ({hardware}) runs {_listed(slow)} on {type_name} on its AI CPU, many times slower"
-    return f"{title} refuses {type_name} in some operators, and runs others on its AI CPU"
+    usual = [name for name in _USUAL if name in _judged(type_name, hardware or "")[0]]
+    others = f", such as {_listed(usual)}," if usual else ""
+    return f"{title} ({hardware}) refuses {type_name} in some operators{others} and runs others on its AI CPU"
 
 
 def _listed(names: list[str]) -> str:

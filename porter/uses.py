@@ -122,7 +122,7 @@ def is_off_the_accelerator(node: ast.AST, unit: Unit) -> bool:
 
 
 def stays_on_the_host(node: ast.AST, source: Source) -> bool:
-    """Whether a tensor that is made without a device is cast, or taken out of torch, in the expression that makes it."""
+    """Whether a tensor that is made without a device is cast, or leaves torch, in the expression that makes it."""
     call = _call_around(node, source)
     if call is None or any(keyword.arg == "device" for keyword in call.keywords):
         return False
