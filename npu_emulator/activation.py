@@ -9,7 +9,15 @@ from collections.abc import Iterator
 
 from npu_emulator.errors import EmulatorError, UnsupportedHost
 from npu_emulator.host import NO_TORCH, check_host
-from npu_emulator.settings import Settings, in_force, parse_devices, parse_hardware, parse_memory, put_in_force
+from npu_emulator.settings import (
+    Settings,
+    in_force,
+    parse_cann,
+    parse_devices,
+    parse_hardware,
+    parse_memory,
+    put_in_force,
+)
 
 _lock = threading.RLock()
 _importing = threading.local()
@@ -20,6 +28,7 @@ def enable(
     memory: int | str | None = None,
     hardware: str | None = None,
     strict: bool | None = None,
+    cann: str | None = None,
 ) -> Settings:
     """Registers the device ``npu`` with torch, for this process and, through the environment, its children.
 
@@ -29,8 +38,10 @@ def enable(
     Args:
         devices: number of NPUs, 1 to 16.
         memory: memory of each, in bytes or as ``"64GiB"``.
-        hardware: ``"atlas-a2"``, ``"atlas-a3"`` or ``"ascend-950dt"``.
+        hardware: ``"atlas-a2"``, ``"atlas-a3"``, ``"ascend-950dt"``, ``"atlas-910"``, ``"atlas-310p"`` or
+            ``"atlas-200i-a2"``.
         strict: refuse what the hardware refuses; False turns refusals into warnings.
+        cann: version of CANN, such as ``"8.0"``, for what older versions refused as well.
 
     Raises:
         ValueError: a value is out of range; names it.
@@ -44,6 +55,7 @@ def enable(
         memory=known.memory if memory is None else parse_memory(memory),
         hardware=known.hardware if hardware is None else parse_hardware(hardware),
         strict=known.strict if strict is None else strict,
+        cann=known.cann if cann is None else parse_cann(cann),
     )
     if in_force() is None:
         check_host()

@@ -16,7 +16,7 @@ from typing import Any
 
 from npu_emulator import binaries, host
 from npu_emulator.errors import BuildError, EmulatorError, UnsupportedHost
-from npu_emulator.settings import HARDWARE_LINES, Settings
+from npu_emulator.settings import Settings
 
 _NO_COMPILER = "none (needed only where no prebuilt backend fits: apt-get install g++, dnf install gcc-c++)"
 # In a process of its own: a library cannot be unloaded again, and one for another torch may end the process.
@@ -187,6 +187,7 @@ def _look_at_settings(found: Findings) -> None:
         "devices": settings.devices,
         "visible": settings.visible_devices(),
         "memory": f"{settings.memory} bytes ({settings.memory / 2**30:.2f} GiB)",
-        "hardware": f"{settings.hardware} (column {HARDWARE_LINES[settings.hardware]} of the support table)",
+        "hardware": settings.hardware,
+        "cann": settings.cann or "the newest",
         "strict": settings.strict,
     }

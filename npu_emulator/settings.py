@@ -11,8 +11,8 @@ from pathlib import Path
 
 from npu_emulator.errors import EmulatorError
 
-# Names of the hardware lines, and their columns in the vendor's support table.
-HARDWARE_LINES = {"atlas-a2": "A2", "atlas-a3": "A3", "ascend-950dt": "950"}
+# Hardware lines: Atlas A2 and A3, Ascend 950, Atlas training (910), Atlas inference (310P), Atlas 200I/500 A2 (310B).
+HARDWARE_LINES = ("atlas-a2", "atlas-a3", "ascend-950dt", "atlas-910", "atlas-310p", "atlas-200i-a2")
 
 MAX_DEVICES = 16
 # What a card of these lines has; a host with less gives its own, as the devices live in it.
@@ -56,6 +56,17 @@ def parse_hardware(value: str, source: str = "hardware") -> str:
     return value
 
 
+def parse_cann(value: str, source: str = "cann") -> str:
+    """Version of CANN, such as ``8.0``.
+
+    Raises:
+        ValueError: no version; names ``source``.
+    """
+    if not re.fullmatch(r"\d+(\.\d+)+", value):
+        raise ValueError(f"{source}={value!r}: expected a version of CANN such as 8.0 or 8.2")
+    return value
+
+
 def parse_switch(value: str, source: str) -> bool:
     """``1`` or ``0``.
 
@@ -93,18 +104,20 @@ class Settings:
     Attributes:
         devices: number of NPUs, 1 to 16.
         memory: bytes of memory of each device; 64 GiB, or what the host has if that is less.
-        hardware: a key of HARDWARE_LINES.
+        hardware: one of HARDWARE_LINES.
         strict: refuse what the hardware refuses; otherwise warn.
+        cann: version of CANN to be refused by as well, such as ``8.0``; None for the newest.
     """
 
     devices: int = 1
     memory: int = field(default_factory=default_memory)
     hardware: str = "atlas-a2"
     strict: bool = True
+    cann: str | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Reads NPU_EMULATOR_DEVICES, _MEMORY, _HARDWARE and _STRICT; what is unset keeps its default.
+        """Reads NPU_EMULATOR_DEVICES, _MEMORY, _HARDWARE, _STRICT and _CANN; what is unset keeps its default.
 
         Raises:
             ValueError: a variable holds something else than it should; names the variable.
@@ -116,6 +129,7 @@ class Settings:
             memory=parse_memory(found.get("NPU_EMULATOR_MEMORY", default.memory), "NPU_EMULATOR_MEMORY"),
             hardware=parse_hardware(found.get("NPU_EMULATOR_HARDWARE", default.hardware), "NPU_EMULATOR_HARDWARE"),
             strict=parse_switch(found.get("NPU_EMULATOR_STRICT", "1"), "NPU_EMULATOR_STRICT"),
+            cann=parse_cann(cann, "NPU_EMULATOR_CANN") if (cann := found.get("NPU_EMULATOR_CANN")) else None,
         )
 
     def visible_devices(self) -> int:
@@ -135,6 +149,7 @@ class Settings:
             "NPU_EMULATOR_MEMORY": str(self.memory),
             "NPU_EMULATOR_HARDWARE": self.hardware,
             "NPU_EMULATOR_STRICT": "1" if self.strict else "0",
+            "NPU_EMULATOR_CANN": self.cann or "",
         }
 
 

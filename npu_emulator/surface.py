@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import importlib.resources
-import json
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
 from npu_emulator.npu.not_emulated import placeholder
+from npu_emulator.operator_table import read_table
 
 Entry = dict[str, Any]
 
@@ -17,8 +16,7 @@ Entry = dict[str, Any]
 @functools.cache
 def modules() -> dict[str, dict[str, Entry]]:
     """The public modules of torch_npu, each with its public names."""
-    table = importlib.resources.files("accelerator_tables").joinpath("torch_npu_surface.json")
-    read: dict[str, dict[str, Entry]] = json.loads(table.read_text("utf-8"))["modules"]
+    read: dict[str, dict[str, Entry]] = read_table("torch_npu_surface.json")["modules"]
     return read
 
 

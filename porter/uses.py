@@ -105,7 +105,8 @@ def names_device(node: ast.AST, unit: Unit) -> bool:
 
 
 def is_only_a_type(node: ast.AST, source: Source) -> bool:
-    """Whether a class is named to say what something is, in an annotation or `isinstance`, and is not used."""
+    """Whether a class is named to say what something is, and is not used: in an annotation, `isinstance`, a comparison,
+    or a list of types."""
     child = node
     for parent in source.ancestors(node):
         match parent:
@@ -117,6 +118,12 @@ def is_only_a_type(node: ast.AST, source: Source) -> bool:
                 return child is parent.returns
             case ast.Call() if child is not parent.func and label_of(parent.func) in ("isinstance", "issubclass"):
                 return True
+            case ast.Compare():
+                return True
+            case ast.Tuple() | ast.List() | ast.Set():
+                return child is node
+            case ast.Dict():
+                return child is node and child in parent.keys
             case ast.stmt():
                 return False
         child = parent
@@ -134,6 +141,43 @@ def is_dtype_of_a_tensor(node: ast.AST, source: Source) -> bool:
     return place.kind in ("keyword", "value", "assignment", "default") and "dtype" in place.label.lower()
 
 
+def is_off_the_accelerator(node: ast.AST, unit: Unit) -> bool:
+    """Whether the file itself keeps a place from the accelerator: the other branch of a question whether it is there.
+
+    `torch.float32 if device.type == "npu" else torch.float64`, and the same with "cuda", which the port makes of it.
+    """
+    child = node
+    for parent in unit.source.ancestors(node):
+        if isinstance(parent, ast.If | ast.IfExp) and child is not parent.test:
+            asks = _asks_for_the_accelerator(parent.test, unit)
+            otherwise = parent.orelse if isinstance(parent.orelse, list) else [parent.orelse]
+            if asks is not None and asks is not (child in otherwise):
+                child = parent
+                continue
+            if asks is not None:
+                return True
+        child = parent
+    return False
+
+
+def stays_on_the_host(node: ast.AST, source: Source) -> bool:
+    """Whether a tensor that is made without a device is cast, or leaves torch, in the expression that makes it."""
+    call = _call_around(node, source)
+    if call is None or any(keyword.arg == "device" for keyword in call.keywords):
+        return False
+    if not (isinstance(call.func, ast.Attribute) and label_of(call.func.value) == "torch"):
+        return False
+    for parent in source.ancestors(call):
+        match parent:
+            case ast.Attribute(attr="float" | "half" | "bfloat16" | "numpy" | "tolist" | "item"):
+                return True
+            case ast.Attribute(attr="npu" | "cuda" | "to"):
+                return False
+            case ast.stmt():
+                return False
+    return False
+
+
 def comes_from_the_cpu(method: ast.expr) -> bool:
     """`x.cpu().double`, `x.to("cpu").double`."""
     match method:
@@ -143,6 +187,24 @@ def comes_from_the_cpu(method: ast.expr) -> bool:
             return text_of(first) == "cpu"
         case _:
             return False
+
+
+def _asks_for_the_accelerator(test: ast.expr, unit: Unit) -> bool | None:
+    """True for `device.type == "npu"` and `is_npu()`, False for their opposites, None for any other question."""
+    match test:
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            asks = _asks_for_the_accelerator(operand, unit)
+            return None if asks is None else not asks
+        case ast.Compare(ops=[ast.Eq() | ast.In()], comparators=[_]):
+            return True if any(names_device(node, unit) for node in ast.walk(test)) else None
+        case ast.Compare(ops=[ast.NotEq() | ast.NotIn()], comparators=[_]):
+            return False if any(names_device(node, unit) for node in ast.walk(test)) else None
+        case ast.Name() | ast.Attribute() | ast.Call(args=[], keywords=[]):
+            chain = test.func if isinstance(test, ast.Call) else test
+            either = f"{unit.translation.old.name}|{unit.translation.new.name}"
+            return True if re.search(either, spelled(chain), re.IGNORECASE) else None
+        case _:
+            return None
 
 
 def is_docstring(node: ast.AST, source: Source) -> bool:

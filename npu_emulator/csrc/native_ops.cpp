@@ -11,6 +11,7 @@
 
 #include "device.h"
 #include "memory.h"
+#include "refusals.h"
 #include "storage.h"
 #include "tensor_alias.h"
 
@@ -90,6 +91,7 @@ at::Tensor& set_empty(at::Tensor& self) {
 at::Tensor host_side(const at::Tensor& tensor) { return on_npu(tensor) ? host_alias(tensor) : tensor; }
 
 at::Tensor copy_from(const at::Tensor& self, const at::Tensor& dst, bool non_blocking) {
+  refuse_dims_of_copy(self, dst);
   at::AutoDispatchBelowADInplaceOrView below_autograd;
   c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   host_side(dst).copy_(host_side(self), non_blocking);

@@ -103,11 +103,16 @@ class _NPUDeviceProperties:
 
 
 # Name, number in the vendor's list of chips, L2 cache in MiB, cube cores, vector cores. A card of each line: programs
-# print these, and some ask whether the number is that of a line they know (220 on: Atlas A2, 250: A3, 260: 950).
+# print these, and some ask whether the number is that of a line they know (100 on: 910, 200: 310P, 220: Atlas A2, 240:
+# 310B, 250: A3, 260: 950). AI cores of 910A and 310P3: https://github.com/Project-HAMi/ascend-device-plugin; before
+# Atlas A2 a core is both.
 _CARDS = {
     "atlas-a2": ("Ascend910B2", 221, 192, 24, 48),
     "atlas-a3": ("Ascend910_9391", 250, 192, 24, 48),
     "ascend-950dt": ("Ascend950DT", 260, 128, 32, 64),
+    "atlas-910": ("Ascend910A", 102, 32, 30, 30),
+    "atlas-310p": ("Ascend310P3", 202, 16, 8, 8),
+    "atlas-200i-a2": ("Ascend310B1", 240, 16, 1, 1),
 }
 
 

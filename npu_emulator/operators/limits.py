@@ -17,7 +17,7 @@ HALVES = (torch.float16, torch.bfloat16)
 FLOATS = (*HALVES, torch.float32)
 MASKS = (torch.bool, torch.uint8)
 # These lines have no bfloat16.
-_WITHOUT_BFLOAT16 = ("atlas-training", "atlas-inference")
+_WITHOUT_BFLOAT16 = ("atlas-910", "atlas-310p")
 
 _enforced = True
 

@@ -16,8 +16,8 @@ import torch
 import torch._ops
 
 from npu_emulator.npu.not_emulated import NotEmulated
+from npu_emulator.operator_table import read_table
 from npu_emulator.operators.registry import DERIVATIVES, KERNELS, Derivative, Kernel
-from npu_emulator.support_table import read_table
 
 _lock = threading.RLock()
 _defined: set[str] = set()

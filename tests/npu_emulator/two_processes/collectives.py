@@ -56,7 +56,7 @@ def reductions() -> None:
 
 def float8_is_not_reduced() -> None:
     with pytest.raises(ValueError, match="does not reduce"):
-        dist.all_reduce(torch.ones(2, device=here).to(torch.float8_e4m3fn))
+        dist.all_reduce(torch.ones(2).to(torch.float8_e4m3fn).to(here))
 
 
 def gathering() -> None:
@@ -72,7 +72,7 @@ def gathering() -> None:
     if rank == 0:
         expect(torch.cat(parts), [0, 1, 10, 11])
     float8 = torch.empty(4, device=here, dtype=torch.float8_e4m3fn)
-    dist.all_gather_into_tensor(float8, torch.ones(2, device=here).to(torch.float8_e4m3fn))
+    dist.all_gather_into_tensor(float8, torch.ones(2).to(torch.float8_e4m3fn).to(here))
     expect(float8, [1] * 4)
     objects: list[object] = [None] * world
     dist.all_gather_object(objects, {"rank": rank})
