@@ -33,6 +33,8 @@ def diagnose() -> dict[str, Any]:
     translation = Translation(accelerator) if accelerator is not None else None
     plan = make_plan(detection, translation, lambda module: None)
     found = versions.installed()
+    mismatches = versions.mismatches(found)
+    fits = "torch_npu" in found and not mismatches
     meaning, problems = settings_check.explain(environ)
     return {
         "kind": detection.kind,
@@ -49,8 +51,8 @@ def diagnose() -> dict[str, Any]:
         "missing": plan.missing,
         "unknown": plan.unknown,
         "lacking_in_build": _lacking_in_build(detection),
-        "advice": versions.install_advice(found),
-        "problems": [*versions.mismatches(found), *problems, *_untested(detection)],
+        "advice": versions.install_advice(found) if detection.kind != "cuda" and not fits else "",
+        "problems": [*mismatches, *problems, *_untested(detection)],
     }
 
 

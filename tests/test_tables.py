@@ -451,3 +451,34 @@ def test_former_names_are_decided():
     for name in TARGETS:
         former = read(f"targets/{name}.json")["former"]
         assert set(former["names"]) | set(former["lacking"]) == {"MemPoolContext", "memory.MemPoolContext"}
+
+
+# torch_npu_wheels.json
+
+
+def test_wheels_are_told_by_what_they_ask_for(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOL.parent))
+    spec = importlib.util.spec_from_file_location("make_wheel_table", TOOL.parent / "make_wheel_table.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.setattr(tool, "PACKAGE", tmp_path)
+    facts = {
+        "order": ["2.6.0", "2.13.0"],
+        "wheels": {
+            "2.6.0": {"requires_dist": ["torch (==2.6.0+cpu)"]},
+            "2.13.0": {"requires_dist": ["numpy", "torch==2.13.0.*"]},
+        },
+        "python_tags_x86_64": {"3.13": "2.7.1.post4+ 2.10+", "3.11": "all", "3.9": "up to 2.8.0.post5"},
+    }
+    (tmp_path / "torch_npu_by_release.json").write_text(json.dumps(facts), encoding="utf-8")
+    run = CliRunner().invoke(tool.main, ["--facts", str(tmp_path)])
+    assert (run.exit_code, run.stdout) == (0, "torch_npu_wheels.json: written\n")
+    assert json.loads((tmp_path / "torch_npu_wheels.json").read_text(encoding="utf-8")) == {
+        "torch": {"2.6.0": "2.6.0+cpu", "2.13.0": "2.13.0.*"},
+        "python": {"3.13": {"from": ["2.7.1.post4", "2.10"]}, "3.9": {"until": "2.8.0.post5"}},
+    }
+    assert CliRunner().invoke(tool.main, ["--facts", str(tmp_path), "--check"]).exit_code == 0
+    (tmp_path / "torch_npu_by_release.json").write_text("{}", encoding="utf-8")
+    broken = CliRunner().invoke(tool.main, ["--facts", str(tmp_path)])
+    assert broken.exit_code == 2
+    assert "the facts have no entry" in broken.output

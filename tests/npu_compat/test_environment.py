@@ -12,6 +12,22 @@ from npu_compat.settings_check import explain
 NPU = {"NPU_EMULATOR": "1"}
 
 
+@pytest.fixture
+def with_build(monkeypatch):
+    """Says that a build of torch_npu is installed."""
+
+    def install(version):
+        monkeypatch.setattr(metadata, "version", lambda name: version)
+
+    return install
+
+
+@pytest.fixture(autouse=True)
+def newest_build(with_build):
+    """Whatever torch is installed, and so whatever torch_npu an emulated NPU says it is."""
+    with_build("2.14.0")
+
+
 def mirrored(**variables):
     environ = {**NPU, **variables}
     mirror_environment(environ)
@@ -54,16 +70,6 @@ def test_only_unknown_allocator_keys_leave_the_guides_value():
 def test_never_beside_torchs_own_variable():
     environ = mirrored(PYTORCH_CUDA_ALLOC_CONF="max_split_size_mb:1", PYTORCH_ALLOC_CONF="max_split_size_mb:2")
     assert "PYTORCH_NPU_ALLOC_CONF" not in environ
-
-
-@pytest.fixture
-def with_build(monkeypatch):
-    """Says that a build of torch_npu is installed."""
-
-    def install(version):
-        monkeypatch.setattr(metadata, "version", lambda name: version)
-
-    return install
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import npu_compat
-from npu_compat import torch_npu_builds
+from npu_compat import doctor, torch_npu_builds, versions
 from npu_compat.accelerators import load
 from npu_compat.detection import Detection
 from npu_compat.doctor import as_text, diagnose
@@ -115,3 +115,22 @@ def test_report_and_doctor_say_what_the_build_lacks(npu, with_build, monkeypatch
 
 def test_an_emulated_npu_stands_for_no_build(redirect):
     assert (redirect.build, redirect.lacking_in_build) == (None, {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "found", "advised"),
+    [
+        ("none", {"python": "3.11", "torch": "2.7.1"}, True),
+        ("none", {"python": "3.11", "torch": "2.9.0", "torch_npu": "2.7.1.post4"}, True),
+        ("accelerator", {"python": "3.11", "torch": "2.7.1+cpu", "torch_npu": "2.7.1.post4"}, False),
+        ("cuda", {"python": "3.11", "torch": "2.7.1"}, False),
+        ("none", {"python": "3.11", "torch": "2.13.0"}, False),
+    ],
+)
+def test_doctor_advises_how_to_install_where_that_is_to_be_done(monkeypatch, kind, found, advised):
+    monkeypatch.setattr(doctor, "detect", lambda: Detection(kind, None, "the test says so"))
+    monkeypatch.setattr(versions, "installed", lambda: found)
+    monkeypatch.setattr(versions.install_advice, "__defaults__", ("x86_64",))
+    findings = diagnose()
+    assert bool(findings["advice"]) == advised
+    assert ("to install: on x86-64, torch_npu for torch" in as_text(findings)) == advised
