@@ -110,12 +110,12 @@ QUEUE = """
         before = torch.npu.memory_allocated(1)
         context = mp.get_context("spawn")
         inbox, outbox = context.Queue(), context.Queue()
-        process = context.Process(target=child, args=(inbox, outbox))
+        process = context.Process(target=child, args=(inbox, outbox), daemon=True)
         process.start()
         inbox.put((whole.t()[2:], torch.nn.Parameter(torch.ones(3, device="npu"))))
-        print(*outbox.get(timeout=100))
+        print(*outbox.get(timeout=200))
         print(whole.sum().item(), torch.npu.memory_allocated(1) == before)
-        print(outbox.get(timeout=100) + 1)
+        print(outbox.get(timeout=200) + 1)
         inbox.put(None)
         process.join()
         del whole
@@ -124,7 +124,7 @@ QUEUE = """
 
 
 def test_a_queue_shares_memory_between_processes(run: Run) -> None:
-    result = run(QUEUE, options=("--devices", "2"))
+    result = run(QUEUE, options=("--devices", "2"), timeout=240)
     assert result.stdout.splitlines() == [
         "(1, 100) npu:1 Parameter True 0",  # the process that made the memory is charged for it
         "19800.0 True",
