@@ -321,7 +321,7 @@ def test_the_attention_kernels_of_cuda_are_not_there(name: str) -> None:
 
 def test_reports_table_is_well_formed() -> None:
     for entry in read_table("ascend_reports.json")["reports"]:
-        assert entry["verdict"] in ("refused", "ai_cpu", "runs")
+        assert entry["verdict"] in ("refused", "ai_cpu", "host", "runs")
         assert entry["ops"]
         assert entry["types"]
         assert entry["way_out"]

@@ -26,7 +26,7 @@ def ramp(count: int = 4, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 
 def expect(tensor: torch.Tensor, values: list[float]) -> None:
     assert tensor.device == here, tensor.device
-    assert tensor.float().flatten().tolist() == values, (tensor, values)
+    assert tensor.cpu().float().flatten().tolist() == values, (tensor, values)
 
 
 def reductions() -> None:
