@@ -7,7 +7,7 @@ namespace {
 
 constexpr size_t kKept = 16;
 
-// All draws of one block of the twister's output; 0 before the first.
+// An engine makes 624 numbers at a time, and its state stands still until it has given them.
 bool same_block(const at::mt19937& one, const at::mt19937& other) { return one.data().state_ == other.data().state_; }
 
 uint64_t left_in_block(const at::mt19937& engine) { return static_cast<uint64_t>(engine.data().left_ - 1); }
