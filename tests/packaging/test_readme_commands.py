@@ -45,7 +45,7 @@ SLOW = [
 ENDS_WITH = {
     "diffsynth-port examples/ --target npu --diff": (1, '+    device="npu",'),
     "diffsynth-port train.py --target npu": (0, "DP203 note the package flash_attn is made for NVIDIA devices"),
-    "python -m npu_emulator run rope.py": (1, "tensor not implemented for DT_DOUBLE"),
+    "python -m npu_emulator run rope.py": (1, "Tensor self not implemented for DT_DOUBLE"),
     "python examples/wanvideo/model_inference/Wan2.1-T2V-1.3B.py": (1, "UnknownDeviceError: device 'cuda' is not on"),
 }
 
