@@ -1,14 +1,18 @@
-# make port    set up and run the main job: port the examples to the NPU, into build/npu
-# make test    set up and run all tests and checks
-# make lint    the checks alone: ruff and mypy
-# make test-torch TORCH=2.7.1    the tests of emulator and redirect, and one of verify, on that torch, in an environment
-#              of its own below build/, or in the one that TORCH_VENV names
-# make golden  write the expected outputs under tests/golden anew, for review (hand-written ones stay)
-# make bench   run the benchmarks
+# make port         set up and run the main job: port the examples to the NPU, into build/npu
+# make test         set up and run all tests and checks: about 12 minutes on 2 cores
+# make test TESTS=tests/porter    set up and run one part of the tests, and the checks
+# make test-readme  run every command of the README that can run here, the installations from an index among them
+# make test-torch TORCH=2.7.1     the tests of emulator and redirect, and one of verify, on that torch, in an environment
+#                   of its own below build/, or in the one that TORCH_VENV names
+# make lint         the checks alone: ruff and mypy
+# make golden       write the expected outputs under tests/golden anew, for review (hand-written ones stay)
+# make bench        run the benchmarks
+# make dist         build both wheels, to be published or carried to another machine, into dist
 #
 # Needs Python (3.10 to 3.14), pip, make, gcc and g++. PYTHON=python3.12 chooses another Python.
 
 PYTHON ?= python3
+TESTS ?=
 BIN := .venv/bin
 WHEELHOUSE := build/wheelhouse
 BENCHMARKS := porter_speed porter_sweep emulator_block compat_cost emulator_opinfo \
@@ -19,17 +23,21 @@ BASE := .venv/base.stamp
 DEV := .venv/dev.stamp
 WHEELS := $(WHEELHOUSE)/stamp
 
-.PHONY: port test test-torch lint golden bench clean
+.PHONY: port test test-torch test-readme lint golden bench dist clean
 
 port: $(BASE)
 	$(BIN)/diffsynth-port examples/ --target npu --output build/npu --jobs 2
 
 test: $(DEV) $(WHEELS)
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	@echo "$(if $(TESTS),The tests in $(TESTS),All tests: about 12 minutes on 2 cores (make test TESTS=tests/porter: a part of them)), then ruff and mypy."
+	$(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
 	@$(MAKE) lint
 
 test-torch:
-	$(PYTHON) tools/test_torch.py $(TORCH)
+	$(PYTHON) tools/tests_on_torch.py $(TORCH)
+
+test-readme: $(DEV) $(WHEELS)
+	$(BIN)/python -m pytest -s -n 0 -m "slow or not slow" tests/packaging/test_readme_commands.py
 
 lint: $(DEV)
 	$(BIN)/ruff check
@@ -42,6 +50,10 @@ golden: $(DEV)
 bench: $(DEV)
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name; done
 
+dist: $(DEV)
+	DIFFSYNTH_PORT_RELEASE=1 $(BIN)/python -m build --wheel --outdir dist .
+	$(BIN)/python -m build --wheel --outdir dist packaging/pipelines
+
 clean:
 	rm -rf .venv build dist
 
@@ -52,7 +64,7 @@ $(BASE): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --editable .
 	touch $@
 
-$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+$(DEV): pyproject.toml packaging/pipelines/pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --editable '.[dev]' --constraint constraints.txt
 	touch $(BASE) $@
 

@@ -13,7 +13,11 @@ from npu_compat.environment import mirror_environment as _mirror_environment
 if _command() == "run" or (_command() is None and _os.environ.get("NPU_COMPAT") != "0"):
     _mirror_environment(_os.environ)  # before torch is imported, which reads it
 
-from npu_compat.activation import activate, activate_on_import, deactivate, redirected, report
+try:
+    from npu_compat.activation import activate, activate_on_import, deactivate, redirected, report
+except ModuleNotFoundError as _error:
+    if _error.name != "torch" or _command() is None:
+        raise  # python -m npu_compat says it in one line
 from npu_compat.errors import NoAccelerator, UnsupportedOnAccelerator
 from npu_compat.report import Report
 

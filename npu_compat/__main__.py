@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import runpy
@@ -14,6 +15,11 @@ from pathlib import Path
 def main(arguments: list[str] | None = None) -> int:
     """Returns 0, 1 where doctor found problems, 2 on bad input; ``run`` ends as its program does."""
     options = _parser().parse_args(arguments)
+    if importlib.util.find_spec("torch") is None:
+        return _bad_input(
+            f"{options.command} needs torch, which is not installed here: install torch and what your accelerator "
+            "needs beside it (for Ascend, torch_npu of the same version)"
+        )
     try:
         if options.command == "doctor":
             return _doctor(options.json)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import warnings
 from collections.abc import Iterator
 
+from npu_compat import torch_npu_builds
 from npu_compat.detection import Detection, detect
 from npu_compat.environment import applied_notes, mirror_environment
 from npu_compat.patcher import Entry, Patcher
@@ -23,6 +25,9 @@ _asked_by_import = False
 _detection: Detection | None = None
 _plan = Plan()
 _translations: dict[str, Translation] = {}
+_left_out: dict[str, str] = {}
+_replaced_by_others: list[str] = []
+_not_put_back: dict[str, str] = {}
 
 
 def activate() -> Report:
@@ -47,16 +52,23 @@ def activate() -> Report:
 
 
 def deactivate() -> None:
-    """Takes one :func:`activate` back; the last one leaves torch as it was. Without one it does nothing."""
-    global _users
+    """Takes one :func:`activate` back; the last one leaves torch as it was. Without one it does nothing.
+
+    What the program has put in the place of a replacement meanwhile stays, and :func:`report` says so. Warns of what
+    could not be put back, after everything else has been.
+    """
+    global _users, _replaced_by_others, _not_put_back
     with _lock:
         if _users == 0:
             return
         _users -= 1
         if _users == 0:
-            _patcher.undo()
             for translation in _translations.values():
                 translation.clear()
+            _replaced_by_others, _not_put_back = _patcher.undo()
+            if _not_put_back:
+                reasons = "; ".join(f"{name} ({reason})" for name, reason in _not_put_back.items())
+                warnings.warn(f"npu_compat.deactivate could not put back {reasons}", RuntimeWarning, stacklevel=2)
 
 
 @contextlib.contextmanager
@@ -89,23 +101,41 @@ def report() -> Report:
     """What was found, what is redirected, what is missing; with the redirect off, what was found last."""
     with _lock:
         detection = _detection or detect()
+        build = torch_npu_builds.installed() if detection.is_ascend else None
         return Report(
             active=_users > 0,
             kind=detection.kind,
             accelerator=detection.accelerator.name if detection.accelerator else None,
             reason=detection.reason,
             rejected=detection.rejected,
-            redirected=list(dict.fromkeys(_patcher.labels)),
+            redirected=_patcher.labels,
             missing=_plan.missing if _users else {},
             quiet=_plan.quiet if _users else [],
             environment=applied_notes(),
+            build=build.version if build else None,
+            lacking_in_build=build.lacking(detection.accelerator) if build and detection.accelerator else {},
+            unknown=_plan.unknown if _users else [],
+            left_out=dict(_left_out),
+            replaced_by_others=_patcher.replaced_by_others() if _users else _replaced_by_others,
+            not_put_back=_not_put_back,
         )
 
 
 def _patch_late(module: str) -> None:
+    """The program's own import goes on whatever happens here: what fails is left out and reported."""
     with _lock:
-        if _users and _detection is not None and _detection.accelerator is not None:
-            _patcher.apply(late_patches(module, _translations[_detection.accelerator.name], _plan))
+        if not _users or _detection is None or _detection.accelerator is None:
+            return
+        try:
+            patches = late_patches(module, _translations[_detection.accelerator.name], _plan)
+        except Exception as error:
+            _left_out[module] = f"{type(error).__name__}: {error}"
+            return
+        for patch in patches:
+            try:
+                _patcher.apply([patch])
+            except Exception as error:
+                _left_out[patch.label] = f"{type(error).__name__}: {error}"
 
 
 def _translation(detection: Detection) -> Translation | None:
@@ -117,6 +147,8 @@ def _translation(detection: Detection) -> Translation | None:
 
 
 def _apply(detection: Detection, translation: Translation | None, plan: Plan) -> None:
+    _left_out.clear()
+    _not_put_back.clear()
     if translation is not None:
         translation.fill()
     try:
@@ -124,6 +156,7 @@ def _apply(detection: Detection, translation: Translation | None, plan: Plan) ->
         if detection.kind != "cuda":
             _patcher.apply([Entry(os.environ, SWITCH, "1", f"{SWITCH}=1 for child processes")])
     except BaseException:
+        _patcher.undo()
         if translation is not None:
             translation.clear()
         raise
@@ -134,4 +167,5 @@ def _forget_lock_after_fork() -> None:
     _lock = threading.RLock()  # another thread of the parent may have held it
 
 
-os.register_at_fork(after_in_child=_forget_lock_after_fork)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_forget_lock_after_fork)

@@ -50,4 +50,5 @@ def autocast_patches(translation: Translation) -> Iterator[Patch]:
         set_autocast_gpu_dtype,
     ):
         raw = getattr(torch, function.__name__)
-        yield Attribute(torch, function.__name__, wrappers.like(function, raw), f"torch.{function.__name__}")
+        replaced = wrappers.Builtin(wrappers.like(function, raw), raw)
+        yield Attribute(torch, function.__name__, replaced, f"torch.{function.__name__}")

@@ -1,21 +1,28 @@
-"""torch.compile knows functions by identity, in tables made on first use: they get wrappers and originals both.
+"""What torch.compile has to be told.
 
+It knows functions by identity, in tables made on first use: they get wrappers and originals both.
 A table that is made while the redirect is on holds the wrappers and lacks what they replaced; the originals are added
 for good, since they are what torch has afterwards. A table made before lacks the wrappers, which are added for a time.
+A wrapper that is no plain function is traced only where it is among the callables that may stand in a graph.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import sys
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
+from npu_compat import wrappers
 from npu_compat.patcher import Attribute, Entry, Patch
 
 RULES = "torch._dynamo.trace_rules"
 FOLDED = "torch._dynamo.variables.torch"
-MODULES = frozenset({RULES, FOLDED})
+INTERFACES = "torch._dynamo.device_interface"
+CACHE = "torch._inductor.codecache"
+MODULES = frozenset({RULES, FOLDED, INTERFACES, CACHE})
 
 Pairs = list[tuple[Any, Any]]
 
@@ -27,6 +34,22 @@ def replaced_functions(patches: Iterable[Patch]) -> Pairs:
     return [(raw, wrapper) for raw, wrapper in pairs if callable(raw) and _hashable(raw) and _hashable(wrapper)]
 
 
+@dataclass(frozen=True)
+class InGraph:
+    """Lets ``value`` stand in graphs, by its place in a set of ids of torch._dynamo."""
+
+    ids: Any
+    value: Any
+    label: str
+
+    def apply(self) -> Callable[[], None]:
+        self.ids.add(id(self.value))
+        return lambda: self.ids.remove(id(self.value))
+
+    def in_force(self) -> bool:
+        return id(self.value) in self.ids
+
+
 def compiler_patches(module: str, pairs: Pairs) -> Iterator[Patch]:
     """Patches of one of MODULES, if it is loaded."""
     loaded = sys.modules.get(module)
@@ -35,6 +58,18 @@ def compiler_patches(module: str, pairs: Pairs) -> Iterator[Patch]:
     if module == RULES:
         made = _with_both(loaded.get_torch_obj_rule_map, pairs)
         yield Attribute(loaded, "get_torch_obj_rule_map", made, "torch.compile's rules")
+        for raw, wrapper in pairs:
+            if isinstance(wrapper, wrappers.Builtin):
+                yield InGraph(loaded._allowed_callable_ids, wrapper, f"torch.compile of {raw.__name__}")
+        return
+    if module == INTERFACES:
+        worker = loaded.CudaInterface.Worker
+        made = staticmethod(_with_capability(worker.get_device_properties))
+        yield Attribute(worker, "get_device_properties", made, "torch.compile's question for Triton")
+        return
+    if module == CACHE:
+        made = staticmethod(_system_without_cuda(loaded.CacheBase.get_system))
+        yield Attribute(loaded.CacheBase, "get_system", made, "torch.compile's key of the machine")
         return
     for name in ("constant_fold_functions", "constant_fold_functions_need_guards"):
         table = getattr(loaded, name, None)
@@ -56,6 +91,38 @@ def _with_both(rules: Any, pairs: Pairs) -> Any:
         return table
 
     return get_torch_obj_rule_map
+
+
+class _NoCapability:
+    """Properties of a device, and the compute capability that it has not: below any that Triton asks for."""
+
+    major = minor = 0
+
+    def __init__(self, found: Any) -> None:
+        self._found = found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._found, name)
+
+
+def _with_capability(get_device_properties: Callable[..., Any]) -> Callable[..., Any]:
+    def answered(device: Any = None) -> Any:
+        found = get_device_properties(device)
+        return found if hasattr(found, "major") else _NoCapability(found)
+
+    return wrappers.like(answered, get_device_properties)
+
+
+def _system_without_cuda(get_system: Callable[[], Any]) -> Callable[[], Any]:
+    """A machine whose torch.cuda answers, but not with the properties of an NVIDIA or AMD card: as one without."""
+
+    def answered() -> Any:
+        try:
+            return get_system()
+        except AttributeError:
+            return {"hash": hashlib.sha256(b"{}").hexdigest()}
+
+    return wrappers.like(answered, get_system)
 
 
 def _add_originals(table: dict[Any, Any], pairs: Pairs) -> None:

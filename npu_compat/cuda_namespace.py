@@ -17,6 +17,7 @@ from npu_compat.errors import UnsupportedOnAccelerator
 from npu_compat.hardware import hardware_line
 from npu_compat.patcher import Attribute, Patch
 from npu_compat.surface import class_patches, read_surface
+from npu_compat.torch_npu_builds import way_to
 from npu_compat.translation import Translation
 
 _DEVICE_PARAMETERS = {"device": "device", "device_id": "device", "peer_device_id": "device"}
@@ -50,7 +51,15 @@ class CudaNamespace:
         known = {*names, *self._accelerator.lacking, *self._accelerator.unchanged}
         for name in torch.cuda.__all__:
             if name not in known:
-                yield from self._lacking(name, "")
+                yield from self._unlisted(name)
+
+    def _unlisted(self, name: str) -> Iterator[Patch]:
+        """A name that came or went with a release of torch, or is newer than the tables."""
+        path = f"{self._accelerator.module}.{name}"
+        if _resolve(self._source, path) is not None:
+            yield from self._filled(name, path)
+        else:
+            yield from self._lacking(name, "")
 
     def _filled(self, name: str, path: str) -> Iterator[Patch]:
         owner, leaf = _owner_of(name)
@@ -60,11 +69,15 @@ class CudaNamespace:
         if value is None:  # the accelerator's submodules may be fewer than CUDA's
             value = _resolve(self._source, self._accelerator.names.get(leaf, path))
         if value is None:
-            if not _is_private(name):
-                yield from self._lacking(name, "")
+            way = way_to(path) if self._accelerator.name == "npu" else ""
+            if way or not _is_private(name):
+                yield from self._lacking(name, way)
         elif callable(value):
             yield from self._constructors(value, name)
-            yield Attribute(owner, leaf, self._redirected(name, value), f"torch.cuda.{name}")
+            replaced = self._redirected(name, value)
+            if hasattr(getattr(owner, leaf, None), "__wrapped__") and not hasattr(replaced, "__wrapped__"):
+                replaced = _decorated(replaced, name)
+            yield Attribute(owner, leaf, replaced, f"torch.cuda.{name}")
         elif not _is_private(name) and not isinstance(value, ModuleType):
             yield Attribute(owner, leaf, value, f"torch.cuda.{name}")
 
@@ -78,7 +91,8 @@ class CudaNamespace:
         if isinstance(value, type):
             return value
         if id(value) not in self._made:
-            self._made[id(value)] = self._adapted(name, value)
+            adapted = self._adapted(name, value)
+            self._made[id(value)] = adapted if adapted is value else _placed(adapted, name)
         return self._made[id(value)]
 
     def _adapted(self, name: str, value: Any) -> Any:
@@ -119,9 +133,10 @@ class CudaNamespace:
             return getattr(host_device, name)
         if name in surface["quiet"]:
             self.quiet.append(f"torch.cuda.{name}")
-            return _QUIET[surface["quiet"][name]]
+            kind = surface["quiet"][name]
+            return _QuietRange if kind == "context" else _placed(_constant(_QUIET[kind]), name)
         if name in surface["values"]:
-            return _constant(surface["values"][name])
+            return _placed(_constant(surface["values"][name]), name)
         is_error = isinstance(value, type) and issubclass(value, BaseException)
         if not callable(value) or is_error or name.startswith(("comm.", "sparse.")):
             return None
@@ -133,8 +148,8 @@ class CudaNamespace:
             raise self._error(name, nearest)
 
         if isinstance(value, type):  # stays a class, so isinstance against it still works
-            return type(value.__name__, (), {"__new__": refuse, "__module__": "torch.cuda", "__doc__": value.__doc__})
-        return wrappers.like(refuse, value)
+            return _placed(type(value.__name__, (), {"__new__": refuse, "__doc__": value.__doc__}), name)
+        return _placed(wrappers.like(refuse, value), name)
 
     def _error(self, name: str, nearest: str) -> UnsupportedOnAccelerator:
         return UnsupportedOnAccelerator(f"torch.cuda.{name}", self._accelerator.name, self._hardware(), nearest)
@@ -147,6 +162,10 @@ def _owner_of(name: str) -> tuple[Any, str]:
     """The torch.cuda module that holds ``memory.empty_cache``, and the last part of it."""
     module, _, leaf = f"torch.cuda.{name}".rpartition(".")
     return sys.modules.get(module), leaf
+
+
+def _placed(replacement: Any, name: str) -> Any:
+    return wrappers.placed(replacement, *f"torch.cuda.{name}".rpartition(".")[::2])
 
 
 def _loaded(owner: Any, leaf: str, name: str) -> Any:
@@ -191,7 +210,16 @@ def _capability(value: Callable[..., Any]) -> Callable[..., Any]:
     def get_device_capability(device: Any = None) -> Any:
         return value(device) or (0, 0)
 
-    return get_device_capability
+    return wrappers.like(get_device_capability, value)
+
+
+def _decorated(value: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """A function with the ``__wrapped__`` that torch reads where its own is a decorated one, as torch.compile does."""
+
+    def called(*args: Any, **kwargs: Any) -> Any:
+        return value(*args, **kwargs)
+
+    return _placed(wrappers.like(called, value), name)  # type: ignore[no-any-return]
 
 
 def _constant(value: Any) -> Callable[..., Any]:
@@ -211,4 +239,4 @@ class _QuietRange(contextlib.ContextDecorator):
     def __exit__(self, *_: object) -> None: ...
 
 
-_QUIET = {"nothing": _constant(None), "level": _constant(0), "context": _QuietRange}
+_QUIET = {"nothing": None, "level": 0}

@@ -9,6 +9,7 @@ import torch
 from torch.cuda import comm as cuda_comm
 from torch.nn.parallel import comm
 
+from npu_compat import wrappers
 from npu_compat.accelerators import Accelerator
 from npu_compat.patcher import Attribute, Patch
 
@@ -63,4 +64,5 @@ def data_parallel_patches(accelerator: Accelerator) -> Iterator[Patch]:
         name = function.__name__
         for owner in (comm, cuda_comm):
             if hasattr(owner, name):
-                yield Attribute(owner, name, function, f"{owner.__name__}.{name}")
+                replaced = wrappers.like(function, getattr(comm, name))
+                yield Attribute(owner, name, replaced, f"{owner.__name__}.{name}")

@@ -30,6 +30,11 @@ class Detection:
     reason: str
     rejected: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def is_ascend(self) -> bool:
+        """Whether torch_npu is what CUDA calls act on, and not an emulator of it."""
+        return self.accelerator is not None and self.accelerator.name == "npu" and not is_emulated()
+
 
 def detect(environ: Mapping[str, str] | None = None) -> Detection:
     """Looks for an emulated npu, real CUDA or ROCm, then for each accelerator there is a table of.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
+from npu_compat import wrappers
 from npu_compat.accelerators import Accelerator
 from npu_compat.patcher import Attribute, Patch
 
@@ -23,4 +24,5 @@ def device_query_patches(accelerator: Accelerator) -> Iterator[Patch]:
 
     for name, module in list(sys.modules.items()):
         if name.startswith("torch.") and vars(module).get(_QUESTION) is raw:
-            yield Attribute(module, _QUESTION, _get_available_device_type, f"{name}.{_QUESTION}")
+            replaced = wrappers.like(_get_available_device_type, raw)
+            yield Attribute(module, _QUESTION, replaced, f"{name}.{_QUESTION}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from npu_compat import settings_check, versions
+from npu_compat import settings_check, torch_npu_builds, versions
 from npu_compat.detection import Detection, detect
 from npu_compat.environment import applied_notes, mirror_environment
 from npu_compat.plan import make_plan
@@ -33,6 +33,8 @@ def diagnose() -> dict[str, Any]:
     translation = Translation(accelerator) if accelerator is not None else None
     plan = make_plan(detection, translation, lambda module: None)
     found = versions.installed()
+    mismatches = versions.mismatches(found)
+    fits = "torch_npu" in found and not mismatches
     meaning, problems = settings_check.explain(environ)
     return {
         "kind": detection.kind,
@@ -47,7 +49,10 @@ def diagnose() -> dict[str, Any]:
         "redirected": list(dict.fromkeys(patch.label for patch in plan.patches)),
         "quiet": plan.quiet,
         "missing": plan.missing,
-        "problems": [*versions.mismatches(found), *problems, *_untested(detection)],
+        "unknown": plan.unknown,
+        "lacking_in_build": _lacking_in_build(detection),
+        "advice": versions.install_advice(found) if detection.kind != "cuda" and not fits else "",
+        "problems": [*mismatches, *problems, *_untested(detection)],
     }
 
 
@@ -63,9 +68,18 @@ def as_text(findings: dict[str, Any]) -> str:
     lines.append(f"redirected: {len(findings['redirected'])} names of torch")
     lines.append(f"  does nothing: {', '.join(findings['quiet']) or 'none'}")
     lines.append(f"  raises UnsupportedOnAccelerator: {', '.join(findings['missing']) or 'none'}")
+    lines += [f"  not in this torch_npu: {name}: {found}" for name, found in findings["lacking_in_build"].items()]
+    if findings["unknown"]:
+        lines.append(f"  newer than the tables, so nothing is done for them: {', '.join(findings['unknown'])}")
+    lines += [f"to install: {advice}" for advice in [findings["advice"]] if advice]
     lines.append("problems: " + ("none" if not findings["problems"] else ""))
     lines += [f"  {problem}" for problem in findings["problems"]]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _lacking_in_build(detection: Detection) -> dict[str, str]:
+    build = torch_npu_builds.installed() if detection.is_ascend else None
+    return build.lacking(detection.accelerator) if build and detection.accelerator else {}
 
 
 def _untested(detection: Detection) -> list[str]:

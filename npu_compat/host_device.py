@@ -7,8 +7,10 @@ Amounts of memory are in bytes and those of the machine; what tensors take is no
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -99,8 +101,15 @@ def get_device_properties(device: Any = None) -> _Properties:
 
 
 def mem_get_info(device: Any = None) -> tuple[int, int]:
+    if sys.platform == "win32":
+        # MEMORYSTATUSEX: its own length and a percentage, 32 bits each, then seven amounts of 64 bits, in bytes.
+        status = (ctypes.c_uint64 * 8)(64)
+        ctypes.windll.kernel32.GlobalMemoryStatusEx(status)
+        return status[2], status[1]
     page = os.sysconf("SC_PAGE_SIZE")
-    return page * os.sysconf("SC_AVPHYS_PAGES"), page * os.sysconf("SC_PHYS_PAGES")
+    total = page * os.sysconf("SC_PHYS_PAGES")
+    # macOS does not tell what is free.
+    return page * os.sysconf("SC_AVPHYS_PAGES") if "SC_AVPHYS_PAGES" in os.sysconf_names else total, total
 
 
 def empty_cache() -> None: ...

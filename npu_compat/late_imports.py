@@ -57,3 +57,6 @@ class LateImports(importlib.abc.MetaPathFinder):
         """Puts the finder first."""
         sys.meta_path.insert(0, self)
         return lambda: sys.meta_path.remove(self)
+
+    def in_force(self) -> bool:
+        return self in sys.meta_path

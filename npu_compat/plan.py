@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils._device import _device_constructors
 
-from npu_compat import compiler, host_device
+from npu_compat import compiler, host_device, libraries
 from npu_compat.accelerators import Accelerator
 from npu_compat.autocast_state import autocast_patches
 from npu_compat.checkpoints import checkpoint_patches
@@ -22,7 +22,7 @@ from npu_compat.late_imports import LateImports
 from npu_compat.no_accelerator import no_accelerator_patches
 from npu_compat.patcher import Attribute, Patch
 from npu_compat.process_groups import process_group_patches
-from npu_compat.surface import find, late_modules, module_patches, surface_patches
+from npu_compat.surface import find, late_modules, module_patches, surface_patches, unknown_names
 from npu_compat.torchscript import builtin_patches
 from npu_compat.translation import Translation
 
@@ -35,6 +35,7 @@ class Plan:
     missing: dict[str, str] = field(default_factory=dict)
     quiet: list[str] = field(default_factory=list)
     replaced: compiler.Pairs = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
 
 
 def make_plan(detection: Detection, translation: Translation | None, late: Callable[[str], None]) -> Plan:
@@ -57,16 +58,24 @@ def make_plan(detection: Detection, translation: Translation | None, late: Calla
     patches += data_parallel_patches(accelerator)
     patches += device_query_patches(accelerator)
     patches += _elsewhere(accelerator)
+    patches.append(libraries.raw_stream_patch(accelerator))
+    for module in sorted(libraries.MODULES):
+        patches += libraries.library_patches(module, accelerator)
     replaced = compiler.replaced_functions(patches)
     for module in sorted(compiler.MODULES):
         patches += compiler.compiler_patches(module, replaced)
-    patches.append(LateImports((late_modules() | compiler.MODULES) - sys.modules.keys(), late))
-    return Plan(patches, namespace.missing, namespace.quiet, replaced)
+    waiting = (late_modules() | compiler.MODULES | libraries.MODULES) - sys.modules.keys()
+    patches.append(LateImports(waiting, late))
+    return Plan(patches, namespace.missing, namespace.quiet, replaced, list(unknown_names()))
 
 
 def late_patches(module: str, translation: Translation, plan: Plan) -> list[Patch]:
-    """The patches of a module of torch that has been imported since ``plan`` was applied."""
-    return [*module_patches(module, translation), *compiler.compiler_patches(module, plan.replaced)]
+    """The patches of a module that has been imported since ``plan`` was applied."""
+    return [
+        *module_patches(module, translation),
+        *compiler.compiler_patches(module, plan.replaced),
+        *libraries.library_patches(module, translation.accelerator),
+    ]
 
 
 def _elsewhere(accelerator: Accelerator) -> Iterator[Patch]:

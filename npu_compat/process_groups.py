@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch.distributed as dist
 
+from npu_compat import wrappers
 from npu_compat.accelerators import Accelerator
 from npu_compat.patcher import ABSENT, Attribute, Entry, Patch
 
@@ -15,12 +16,13 @@ def process_group_patches(accelerator: Accelerator) -> Iterator[Patch]:
     if not dist.is_available():
         return
     backend = accelerator.backend or "gloo"
-    available = dist.is_backend_available
+    available, raw = dist.is_backend_available, dist.is_nccl_available
 
     def is_nccl_available() -> bool:
         return available(backend)
 
     for owner in (dist, dist.distributed_c10d):
-        yield Attribute(owner, "is_nccl_available", is_nccl_available, "torch.distributed.is_nccl_available")
+        replaced = wrappers.like(is_nccl_available, raw)
+        yield Attribute(owner, "is_nccl_available", replaced, "torch.distributed.is_nccl_available")
     defaults = dist.Backend.default_device_backend_map
     yield Entry(defaults, "cuda", ABSENT, "torch.distributed's default backend of cuda")

@@ -21,6 +21,15 @@ class Report:
         missing: what raises UnsupportedOnAccelerator, with the nearest equivalent.
         quiet: what does nothing.
         environment: what was done to environment variables.
+        build: the torch_npu that is installed; None on another accelerator, and on an emulated NPU.
+        lacking_in_build: names of torch.cuda, and parameters of theirs, that this build lacks and another has, with
+            the builds that have them.
+        unknown: names of a torch newer than the tables, by which nothing is known: they stay as they are, and those of
+            torch.cuda raise UnsupportedOnAccelerator.
+        left_out: replacements in modules imported later that failed, with the reason.
+        replaced_by_others: replacements that the program has replaced or removed itself since; they stay as it left
+            them.
+        not_put_back: what the last deactivate could not put back, with the reason.
     """
 
     active: bool
@@ -32,6 +41,12 @@ class Report:
     missing: dict[str, str] = field(default_factory=dict)
     quiet: list[str] = field(default_factory=list)
     environment: list[str] = field(default_factory=list)
+    build: str | None = None
+    lacking_in_build: dict[str, str] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    replaced_by_others: list[str] = field(default_factory=list)
+    not_put_back: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
@@ -46,5 +61,12 @@ class Report:
         lines.append(f"  redirected: {len(self.redirected)} names")
         lines.append(f"  does nothing: {', '.join(self.quiet) or 'none'}")
         lines.append(f"  raises UnsupportedOnAccelerator: {', '.join(self.missing) or 'none'}")
+        lines += [f"  not in torch_npu {self.build}: {name}: {found}" for name, found in self.lacking_in_build.items()]
+        if self.unknown:
+            lines.append(f"  newer than the tables, so nothing is done for them: {', '.join(self.unknown)}")
+        lines += [f"  left out: {name}: {reason}" for name, reason in self.left_out.items()]
+        if self.replaced_by_others:
+            lines.append(f"  replaced by the program itself since: {', '.join(self.replaced_by_others)}")
+        lines += [f"  could not be put back: {name}: {reason}" for name, reason in self.not_put_back.items()]
         lines += [f"  {note}" for note in self.environment]
         return "\n".join(lines)

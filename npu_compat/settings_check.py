@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from npu_compat.accelerators import load
-from npu_compat.environment import split_alloc_conf
+from npu_compat.environment import build_in_use, split_alloc_conf
+from npu_compat.torch_npu_builds import where_read
 
 CPU_AFFINITY = {
     "0": "threads are not bound to cores (as when it is not set)",
@@ -35,15 +35,22 @@ def _check_alloc_conf(environ: Mapping[str, str], meaning: list[str], problems: 
     value = environ.get("PYTORCH_NPU_ALLOC_CONF")
     if value is None:
         return
-    known = load("npu").alloc_conf_keys or ()
-    if "PYTORCH_ALLOC_CONF" in environ:
+    build = build_in_use()
+    known = build.alloc_conf_keys()
+    if "PYTORCH_ALLOC_CONF" in environ and not build.reads("PYTORCH_ALLOC_CONF"):
+        meaning.append(
+            f"PYTORCH_ALLOC_CONF is not read by torch_npu {build.version} (it is {where_read('PYTORCH_ALLOC_CONF')}): "
+            "PYTORCH_NPU_ALLOC_CONF is"
+        )
+    elif "PYTORCH_ALLOC_CONF" in environ:
         problems.append(
             "PYTORCH_NPU_ALLOC_CONF and PYTORCH_ALLOC_CONF are both set: torch_npu refuses to start; unset one"
         )
     for key, setting in split_alloc_conf(value):
         if key not in known:
             problems.append(
-                f"PYTORCH_NPU_ALLOC_CONF: unknown key {key}: torch_npu refuses it; it knows {', '.join(known)}"
+                f"PYTORCH_NPU_ALLOC_CONF: unknown key {key}: torch_npu {build.version} refuses it; "
+                f"it knows {', '.join(known)}"
             )
         else:
             meaning.append(

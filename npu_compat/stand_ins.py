@@ -8,6 +8,7 @@ the real type, and it equals the real type and hashes like it, so tables keyed b
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,10 @@ class StandIn(type):
 
     def __getattr__(cls, name: str) -> Any:
         return getattr(cls.real, name)
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        return inspect.signature(cls.real)
 
     def __repr__(cls) -> str:
         return repr(cls.real)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
+import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch.utils._device import _device_constructors
 
 from npu_compat import stand_ins, tensor_methods, wrappers
+from npu_compat.accelerators import load
 from npu_compat.patcher import Attribute, Patch
 from npu_compat.translation import Translation
 
@@ -40,6 +43,32 @@ def find(path: str) -> tuple[Any, str] | None:
         for part in module.split(".")[1:]:
             owner = getattr(owner, part, None)
     return (owner, name) if hasattr(owner, name) else None
+
+
+@functools.cache
+def known_releases() -> frozenset[str]:
+    """The names that came or went with a release of torch that the tables know."""
+    return frozenset(name for kind in ("came", "went") for names in read_surface()[kind].values() for name in names)
+
+
+def unknown_names() -> Iterator[str]:
+    """What a torch newer than the tables has beyond them.
+
+    Names of torch.cuda, factories that a default device acts on, and functions of torch.accelerator that take a device.
+    """
+    cuda = load("npu")
+    listed = {f"torch.cuda.{name}" for name in (*cuda.names, *cuda.lacking, *cuda.unchanged)} | known_releases()
+    yield from (name for name in (f"torch.cuda.{name}" for name in torch.cuda.__all__) if name not in listed)
+    surface = read_surface()
+    known = {getattr(torch, name, None) for name in (*surface["factories"], *surface["not_factories"])}
+    known |= {
+        getattr(*place) for path in (*surface["functions"], *surface["classes"]) if (place := find(path)) is not None
+    }
+    yield from (f"torch.{function.__name__}" for function in _device_constructors() if function not in known)
+    for name in getattr(torch.accelerator, "__all__", ()):
+        function = getattr(torch.accelerator, name)
+        if function not in known and {"device", "device_index"} & wrappers.parameters(function).keys():
+            yield f"torch.accelerator.{name}"
 
 
 def surface_patches(translation: Translation) -> Iterator[Patch]:
@@ -87,6 +116,7 @@ def _types(translation: Translation) -> Iterator[Patch]:
 
 def _factories(translation: Translation) -> Iterator[Patch]:
     positional = read_surface()["positional"]
+    make, of_tensors = _keyword_wrapper(translation), set(read_surface()["of_tensors"])
     for name in read_surface()["factories"]:
         raw = getattr(torch, name, None)
         if raw is None:
@@ -94,12 +124,21 @@ def _factories(translation: Translation) -> Iterator[Patch]:
         if name in positional:
             wrapper = wrappers.with_spots(raw, [wrappers.Spot("device", positional[name], translation.device)])
         else:
-            wrapper = wrappers.factory(raw, translation)
+            wrapper = make(raw, translation)
+        if name in of_tensors:
+            wrapper = wrappers.Builtin(wrapper, raw)
         yield Attribute(torch, name, wrapper, f"torch.{name}")
 
 
+def _keyword_wrapper(translation: Translation) -> Callable[..., Any]:
+    return wrappers.unpinned if translation.accelerator.name == "cpu" else wrappers.factory
+
+
 def _methods(translation: Translation) -> Iterator[Patch]:
-    makers: dict[str, Callable[..., Any]] = {"keyword": wrappers.factory, "first": wrappers.first_or_keyword}
+    makers: dict[str, Callable[..., Any]] = {
+        "keyword": _keyword_wrapper(translation),
+        "first": wrappers.first_or_keyword,
+    }
     own = _OWN_METHODS | (_HOST_METHODS if translation.accelerator.name == "cpu" else {})
     for name, kind in read_surface()["methods"].items():
         if name == "is_cuda" or (kind == "as_is" and name not in own):
@@ -131,6 +170,9 @@ def _function_patches(
 ) -> Iterator[Patch]:
     raw = getattr(*found)
     wrapper = wrappers.with_spots(raw, _spots(path, raw, kinds, translation))
+    wrapper = wrappers.placed(wrapper, *path.rpartition(".")[::2])
+    if inspect.isbuiltin(raw):
+        wrapper = wrappers.Builtin(wrapper, raw)
     for owner, name in _bindings(path, found, raw):
         yield Attribute(owner, name, wrapper, path)
 

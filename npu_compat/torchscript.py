@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch.jit import _builtins
 
-from npu_compat.patcher import Attribute, Entry, Member, Patch
+from npu_compat.patcher import Attribute, Cache, Entry, Member, Patch
 
 
 def builtin_patches(patches: Iterable[Patch]) -> Iterator[Patch]:
@@ -15,7 +15,7 @@ def builtin_patches(patches: Iterable[Patch]) -> Iterator[Patch]:
     replaced = [p for p in patches if isinstance(p, Attribute) and p.target in (torch, torch.fft)]
     table = _builtins._builtin_table
     if table is None:  # built on first use, from the wrappers; what they replaced has to be in it as well
-        yield Attribute(_builtins, "_builtin_table", None, "torch.jit operators")
+        yield Cache(_builtins, "_builtin_table", "torch.jit operators")
         for patch in replaced:
             raw = getattr(patch.target, patch.name)
             operator = f"aten::{getattr(raw, '__name__', patch.name)}"

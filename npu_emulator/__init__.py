@@ -3,9 +3,10 @@
 Importing this package does nothing; :func:`enable` turns the device on for this process and its children.
 """
 
-from npu_emulator.activation import enable, enabled_with
+from npu_emulator.activation import enable
 from npu_emulator.errors import BuildError, EmulatorError, RefusedOnNpu, UnsupportedHost
-from npu_emulator.settings import HARDWARE_LINES, Settings
+from npu_emulator.settings import HARDWARE_LINES, Settings, enabled_with
+from npu_emulator.slow_operators import SlowOperator, reset_slow_operators, slow_operators
 
 __all__ = [
     "HARDWARE_LINES",
@@ -13,7 +14,10 @@ __all__ = [
     "EmulatorError",
     "RefusedOnNpu",
     "Settings",
+    "SlowOperator",
     "UnsupportedHost",
     "enable",
     "enabled_with",
+    "reset_slow_operators",
+    "slow_operators",
 ]

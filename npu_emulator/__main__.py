@@ -1,8 +1,11 @@
-"""``python -m npu_emulator run script.py args...``: runs a program with the emulated NPU."""
+"""``python -m npu_emulator run script.py args...`` and ``python -m npu_emulator doctor``."""
 
 from __future__ import annotations
 
 import argparse
+import atexit
+import dataclasses
+import json
 import os
 import runpy
 import sys
@@ -11,21 +14,23 @@ from pathlib import Path
 from npu_emulator.activation import enable
 from npu_emulator.errors import EmulatorError
 from npu_emulator.settings import HARDWARE_LINES
+from npu_emulator.slow_operators import report
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parses the command line and runs the program; returns 2 on bad input, the program's own exit otherwise."""
-    options = _parser().parse_args(arguments)
-    program = options.module or options.program
-    if not program:
-        return _bad_input("run: name a script, or -m and a module")
-    if not options.module and not Path(program[0]).is_file():
-        return _bad_input(f"run: {program[0]}: no such file; expected a Python script")
-    strict = False if options.no_strict else None
+    """Returns 0, 1 where doctor found problems, 2 on bad input; ``run`` ends as its program does."""
+    options = _parser().parse_args(_with_bare_report(sys.argv[1:] if arguments is None else arguments))
     try:
-        enable(options.devices, options.memory, options.hardware, strict)
-    except (EmulatorError, ValueError) as error:
-        return _bad_input(str(error))
+        if options.command == "doctor":
+            return _doctor(options.json)
+        program = _program(options)
+        strict = False if options.no_strict else None
+        enable(options.devices, options.memory, options.hardware, strict, options.cann)
+        if options.report is not None:
+            _report_at_exit(options.report)
+    except (EmulatorError, ValueError, OSError) as error:
+        print(f"npu_emulator: {error}", file=sys.stderr)
+        return 2
     if options.module:
         _run_module(program)
     else:
@@ -37,21 +42,71 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m npu_emulator", description="Run programs on an emulated Ascend NPU."
     )
-    run = parser.add_subparsers(required=True, metavar="command").add_parser(
-        "run", help="run a script or module with a torch device called npu"
-    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    doctor = commands.add_parser("doctor", help="say whether the emulated NPU can be had here, and with which backend")
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+    run = commands.add_parser("run", help="run a script or module with a torch device called npu")
     run.add_argument("--devices", help="number of NPUs, 1 to 16 (default: NPU_EMULATOR_DEVICES, or 1)")
-    run.add_argument("--memory", help="memory of each, such as 8GiB (default: NPU_EMULATOR_MEMORY, or 64GiB)")
+    run.add_argument(
+        "--memory", help="memory of each, such as 8GiB (default: NPU_EMULATOR_MEMORY, or 64GiB, or what the host has)"
+    )
     run.add_argument("--hardware", help=f"{', '.join(HARDWARE_LINES)} (default: NPU_EMULATOR_HARDWARE, or atlas-a2)")
+    run.add_argument("--cann", help="refuse what this older CANN refused too, such as 8.0 (default: NPU_EMULATOR_CANN)")
+    run.add_argument(
+        "--report",
+        metavar="FILE",
+        help="at the end, print which operators ran on the AI CPU or the host; --report=FILE writes it there",
+    )
     run.add_argument("--no-strict", action="store_true", help="warn where the hardware would refuse")
     run.add_argument("-m", dest="module", nargs=argparse.REMAINDER, help="a module and its arguments, as python -m")
     run.add_argument("program", nargs=argparse.REMAINDER, metavar="script.py", help="a script and its arguments")
     return parser
 
 
-def _bad_input(message: str) -> int:
-    print(f"npu_emulator: {message}", file=sys.stderr)
-    return 2
+def _doctor(as_json: bool) -> int:
+    from npu_emulator.doctor import as_text, diagnose
+
+    found = diagnose()
+    print(json.dumps(dataclasses.asdict(found), indent=2) if as_json else as_text(found))
+    return 1 if found.problems else 0
+
+
+def _program(options: argparse.Namespace) -> list[str]:
+    program: list[str] = options.module or options.program
+    if not program:
+        raise ValueError("run: name a script, or -m and a module")
+    if not options.module and not Path(program[0]).is_file():
+        raise ValueError(f"run: {program[0]}: no such file; expected a Python script")
+    return program
+
+
+def _with_bare_report(arguments: list[str]) -> list[str]:
+    """``--report`` alone as ``--report=``: what follows is the script to run, and no file to write to."""
+    spelled = list(arguments)
+    for place, word in enumerate(arguments):
+        takes_value = place > 0 and arguments[place - 1] in ("--devices", "--memory", "--hardware", "--cann")
+        if word == "--report":
+            spelled[place] = "--report="
+        elif word == "-m" or not (word.startswith("-") or takes_value or (place == 0 and word == "run")):
+            break
+    return spelled
+
+
+def _report_at_exit(path: str) -> None:
+    """Registers the report of this process; fails now if the file cannot be written."""
+    if path:
+        Path(path).write_text("", encoding="utf-8")
+    here = os.getpid()
+
+    def write() -> None:
+        if os.getpid() != here:  # a fork that exits by itself
+            return
+        if path:
+            Path(path).write_text(report(), encoding="utf-8")
+        else:
+            print(report(), end="", file=sys.stderr)
+
+    atexit.register(write)
 
 
 def _run_module(program: list[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import platform
 import shutil
@@ -13,61 +12,58 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from npu_emulator.errors import BuildError
 from npu_emulator.host import NEWEST_TESTED_TORCH, OLDEST_TORCH, minor_release
+from npu_emulator.sources import compiler_arguments, linker_arguments, source_hash
 
-SOURCES = Path(__file__).parent / "csrc"
-FLAGS = ("-std=c++20", "-O1", "-fPIC", "-shared", "-w")
+LIBRARY = "npu_emulator.so"
 
 
-def library() -> Path:
+def library(reason: str | None = None) -> Path:
     """Path of the compiled backend for the torch that is installed; compiles it if it is not in the cache.
 
+    Args:
+        reason: why nothing prebuilt is used, for the messages.
+
     Raises:
-        BuildError: no compiler, or the compiler failed; says what to install or where its output is.
+        BuildError: no compiler, the compiler failed, or the cache cannot be written; says what to do.
     """
     folder = cache_folder()
-    target = folder / "npu_emulator.so"
+    target = folder / LIBRARY
     if target.exists():
         return target
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / "lock"):
-        if not target.exists():  # another process may have built it while this one waited
-            _compile(target)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / "lock"):
+            if not target.exists():  # another process may have built it while this one waited
+                _compile(target, reason)
+    except OSError as error:
+        raise BuildError(
+            f"the compiled backend cannot be kept in {folder} ({error.strerror or error}): "
+            "set NPU_EMULATOR_CACHE to a folder that can be written"
+        ) from error
     return target
 
 
-def load() -> None:
-    """Loads the compiled backend into this process, compiling it first if need be.
+def is_compiled() -> bool:
+    """Whether library() finds the backend in the cache."""
+    return (cache_folder() / LIBRARY).exists()
 
-    Raises:
-        BuildError: as library(), and where the cached file does not load.
-    """
-    path = library()
-    operators: Any = torch.ops
-    try:
-        operators.load_library(str(path))
-    except OSError as error:
-        raise BuildError(f"the cached backend does not load; remove the folder {path.parent} and try again") from error
+
+def cache() -> Path:
+    """Folder of all compiled backends: NPU_EMULATOR_CACHE, else npu_emulator in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(os.environ.get("NPU_EMULATOR_CACHE") or os.path.join(base, "npu_emulator"))
 
 
 def cache_folder() -> Path:
-    """Folder of the cached build: NPU_EMULATOR_CACHE, else the user's cache folder, by torch version and sources."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    root = Path(os.environ.get("NPU_EMULATOR_CACHE") or os.path.join(base, "npu_emulator"))
-    return root / f"torch-{torch.__version__}-{platform.machine()}-{_source_hash()}"
-
-
-def _source_hash() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(SOURCES.glob("*.[ch]*")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    digest.update(repr((FLAGS, torch.version.git_version, torch.compiled_with_cxx11_abi())).encode())
-    return digest.hexdigest()[:16]
+    """Folder of the backend for the torch that is installed and the sources as they are."""
+    abi = "" if torch.compiled_with_cxx11_abi() else "-oldabi"
+    commit = (torch.version.git_version or "")[:8]
+    return cache() / f"torch-{torch.__version__}-{commit}{abi}-{platform.machine()}-{source_hash()}"
 
 
 @contextlib.contextmanager
@@ -77,7 +73,12 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _compiler() -> str:
+def compiler(reason: str | None = None) -> str:
+    """Path of the C++ compiler: CXX, else the first of g++, c++ and clang++ on PATH.
+
+    Raises:
+        BuildError: there is none; says what to install.
+    """
     asked = os.environ.get("CXX")
     for name in [asked] if asked else ["g++", "c++", "clang++"]:
         found = shutil.which(name)
@@ -85,18 +86,15 @@ def _compiler() -> str:
             return found
     missing = f"CXX={asked} was not found" if asked else "no g++ was found"
     raise BuildError(
-        f"npu_emulator compiles its backend on first use, but {missing}. Install a C++ compiler "
-        "(apt-get install g++, dnf install gcc-c++, conda install gxx) or point CXX at one"
+        f"npu_emulator compiles its backend on first use{f' ({reason})' if reason else ''}, but {missing}. "
+        "Install a C++ compiler (apt-get install g++, dnf install gcc-c++, conda install gxx) or point CXX at one"
     )
 
 
-def _command(compiler: str, output: Path) -> list[str]:
+def _command(program: str, output: Path) -> list[str]:
     home = Path(torch.__file__).parent
-    return [
-        *(compiler, *FLAGS, f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}"),
-        *(f"-I{home / 'include'}", f"-I{home / 'include/torch/csrc/api/include'}", str(SOURCES / "backend.cpp")),
-        *("-o", str(output), f"-L{home / 'lib'}", "-ltorch_cpu", "-lc10"),
-    ]
+    arguments = compiler_arguments(home, torch.compiled_with_cxx11_abi())
+    return [program, *arguments, "-o", str(output), *linker_arguments(home)]
 
 
 def _untested() -> str:
@@ -106,17 +104,18 @@ def _untested() -> str:
     return f". It was tested on torch {oldest} to {newest}, and this one is newer: pip install 'torch=={newest}.*'"
 
 
-def _compile(target: Path) -> None:
-    compiler = _compiler()
+def _compile(target: Path, reason: str | None) -> None:
+    program = compiler(reason)
     unfinished = target.with_suffix(f".{os.getpid()}.tmp")
     started = time.monotonic()
     print(
-        f"npu_emulator: compiling the backend for torch {torch.__version__} (once, about half a minute) ...",
+        f"npu_emulator: compiling the backend for torch {torch.__version__} (once, about half a minute"
+        f"{f'; {reason}' if reason else ''}) ...",
         end="",
         file=sys.stderr,
         flush=True,
     )
-    result = subprocess.run(_command(compiler, unfinished), capture_output=True, text=True, check=False)
+    result = subprocess.run(_command(program, unfinished), capture_output=True, text=True, check=False)
     if result.returncode != 0:
         print("failed", file=sys.stderr)
         unfinished.unlink(missing_ok=True)
@@ -124,7 +123,7 @@ def _compile(target: Path) -> None:
         log.write_text(result.stderr)
         first = next((line for line in result.stderr.splitlines() if "error" in line), "no error message")
         raise BuildError(
-            f"{compiler} could not compile the npu_emulator backend for torch {torch.__version__}: {first.strip()} "
+            f"{program} could not compile the npu_emulator backend for torch {torch.__version__}: {first.strip()} "
             f"(all of its output: {log}). It needs a compiler for C++20 (g++ 11 or later){_untested()}"
         )
     os.replace(unfinished, target)

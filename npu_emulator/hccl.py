@@ -39,13 +39,8 @@ def _create(store: c10d.Store, rank: int, size: int, timeout: timedelta) -> Proc
 
 
 def _host(tensor: Tensor) -> Tensor:
-    """The host tensor over the same bytes; types gloo does not know travel as bytes."""
     view: Tensor = torch.ops.npu_emulator.host_view(tensor.detach()) if tensor.is_npu else tensor.detach()  # type: ignore[attr-defined]
     return view.view(torch.uint8) if view.dtype in _FLOAT8 else view
-
-
-def _hosts(tensors: Sequence[Tensor]) -> list[Tensor]:
-    return [_host(tensor) for tensor in tensors]
 
 
 class _HcclWork(_Work):  # type: ignore[misc]
@@ -96,11 +91,22 @@ def _divide(tensors: Sequence[Tensor], size: int) -> None:
 
 
 class ProcessGroupHCCL(_ProcessGroup):  # type: ignore[misc]
-    """Every collective that DDP, FSDP, DTensor and all-to-all call, for npu and host tensors alike.
+    """Every collective that DDP, FSDP, DTensor and all-to-all call.
+
+    Host tensors are taken in a group that was made for these too, ``cpu:gloo,npu:hccl``.
 
     HCCL counts elements where gloo compares shapes, so tensors are flattened before they are handed on; and AVG, which
     gloo lacks, is a sum divided afterwards.
     """
+
+    class Options:
+        """Options of a group, such as ``hccl_config``: kept, without effect."""
+
+        def __init__(self) -> None:
+            self.hccl_config: dict[str, Any] = {}
+            self.is_high_priority_stream = False
+            self.global_ranks_in_group: list[int] = []
+            self.group_id = ""
 
     supports_coalescing = False
     supports_splitting = False
@@ -110,6 +116,24 @@ class ProcessGroupHCCL(_ProcessGroup):  # type: ignore[misc]
         self._gloo: Any = dist.ProcessGroupGloo(store, rank, size, timeout)
         self._sequence = 0
         self._name = self._description = ""
+
+    # -- the host side of a tensor ----------------------------------------------------------------------------
+
+    def _host(self, tensor: Tensor) -> Tensor:
+        """The host tensor over the same bytes; types gloo does not know travel as bytes.
+
+        Raises:
+            RuntimeError: a host tensor, and the group was not made for these too (``cpu:gloo,npu:hccl``).
+        """
+        if tensor.device.type != "npu" and not self._takes(tensor.device.type):
+            raise RuntimeError(f"No backend type associated with device type {tensor.device.type}")
+        return _host(tensor)
+
+    def _hosts(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        return [self._host(tensor) for tensor in tensors]
+
+    def _takes(self, device_type: str) -> bool:
+        return f"{device_type}:" in dist.get_backend_config(self)
 
     # -- identity ---------------------------------------------------------------------------------------------
 
@@ -168,7 +192,7 @@ class ProcessGroupHCCL(_ProcessGroup):  # type: ignore[misc]
 
     def allreduce(self, tensors: list[Tensor], opts: Any = None) -> Work:
         opts = opts or AllreduceOptions()
-        hosts = _hosts(tensors)
+        hosts = self._hosts(tensors)
         return self._reduced(lambda: self._gloo.allreduce(hosts, opts), opts, tensors, hosts)
 
     def allreduce_coalesced(self, tensors: list[Tensor], opts: Any = None) -> Work:
@@ -178,7 +202,7 @@ class ProcessGroupHCCL(_ProcessGroup):  # type: ignore[misc]
         return _Together([self.allreduce([tensor], _copy_of(single)) for tensor in tensors], tensors)
 
     def reduce(self, tensors: list[Tensor], opts: Any) -> Work:
-        hosts = _hosts(tensors)
+        hosts = self._hosts(tensors)
         mine = hosts if opts.rootRank == self.rank() else []
         return self._reduced(lambda: self._gloo.reduce(hosts, opts), opts, tensors, mine)
 
@@ -190,7 +214,7 @@ class ProcessGroupHCCL(_ProcessGroup):  # type: ignore[misc]
 
     def reduce_scatter_single(self, output: Tensor, input: Tensor, opts: Any = None) -> Work:
         chosen = opts or ReduceScatterOptions()
-        out, source = _host(output), _host(input).reshape(-1)
+        out, source = self._host(output), self._host(input).reshape(-1)
         summed = out.reshape(-1)
         work = self._reduced(lambda: self._gloo._reduce_scatter_base(summed, source, chosen), chosen, output, [summed])
         return _copied_back(work, out, summed)
@@ -206,20 +230,20 @@ class ProcessGroupHCCL(_ProcessGroup):  # type: ignore[misc]
     # -- gathering and spreading ------------------------------------------------------------------------------
 
     def broadcast(self, tensors: list[Tensor], opts: Any) -> Work:
-        return _HcclWork(self._gloo.broadcast(_hosts(tensors), opts), tensors)
+        return _HcclWork(self._gloo.broadcast(self._hosts(tensors), opts), tensors)
 
     def allgather(self, outputs: list[list[Tensor]], inputs: list[Tensor], opts: Any = None) -> Work:
         works = []
         for parts, source in zip(outputs, inputs, strict=True):
             gathered = torch.empty((len(parts), source.numel()), dtype=source.dtype, device=source.device)
             work = self.all_gather_single(gathered, source)
-            works.append(_spread_after(work, _host(gathered), _hosts(parts)))
+            works.append(_spread_after(work, self._host(gathered), self._hosts(parts)))
         return _Together(works, outputs)
 
     def all_gather_single(self, output: Tensor, input: Tensor, opts: Any = None) -> Work:
-        out = _host(output)
+        out = self._host(output)
         flat = out.reshape(-1)
-        work = _HcclWork(self._gloo._allgather_base(flat, _host(input).contiguous().reshape(-1)), output)
+        work = _HcclWork(self._gloo._allgather_base(flat, self._host(input).contiguous().reshape(-1)), output)
         return _copied_back(work, out, flat)
 
     _allgather_base = all_gather_single
@@ -234,27 +258,27 @@ class ProcessGroupHCCL(_ProcessGroup):  # type: ignore[misc]
         return _Together([self.allgather([p], [i]) for p, i in zip(by_input, inputs, strict=True)], outputs)
 
     def gather(self, outputs: list[list[Tensor]], inputs: list[Tensor], opts: Any) -> Work:
-        return _HcclWork(self._gloo.gather([_hosts(o) for o in outputs], _hosts(inputs), opts), outputs)
+        return _HcclWork(self._gloo.gather([self._hosts(o) for o in outputs], self._hosts(inputs), opts), outputs)
 
     def scatter(self, outputs: list[Tensor], inputs: list[list[Tensor]], opts: Any) -> Work:
-        return _HcclWork(self._gloo.scatter(_hosts(outputs), [_hosts(i) for i in inputs], opts), outputs)
+        return _HcclWork(self._gloo.scatter(self._hosts(outputs), [self._hosts(i) for i in inputs], opts), outputs)
 
     # -- all to all -------------------------------------------------------------------------------------------
 
     def all_to_all_single(
         self, output: Tensor, input: Tensor, output_splits: list[int], input_splits: list[int], opts: Any = None
     ) -> Work:
-        out = _host(output)
+        out = self._host(output)
         received = out.contiguous()
-        source = _host(input).contiguous()
+        source = self._host(input).contiguous()
         work = self._gloo.alltoall_base(received, source, output_splits, input_splits, opts or AllToAllOptions())
         return _copied_back(_HcclWork(work, output), out, received)
 
     alltoall_base = all_to_all_single
 
     def alltoall(self, outputs: list[Tensor], inputs: list[Tensor], opts: Any = None) -> Work:
-        source = torch.cat([part.reshape(-1) for part in _hosts(inputs)])
-        hosts = _hosts(outputs)
+        source = torch.cat([part.reshape(-1) for part in self._hosts(inputs)])
+        hosts = self._hosts(outputs)
         received = source.new_empty(sum(part.numel() for part in hosts))
         sizes_out, sizes_in = [part.numel() for part in hosts], [part.numel() for part in inputs]
         work = self._gloo.alltoall_base(received, source, sizes_out, sizes_in, opts or AllToAllOptions())
@@ -263,13 +287,13 @@ class ProcessGroupHCCL(_ProcessGroup):  # type: ignore[misc]
     # -- point to point ---------------------------------------------------------------------------------------
 
     def send(self, tensors: list[Tensor], dst: int, tag: int = 0) -> Work:
-        return _HcclWork(self._gloo.send(_hosts(tensors), dst, tag), tensors)
+        return _HcclWork(self._gloo.send(self._hosts(tensors), dst, tag), tensors)
 
     def recv(self, tensors: list[Tensor], src: int, tag: int = 0) -> Work:
-        return _HcclWork(self._gloo.recv(_hosts(tensors), src, tag), tensors)
+        return _HcclWork(self._gloo.recv(self._hosts(tensors), src, tag), tensors)
 
     def recv_anysource(self, tensors: list[Tensor], tag: int = 0) -> Work:
-        return self._gloo.recv_anysource(_hosts(tensors), tag)
+        return self._gloo.recv_anysource(self._hosts(tensors), tag)
 
     def barrier(self, opts: Any = None) -> Work:
         return self._gloo.barrier(opts or BarrierOptions())

@@ -15,6 +15,7 @@ REAL_NPU = "/dev/davinci[0-9]*"
 # What csrc/torch_compat.h bridges, and the tests have run on. A newer torch is tried all the same.
 OLDEST_TORCH = (2, 7)
 NEWEST_TESTED_TORCH = (2, 15)
+NO_TORCH = f"torch is not installed for {sys.executable}: {sys.executable} -m pip install torch"
 
 
 def check_host() -> None:

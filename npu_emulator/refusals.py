@@ -1,175 +1,156 @@
-"""Which operators the emulated hardware refuses on which types, and what is said then.
+"""Which operators the emulated hardware refuses on which types, what is said then, and what runs off the NPU.
 
-Three sources, the later over the earlier: the vendor's lists, which name the types that were verified (so only float64
-and the complex types are refused for missing from them); types known to work; public reports of what fails.
+The backend asks about a call only where the table has something against one of its types. Where sources disagree, a
+public report wins over the vendor's definitions; where nothing is known, it runs.
 """
 
 from __future__ import annotations
 
-import re
 import sys
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
-from npu_emulator.activation import enabled_with
 from npu_emulator.errors import RefusedOnNpu
 from npu_emulator.npu import npu_config
-from npu_emulator.settings import HARDWARE_LINES
-from npu_emulator.support_table import OpSupport, op_support, read_table
+from npu_emulator.operator_table import NAMES, NUMBERS, Entry, OperatorTable, Report
+from npu_emulator.settings import enabled_with
+from npu_emulator.slow_operators import AI_CPU, HOST, count
 
-# Only these are refused for missing from a list: the lists hold what the vendor verified, not all that runs.
-WATCHED = frozenset({"float64", "complex64", "complex128"})
-HOST_CPU_TYPE = "complex128"
-EVERY_TYPE = (1 << 62) - 1
-# They carry data or say what there is; nothing is computed on the values.
-_MOVES = re.compile(
-    r"(_?to|_to_copy|copy_?|clone|contiguous|detach_?|type|type_as|cpu|npu|cuda|item|tolist|numpy|requires_grad_|"
-    r"(empty|zeros|ones|full|rand|randn|randint)(_like)?|new_\w+|fill_?|zero_?|float|double|half|bfloat16|"
-    r"set_|resize_?|resolve_conj|resolve_neg|conj|resize_as_|data_ptr|element_size|record_stream|pin_memory|is_\w+|size|stride|dim|numel|backward)"
-)
-# The numbers of c10::ScalarType, which are part of the checkpoint format and do not change.
-_NUMBERS = {"float16": 5, "float32": 6, "float64": 7, "complex64": 9, "complex128": 10, "bfloat16": 15}
 _PRINTED = {"float16": "DT_FLOAT16", "float32": "DT_FLOAT", "float64": "DT_DOUBLE"}
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What happens when an operator meets a type."""
-
-    verdict: str  # "refused", "host_cpu" or "missing"
-    takes: tuple[str, ...] = ()
-    kernel: str = ""
-    reports: tuple[str, ...] = ()
-    way_out: str = ""
-    unless: str = ""
-
-
-_rules: dict[tuple[str, str], Rule] = {}
-_warned: set[tuple[str, str]] = set()
+DIMS = -2  # what the backend asks about where it is not a type, as in refusals.h
 _library: Any = None  # kept, or torch would drop the registration
+_table: OperatorTable | None = None
+_told: set[str] = set()
 
 
 def install() -> None:
-    """Reads the tables for the hardware line and tells the backend which operators ask on which types."""
-    global _library
+    """Reads the table for the hardware line and tells the backend which operators ask on which types."""
+    global _library, _table
     make_library: Any = torch.library.Library
     _library = make_library("npu_emulator", "IMPL")
     _library.impl("ask_table", _ask, "CompositeExplicitAutograd")
-    support = op_support(HARDWARE_LINES[enabled_with().hardware])
-    _rules.update(make_rules(support))
-    asked: dict[str, int] = {}
-    for op, type_name in _rules:
-        asked[op] = asked.get(op, 0) | _bit(type_name)
-    vouched = {op: _vouched(op) for op in asked}
-    for op, overload in _operators():
-        if op in asked:
-            torch.ops.npu_emulator.watch(f"aten::{op}", overload, asked[op], vouched[op])
+    _table = OperatorTable(enabled_with().hardware, enabled_with().cann)
+    torch.ops.npu_emulator.watch(_table.watches())
 
 
-def make_rules(support: dict[str, OpSupport]) -> dict[tuple[str, str], Rule]:
-    """Rules by operator and type; type ``*`` stands for every type, for an operator the line does not have."""
-    reports = read_table("ascend_refusals.json")
-    rules: dict[tuple[str, str], Rule] = {}
-    for op, known in support.items():
-        if _MOVES.fullmatch(op):
-            continue
-        if not known.available:
-            rules[op, "*"] = Rule("missing")
-        elif known.types is not None:
-            takes = tuple(sorted(known.types))
-            rules.update({(op, name): Rule("refused", takes) for name in WATCHED - known.types})
-            if HOST_CPU_TYPE in known.types:
-                rules[op, HOST_CPU_TYPE] = Rule("host_cpu")
-    for entry in reports["allowed"]:
-        for key in _keys(entry):
-            rules.pop(key, None)
-    for verdict in ("host_cpu", "refused"):
-        for entry in reports[verdict]:
-            rules.update({key: _reported(verdict, entry) for key in _keys(entry)})
-    return rules
-
-
-def _keys(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for op in entry["ops"]:
-        for type_name in entry["types"]:
-            yield op, type_name
-
-
-def _reported(verdict: str, entry: dict[str, Any]) -> Rule:
-    return Rule(
-        verdict,
-        takes=tuple(entry.get("takes", ())),
-        kernel=entry.get("kernel", ""),
-        reports=tuple(entry["reports"]),
-        way_out=entry["way_out"],
-        unless=entry.get("unless", ""),
-    )
-
-
-def _operators() -> Iterator[tuple[str, str]]:
-    for full_name in torch._C._dispatch_get_all_op_names():
-        if full_name.startswith("aten::"):
-            op, _, overload = full_name.removeprefix("aten::").partition(".")
-            yield op, overload
-
-
-def _bit(type_name: str) -> int:
-    if type_name == "*":
-        return EVERY_TYPE
-    return 1 << _NUMBERS[type_name]
-
-
-def _vouched(op: str) -> int:
-    """The types that the operator takes: its parts, if it has any, are not asked about them again."""
-    bits = EVERY_TYPE
-    for name in (*_NUMBERS, "*"):
-        rule = _rules.get((op, name))
-        if rule is not None and rule.verdict != "host_cpu":
-            bits &= ~_bit(name)
-    return bits
-
-
-def _ask(op_name: str, dtype: torch.dtype) -> None:
+def _ask(op_name: str, overload: str, argument: str, number: int, size: int, with_a_number: bool) -> None:
+    assert _table is not None
     op = op_name.removeprefix("aten::")
-    type_name = str(dtype).removeprefix("torch.")
-    rule = _rules.get((op, type_name)) or _rules.get((op, "*"))
-    if rule is None or (rule.unless == "plain_kernels" and npu_config.prebuilt_kernels_in_plain_layout()):
+    name = f"{op}.{overload}".rstrip(".")
+    found = _entry(op, overload)
+    if number == DIMS:
+        _refuse_dims(op, found)
         return
-    message = _message(op, type_name, rule)
-    if rule.verdict == "refused" and enabled_with().strict:
-        raise RefusedOnNpu(message)
-    if rule.verdict == "missing" and enabled_with().strict and enabled_with().hardware == "ascend-950dt":
-        raise NotImplementedError(message)
-    _warn_once(op, type_name, message)
+    if number not in NAMES:
+        _about_every_type(op, name, found, size)
+        return
+    type_name = NAMES[number]
+    report = _table.report(op, type_name)
+    if report is not None and not (report.unless == "plain_kernels" and npu_config.prebuilt_kernels_in_plain_layout()):
+        _as_reported(op, argument, type_name, report, size)
+    elif found is not None:
+        _as_defined(op, argument, type_name, found, size, with_a_number)
 
 
-def _message(op: str, type_name: str, rule: Rule) -> str:
+def _entry(op: str, overload: str) -> Entry | None:
+    """The table's entry of an operator, or of its form with a result given or in place, as the backend looks it up."""
+    assert _table is not None
+    form = f".{overload}" if overload else ""
+    result = f".{overload}_out" if overload else ".out"
+    plain = op.removesuffix("_")
+    names = [op + form, op + result, plain + form, plain + result]
+    names += [op] if overload == "out" else [op + "." + overload.removesuffix("_out")]
+    return next(filter(None, map(_table.entry, [*names, f"{op}_{form}"])), None)
+
+
+def _as_reported(op: str, argument: str, type_name: str, report: Report, size: int) -> None:
+    if report.verdict == "ai_cpu":
+        _slow(op, type_name, size, "; ".join(_origin(report)))
+    elif report.verdict == "host":
+        _on_host(op, size, "; ".join(_origin(report)))
+    elif report.verdict == "refused":
+        _refuse(op, argument, type_name, report.aclnn or op, report.takes, "; ".join(_origin(report)))
+
+
+def _origin(report: Report) -> Iterable[str]:
+    yield from (f"report: {link}" for link in report.links)
+    yield f"instead: {report.way_out}"
+
+
+def _as_defined(op: str, argument: str, type_name: str, found: Entry, size: int, with_a_number: bool) -> None:
+    taken = found.with_a_number.get(argument) if with_a_number else None
+    taken = taken or found.takes.get(argument)
+    if taken is not None and type_name not in taken:
+        source = f"source: the definition of {', '.join(found.aclnn)}"
+        _refuse(op, argument, type_name, found.aclnn[0], sorted(taken, key=list(NUMBERS).index), source)
+    elif type_name in found.ai_cpu.get(argument, ()):
+        _slow(op, type_name, size, f"source: the AI core types of {found.aclnn[0]}'s kernel")
+
+
+def _about_every_type(op: str, name: str, found: Entry | None, size: int) -> None:
     line = enabled_with().hardware
-    if rule.verdict == "missing":
-        return f"{op} is not supported on {line}: the vendor's table of torch APIs does not have it for this line"
-    tail = "".join(f"; report: {report}" for report in rule.reports)
-    tail += f"; instead: {rule.way_out}" if rule.way_out else ""
-    if rule.verdict == "host_cpu":
-        return f"{op} on {type_name} runs on the host's AI CPU on {line}, many times slower than on the NPU{tail}"
-    takes = ", ".join(_printed(name) for name in rule.takes)
-    return (
-        f"{rule.kernel or op}: tensor not implemented for {_printed(type_name)}, should be in dtype support list "
-        f"[{takes}] ({op} on {type_name}, {line}{tail})"
+    if found is None:
+        _on_host(name, size, "source: torch_npu's list of operators")
+        return
+    message = f"{op} is not supported on {line}: none of {', '.join(found.aclnn)} is defined for it"
+    if enabled_with().strict:
+        raise NotImplementedError(message)
+    _warn_once(message)
+
+
+def _on_host(name: str, size: int, origin: str) -> None:
+    if count(name, "", HOST, size):
+        _warn(
+            f"CAUTION: The operator 'aten::{name}' is not currently supported on the NPU backend and will fall back to "
+            f"run on the CPU. This may have performance implications. ({origin})"
+        )
+
+
+def _refuse(op: str, argument: str, type_name: str, function: str, takes: Iterable[str], origin: str) -> None:
+    listed = ",".join(map(_printed, takes))
+    message = (
+        f"{op}: NPU function error: call {function} failed, error code is 161002. EZ1001: Tensor {argument} not "
+        f"implemented for {_printed(type_name)}, should be in dtype support list [{listed}]. "
+        f"({op} on {type_name}, {enabled_with().hardware}; {origin})"
     )
+    _refuse_with(message)
+
+
+def _refuse_dims(op: str, found: Entry | None) -> None:
+    function = found.aclnn[0] if found is not None and found.aclnn else "aclnnInplaceCopy"
+    _refuse_with(
+        f"{op}: NPU function error: call {function} failed, error code is 161002. EZ1001: Tensor self's dimension "
+        f"should not be more than 8 ({op} on more than 8 dimensions, {enabled_with().hardware}; report: "
+        "https://github.com/sgl-project/sglang/issues/14159; instead: merge dimensions before they are reordered)"
+    )
+
+
+def _refuse_with(message: str) -> None:
+    if enabled_with().strict:
+        raise RefusedOnNpu(message)
+    _warn_once(message)
+
+
+def _slow(op: str, type_name: str, size: int, origin: str) -> None:
+    if count(op, type_name, AI_CPU, size):
+        line = enabled_with().hardware
+        _warn(f"{op} on {type_name} runs on the AI CPU of {line}, many times slower than on the AI core ({origin})")
 
 
 def _printed(type_name: str) -> str:
     return _PRINTED.get(type_name, f"DT_{type_name.upper()}")
 
 
-def _warn_once(op: str, type_name: str, message: str) -> None:
-    if (op, type_name) in _warned:
-        return
-    _warned.add((op, type_name))
+def _warn_once(message: str) -> None:
+    if message not in _told:
+        _told.add(message)
+        _warn(message)
+
+
+def _warn(message: str) -> None:
     filename, line = _place()
     warnings.warn_explicit(message, UserWarning, filename, line)
 

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch.utils.backend_registration import generate_methods_for_privateuse1_backend
 
-from npu_emulator import npu, printing, refusals
+from npu_emulator import eager_compile, flex_attention, interchange, npu, printing, refusals
+from npu_emulator.operators import namespace as operators
 from npu_emulator.torch_npu_finder import install_finder
 
 # What the vendor's own registration leaves out.
@@ -34,8 +35,12 @@ def register() -> None:
     activity = torch.profiler.ProfilerActivity
     activity.NPU = activity.PrivateUse1  # type: ignore[attr-defined]
     install_finder()
+    operators.install()
     printing.install()
+    interchange.install()
     refusals.install()
+    eager_compile.install()
+    flex_attention.install()
     if torch.distributed.is_available():
         from npu_emulator import hccl
 

@@ -1,16 +1,23 @@
-"""What the emulated NPU looks like: how many devices, how much memory, which hardware line, how strict."""
+"""What the emulated NPU looks like: how many devices, how much memory, which hardware line, how strict; and which
+settings are in force, which every other module asks here."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
-# Names of the hardware lines, and their columns in the vendor's support table.
-HARDWARE_LINES = {"atlas-a2": "A2", "atlas-a3": "A3", "ascend-950dt": "950"}
+from npu_emulator.errors import EmulatorError
+
+# Hardware lines: Atlas A2 and A3, Ascend 950, Atlas training (910), Atlas inference (310P), Atlas 200I/500 A2 (310B).
+HARDWARE_LINES = ("atlas-a2", "atlas-a3", "ascend-950dt", "atlas-910", "atlas-310p", "atlas-200i-a2")
 
 MAX_DEVICES = 16
+# What a card of these lines has; a host with less gives its own, as the devices live in it.
+CARD_MEMORY = 64 * 2**30
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
@@ -49,6 +56,17 @@ def parse_hardware(value: str, source: str = "hardware") -> str:
     return value
 
 
+def parse_cann(value: str, source: str = "cann") -> str:
+    """Version of CANN, such as ``8.0``.
+
+    Raises:
+        ValueError: no version; names ``source``.
+    """
+    if not re.fullmatch(r"\d+(\.\d+)+", value):
+        raise ValueError(f"{source}={value!r}: expected a version of CANN such as 8.0 or 8.2")
+    return value
+
+
 def parse_switch(value: str, source: str) -> bool:
     """``1`` or ``0``.
 
@@ -60,25 +78,46 @@ def parse_switch(value: str, source: str) -> bool:
     return value == "1"
 
 
+def default_memory() -> int:
+    """Bytes of memory of a device nobody sized: a card's, or all the host, or its container, has if that is less."""
+    return min(CARD_MEMORY, _host_memory(), _container_memory())
+
+
+def _host_memory() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # a system that does not say
+        return CARD_MEMORY
+
+
+def _container_memory() -> int:
+    try:
+        return int(CONTAINER_LIMIT.read_text())
+    except (OSError, ValueError):  # no such file, or "max"
+        return CARD_MEMORY
+
+
 @dataclass(frozen=True)
 class Settings:
     """One emulated machine.
 
     Attributes:
         devices: number of NPUs, 1 to 16.
-        memory: bytes of memory of each device.
-        hardware: a key of HARDWARE_LINES.
+        memory: bytes of memory of each device; 64 GiB, or what the host has if that is less.
+        hardware: one of HARDWARE_LINES.
         strict: refuse what the hardware refuses; otherwise warn.
+        cann: version of CANN to be refused by as well, such as ``8.0``; None for the newest.
     """
 
     devices: int = 1
-    memory: int = 64 * 2**30
+    memory: int = field(default_factory=default_memory)
     hardware: str = "atlas-a2"
     strict: bool = True
+    cann: str | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Reads NPU_EMULATOR_DEVICES, _MEMORY, _HARDWARE and _STRICT; what is unset keeps its default.
+        """Reads NPU_EMULATOR_DEVICES, _MEMORY, _HARDWARE, _STRICT and _CANN; what is unset keeps its default.
 
         Raises:
             ValueError: a variable holds something else than it should; names the variable.
@@ -90,6 +129,7 @@ class Settings:
             memory=parse_memory(found.get("NPU_EMULATOR_MEMORY", default.memory), "NPU_EMULATOR_MEMORY"),
             hardware=parse_hardware(found.get("NPU_EMULATOR_HARDWARE", default.hardware), "NPU_EMULATOR_HARDWARE"),
             strict=parse_switch(found.get("NPU_EMULATOR_STRICT", "1"), "NPU_EMULATOR_STRICT"),
+            cann=parse_cann(cann, "NPU_EMULATOR_CANN") if (cann := found.get("NPU_EMULATOR_CANN")) else None,
         )
 
     def visible_devices(self) -> int:
@@ -109,4 +149,36 @@ class Settings:
             "NPU_EMULATOR_MEMORY": str(self.memory),
             "NPU_EMULATOR_HARDWARE": self.hardware,
             "NPU_EMULATOR_STRICT": "1" if self.strict else "0",
+            "NPU_EMULATOR_CANN": self.cann or "",
         }
+
+
+_in_force: Settings | None = None
+_visible = 0
+
+
+def enabled_with() -> Settings:
+    """The settings in force.
+
+    Raises:
+        EmulatorError: the emulated NPU is not enabled.
+    """
+    if _in_force is None:
+        raise EmulatorError("the emulated NPU is not enabled: call npu_emulator.enable() or set NPU_EMULATOR=1")
+    return _in_force
+
+
+def in_force() -> Settings | None:
+    """The settings in force, or None before enable()."""
+    return _in_force
+
+
+def visible_devices() -> int:
+    """Number of devices that were opened, those ASCEND_RT_VISIBLE_DEVICES named then; 0 before enable()."""
+    return _visible
+
+
+def put_in_force(settings: Settings, visible: int) -> None:
+    """Called once, when the devices are open."""
+    global _in_force, _visible
+    _in_force, _visible = settings, visible

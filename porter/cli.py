@@ -45,6 +45,7 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 @click.option("--target", type=click.Choice(TARGETS), help="The accelerator to port to; cuda undoes a port.")
 @click.option("--from", "source", type=click.Choice(TARGETS[:-1]), help="What to undo, where files name several.")
 @click.option("--hardware", metavar="LINE", help="Ascend product line: atlas-a2 (default), atlas-a3, ascend-950dt.")
+@click.option("--torch-npu", metavar="VERSION", help="The build of torch_npu to port to (default: the newest known).")
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 if something would change.")
 @click.option("--diff", is_flag=True, help="Like --check, and print what would change as a unified diff.")
 @click.option("--output", metavar="DIR", help="Write a ported copy of the tree here and leave the originals alone.")
@@ -93,6 +94,8 @@ def _run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         session = Session.from_command_line(paths, options)
         if not is_verified(session.plan.target) and not session.quiet:
             click.echo(f"note: the table of {session.plan.target} is unverified; nobody has tried it there", err=True)
+        if session.stand_in is not None and not session.quiet:
+            click.echo(f"note: {session.stand_in}", err=True)
         return _port_stdin(session) if paths == ("-",) else _port_files(session)
     except Unusable as error:
         raise click.UsageError(str(error)) from None

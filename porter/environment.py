@@ -6,8 +6,17 @@ import re
 from collections.abc import Iterator
 
 from porter.targets import CUDA, Translation
+from porter.torch_npu_builds import allocator_keys, has, variables, way_to_it, where_it_is
 
 ALLOCATOR = "PYTORCH_CUDA_ALLOC_CONF"
+
+#: What every build of torch_npu reads in place of a variable that only some read.
+_READ_BY_ALL = {
+    "PYTORCH_ALLOC_CONF": "PYTORCH_NPU_ALLOC_CONF",
+    "TORCH_HCCL_ASYNC_ERROR_HANDLING": "HCCL_ASYNC_ERROR_HANDLING",
+    "TORCH_HCCL_BLOCKING_WAIT": "HCCL_BLOCKING_WAIT",
+    "TORCH_HCCL_DESYNC_DEBUG": "HCCL_DESYNC_DEBUG",
+}
 
 #: What CUDA, its libraries and torch's builds for it read; a target's table pairs some of these.
 OF_CUDA = frozenset(
@@ -45,7 +54,35 @@ def unknown_allocator_keys(value: str, translation: Translation) -> Iterator[tup
     The name is empty where the new allocator has no such key. Nothing is known of an accelerator without a list.
     """
     known = translation.allocator_keys
-    for key in re.findall(r"(?:^|,)\s*(\w+)\s*:", value) if known else ():
+    for key in _keys(value) if known else ():
         if key not in known:
             namesake = key.replace(CUDA.name, translation.accelerator.name)
             yield key, namesake if namesake in known else ""
+
+
+def refused_by_the_build(value: str, translation: Translation) -> Iterator[tuple[str, str]]:
+    """What to say of the keys of such a value that the build of torch_npu asked for does not know, and others do."""
+    build = translation.torch_npu
+    for key in _keys(value) if build else ():
+        namesake = key.replace(CUDA.name, translation.accelerator.name)
+        row = allocator_keys().get(key) or allocator_keys().get(namesake)
+        if build and row and not has(row, build):
+            message = f"the allocator of torch_npu {build} raises on the key {key!r}; it knows it {where_it_is(row)}"
+            yield message, f"take the key out of the value, or {way_to_it(row, build)}"
+
+
+def unread_by_the_build(translation: Translation) -> dict[str, tuple[str, str]]:
+    """The variables, and those that become them, that the build of torch_npu asked for does not read: what to say."""
+    build, found = translation.torch_npu, dict[str, tuple[str, str]]()
+    for name, row in variables().items() if build else ():
+        if build and not has(row, build):
+            message = f"torch_npu {build} does not read {name}; it does {where_it_is(row)}"
+            way_out = f"set {_READ_BY_ALL[name]} as well" if name in _READ_BY_ALL else ""
+            old_names = [old for old, new in translation.environment.items() if new == name]
+            found |= dict.fromkeys([name, *old_names], (message, way_out))
+    return found
+
+
+def _keys(value: str) -> list[str]:
+    """The keys of a value; what stands in brackets belongs to one: `roundup_power2_divisions:[256:1,512:2]`."""
+    return re.findall(r"(?:^|,)\s*(\w+)\s*:", re.sub(r"\[[^\]]*\]", "", value))

@@ -1,6 +1,7 @@
-"""Whether a program can do without something that it imports.
+"""Whether a program can do without something that it imports or calls.
 
 try: ... except ImportError: ...     if is_xformers_available(): ...     if TYPE_CHECKING: ...
+if hasattr(torch.npu, "ExternalStream"): ...     except AttributeError: ...     if torch_npu.__version__ > ...: ...
 """
 
 from __future__ import annotations
@@ -41,6 +42,50 @@ def guard_around(node: ast.AST, unit: Unit) -> Guard:
                 return Guard.NONE
         child = parent
     return Guard.NONE
+
+
+def is_asked_for(node: ast.AST, name: str, unit: Unit) -> bool:
+    """Whether the program looks first whether there is a `name`, or which version it runs on, or stands its absence."""
+    child = node
+    for parent in unit.source.ancestors(node):
+        match parent:
+            case ast.If(test=test) | ast.IfExp(test=test) if child is not test and _asks_for(test, name):
+                return True
+            case ast.BoolOp(values=values) if any(_asks_for(one, name) for one in _before(child, values)):
+                return True
+            case ast.Try() if child in parent.body and any(_stands_absence(h) for h in parent.handlers):
+                return True
+            case ast.Call() if child in parent.args and label_of(parent.func) in ("hasattr", "getattr"):
+                return True
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                return False
+        child = parent
+    return False
+
+
+def _before(child: ast.AST, values: list[ast.expr]) -> list[ast.expr]:
+    return values[: [one is child for one in values].index(True)]
+
+
+def _asks_for(test: ast.expr, name: str) -> bool:
+    for part in ast.walk(test):
+        if isinstance(part, ast.Name | ast.Attribute) and "version" in label_of(part).lower():
+            return True
+        if isinstance(part, ast.Call) and label_of(part.func) in ("hasattr", "getattr") and _holds(part.args, name):
+            return True
+    return False
+
+
+def _holds(values: list[ast.expr], text: str) -> bool:
+    return any(isinstance(one, ast.Constant) and one.value == text for one in values)
+
+
+def _stands_absence(handler: ast.ExceptHandler) -> bool:
+    """Whether it catches what a missing name or parameter raises, and goes on."""
+    if any(isinstance(statement, ast.Raise) for statement in handler.body):
+        return False
+    caught = [label_of(part) for part in ast.walk(handler.type)] if handler.type else ["Exception"]
+    return not {"AttributeError", "TypeError", "ImportError", "Exception", "BaseException"}.isdisjoint(caught)
 
 
 def _names_asked(test: ast.expr, unit: Unit) -> set[str]:

@@ -1,4 +1,4 @@
-"""Comments that ask to leave a place as it is: `# port: ignore`, `# port: ignore[DP101, rand-device]`."""
+"""Comments that ask to leave a place as it is: `# port: ignore`, `# port: ignore[DP101, DP2, rand-device]`."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ def not_ignored(found: Iterable[Found], source: Text) -> Iterator[Found]:
 def _ignores(comment: re.Match[str], code: str) -> bool:
     if comment[1] is None:
         return True
-    names = {name.strip().lower() for name in comment[1].split(",")}
-    return code.lower() in names or any(rule.name in names for rule in all_rules() if rule.code == code)
+    wanted = [name.strip() for name in comment[1].split(",")]
+    return any(rule.is_named(one) for rule in all_rules() if rule.code == code for one in wanted)

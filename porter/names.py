@@ -15,7 +15,7 @@ _DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 #: Read as these modules even without an import in sight, which snippets and star imports leave out, and where a
 #: module or object of the program's own hands them on: `from .compat import torch`, `self.torch`.
-_UNDERSTOOD = frozenset({"torch", "os"})
+_UNDERSTOOD = frozenset({"torch", "torch_npu", "os"})
 
 
 class Names:
@@ -29,6 +29,7 @@ class Names:
         self.bound: dict[str, str] = {}
         self.unaliased: set[str] = set()
         self.defined: set[str] = set()
+        self.parameters: set[str] = set()
         self._dotted: dict[ast.AST, str | None] = {}
         for statement in statements:
             if isinstance(statement, _IMPORT):
@@ -38,6 +39,8 @@ class Names:
                     self.unaliased.update(alias.name for alias in statement.names if not alias.asname)
             elif isinstance(statement, _DEFINITION):
                 self.defined.add(statement.name)
+                if not isinstance(statement, ast.ClassDef):
+                    self.parameters.update(parameters_of(statement))
 
     def dotted(self, node: ast.AST) -> str | None:
         """The full dotted name that a chain of attributes means, or None where it is not one."""
@@ -68,6 +71,12 @@ class Names:
 
     def imports_package(self, package: str) -> bool:
         return any(module.split(".")[0] == package for module in self.modules())
+
+
+def parameters_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    every = function.args
+    starred = [one for one in (every.vararg, every.kwarg) if one is not None]
+    return [one.arg for one in (*every.posonlyargs, *every.args, *every.kwonlyargs, *starred)]
 
 
 def _bindings(statement: ast.Import | ast.ImportFrom) -> dict[str, str]:

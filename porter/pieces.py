@@ -106,7 +106,7 @@ def rename_method(text: str, new: str) -> str:
 
 @cache
 def call_to(text: str, old: str, new: str) -> str:
-    """`model.cuda(0, non_blocking=True)` to `model.to("mps:0", non_blocking=True)`."""
+    """`model.cuda(0, True)` to `model.to("mps:0", non_blocking=True)`: `to` takes a dtype in the second place."""
 
     def change(node: cst.BaseExpression) -> cst.BaseExpression:
         if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):
@@ -116,6 +116,9 @@ def call_to(text: str, old: str, new: str) -> str:
         for index in given:
             value = _device(arguments[index].value, old, new)
             arguments[index] = arguments[index].with_changes(value=value)
+        if len(arguments) > 1 and not any(argument.keyword or argument.star for argument in arguments[:2]):
+            tight = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
+            arguments[1] = arguments[1].with_changes(keyword=cst.Name("non_blocking"), equal=tight)
         if not given:
             comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
             device = cst.Arg(cst.SimpleString(f'"{new}"'))

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from porter.source import Source
 from porter.vocabulary import (
+    FIELDS,
     HOLDING,
     LOOKUPS,
     NAMING,
@@ -73,6 +74,8 @@ def place_of(node: ast.AST, source: Source) -> Place:
             case ast.Subscript() if listed and child is parent.value:
                 pass
             case ast.Call() if child in parent.args and _called(parent.func) in HOLDING:
+                pass
+            case ast.keyword() | ast.Call() if _gives_a_field_its_value(parent, child, source):
                 pass
             case ast.keyword():
                 return _keyword(parent, source, alone)
@@ -187,6 +190,18 @@ def _begins_device(parent: ast.BinOp | ast.JoinedStr | ast.FormattedValue, child
             return child is left and is_device(_text(after) or ".")
         case _:
             return False
+
+
+def _gives_a_field_its_value(parent: ast.keyword | ast.Call, child: ast.AST, source: Source) -> bool:
+    """`device: str = field(default="cuda")`: the value goes by the name of the field."""
+    call = source.parent.get(parent) if isinstance(parent, ast.keyword) else parent
+    if not isinstance(call, ast.Call) or label_of(call.func) not in FIELDS:
+        return False
+    if not isinstance(source.parent.get(call), ast.Assign | ast.AnnAssign):
+        return False
+    if isinstance(parent, ast.keyword):
+        return parent.arg == "default"
+    return child in call.keywords or child is call.args[0]
 
 
 def _option_name(call: ast.Call) -> str:

@@ -25,13 +25,20 @@ NAMES_BOTH = "DP109"
 class Plan:
     """What to port to, and by which rules (codes; None: by all).
 
-    `source` is what to undo; None: whichever accelerator a file names, if it is a single one.
+    `source` is what to undo; None: whichever accelerator a file names, if it is a single one. `torch_npu` is a known
+    build of the package; None: the newest.
     """
 
     target: str
     hardware: str | None = None
     codes: frozenset[str] | None = None
     source: str | None = None
+    torch_npu: str | None = None
+
+    @property
+    def translation(self) -> Translation:
+        """From CUDA to the target; there is none for undoing."""
+        return translation(self.target, self.hardware, self.torch_npu)
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ def port_text(text: str, plan: Plan, added_import: bool = False) -> Ported:
     `added_import` says that an earlier port added the helper's import to this unit, for undoing it.
     """
     if plan.target != "cuda":
-        return _translate(text, translation(plan.target, plan.hardware), plan)
+        return _translate(text, plan.translation, plan)
     undone = _undone(text, plan, added_import)
     if not undone:
         return Ported(text)

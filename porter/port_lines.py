@@ -38,7 +38,7 @@ class Language:
 def port_lines(text: str, plan: Plan, language: Language, added: frozenset[str] = frozenset()) -> Ported:
     """Port a text. Raises porter.source.CannotParse. `added` are the notes that earlier ports made of it."""
     if plan.target != "cuda":
-        return _translate(text, translation(plan.target, plan.hardware), plan, language, added)
+        return _translate(text, plan.translation, plan, language, added)
     sources = (plan.source,) if plan.source else TARGETS
     undone = {name: _translate(text, undoing(name), plan, language, added) for name in sources}
     named = [name for name, ported in undone.items() if ported.findings]
@@ -52,7 +52,7 @@ def port_lines(text: str, plan: Plan, language: Language, added: frozenset[str] 
 def calls_for_nothing(data: bytes, plan: Plan, language: Language) -> bool:
     """Whether a file holds no word of the rules, in UTF-8 or an encoding that ASCII is part of."""
     if plan.target != "cuda":
-        wanted = [translation(plan.target, plan.hardware)]
+        wanted = [plan.translation]
     else:
         wanted = [undoing(name) for name in ((plan.source,) if plan.source else TARGETS)]
     return not any(called_for(data, one, plan.codes, language.name).checks for one in wanted)

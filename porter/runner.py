@@ -170,7 +170,7 @@ def diff_of(shown: str, old: bytes, new: bytes) -> str:
     from difflib import unified_diff
 
     before, after = (LINE.findall(data.decode("utf-8", "replace")) for data in (old, new))
-    name = shown.lstrip("/")
+    name = os.path.normpath(shown).replace(os.sep, "/").lstrip("/")  # git takes no "./"
     lines = []
     for line in unified_diff(before, after, f"a/{name}", f"b/{name}"):
         lines.append(line if line.endswith(("\n", "\r")) else line + "\n\\ No newline at end of file\n")

@@ -19,6 +19,7 @@ from porter.settings import Settings, SettingsError, load_settings, selected_cod
 from porter.shebang import is_shell_script
 from porter.shell.npu_script import is_npu_script
 from porter.targets import default_hardware, hardware_lines, table
+from porter.torch_npu_builds import UnknownBuild, build_for, is_known
 
 #: The baseline in the working directory that is used where none is named, if it is there.
 DEFAULT_BASELINE = "diffsynth-port-baseline.json"
@@ -59,6 +60,7 @@ class Session:
         if settings.target is None:
             raise Unusable("no target; say --target npu, or set target in [tool.diffsynth-port] of pyproject.toml")
         _check_hardware(settings.target, settings.hardware)
+        torch_npu = _known_torch_npu(settings.target, settings.torch_npu)
         _check_output(paths, options)
         if options["source"] and settings.target != "cuda":
             raise Unusable("--from says what to undo; it goes with --target cuda")
@@ -70,7 +72,11 @@ class Session:
             paths=paths,
             settings=settings,
             plan=Plan(
-                settings.target, settings.hardware or default_hardware(settings.target), codes, options["source"]
+                target=settings.target,
+                hardware=settings.hardware or default_hardware(settings.target),
+                codes=codes,
+                source=options["source"],
+                torch_npu=torch_npu,
             ),
             check=options["check"] or options["diff"] or options["write_baseline"],
             diff=options["diff"],
@@ -90,6 +96,14 @@ class Session:
         return self.settings.format
 
     @property
+    def stand_in(self) -> str | None:
+        """That a build of torch_npu which is not known is taken as one that is; None where none is."""
+        asked = self.settings.torch_npu
+        if asked is None or is_known(asked):
+            return None
+        return f"torch_npu {asked} is not known; taken as {self.plan.torch_npu}, the last one before it that is"
+
+    @property
     def baseline(self) -> str:
         """The file of accepted findings."""
         return self.settings.baseline or DEFAULT_BASELINE
@@ -102,7 +116,11 @@ class Session:
             found = (one for one in found if one.problem or (is_shell_script(one.path) and not is_npu_script(one.path)))
         elif self.plan.target == "cuda":  # a script that was written for the NPU beside another is none to be undone
             found = (one for one in found if one.inside is None or not is_npu_script(one.path))
-        return list(found if self.output is None else _kept_apart(found, self.output))
+        if self.output is None:
+            return list(found)
+        inputs = list(_kept_apart(found, self.output))
+        _check_destinations(inputs, self.output)
+        return inputs
 
     def run(self, inputs: Sequence[Input]) -> Iterator[FileReport]:
         gc.disable()  # trees are freed by their reference counts; looking for cycles in them costs a third of the time
@@ -129,6 +147,7 @@ class Session:
         context = RunContext(
             target=self.plan.target,
             hardware=self.plan.hardware,
+            torch_npu=self.plan.torch_npu,
             mode=mode,
             version=__version__,
             statistics=bool(self.settings.statistics),
@@ -182,6 +201,16 @@ def _check_hardware(target: str, hardware: str | None) -> None:
         raise Unusable(f"unknown hardware {hardware!r} for target {target}; known: {known}")
 
 
+def _known_torch_npu(target: str, asked: str | None) -> str | None:
+    """The known build that is meant; None for the newest."""
+    if asked is not None and target != "npu":
+        raise Unusable(f"--torch-npu says which torch_npu to port to; it goes with --target npu, not {target}")
+    try:
+        return build_for(asked) if asked is not None else None
+    except UnknownBuild as error:
+        raise Unusable(str(error)) from None
+
+
 def _check_output(paths: tuple[str, ...], options: dict[str, Any]) -> None:
     output = options["output"]
     if output is None:
@@ -200,6 +229,9 @@ def _check_npu_scripts(paths: tuple[str, ...], target: str, options: dict[str, A
         raise Unusable(f"--npu-scripts writes scripts for the NPU; it goes with --target npu, not {target}")
     if options["output"] or options["write_baseline"] or paths == ("-",):
         raise Unusable("--npu-scripts writes beside the scripts; it does not go with --output, --write-baseline or -")
+    for path in paths:
+        if os.path.isfile(path) and not is_shell_script(path):
+            raise Unusable(f"--npu-scripts is for shell scripts; {path} is none; name launch scripts or folders")
 
 
 def _kept_apart(inputs: Iterable[Input], output: str) -> Iterator[Input]:
@@ -211,6 +243,14 @@ def _kept_apart(inputs: Iterable[Input], output: str) -> Iterator[Input]:
             yield one
         else:
             yield replace(one, problem=f"its copy would overwrite that of {first}; name another --output for it")
+
+
+def _check_destinations(inputs: Sequence[Input], output: str) -> None:
+    """No copy may go where an input is, which would be its own place or another one's."""
+    paths = {os.path.realpath(one.path) for one in inputs}
+    for one in inputs:
+        if one.problem is None and os.path.realpath(target := destination(one, output)) in paths:
+            raise Unusable(f"--output {output}: the copy of {one.path} would replace {target}; name another folder")
 
 
 def _cores() -> int:

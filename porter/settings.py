@@ -37,6 +37,7 @@ class Settings:
 
     target: str | None = None
     hardware: str | None = None
+    torch_npu: str | None = None
     select: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -53,13 +54,16 @@ class Settings:
         """The settings under the options of the command line; None, False and () are options not given.
 
         `select` and `ignore` take the settings' place: `select` also that of their `ignore`, so that a rule asked
-        for is run. `exclude` is added. A hardware line of the settings counts only for a target that has it.
+        for is run. `exclude` is added. A hardware line of the settings counts only for a target that has it, a
+        build of torch_npu for npu.
         """
         changes: dict[str, Any] = {
             name: options[name]
             for name in ("target", "hardware", "jobs", "fail_on", "baseline", "statistics", "quiet")
             if options.get(name)
         }
+        if options.get("torch_npu") is not None:  # an empty one is a mistake
+            changes["torch_npu"] = options["torch_npu"]
         if options.get("format_"):
             changes["format"] = options["format_"]
         if options.get("select"):
@@ -74,6 +78,8 @@ class Settings:
             from porter.targets import hardware_lines
 
             changes["hardware"] = self.hardware if self.hardware in hardware_lines(changes["target"]) else None
+        if changes.get("target", "npu") != "npu" and "torch_npu" not in changes:
+            changes["torch_npu"] = None
         return replace(self, **changes)
 
     def ignored_codes(self, path: str) -> frozenset[str]:
@@ -121,18 +127,18 @@ def selected_codes(
 def _codes(wanted: Iterable[str], rules: Sequence[Rule], where: str) -> set[str]:
     codes: set[str] = set()
     for one in wanted:
-        found = {rule.code for rule in rules if _names(one, rule)}
+        found = {rule.code for rule in rules if rule.is_named(one)}
         if not found:
             known = [name for rule in rules for name in (rule.code, rule.name)]
-            hint = _nearest(one.upper(), known) or _nearest(one.lower(), known) or "; --list-rules names them all"
+            hint = (
+                _nearest_number(one.upper(), rules)
+                or _nearest(one.upper(), known)
+                or _nearest(one.lower(), known)
+                or "; --list-rules names them all"
+            )
             raise SettingsError(f'{where}: there is no rule "{one}"{hint}')
         codes |= found
     return codes
-
-
-def _names(wanted: str, rule: Rule) -> bool:
-    """Whether this is the rule's name, or its code or the beginning of it."""
-    return wanted.lower() == rule.name or (wanted != "" and rule.code.startswith(wanted.upper()))
 
 
 def _split(values: Iterable[str]) -> tuple[str, ...]:
@@ -209,6 +215,14 @@ def _check_patterns(patterns: Iterable[str], where: str) -> None:
             _spec(pattern)
         except ValueError:
             raise SettingsError(f'{where}"{pattern}" is not a pattern as in .gitignore') from None
+
+
+def _nearest_number(word: str, rules: Sequence[Rule]) -> str:
+    """The rule whose number is nearest to that of a code which is none: DP412 for DP999."""
+    if not re.fullmatch(r"DP\d{3}", word):
+        return ""
+    nearest = min((rule.code for rule in rules), key=lambda code: abs(int(code[2:]) - int(word[2:])))
+    return f'; did you mean "{nearest}"?'
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

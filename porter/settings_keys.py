@@ -39,6 +39,16 @@ def _hardware() -> Sequence[str]:
     return hardware_lines("npu")
 
 
+def _torch_npu(value: object) -> str | None:
+    from porter.torch_npu_builds import UnknownBuild, build_for, known_builds
+
+    try:
+        build_for(value if isinstance(value, str) else "")
+    except UnknownBuild:
+        return f"a build of torch_npu ({', '.join(known_builds())}) or a later post release of one"
+    return None
+
+
 _TEXTS = _kind(_is_texts, "a list of texts")
 _SWITCH = _kind(lambda value: isinstance(value, bool), "true or false")
 
@@ -46,6 +56,7 @@ _SWITCH = _kind(lambda value: isinstance(value, bool), "true or false")
 CHECKS: dict[str, Check] = {
     "target": _one_of(_targets),
     "hardware": _one_of(_hardware),
+    "torch-npu": _torch_npu,
     "select": _TEXTS,
     "ignore": _TEXTS,
     "exclude": _TEXTS,

@@ -38,7 +38,8 @@ class Translation:
     """From the accelerator a file is written for (`old`) to the one it shall run on (`new`).
 
     `names` maps dotted names below `torch` that the new accelerator has, `lacking` those it does not to the way
-    out, `environment` variables to their documented pair. `hardware` is the product line asked for, or None.
+    out, `environment` variables to their documented pair. `hardware` is the product line asked for, or None;
+    `torch_npu` the known build of the package asked for, None for the newest or where the target has no such package.
     `rewrites_comparisons` renames comparisons even in a file that names the new accelerator.
     """
 
@@ -51,6 +52,7 @@ class Translation:
     takes_no_device: frozenset[str] = frozenset()
     allocator_keys: frozenset[str] = frozenset()
     hardware: str | None = None
+    torch_npu: str | None = None
     rewrites_comparisons: bool = False
 
     @property
@@ -125,8 +127,8 @@ def default_hardware(target: str) -> str | None:
 
 
 @cache
-def translation(target: str, hardware: str | None = None) -> Translation:
-    """From CUDA to `target`, one of TARGETS."""
+def translation(target: str, hardware: str | None = None, torch_npu: str | None = None) -> Translation:
+    """From CUDA to `target`, one of TARGETS; for "npu" perhaps to a build of torch_npu, one of the known ones."""
     content = table(target)
     accelerator = Accelerator(
         name=content["name"],
@@ -140,18 +142,20 @@ def translation(target: str, hardware: str | None = None) -> Translation:
         packages=tuple(content["packages"]),
     )
     names = {"cuda": content["module"]}
-    names |= {f"cuda.{old}": new for old, new in content["names"].items()} | content["elsewhere"]
+    former = content["former"]  # names that torch.cuda had in earlier releases of torch
+    names |= {f"cuda.{old}": new for old, new in (content["names"] | former["names"]).items()} | content["elsewhere"]
     unchanged = {f"cuda.{name}": f"cuda.{name}" for name in content["unchanged"]}
     return Translation(
         old=CUDA,
         new=accelerator,
         names=names | unchanged,
-        lacking={f"cuda.{name}": way_out for name, way_out in content["lacking"].items()},
+        lacking={f"cuda.{name}": way_out for name, way_out in (content["lacking"] | former["lacking"]).items()},
         environment=content["environment"],
         refused={f"cuda.{name}": lines for name, lines in content.get("unsupported", {}).items()},
         takes_no_device=frozenset(f"cuda.{name}" for name in content.get("drops_device_argument", ())),
         allocator_keys=frozenset(content.get("alloc_conf_keys") or ()),
         hardware=hardware or content["default_hardware"],
+        torch_npu=torch_npu,
     )
 
 

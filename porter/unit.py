@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from porter.findings import Edit, Finding
+from porter.names import parameters_of
 from porter.source import Source
 from porter.targets import Translation
 
@@ -48,7 +49,29 @@ class Unit:
         return Found(self._finding(code, severity, node, message, way_out))
 
     def dotted(self, node: ast.AST) -> str | None:
-        return self.source.names.dotted(node)
+        """The dotted name that a chain of attributes means; None where a parameter has the name of an import."""
+        dotted = self.source.names.dotted(node)
+        return None if dotted and self._shadowed and self._is_a_parameter(node) else dotted
+
+    @cached_property
+    def _shadowed(self) -> set[str]:
+        """The imported names that are parameters somewhere."""
+        return self.source.names.bound.keys() & self.source.names.parameters
+
+    def _is_a_parameter(self, node: ast.AST) -> bool:
+        """Whether a chain begins with a parameter of a function around it, in whose body it is."""
+        while isinstance(node, ast.Attribute):
+            node = node.value
+        if not isinstance(node, ast.Name) or node.id not in self._shadowed:
+            return False
+        child: ast.AST = node
+        for parent in self.source.ancestors(node):
+            match parent:
+                case ast.FunctionDef() | ast.AsyncFunctionDef() if child in parent.body:
+                    if node.id in parameters_of(parent):
+                        return True
+            child = parent
+        return False
 
     @cached_property
     def uses_library(self) -> bool:

@@ -14,6 +14,8 @@ from porter.places import label_of, place_of
 from porter.source import Source
 from porter.unit import Unit
 
+_TORCH = ("torch",)
+
 #: Methods and functions that take a dtype as a bare argument: `.to(torch.float64)`.
 _TAKE_A_DTYPE = frozenset({"to", "type", "view", "set_default_dtype"})
 
@@ -24,21 +26,58 @@ def torch_names(node: ast.AST, unit: Unit) -> Iterable[tuple[ast.AST, str]]:
     A chain of attributes counts as a whole, and an import for each name that it takes. A bare name that an import
     has bound does not count: its import does.
     """
+    return names_below(_TORCH, node, unit)
+
+
+def names_below(packages: tuple[str, ...], node: ast.AST, unit: Unit) -> Iterable[tuple[ast.AST, str]]:
+    """The same for the names below any of these packages."""
     if not isinstance(node, ast.Attribute):
-        return _torch_names_imported(node)
+        return _names_imported(packages, node)
     dotted = None if _goes_on(node, unit.source) else unit.dotted(node)
-    return ((node, dotted),) if dotted and dotted.startswith("torch.") else ()
+    return ((node, dotted),) if dotted and dotted.partition(".")[0] in packages else ()
 
 
-def _torch_names_imported(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
+def _names_imported(packages: tuple[str, ...], node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
     match node:
         case ast.Import():
             for alias in node.names:
-                if alias.name.startswith("torch."):
+                package, below, _ = alias.name.partition(".")
+                if package in packages and below:
                     yield alias, alias.name
-        case ast.ImportFrom(module=str() as module, level=0) if module.split(".")[0] == "torch":
+        case ast.ImportFrom(module=str() as module, level=0) if module.split(".")[0] in packages:
             for alias in node.names:
                 yield alias, f"{module}.{alias.name}"
+
+
+def imported_as(place: ast.AST, unit: Unit) -> str | None:
+    """What an import made of the first name of a chain."""
+    while isinstance(place, ast.Attribute):
+        place = place.value
+    return unit.source.names.bound.get(place.id) if isinstance(place, ast.Name) else None
+
+
+def made_by(value: ast.expr, unit: Unit) -> ast.expr | None:
+    """The function or class whose call gives a value: `f` of `f()`, and of `x` or `self.x` where all `x` are `f()`."""
+    if isinstance(value, ast.Call):
+        return value.func
+    label = label_of(value) if isinstance(value, ast.Name | ast.Attribute) else ""
+    assigned = []
+    for node in unit.source.walk(unit.source.lines_of({label.encode()})) if label else ():
+        match node:
+            case ast.Assign(targets=targets, value=given):
+                pairs = [(target, given) for target in targets]
+            case ast.AnnAssign(target=target, value=ast.expr() as given) | ast.NamedExpr(target=target, value=given):
+                pairs = [(target, given)]
+            case ast.withitem(optional_vars=ast.expr() as target) | ast.For(target=target):
+                pairs = [(target, target)]
+            case ast.arg(arg=name) if name == label and isinstance(value, ast.Name):
+                return None
+            case _:
+                continue
+        assigned += [given for target, given in pairs if _is_same(target, value)]
+    makers = [one.func for one in assigned if isinstance(one, ast.Call)]
+    same = {unit.dotted(maker) for maker in makers}
+    return makers[0] if len(same) == 1 and len(makers) == len(assigned) else None
 
 
 def spelled(chain: ast.expr) -> str:
@@ -66,7 +105,8 @@ def names_device(node: ast.AST, unit: Unit) -> bool:
 
 
 def is_only_a_type(node: ast.AST, source: Source) -> bool:
-    """Whether a class is named to say what something is, in an annotation or `isinstance`, and is not used."""
+    """Whether a class is named to say what something is, and is not used: in an annotation, `isinstance`, a comparison,
+    or a list of types."""
     child = node
     for parent in source.ancestors(node):
         match parent:
@@ -78,6 +118,12 @@ def is_only_a_type(node: ast.AST, source: Source) -> bool:
                 return child is parent.returns
             case ast.Call() if child is not parent.func and label_of(parent.func) in ("isinstance", "issubclass"):
                 return True
+            case ast.Compare():
+                return True
+            case ast.Tuple() | ast.List() | ast.Set():
+                return child is node
+            case ast.Dict():
+                return child is node and child in parent.keys
             case ast.stmt():
                 return False
         child = parent
@@ -95,6 +141,43 @@ def is_dtype_of_a_tensor(node: ast.AST, source: Source) -> bool:
     return place.kind in ("keyword", "value", "assignment", "default") and "dtype" in place.label.lower()
 
 
+def is_off_the_accelerator(node: ast.AST, unit: Unit) -> bool:
+    """Whether the file itself keeps a place from the accelerator: the other branch of a question whether it is there.
+
+    `torch.float32 if device.type == "npu" else torch.float64`, and the same with "cuda", which the port makes of it.
+    """
+    child = node
+    for parent in unit.source.ancestors(node):
+        if isinstance(parent, ast.If | ast.IfExp) and child is not parent.test:
+            asks = _asks_for_the_accelerator(parent.test, unit)
+            otherwise = parent.orelse if isinstance(parent.orelse, list) else [parent.orelse]
+            if asks is not None and asks is not (child in otherwise):
+                child = parent
+                continue
+            if asks is not None:
+                return True
+        child = parent
+    return False
+
+
+def stays_on_the_host(node: ast.AST, source: Source) -> bool:
+    """Whether a tensor that is made without a device is cast, or leaves torch, in the expression that makes it."""
+    call = _call_around(node, source)
+    if call is None or any(keyword.arg == "device" for keyword in call.keywords):
+        return False
+    if not (isinstance(call.func, ast.Attribute) and label_of(call.func.value) == "torch"):
+        return False
+    for parent in source.ancestors(call):
+        match parent:
+            case ast.Attribute(attr="float" | "half" | "bfloat16" | "numpy" | "tolist" | "item"):
+                return True
+            case ast.Attribute(attr="npu" | "cuda" | "to"):
+                return False
+            case ast.stmt():
+                return False
+    return False
+
+
 def comes_from_the_cpu(method: ast.expr) -> bool:
     """`x.cpu().double`, `x.to("cpu").double`."""
     match method:
@@ -104,6 +187,24 @@ def comes_from_the_cpu(method: ast.expr) -> bool:
             return text_of(first) == "cpu"
         case _:
             return False
+
+
+def _asks_for_the_accelerator(test: ast.expr, unit: Unit) -> bool | None:
+    """True for `device.type == "npu"` and `is_npu()`, False for their opposites, None for any other question."""
+    match test:
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            asks = _asks_for_the_accelerator(operand, unit)
+            return None if asks is None else not asks
+        case ast.Compare(ops=[ast.Eq() | ast.In()], comparators=[_]):
+            return True if any(names_device(node, unit) for node in ast.walk(test)) else None
+        case ast.Compare(ops=[ast.NotEq() | ast.NotIn()], comparators=[_]):
+            return False if any(names_device(node, unit) for node in ast.walk(test)) else None
+        case ast.Name() | ast.Attribute() | ast.Call(args=[], keywords=[]):
+            chain = test.func if isinstance(test, ast.Call) else test
+            either = f"{unit.translation.old.name}|{unit.translation.new.name}"
+            return True if re.search(either, spelled(chain), re.IGNORECASE) else None
+        case _:
+            return None
 
 
 def is_docstring(node: ast.AST, source: Source) -> bool:
@@ -117,6 +218,17 @@ def text_of(node: ast.AST) -> str:
             return text
         case _:
             return ""
+
+
+def _is_same(one: ast.expr, other: ast.expr) -> bool:
+    """Whether two expressions are the same name, or the same attribute of it."""
+    match one, other:
+        case ast.Name(), ast.Name():
+            return one.id == other.id
+        case ast.Attribute(), ast.Attribute():
+            return one.attr == other.attr and _is_same(one.value, other.value)
+        case _:
+            return False
 
 
 def _goes_on(node: ast.AST, source: Source) -> bool:

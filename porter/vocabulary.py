@@ -65,6 +65,9 @@ LOOKUPS = {
 #: Functions that only hold their argument for what is around them: `type=click.Choice(["cuda", "cpu"])`.
 HOLDING = frozenset("list tuple set frozenset sorted Choice click.Choice param pytest.param".split())
 
+#: Functions that describe a class's field: dataclasses', pydantic's and attrs'.
+FIELDS = frozenset({"field", "Field", "attrib", "ib"})
+
 #: Where an option's own name, its first string, says what its default and choices are.
 OPTIONS = frozenset("add_argument option argument Option Argument parametrize addoption".split())
 OPTION_VALUES = frozenset("default choices const type show_default flag_value nargs".split())

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -40,6 +41,7 @@ SCHEMA = {
     "unsupported": dict,
     "drops_device_argument": list,
     "elsewhere": dict,
+    "former": dict,
 }
 
 
@@ -310,3 +312,173 @@ def test_bad_facts_are_one_clear_error(tool, tmp_path, text, message):
 def test_sources_hold_one_entry_a_line(tool, name):
     text = (tool.PACKAGE / "sources" / name).read_text(encoding="utf-8")
     assert tool.file_text(f"sources/{name}", json.loads(text)) == text
+
+
+# torch_npu_builds.json, torch_minors.json
+
+
+@pytest.fixture
+def builds_tool(tmp_path, monkeypatch):
+    """tools/make_build_tables.py on an empty folder."""
+    monkeypatch.syspath_prepend(str(TOOL.parent))
+    spec = importlib.util.spec_from_file_location("make_build_tables", TOOL.parent / "make_build_tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "PACKAGE", tmp_path / "tables")
+    module.PACKAGE.mkdir()
+    return module
+
+
+def facts_of_builds(**changes):
+    entry = {"first": "2.6.0", "last": None, "absent_in": []}
+    later = {**entry, "absent_in": ["2.6.0"]}
+    return {
+        "order": ["2.6.0", "2.7.1"],
+        "wheels": {"2.6.0": {"built": "2025-07-22"}, "2.7.1": {"built": "2025-10-23"}},
+        "torch.npu": {
+            "Event": entry,
+            "streams.Event": entry,
+            "streams.Event.ipc_handle": {**later, "signatures": [["2.7.1", "self"]]},
+            "empty_cache": {**entry, "signatures": [["2.6.0", ""]]},
+            "pta_error": later,
+            "snapshot": {**entry, "signatures": [["2.6.0", "device=None"], ["2.7.1", "device=None, *, pool=None"]]},
+            "loose": {**entry, "signatures": [["2.6.0", "a, **kwargs"], ["2.7.1", "a, *, b='x, y'"]]},
+        },
+        "modules": {"torch_npu.npu.amp": {"scaler": later}, "torch_npu.contrib": {"Mish": later}},
+        "operators": {
+            "npu_f": {**entry, "schemas": [["2.6.0", "npu_f(Tensor(a!) x, int[2] s=[1, 1]) -> (Tensor, Tensor)"]]},
+            "npu_f.out": {**later, "schemas": [["2.7.1", "npu_f.out(Tensor x, *, Tensor(a!) out) -> Tensor"]]},
+        },
+        "alloc_conf_keys": {"2.6.0": ["b"], "2.7.1": ["a", "b"]},
+        "environment": {"PYTORCH_ALLOC_CONF": later, "TORCH_HCCL_X": entry, "TRITON_X": later},
+        **changes,
+    }
+
+
+def test_builds_are_told_by_what_differs(builds_tool, tmp_path):
+    (tmp_path / "torch_npu_by_release.json").write_text(json.dumps(facts_of_builds()), encoding="utf-8")
+    run = CliRunner().invoke(builds_tool.main, ["--facts", str(tmp_path)])
+    assert (run.exit_code, run.stdout) == (0, "torch_npu_builds.json: written\n")
+    assert json.loads((builds_tool.PACKAGE / "torch_npu_builds.json").read_text(encoding="utf-8")) == {
+        "builds": {"2.6.0": "2025-07-22", "2.7.1": "2025-10-23"},
+        "names": {
+            "01": ["npu.Event.ipc_handle", "npu.amp.scaler", "npu.streams.Event.ipc_handle", "torch_npu.contrib.Mish"]
+        },
+        "parameters": {"01": ["npu.snapshot(pool)", "torch_npu.npu_f(out)"]},
+        "by_position": {},
+        "allocator_keys": {"01": ["a"], "11": ["b"]},
+        "environment": {"01": ["PYTORCH_ALLOC_CONF"]},
+    }
+    assert CliRunner().invoke(builds_tool.main, ["--facts", str(tmp_path), "--check"]).exit_code == 0
+    (builds_tool.PACKAGE / "torch_npu_builds.json").write_text("{}", encoding="utf-8")
+    check = CliRunner().invoke(builds_tool.main, ["--facts", str(tmp_path), "--check"])
+    assert (check.exit_code, check.stdout) == (1, "torch_npu_builds.json: differs\n")
+
+
+def make_torch(folder, version, names):
+    (folder / "accelerator").mkdir(parents=True)
+    (folder / "version.py").write_text(f"__version__ = '{version}'\n", encoding="utf-8")
+    (folder / "accelerator" / "__init__.py").write_text(f"__all__ = {names!r}\n", encoding="utf-8")
+    (folder / "accelerator" / "_utils.py").write_text("", encoding="utf-8")
+    return folder
+
+
+def test_minors_of_torch_are_read_from_folders_and_wheels(builds_tool, tmp_path):
+    older = make_torch(tmp_path / "a" / "torch", "2.9.1+cpu", ["gone", "stays"])
+    newer = make_torch(tmp_path / "b" / "torch", "2.10.0", ["new", "stays"])
+    (newer / "accelerator" / "random.py").write_text("", encoding="utf-8")
+    wheel = tmp_path / "torch-2.10.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path in newer.rglob("*.py"):
+            archive.write(path, path.relative_to(tmp_path / "b").as_posix())
+    run = CliRunner().invoke(builds_tool.main, ["--torch", str(wheel), "--torch", str(older)])
+    assert run.exit_code == 0, run.output
+    assert json.loads((builds_tool.PACKAGE / "torch_minors.json").read_text(encoding="utf-8")) == {
+        "minors": ["2.9", "2.10"],
+        "names": {
+            "accelerator": ["2.9", None],
+            "accelerator.gone": ["2.9", "2.9"],
+            "accelerator.new": ["2.10", None],
+            "accelerator.random": ["2.10", None],
+            "accelerator.stays": ["2.9", None],
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "nothing to do; name --facts DIR"),
+        (["--facts", "."], "torch_npu_by_release.json: no such file"),
+        (["--facts", "broken"], "the facts have no entry 'torch.npu'"),
+        (["--torch", "broken"], "broken: expected the folder of an installed torch, or a wheel of it"),
+        (["--torch", "broken/torch_npu_by_release.json"], "not a wheel"),
+    ],
+)
+def test_what_the_tables_of_releases_cannot_be_made_of(builds_tool, tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "torch_npu_by_release.json").write_text('{"order": ["2.6.0"]}', encoding="utf-8")
+    run = CliRunner().invoke(builds_tool.main, arguments)
+    assert run.exit_code == 2
+    assert says in run.stderr
+
+
+def test_builds_schema():
+    table = read("torch_npu_builds.json")
+    builds = list(table["builds"])
+    assert len(builds) == 17
+    for kind in ("names", "parameters", "allocator_keys", "environment"):
+        for row, listed in table[kind].items():
+            assert len(row) == 17
+            assert set(row) <= {"0", "1"}
+            assert listed == sorted(listed)
+    assert "1" * 17 not in table["names"]
+    assert all(changes[0][1] != changes[1][1] for changes in table["by_position"].values())
+    [row] = [row for row, names in table["names"].items() if "npu.ExternalStream" in names]
+    assert [build for build, there in zip(builds, row, strict=True) if there == "1"] == [
+        *("2.7.1.post11", "2.9.0.post9", "2.10.0.post7", "2.11.0.post3", "2.12.0.post3", "2.13.0", "2.14.0")
+    ]
+
+
+def test_the_newest_build_knows_the_keys_of_the_npu_table():
+    rows = read("torch_npu_builds.json")["allocator_keys"]
+    keys = sorted(key for row, listed in rows.items() if row[-1] == "1" for key in listed)
+    assert keys == read("targets/npu.json")["alloc_conf_keys"]
+
+
+def test_former_names_are_decided():
+    for name in TARGETS:
+        former = read(f"targets/{name}.json")["former"]
+        assert set(former["names"]) | set(former["lacking"]) == {"MemPoolContext", "memory.MemPoolContext"}
+
+
+# torch_npu_wheels.json
+
+
+def test_wheels_are_told_by_what_they_ask_for(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOL.parent))
+    spec = importlib.util.spec_from_file_location("make_wheel_table", TOOL.parent / "make_wheel_table.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.setattr(tool, "PACKAGE", tmp_path)
+    facts = {
+        "order": ["2.6.0", "2.13.0"],
+        "wheels": {
+            "2.6.0": {"requires_dist": ["torch (==2.6.0+cpu)"]},
+            "2.13.0": {"requires_dist": ["numpy", "torch==2.13.0.*"]},
+        },
+        "python_tags_x86_64": {"3.13": "2.7.1.post4+ 2.10+", "3.11": "all", "3.9": "up to 2.8.0.post5"},
+    }
+    (tmp_path / "torch_npu_by_release.json").write_text(json.dumps(facts), encoding="utf-8")
+    run = CliRunner().invoke(tool.main, ["--facts", str(tmp_path)])
+    assert (run.exit_code, run.stdout) == (0, "torch_npu_wheels.json: written\n")
+    assert json.loads((tmp_path / "torch_npu_wheels.json").read_text(encoding="utf-8")) == {
+        "torch": {"2.6.0": "2.6.0+cpu", "2.13.0": "2.13.0.*"},
+        "python": {"3.13": {"from": ["2.7.1.post4", "2.10"]}, "3.9": {"until": "2.8.0.post5"}},
+    }
+    assert CliRunner().invoke(tool.main, ["--facts", str(tmp_path), "--check"]).exit_code == 0
+    (tmp_path / "torch_npu_by_release.json").write_text("{}", encoding="utf-8")
+    broken = CliRunner().invoke(tool.main, ["--facts", str(tmp_path)])
+    assert broken.exit_code == 2
+    assert "the facts have no entry" in broken.output

@@ -5,6 +5,8 @@ Data flows one way:
     facts folder -> sources/{torch_npu_support,torch_npu_api,device_surface}.json      (with --facts)
     sources/*.json + the installed torch -> targets/*.json, ascend_unsupported.json, versions.json
 
+torch_npu_builds.json, which make_build_tables.py writes, adds names that only some builds have.
+
 sources/targets.json is the one file written by hand: what identifies a target, its irregular names, and
 the way out of every name it lacks. The xpu and mps tables ask the installed torch which names exist, so they
 are only rebuilt and checked under the version of torch that sources/device_surface.json describes.
@@ -171,14 +173,15 @@ def is_below(name: str, modules: Iterable[str]) -> bool:
     return any(name.startswith(f"{module}.") for module in modules)
 
 
-def split_names(surface: Table, target: Table, exists: Callable[[str], bool]) -> tuple[Table, list[str]]:
+def split_names(
+    public: set[str], private: set[str], target: Table, exists: Callable[[str], bool]
+) -> tuple[Table, list[str]]:
     """The names the target has, each with its dotted name below torch, and the public ones it lacks.
 
     `exists` answers for a dotted name below the target's module. A lacking module stands for all below it.
     """
-    public = cuda_names(surface)
     found = {}
-    for name in sorted(public | set(surface["torch.cuda"]["private_in_namespace"])):
+    for name in sorted(public | private):
         there = name_on_target(name, target["renamed"])
         if exists(there):
             found[name] = f"{target['module']}.{there}"
@@ -206,7 +209,10 @@ def target_table(sources: dict[str, Table], name: str, exists: Callable[[str], b
     """The table of one target; `identity` replaces what is written by hand."""
     surface, by_hand = sources["device_surface.json"], sources["targets.json"]
     target = {"name": name, **by_hand["targets"][name], **identity}
-    names, lacking = split_names(surface, target, exists)
+    names, lacking = split_names(
+        cuda_names(surface), set(surface["torch.cuda"]["private_in_namespace"]), target, exists
+    )
+    former, former_lacking = split_names(set(by_hand["former"]), set(), target, exists)
     return {
         **{key: target[key] for key in IDENTITY_KEYS},
         "torch": torch_version(surface),
@@ -216,6 +222,7 @@ def target_table(sources: dict[str, Table], name: str, exists: Callable[[str], b
         "unsupported": refused_names(names, sources["torch_npu_support.json"]) if target["hardware"] else {},
         "drops_device_argument": [],
         "elsewhere": target["elsewhere"],
+        "former": {"names": former, "lacking": ways_out(former_lacking, target, by_hand["ways_out"])},
     }
 
 
@@ -272,10 +279,16 @@ def npu_table(sources: dict[str, Table]) -> Table:
     return target_table(
         sources,
         "npu",
-        (npu_names(api) | documented).__contains__,
+        (npu_names(api) | documented | some_builds_have()).__contains__,
         environment=api["env_pairs"],
         alloc_conf_keys=api["alloc_conf_keys_npu"],
     )
+
+
+def some_builds_have() -> set[str]:
+    """The names below torch.npu that not every build of torch_npu has."""
+    names = read_json(PACKAGE / "torch_npu_builds.json")["names"]
+    return {name.removeprefix("npu.") for listed in names.values() for name in listed if name.startswith("npu.")}
 
 
 def musa_table(sources: dict[str, Table]) -> Table:

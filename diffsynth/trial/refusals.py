@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import re
 
-# "aclnnIndex: tensor not implemented for DT_COMPLEX64, should be in dtype support list [...] (index on complex64, ...)"
-_REFUSED = re.compile(r"not implemented for DT_\w+, should be in dtype support list|is not supported on ascend-950dt")
+# "call aclnnIndex failed ... not implemented for DT_COMPLEX64, should be in dtype support list [...]. (index on
+# complex64, ...)", and "atanh is not supported on ascend-950dt: none of aclnnAtanh is defined for it"
+_REFUSED = re.compile(
+    r"not implemented for DT_\w+, should be in dtype support list|is not supported on (?:atlas|ascend)-|"
+    r"dimension should not be more than 8"
+)
 # The emulated device says which operator; hardware names its kernel.
-_OPERATOR = (re.compile(r"\((\w+ on \w+), "), re.compile(r"\b(aclnn\w+)"), re.compile(r"^(\w+)"))
+_OPERATOR = (
+    re.compile(r"\((\w+ on \w+), "),
+    re.compile(r"^(\w+) is not supported on"),
+    re.compile(r"\b(aclnn\w+)"),
+    re.compile(r"^(\w+)"),
+)
 
 # It runs, but on the host's processor.
 _ON_THE_HOST = re.compile(
-    r"^(\w+(?: on \w+)?) (?:runs on the host's AI CPU|is not supported on)|"
+    r"^(\w+ on \w+) runs on the AI CPU|"
     r"operator '(\S+?)' is not currently supported on the NPU backend"
 )
 

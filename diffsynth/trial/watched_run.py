@@ -52,7 +52,18 @@ def watched_run(run: Callable[[], object], script: str) -> Ending:
                 error, failed = failure_of(raised, script), raised
                 notes.refused += [operator for operator in [refused(str(raised))] if operator]
     seconds = time.perf_counter() - started
-    return Ending(seconds, error, failed, sorted(set(notes.refused)), sorted(set(notes.on_host)))
+    return Ending(seconds, error, failed, sorted(set(notes.refused)), with_counts(set(notes.on_host)))
+
+
+def with_counts(operators: set[str]) -> list[str]:
+    """Operators that ran elsewhere, with calls and bytes where the device counts them, as the emulated one does."""
+    emulator: Any = sys.modules.get("npu_emulator")
+    counted = emulator.slow_operators() if emulator is not None else []
+    told = {
+        f"{one.name} on {one.type}" if one.type else f"aten::{one.name}": f" ({one.calls:,} calls, {one.bytes:,} bytes)"
+        for one in counted
+    }
+    return sorted(operator + told.get(operator, "") for operator in operators)
 
 
 class _Notes:

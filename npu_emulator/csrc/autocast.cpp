@@ -29,7 +29,8 @@ void cast_tensors(const c10::OperatorHandle& op, Stack& stack, at::ScalarType ty
     if (value.isTensor()) {
       if (value.toTensor().defined()) value = cached_cast(type, value.toTensor(), at::kPrivateUse1);
     } else if (value.isTensorList()) {
-      value = c10::List<at::Tensor>(cached_cast(type, value.toTensorVector(), at::kPrivateUse1));
+      // As a list: the overload for anything else hands a vector back as it is.
+      value = c10::List<at::Tensor>(cached_cast(type, at::TensorList(value.toTensorVector()), at::kPrivateUse1));
     }
   });
 }

@@ -3,6 +3,7 @@
 #include "storage.cpp"
 #include "device.cpp"
 #include "pinned.cpp"
+#include "position.cpp"
 #include "generator.cpp"
 #include "hooks.cpp"
 #include "tensor_alias.cpp"

@@ -78,25 +78,6 @@ std::vector<int64_t> host_memory() {
   return flat;
 }
 
-bool is_view(const c10::FunctionSchema& schema) {
-  return !schema.returns().empty() && schema.returns()[0].alias_info() != nullptr &&
-         !schema.returns()[0].alias_info()->isWrite();
-}
-
-// Returns false where there is nothing to ask for: a view computes nothing, or no kernel could run on npu.
-bool watch(const std::string& op_name, const std::string& overload, int64_t ask, int64_t vouch) {
-  auto op = c10::Dispatcher::singleton().findOp({op_name, overload});
-  if (!op.has_value() || !op->hasSchema() || is_view(op->schema())) return false;
-  auto& entry = watch_of(op->operator_name());
-  bool fresh = entry.ask == 0 && entry.vouch == 0;
-  entry.ask = static_cast<TypeSet>(ask);
-  entry.vouch = static_cast<TypeSet>(vouch);
-  bool composite = !op->hasKernelForDispatchKey(c10::DispatchKey::PrivateUse1) &&
-                   op->hasComputedKernelForDispatchKey(c10::DispatchKey::CPU);
-  if (fresh && composite) watch_composite(*op);
-  return composite || op->hasKernelForDispatchKey(c10::DispatchKey::PrivateUse1);
-}
-
 }  // namespace
 
 TORCH_LIBRARY(npu_emulator, m) {
@@ -114,11 +95,24 @@ TORCH_LIBRARY(npu_emulator, m) {
   m.def("host_memory() -> int[]", host_memory);
   m.def("reset_peak_host_memory() -> ()", [] { pinned_allocator()->reset_peak_stats(); });
   m.def("reset_accumulated_host_memory() -> ()", [] { pinned_allocator()->reset_accumulated_stats(); });
-  m.def("watch(str op, str overload, int ask, int vouch) -> bool", watch);
-  m.def("ask_table(str op, ScalarType type) -> ()");
+  m.def("watch(str table) -> int", read_watches);
+  m.def("ask_table(str op, str overload, str argument, int type, int bytes, bool number) -> ()");
   m.def("host_view(Tensor tensor) -> Tensor");
+  m.def("follow_shared_host(Tensor tensor) -> ()");
+  m.def("adopt_shared(Tensor host, int device) -> Tensor");
 }
 
-TORCH_LIBRARY_IMPL(npu_emulator, PrivateUse1, m) { m.impl("host_view", host_alias); }
+TORCH_LIBRARY_IMPL(npu_emulator, PrivateUse1, m) {
+  m.impl("host_view", host_alias);
+  m.impl("follow_shared_host", [](const at::Tensor& tensor) { follow_shared_twin(tensor.storage()); });
+}
+
+// An npu tensor over the bytes of a host tensor that came from another process, which pays for them.
+TORCH_LIBRARY_IMPL(npu_emulator, CPU, m) {
+  m.impl("adopt_shared", [](const at::Tensor& host, int64_t device) {
+    AliasTable aliases(checked(device));
+    return aliases.to_npu(host);
+  });
+}
 
 }  // namespace npu_emulator

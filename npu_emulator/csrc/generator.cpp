@@ -1,47 +1,122 @@
 #include "generator.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Utils.h>
+#include <torch/library.h>
 
+#include <cstring>
 #include <deque>
 
 #include "device.h"
 #include "memory.h"
+#include "position.h"
 
 namespace npu_emulator {
 namespace {
 
+// Draws the host's numbers, and has the state of an accelerator's generator: seed and offset, of 8 bytes each. The
+// offset counts the 32-bit numbers that the host's engine has given.
 class NpuGenerator final : public c10::GeneratorImpl {
  public:
   NpuGenerator(c10::DeviceIndex device, at::Generator engine)
       : GeneratorImpl({at::kPrivateUse1, device}, c10::DispatchKeySet(c10::DispatchKey::PrivateUse1)),
-        engine_(std::move(engine)) {}
-
-  void set_current_seed(uint64_t seed) override { engine_.set_current_seed(seed); }
-  uint64_t current_seed() const override { return engine_.current_seed(); }
-  uint64_t seed() override { return engine_.seed(); }
-  void set_state(const c10::TensorImpl& state) override { engine_.unsafeGetGeneratorImpl()->set_state(state); }
-  c10::intrusive_ptr<c10::TensorImpl> get_state() const override {
-    return engine_.unsafeGetGeneratorImpl()->get_state();
+        engine_(std::move(engine)) {
+    position_.start(host()->current_seed());
   }
-  void set_offset(uint64_t) override { no_offset(); }
-  uint64_t get_offset() const override { no_offset(); }
+
+  void set_current_seed(uint64_t seed) override {
+    std::lock_guard<std::mutex> lock(host()->mutex_);
+    go_to(seed, 0);
+  }
+  uint64_t current_seed() const override { return host()->current_seed(); }
+  uint64_t seed() override {
+    auto seed = c10::detail::getNonDeterministicRandom();
+    set_current_seed(seed);
+    return seed;
+  }
+
+  void set_offset(uint64_t offset) override {
+    std::lock_guard<std::mutex> lock(host()->mutex_);
+    go_to(host()->current_seed(), offset);
+  }
+  uint64_t get_offset() const override {
+    std::lock_guard<std::mutex> lock(host()->mutex_);
+    // The second of a pair of normals, which the host keeps for later, has no place in an offset.
+    host()->set_next_float_normal_sample(std::nullopt);
+    host()->set_next_double_normal_sample(std::nullopt);
+    return position_.of(host()->engine());
+  }
+
+  c10::intrusive_ptr<c10::TensorImpl> get_state() const override {
+    const uint64_t words[] = {current_seed(), get_offset()};
+    auto state = at::detail::empty_cpu({sizeof words}, at::kByte, std::nullopt, std::nullopt, std::nullopt, std::nullopt);
+    std::memcpy(state.mutable_data_ptr(), words, sizeof words);
+    return state.getIntrusivePtr();
+  }
+  void set_state(const c10::TensorImpl& state) override {
+    at::detail::check_rng_state(state);
+    uint64_t words[2];
+    TORCH_CHECK(
+        state.numel() == sizeof words, "RNG state is wrong size: an npu generator's is 16 bytes, a seed and an offset; got ",
+        state.numel(), " bytes");
+    std::memcpy(words, state.data(), sizeof words);
+    std::lock_guard<std::mutex> lock(host()->mutex_);
+    go_to(words[0], words[1]);
+  }
 
   const at::Generator& engine() const { return engine_; }
 
  private:
-  [[noreturn]] static void no_offset() {
-    TORCH_CHECK_NOT_IMPLEMENTED(
-        false, "the emulated NPU's generator has no offset: use get_state() and set_state()");
-    std::abort();  // unreachable: the check above always throws
+  at::CPUGeneratorImpl* host() const { return engine_.get<at::CPUGeneratorImpl>(); }
+
+  void go_to(uint64_t seed, uint64_t offset) {
+    if (offset == 0 || seed != host()->current_seed()) {
+      host()->set_current_seed(seed);
+      position_.start(seed);
+    }
+    host()->set_next_float_normal_sample(std::nullopt);
+    host()->set_next_double_normal_sample(std::nullopt);
+    host()->set_engine(position_.at(offset));
   }
-  NpuGenerator* clone_impl() const override { return new NpuGenerator(device_.index(), engine_.clone()); }
+
+  NpuGenerator* clone_impl() const override {
+    std::lock_guard<std::mutex> lock(host()->mutex_);
+    auto* copy = new NpuGenerator(device_.index(), engine_.clone());
+    copy->position_ = position_;
+    return copy;
+  }
 
   at::Generator engine_;
+  mutable Position position_;
 };
 
-std::mutex loan_mutex;
+thread_local const at::Generator* lent = nullptr;
+
+// No part of torch uses this key, and it stands above all that decompose or compute.
+constexpr auto kWatching = c10::DispatchKey::TESTING_ONLY_GenericMode;
+
+// Within __torch_dispatch__ torch excludes it, so including it is not enough.
+c10::DispatchKeySet included() { return c10::impl::tls_local_dispatch_key_set().included_.add(kWatching); }
+c10::DispatchKeySet excluded() { return c10::impl::tls_local_dispatch_key_set().excluded_.remove(kWatching); }
+
+void hand_over(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torch::jit::Stack* stack) {
+  const auto& arguments = op.schema().arguments();
+  auto first = stack->size() - arguments.size();
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    auto& value = (*stack)[first + i];
+    if (value.isNone() && names_a_generator(arguments[i])) value = *lent;
+  }
+  op.redispatchBoxed(keys & c10::DispatchKeySet(c10::DispatchKeySet::FULL_AFTER, kWatching), stack);
+}
 
 }  // namespace
+
+bool names_a_generator(const c10::Argument& argument) {
+  const auto& type = *argument.real_type();
+  if (type.kind() == c10::TypeKind::GeneratorType) return true;
+  const auto* optional = type.castRaw<c10::OptionalType>();
+  return optional != nullptr && optional->getElementType()->kind() == c10::TypeKind::GeneratorType;
+}
 
 at::Generator new_generator(c10::DeviceIndex device) {
   auto index = resolve(device);
@@ -68,18 +143,14 @@ at::Generator host_engine(const at::Generator& generator) {
 }
 
 EngineLoan::EngineLoan(c10::DeviceIndex device)
-    : one_at_a_time_(loan_mutex), engine_(host_engine(default_generator(device))) {
-  auto* host = at::detail::getDefaultCPUGenerator().unsafeGetGeneratorImpl();
-  std::scoped_lock lock(host->mutex_, engine_.mutex());
-  host_state_ = host->get_state();
-  host->set_state(*engine_.unsafeGetGeneratorImpl()->get_state());
+    : engine_(host_engine(default_generator(device))), previous_(lent), watching_(included(), excluded()) {
+  lent = &engine_;
 }
 
-EngineLoan::~EngineLoan() {
-  auto* host = at::detail::getDefaultCPUGenerator().unsafeGetGeneratorImpl();
-  std::scoped_lock lock(host->mutex_, engine_.mutex());
-  engine_.unsafeGetGeneratorImpl()->set_state(*host->get_state());
-  host->set_state(*host_state_);
+EngineLoan::~EngineLoan() { lent = previous_; }
+
+TORCH_LIBRARY_IMPL(_, TESTING_ONLY_GenericMode, m) {
+  m.fallback(torch::CppFunction::makeFromBoxedFunction<&hand_over>());
 }
 
 }  // namespace npu_emulator

@@ -2,17 +2,22 @@
 #pragma once
 
 #include <ATen/core/Generator.h>
-#include <mutex>
+#include <ATen/core/function_schema.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 
 namespace npu_emulator {
 
 const at::Generator& default_generator(c10::DeviceIndex device);
 at::Generator new_generator(c10::DeviceIndex device);
 
+// Whether an argument of an op is a generator, or may be.
+bool names_a_generator(const c10::Argument& argument);
+
 // The host generator behind an npu generator. Throws if `generator` is not an npu generator.
 at::Generator host_engine(const at::Generator& generator);
 
-// For ops that draw from the host's default generator without naming one: lends it the device's engine.
+// For ops that draw from the host's default generator without naming one: while one lives, whatever this thread calls
+// draws from the device's engine instead. Other threads draw on from the host's.
 class EngineLoan {
  public:
   explicit EngineLoan(c10::DeviceIndex device);
@@ -21,9 +26,9 @@ class EngineLoan {
   EngineLoan& operator=(const EngineLoan&) = delete;
 
  private:
-  std::unique_lock<std::mutex> one_at_a_time_;
   at::Generator engine_;
-  c10::intrusive_ptr<c10::TensorImpl> host_state_;
+  const at::Generator* previous_;
+  c10::impl::ForceDispatchKeyGuard watching_;
 };
 
 }  // namespace npu_emulator

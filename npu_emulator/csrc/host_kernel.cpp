@@ -25,24 +25,16 @@ struct Plan {
       if (argument.name() == "dtype") dtype_argument = static_cast<int>(writes.size());
       const auto* alias = argument.alias_info();
       writes.push_back(alias != nullptr && alias->isWrite());
-      is_output.push_back(writes.back() && argument.kwarg_only());
-      takes_generator = takes_generator || is_generator(*argument.real_type());
-      generator_arguments.push_back(is_generator(*argument.real_type()));
+      generator_arguments.push_back(names_a_generator(argument));
+      takes_generator = takes_generator || generator_arguments.back();
     }
     results = schema.returns().size();
     draws_random = !takes_generator && op.hasTag(at::Tag::nondeterministic_seeded);
   }
 
-  static bool is_generator(const c10::Type& type) {
-    if (type.kind() == c10::TypeKind::GeneratorType) return true;
-    const auto* optional = type.castRaw<c10::OptionalType>();
-    return optional != nullptr && optional->getElementType()->kind() == c10::TypeKind::GeneratorType;
-  }
-
   SameDevice same_device;
-  Watch& watch;
+  const Watch& watch;
   std::vector<bool> writes;
-  std::vector<bool> is_output;
   std::vector<bool> generator_arguments;
   size_t results = 0;
   int dtype_argument = -1;
@@ -56,8 +48,11 @@ class Call {
       : op_(op), plan_(plan), host_key_(host_key), stack_(stack), first_(stack.size() - plan.writes.size()) {}
 
   void run() {
-    survey();
-    if (auto types = types_ & plan_.watch.ask; types != 0 && asking()) ask_table(op_, types);
+    Question question(op_, plan_.watch);
+    // The table speaks of dense tensors.
+    bool ask = !plan_.watch.ask.empty() && host_key_ == c10::DispatchKey::CPU && asking();
+    survey(ask ? &question : nullptr);
+    if (ask && runs_on_npu_) question.put(stack_, first_);
     AliasTable aliases(device_);
     relabel_arguments(aliases);
     {
@@ -88,18 +83,21 @@ class Call {
     }
   }
 
-  // Finds the device and the types of the call, refusing a mixture of devices.
-  void survey() {
+  // Finds the device of the call, refusing a mixture of devices, and shows `question` the types.
+  void survey(Question* question) {
     SameDevice::Seen seen;
     each_tensor([&](const at::Tensor& tensor, size_t i) {
       plan_.same_device.see(tensor, i, seen);
-      if (!on_npu(tensor)) return;
-      if (!plan_.is_output[i]) types_ |= type_bit(tensor.scalar_type());
+      if (question == nullptr) return;
+      if (on_npu(tensor))
+        question->see(tensor, i);
+      else if (tensor.defined() && tensor.dim() == 0)
+        question->see_number();
     });
+    if (question != nullptr) show_result_type(*question);
     runs_on_npu_ = seen.npu;
     if (seen.npu) {
       device_ = seen.index;
-      add_result_type();
       return;
     }
     for (size_t i = 0; i < plan_.writes.size(); ++i) {
@@ -111,10 +109,11 @@ class Call {
     }
   }
 
-  void add_result_type() {
+  void show_result_type(Question& question) const {
     if (plan_.dtype_argument < 0) return;
-    const auto& value = stack_[first_ + static_cast<size_t>(plan_.dtype_argument)];
-    if (value.isInt()) types_ |= type_bit(static_cast<at::ScalarType>(value.toInt()));
+    auto position = static_cast<size_t>(plan_.dtype_argument);
+    const auto& value = stack_[first_ + position];
+    if (value.isInt()) question.see_type(static_cast<at::ScalarType>(value.toInt()), position);
   }
 
   void relabel_arguments(AliasTable& aliases) {
@@ -171,7 +170,6 @@ class Call {
   torch::jit::Stack& stack_;
   size_t first_;
   bool runs_on_npu_ = false;
-  TypeSet types_ = 0;
   c10::DeviceIndex device_ = current_device();
   c10::SmallVector<std::pair<at::Tensor, at::Tensor>, 4> written_;
 };

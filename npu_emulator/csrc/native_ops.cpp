@@ -1,6 +1,7 @@
 // Kernels that touch storage itself: allocation, resizing, set_, copies between devices.
 #include <ATen/EmptyTensor.h>
 #include <ATen/native/Resize.h>
+#include <ATen/native/TensorFactories.h>
 #include <ATen/ops/_has_compatible_shallow_copy_type_native.h>
 #include <ATen/ops/as_strided_native.h>
 #include <ATen/ops/resize_native.h>
@@ -10,6 +11,7 @@
 
 #include "device.h"
 #include "memory.h"
+#include "refusals.h"
 #include "storage.h"
 #include "tensor_alias.h"
 
@@ -28,13 +30,23 @@ class OnDevice {
   c10::DeviceIndex previous_;
 };
 
+// With torch.use_deterministic_algorithms(True), memory that nobody wrote holds NaN, or the largest integer.
+at::Tensor filled_if_deterministic(at::Tensor fresh) {
+  const auto& context = at::globalContext();
+  if (context.deterministicAlgorithms() && context.deterministicFillUninitializedMemory()) {
+    auto host = host_alias(fresh);
+    at::native::fill_empty_deterministic_(host);
+  }
+  return fresh;
+}
+
 at::Tensor empty(at::IntArrayRef size, std::optional<at::ScalarType> dtype, std::optional<at::Layout> layout,
                  std::optional<at::Device> device, std::optional<bool> pin_memory,
                  std::optional<at::MemoryFormat> format) {
   TORCH_CHECK(!pin_memory.value_or(false), "Only dense CPU tensors can be pinned");
   OnDevice on(device.has_value() ? device->index() : -1);
-  return at::detail::empty_generic(size, c10::GetAllocator(at::kPrivateUse1), kNpu, at::dtype_or_default(dtype),
-                                   format);
+  return filled_if_deterministic(at::detail::empty_generic(size, c10::GetAllocator(at::kPrivateUse1), kNpu,
+                                                           at::dtype_or_default(dtype), format));
 }
 
 at::Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride, std::optional<at::ScalarType> dtype,
@@ -42,8 +54,8 @@ at::Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride, std::opti
                          std::optional<bool> pin_memory) {
   TORCH_CHECK(!pin_memory.value_or(false), "Only dense CPU tensors can be pinned");
   OnDevice on(device.has_value() ? device->index() : -1);
-  return at::detail::empty_strided_generic(size, stride, c10::GetAllocator(at::kPrivateUse1), kNpu,
-                                           at::dtype_or_default(dtype));
+  return filled_if_deterministic(at::detail::empty_strided_generic(
+      size, stride, c10::GetAllocator(at::kPrivateUse1), kNpu, at::dtype_or_default(dtype)));
 }
 
 const at::Tensor& resize_(const at::Tensor& self, at::IntArrayRef size, std::optional<at::MemoryFormat> format) {
@@ -79,6 +91,7 @@ at::Tensor& set_empty(at::Tensor& self) {
 at::Tensor host_side(const at::Tensor& tensor) { return on_npu(tensor) ? host_alias(tensor) : tensor; }
 
 at::Tensor copy_from(const at::Tensor& self, const at::Tensor& dst, bool non_blocking) {
+  refuse_dims_of_copy(self, dst);
   at::AutoDispatchBelowADInplaceOrView below_autograd;
   c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   host_side(dst).copy_(host_side(self), non_blocking);

@@ -13,6 +13,11 @@ namespace {
 
 struct Twin {
   c10::Storage host;
+  c10::DeviceIndex device;
+  size_t charged = 0;  // where the host's allocator did not charge it
+  ~Twin() {
+    if (charged > 0) refund(device, charged);
+  }
   static void destroy(void* self) { delete static_cast<Twin*>(self); }
 };
 
@@ -20,9 +25,9 @@ Twin* twin_of(const at::DataPtr& data) {
   return data.get_deleter() == &Twin::destroy ? static_cast<Twin*>(data.get_context()) : nullptr;
 }
 
-at::DataPtr device_pointer(c10::Storage host, c10::DeviceIndex device) {
+at::DataPtr device_pointer(c10::Storage host, c10::DeviceIndex device, size_t charged = 0) {
   auto* address = host.mutable_data();
-  auto* twin = new Twin{std::move(host)};
+  auto* twin = new Twin{std::move(host), device, charged};
   return {address, twin, &Twin::destroy, at::Device(at::kPrivateUse1, device)};
 }
 
@@ -87,6 +92,15 @@ void follow_twin(const c10::Storage& storage) {
   auto* impl = storage.unsafeGetStorageImpl();
   impl->set_nbytes(twin->host.nbytes());
   impl->set_data_ptr_noswap(device_pointer(twin->host, storage.device().index()));
+}
+
+void follow_shared_twin(const c10::Storage& storage) {
+  auto* twin = twin_of(storage.data_ptr());
+  TORCH_CHECK(twin != nullptr, "npu memory that another library placed cannot be shared between processes");
+  if (storage.data() == twin->host.data()) return;
+  auto device = storage.device().index();
+  charge(device, storage.nbytes());  // the host freed, and so refunded, what it had before
+  storage.unsafeGetStorageImpl()->set_data_ptr_noswap(device_pointer(twin->host, device, storage.nbytes()));
 }
 
 void install_device_allocator() { c10::SetAllocator(at::kPrivateUse1, &device_memory, /*priority=*/255); }

@@ -15,6 +15,9 @@ c10::Storage host_twin(const c10::Storage& storage);
 // After a host kernel resized the twin: points the npu storage at the twin's present bytes.
 void follow_twin(const c10::Storage& storage);
 
+// After the twin's bytes were moved to shared memory: the same, and the device stays charged for them.
+void follow_shared_twin(const c10::Storage& storage);
+
 void install_device_allocator();
 
 }  // namespace npu_emulator

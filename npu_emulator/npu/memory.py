@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import collections
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 
-from npu_emulator.npu.device_index import Device, _get_device_index
-from npu_emulator.npu.not_emulated import placeholder
+from npu_emulator.npu.devices import Device, _get_device_index
 
 _backend = torch.ops.npu_emulator
 _HOST_STATISTICS = ("allocation", "allocated_bytes", "active_requests", "active_bytes")
@@ -93,17 +90,6 @@ def empty_cache() -> None:
 
 def empty_virt_addr_cache() -> None:
     """Nothing to give back: addresses are the host's."""
-
-
-@contextlib.contextmanager  # as in torch, whose compiler reads `__wrapped__`
-def use_mem_pool(pool: Any, device: Device = None) -> Iterator[None]:
-    """Memory pools are not emulated.
-
-    Raises:
-        NotEmulated: on entering.
-    """
-    placeholder("use_mem_pool", "torch.npu.memory")()
-    yield
 
 
 def set_per_process_memory_fraction(fraction: float, device: Device = None) -> None:

@@ -6,14 +6,28 @@ from collections.abc import Iterable
 
 import torch
 
-from npu_emulator.npu.device_index import Device, _get_device_index, current_device
-from npu_emulator.npu.devices import device_count
+from npu_emulator.npu.devices import Device, _get_device, _get_device_index, current_device, device_count
 
 
-def get_default_generator(index: int) -> torch.Generator:
-    """The generator that ops on device ``index`` draw from by default."""
-    generator: torch.Generator = torch.ops.npu_emulator.default_generator(index)
+def get_default_generator(device_index: int) -> torch.Generator:
+    """The generator that ops on device ``device_index`` draw from by default."""
+    generator: torch.Generator = torch.ops.npu_emulator.default_generator(device_index)
     return generator
+
+
+def _get_generator(device: torch.device) -> torch.Generator:
+    """The generator of a device."""
+    return get_default_generator(_get_device_index(device, optional=True))
+
+
+def _get_rng_state_offset(device: torch.device | str | int = "npu") -> int:
+    """How many numbers the generator of a device has drawn."""
+    return _get_generator(_get_device(device)).get_offset()
+
+
+def _set_rng_state_offset(offset: int, device: torch.device | str | int = "npu") -> None:
+    """Moves the generator of a device to ``offset``."""
+    _get_generator(_get_device(device)).set_offset(offset)
 
 
 def get_rng_state(device: Device = "npu") -> torch.Tensor:

@@ -16,10 +16,20 @@ class RunContext:
     mode: str
     version: str
     hardware: str | None = None
+    torch_npu: str | None = None
     statistics: bool = False
     quiet: bool = False
     color: bool = False
     npu_scripts: bool = False
+
+    @property
+    def build(self) -> str | None:
+        """The build of torch_npu that was ported to; None for other targets."""
+        if self.target != "npu":
+            return None
+        from porter.torch_npu_builds import newest_build
+
+        return self.torch_npu or newest_build()
 
     @property
     def rewrites(self) -> bool:

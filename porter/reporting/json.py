@@ -18,6 +18,7 @@ def render(reports: Sequence[FileReport], context: RunContext) -> str:
         "version": context.version,
         "target": context.target,
         "hardware": context.hardware,
+        "torch_npu": context.build,
         "mode": context.mode,
         "files": [_file(report, names) for report in reports],
         "summary": asdict(summarize(reports)),

@@ -47,7 +47,7 @@ def _run(reports: Sequence[FileReport], context: RunContext) -> dict[str, Any]:
             for finding in report.findings
             if not (finding.is_fix and context.rewrites)
         ],
-        "properties": {"target": context.target, "hardware": context.hardware},
+        "properties": {"target": context.target, "hardware": context.hardware, "torch_npu": context.build},
     }
 
 

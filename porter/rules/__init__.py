@@ -38,6 +38,7 @@ BY_LANGUAGE = {
         "offload_in_training",
         "out_of_memory_text",
         "rng_guard",
+        "torch_npu_build",
     ),
     "shell": (
         "npu_exports",

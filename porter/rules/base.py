@@ -61,6 +61,10 @@ class Rule:
             return False
         return self.targets is None or translation.accelerator.name in self.targets
 
+    def is_named(self, wanted: str) -> bool:
+        """Whether `wanted` is the rule's name, or its code or the beginning of it."""
+        return wanted.lower() == self.name or (wanted != "" and self.code.startswith(wanted.upper()))
+
     @property
     def summary(self) -> str:
         """The first line of the page, without its heading."""

@@ -3,12 +3,13 @@
 
 ## What it does
 
-Reports `nn.Conv3d`, `F.conv3d` and classes derived from it. Annotations and `isinstance` are left alone.
+Reports `nn.Conv3d`, `F.conv3d` and classes derived from it. Annotations, `isinstance`, comparisons, lists of types, and
+branches that the accelerator does not take are left alone.
 
 ## Why
 
-Older stacks refuse it in bfloat16, "DT_BFLOAT16 of input x unsupported": patch embeddings and VAEs of video models
-(Comfy-Org/ComfyUI#7784, Comfy-Org/ComfyUI#7499, hiyouga/LlamaFactory#6694).
+CANN before 8.2 refuses it in bfloat16, "DT_BFLOAT16 of input x unsupported": patch embeddings and VAEs of video models
+(Comfy-Org/ComfyUI#7784, Comfy-Org/ComfyUI#7499, hiyouga/LlamaFactory#6694). The newest takes it.
 
 ## Before
 
@@ -30,7 +31,7 @@ from collections.abc import Iterator
 
 from porter.rules.base import Rule
 from porter.unit import Found, Unit
-from porter.uses import is_only_a_type, torch_names
+from porter.uses import is_off_the_accelerator, is_only_a_type, torch_names
 
 _CONVOLUTIONS = frozenset({"torch.nn.Conv3d", "torch.nn.LazyConv3d", "torch.nn.functional.conv3d", "torch.conv3d"})
 
@@ -47,7 +48,7 @@ RULE = Rule(
 @RULE.on(ast.Attribute, ast.ImportFrom)
 def report_the_convolution(node: ast.AST, unit: Unit) -> Iterator[Found]:
     for place, name in torch_names(node, unit):
-        if name in _CONVOLUTIONS and not is_only_a_type(place, unit.source):
-            message = f"older stacks of {unit.translation.new.title} refuse {name} in bfloat16"
+        if name in _CONVOLUTIONS and not is_only_a_type(place, unit.source) and not is_off_the_accelerator(place, unit):
+            message = f"{unit.translation.new.title} with a CANN before 8.2 refuses {name} in bfloat16"
             way_out = "float16, or a reshape and a matmul where kernel and stride are equal"
             yield unit.report(RULE.code, "warning", place, message, way_out)

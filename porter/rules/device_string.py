@@ -30,7 +30,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from porter.literals import Literal, device_literal
+from porter.literals import device_literal
 from porter.places import device_is_meant, place_of
 from porter.rules.base import Rule
 from porter.unit import Found, Unit
@@ -54,12 +54,12 @@ def rename_the_device(node: ast.expr, unit: Unit) -> Iterator[Found]:
             f'"{literal.new}" stands beside "{literal.old}" in this list; it was left as it is',
             f'put "{literal.new}" first if the first one is taken',
         )
-    elif _has_no_such_index(literal, unit):
+    elif not unit.translation.new.indexed and (index := literal.index or _index_beside(node, unit)):
         yield unit.report(
             RULE.code,
             "error",
             node,
-            f"{unit.translation.new.title} has one device; there is no number {literal.index}",
+            f"{unit.translation.new.title} has one device; there is no number {index}",
             f'use "{unit.translation.new.name}"',
         )
     else:
@@ -75,5 +75,12 @@ def _stands_beside_the_target(node: ast.expr, unit: Unit) -> bool:
     return any(isinstance(one, ast.Constant) and one.value == unit.translation.new.name for one in around.elts)
 
 
-def _has_no_such_index(literal: Literal, unit: Unit) -> bool:
-    return not unit.translation.new.indexed and bool(literal.index)
+def _index_beside(node: ast.expr, unit: Unit) -> int:
+    """The number in `torch.device("cuda", 1)`; 0 where there is none, or it is not written out."""
+    call = unit.source.parent.get(node)
+    call = unit.source.parent.get(call) if isinstance(call, ast.keyword) else call
+    if not isinstance(call, ast.Call) or unit.dotted(call.func) != "torch.device":
+        return 0
+    given = [*call.args[1:2], *(keyword.value for keyword in call.keywords if keyword.arg == "index")]
+    numbers = [one.value for one in given if isinstance(one, ast.Constant) and type(one.value) is int]
+    return numbers[0] if numbers else 0

@@ -6,12 +6,14 @@
 Renames the variables that have a documented pair (`CUDA_VISIBLE_DEVICES`, `PYTORCH_CUDA_ALLOC_CONF`, ...) where they
 are set or read through `os.environ`, a copy of it, `os.getenv` and the like. It reports keys of the allocator's
 settings that the target does not know, variables inside a shell command, and well-known variables of CUDA and its
-libraries that have no pair (`CUDA_HOME`, `NCCL_DEBUG`, ...).
+libraries that have no pair (`CUDA_HOME`, `NCCL_DEBUG`, ...). With `--torch-npu`, also the keys and variables that this
+build of torch_npu does not know, and others do (error, warning).
 
 ## Why
 
 The accelerator's runtime reads its own variables; the CUDA ones have no effect. torch_npu raises on an allocator key
-that it does not know.
+that it does not know: 2.5.1.post1 knows four, 2.14.0 nineteen. `PYTORCH_ALLOC_CONF` is read from 2.10.0.post7 on, and
+`TORCH_HCCL_BLOCKING_WAIT` by builds of October 2026, where `HCCL_BLOCKING_WAIT` is read by all.
 
 ## Before
 
@@ -28,7 +30,15 @@ import ast
 import re
 from collections.abc import Iterator
 
-from porter.environment import ALLOCATOR, OF_CUDA, lacks_a_pair, unknown_allocator_keys, without_effect
+from porter.environment import (
+    ALLOCATOR,
+    OF_CUDA,
+    lacks_a_pair,
+    refused_by_the_build,
+    unknown_allocator_keys,
+    unread_by_the_build,
+    without_effect,
+)
 from porter.findings import Edit
 from porter.places import label_of, place_of
 from porter.rules.base import Rule
@@ -45,7 +55,7 @@ _ENVIRONMENT = re.compile(r"(?:.*_)?(env|envs|environ|environment)", re.IGNORECA
 def _words(translation: Translation) -> frozenset[str]:
     allocator = translation.environment.get(ALLOCATOR, ALLOCATOR)
     lacking = (name for name in OF_CUDA if lacks_a_pair(name, translation))
-    return frozenset({*translation.environment, allocator, *lacking})
+    return frozenset({*translation.environment, allocator, *lacking, *unread_by_the_build(translation)})
 
 
 RULE = Rule("DP107", "environment-variable", __doc__, words=_words)
@@ -69,6 +79,8 @@ def report_unknown_allocator_keys(node: ast.Constant, unit: Unit) -> Iterator[Fo
     for key, namesake in unknown_allocator_keys(value.value, unit.translation):
         way_out = f"write {namesake}" if namesake else "take the key out of the value"
         message = f"the allocator of {unit.translation.new.title} raises on the unknown key {key!r}"
+        yield unit.report(RULE.code, "error", value, message, way_out)
+    for message, way_out in refused_by_the_build(value.value, unit.translation):
         yield unit.report(RULE.code, "error", value, message, way_out)
 
 
@@ -98,6 +110,20 @@ def report_what_has_no_pair(node: ast.Constant, unit: Unit) -> Iterator[Found]:
     name = node.value
     if isinstance(name, str) and lacks_a_pair(name, unit.translation) and _is_of_the_environment(node, unit):
         yield unit.report(RULE.code, "note", node, *without_effect(name, unit.translation))
+
+
+@RULE.on(ast.Constant)
+def report_what_the_build_does_not_read(node: ast.Constant, unit: Unit) -> Iterator[Found]:
+    said = unread_by_the_build(unit.translation).get(node.value) if isinstance(node.value, str) else None
+    if said and _is_of_the_environment(node, unit):
+        yield unit.report(RULE.code, "warning", node, *said)
+
+
+@RULE.on(ast.keyword)
+def report_the_keyword_that_the_build_does_not_read(node: ast.keyword, unit: Unit) -> Iterator[Found]:
+    said = unread_by_the_build(unit.translation).get(node.arg or "")
+    if said and _is_keyword_of_the_environment(node, unit):
+        yield unit.report(RULE.code, "warning", node, *said)
 
 
 @RULE.on(ast.keyword)

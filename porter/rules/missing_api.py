@@ -10,7 +10,9 @@ Reports every `torch.cuda.X`, through every form of import, that
 - the target has without the device argument that is passed here (error);
 - the table does not know (warning).
 
-It also reports functions of `torch.cuda` looked for in `torch.accelerator`, which never had them (error).
+It also reports functions of `torch.cuda` looked for in `torch.accelerator`, which never had them, and what
+`torch.accelerator` has in later releases of torch than the one that the build of torch_npu goes with (`--torch-npu`);
+without a build, and on other accelerators, the newest release is meant (error).
 
 ## Why
 
@@ -36,18 +38,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from porter import torch_minors
+from porter.guards import is_asked_for
 from porter.rules.base import Rule
 from porter.targets import Translation
+from porter.torch_npu_builds import build_of, torch_minor
 from porter.unit import Found, Unit
-from porter.uses import cuda_name, spelled, torch_names
-
-#: What torch 2.13 has below torch.accelerator.
-ACCELERATOR_NAMES = frozenset(
-    """Graph current_accelerator current_device_idx current_device_index current_stream device_count device_index
-    empty_cache empty_host_cache get_device_capability get_memory_info graphs is_available max_memory_allocated
-    max_memory_reserved memory memory_allocated memory_reserved memory_stats reset_accumulated_memory_stats
-    reset_peak_memory_stats set_device_idx set_device_index set_stream synchronize""".split()
-)
+from porter.uses import cuda_name, imported_as, spelled, torch_names
 
 #: Where a function takes its device, if not first. None: only by keyword.
 _DEVICE_AT = {"set_per_process_memory_fraction": 1, "_record_memory_history": None}
@@ -98,21 +95,44 @@ def report_the_device_argument(node: ast.Call, unit: Unit) -> Iterator[Found]:
 
 
 @RULE.on(ast.Attribute, ast.Import, ast.ImportFrom)
-def report_what_torch_accelerator_never_had(node: ast.AST, unit: Unit) -> Iterator[Found]:
+def report_what_torch_accelerator_lacks(node: ast.AST, unit: Unit) -> Iterator[Found]:
+    minor = _torch_minor(unit.translation)
     for place, dotted in torch_names(node, unit):
-        parts = dotted.split(".")
-        if parts[1] != "accelerator" or len(parts) < 3 or parts[2] in ACCELERATOR_NAMES:
+        name = ".".join(dotted.split(".")[1:3])
+        if name.partition(".")[0] != "accelerator" or torch_minors.has(name, minor):
             continue
         if isinstance(place, ast.Attribute) and "accelerator" not in spelled(place):
             continue
-        name = f"{unit.translation.old.name}.{parts[2]}"
-        if name in unit.translation.names:
-            way_out = f"torch.get_device_module().{parts[2]}"
-        elif name in unit.translation.lacking:
-            way_out = unit.translation.lacking[name]
-        else:
-            continue
-        yield unit.report(RULE.code, "error", place, f"torch.accelerator has no {parts[2]}", way_out)
+        last = name.rpartition(".")[2]
+        if not torch_minors.has("accelerator", minor):
+            yield from _report_accelerator("accelerator", f"torch.{unit.translation.names['cuda']}", place, unit)
+        elif torch_minors.is_known(name):
+            yield from _report_accelerator(name, _below_the_module(last, unit), place, unit)
+        elif way_out := _below_the_module(last, unit):
+            yield unit.report(RULE.code, "error", place, f"torch.accelerator has no {last}", way_out)
+
+
+def _report_accelerator(name: str, way_out: str, place: ast.AST, unit: Unit) -> Iterator[Found]:
+    """What a later torch than the one that is meant has; not twice, at the import and where it is used."""
+    imported = (imported_as(place, unit) or "").removeprefix("torch.")
+    minor = _torch_minor(unit.translation)
+    if imported == name or is_asked_for(place, name.rpartition(".")[2], unit):
+        return
+    message = f"torch {minor} has no torch.{name}; it is there {torch_minors.where_it_is(name)}"
+    yield unit.report(RULE.code, "error", place, message, way_out)
+
+
+def _below_the_module(name: str, unit: Unit) -> str:
+    """Where the target has a function of torch.cuda that was looked for in torch.accelerator."""
+    name = f"{unit.translation.old.name}.{name}"
+    if name in unit.translation.names:
+        return f"torch.get_device_module().{name.partition('.')[2]}"
+    return unit.translation.lacking.get(name, "")
+
+
+def _torch_minor(translation: Translation) -> str | None:
+    """The torch that goes with the build of torch_npu; None, the newest, for other accelerators."""
+    return torch_minor(build_of(translation)) if translation.new.name == "npu" else None
 
 
 def _known_start(name: str, known: dict[str, str]) -> str | None:
@@ -133,21 +153,14 @@ def _stays(name: str, place: ast.AST, unit: Unit) -> bool:
     """Whether the port leaves a name as it is: unknown to the table, with no renamed import for its first part."""
     if unit.translation.known_part(name) is not None or name in unit.translation.modules or name.endswith(".*"):
         return False
-    return _imported_as(place, unit) in (None, "torch")
+    return imported_as(place, unit) in (None, "torch")
 
 
 def _is_reported_at_its_import(place: ast.AST, unit: Unit) -> bool:
-    imported = cuda_name(_imported_as(place, unit) or "", unit)
+    imported = cuda_name(imported_as(place, unit) or "", unit)
     if imported is None:
         return False
     return bool(_known_start(imported, unit.translation.lacking) or _refused(imported, unit.translation))
-
-
-def _imported_as(place: ast.AST, unit: Unit) -> str | None:
-    """What an import made of the first name of a chain."""
-    while isinstance(place, ast.Attribute):
-        place = place.value
-    return unit.source.names.bound.get(place.id) if isinstance(place, ast.Name) else None
 
 
 def _passes_a_device(call: ast.Call, name: str) -> bool:

@@ -8,7 +8,8 @@ Renames the variables that have a documented pair (`CUDA_VISIBLE_DEVICES`, `PYTO
 that are called otherwise there. A variable whose value the target refuses stays as it is all over the script, and is
 reported (error): visible devices that are not numbers, keys that the allocator does not know. So does one whose pair
 the script sets as well (note). Variables of CUDA and NCCL without a pair are reported (note), and those that are handed
-on to another program, `docker run -e CUDA_VISIBLE_DEVICES=0` (warning).
+on to another program, `docker run -e CUDA_VISIBLE_DEVICES=0` (warning). With `--torch-npu`, keys of the allocator
+(error) and variables (warning) that this build of torch_npu does not know, and others do, are reported.
 
 ## Why
 
@@ -30,7 +31,15 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from porter.environment import ALLOCATOR, OF_CUDA, lacks_a_pair, unknown_allocator_keys, without_effect
+from porter.environment import (
+    ALLOCATOR,
+    OF_CUDA,
+    lacks_a_pair,
+    refused_by_the_build,
+    unknown_allocator_keys,
+    unread_by_the_build,
+    without_effect,
+)
 from porter.rules.base import Rule
 from porter.shell.added_export import is_in_added
 from porter.shell.command import PRINTING, Command
@@ -63,7 +72,14 @@ _NEAREST = {
 
 def _words(translation: Translation) -> frozenset[str]:
     lacking = (name for name in OF_CUDA if lacks_a_pair(name, translation))
-    return frozenset({*translation.environment, *lacking})
+    return frozenset({*translation.environment, *lacking, *_judged_by_the_build(translation)})
+
+
+def _judged_by_the_build(translation: Translation) -> list[str]:
+    """The variables of which a build of torch_npu may not know all that others do."""
+    if translation.torch_npu is None:
+        return []
+    return sorted({ALLOCATOR, translation.environment[ALLOCATOR], *unread_by_the_build(translation)})
 
 
 RULE = Rule("DP404", "shell-variable", __doc__, words=_words, language="shell")
@@ -106,6 +122,18 @@ def report_what_has_no_pair(script: ShellScript, unit: TextUnit[ShellScript]) ->
                 way_out = f"the nearest is {_NEAREST[name]}"
             for span, _ in _Names(name, script, unit.added).values:
                 yield unit.report(RULE.code, "note", (span[0], span[0] + len(name)), message, way_out)
+
+
+@RULE.on(ShellScript)
+def report_what_the_build_does_not_know(script: ShellScript, unit: TextUnit[ShellScript]) -> Iterator[Found]:
+    unread = unread_by_the_build(unit.translation)
+    for name in _judged_by_the_build(unit.translation):
+        for span, value in _Names(name, script, unit.added).values:
+            if name in unread:
+                yield unit.report(RULE.code, "warning", span, *unread[name])
+            if name in (ALLOCATOR, unit.translation.environment[ALLOCATOR]):
+                for message, way_out in refused_by_the_build(value, unit.translation):
+                    yield unit.report(RULE.code, "error", span, message, way_out)
 
 
 class _Names:

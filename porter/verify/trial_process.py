@@ -85,15 +85,16 @@ class TrialProcess:
 
     def stop(self) -> None:
         """Ends the process and whatever it started."""
-        if self._process is None:
+        # Another thread may be stopping it too: the command ends while this way is still starting.
+        process, self._process = self._process, None
+        if process is None:
             return
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
-        self._process = None
 
     def _read(self, timeout: float) -> dict[str, Any] | None:
         """The next line of answers; None where the process has ended. Raises TimeoutError."""
@@ -122,5 +123,5 @@ def _why_not(log: str) -> str:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     last = lines[-1] if lines else "the process that runs the scripts ended without a word"
     if last.startswith("ModuleNotFoundError"):
-        return f"{last}; verify runs the scripts, which needs: pip install 'diffsynth-port[pipeline]'"
+        return f"{last}; verify runs the scripts, which needs: pip install '.[pipeline]' in a clone"
     return _ERROR_NAME.sub("", last)

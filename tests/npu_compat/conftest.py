@@ -20,6 +20,9 @@ os.environ["NPU_COMPAT"] = "0"
 import torch  # noqa: E402
 
 import npu_compat  # noqa: E402
+from npu_compat import activation, host_device  # noqa: E402
+from npu_compat.accelerators import host  # noqa: E402
+from npu_compat.detection import Detection  # noqa: E402
 
 if _asked is None:
     del os.environ["NPU_COMPAT"]
@@ -50,6 +53,18 @@ def redirect(npu):
         yield report
         torch.set_default_device(None)
         torch.cuda.set_device(0)
+
+
+@pytest.fixture(params=["npu", "cpu"])
+def redirect_anywhere(request, monkeypatch):
+    """torch.cuda redirected for one test: to the emulated NPU, and to the CPU, which every torch has."""
+    if request.param == "npu":
+        request.getfixturevalue("npu")
+    else:
+        found = Detection("cpu", host(host_device.names()), "the test asks for it")
+        monkeypatch.setattr(activation, "detect", lambda: found)
+    with npu_compat.redirected() as report:
+        yield report
 
 
 @pytest.fixture(scope="session")

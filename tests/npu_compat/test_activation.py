@@ -95,6 +95,9 @@ def _failing_plan(make_plan):
         def apply(self):
             return 1 / 0
 
+        def in_force(self):
+            return True
+
     def plan(*arguments):
         made = make_plan(*arguments)
         made.patches.append(Failing())
@@ -153,6 +156,93 @@ def test_on_real_cuda_nothing_is_done(settled, monkeypatch):
         after = everything()
         assert {key for key in before if after.get(key) != before[key]} == set()
         assert (report.kind, report.redirected) == ("cuda", [])
+
+
+def test_what_the_program_replaces_itself_is_reported_and_kept(redirect_anywhere):
+    def mine(*sizes):
+        return "mine"
+
+    raw, method = torch.zeros.__wrapped__, torch.Tensor.new_zeros.__wrapped__
+    try:
+        torch.zeros = torch.Tensor.new_zeros = mine
+        assert npu_compat.report().replaced_by_others == ["torch.zeros", "torch.Tensor.new_zeros"]
+        npu_compat.deactivate()
+        assert torch.zeros is torch.Tensor.new_zeros is mine
+        assert "replaced by the program itself since: torch.Tensor.new_zeros, torch.zeros" in str(npu_compat.report())
+    finally:
+        torch.zeros = raw
+        del torch.Tensor.new_zeros  # torch's own is inherited
+    assert torch.Tensor.new_zeros is method
+    npu_compat.activate()
+
+
+def test_import_hooks_that_the_program_puts_back(emulated, run_python):
+    """As test suites do; and a module that is loaded anew."""
+    program = """
+import importlib, sys
+saved = list(sys.meta_path)
+import torch, npu_compat
+raw = torch.zeros.__wrapped__
+sys.meta_path[:] = saved
+assert npu_compat.report().replaced_by_others == ["modules of torch that are loaded later"]
+npu_compat.deactivate()
+assert torch.zeros is raw
+assert not npu_compat.report().active and not npu_compat.report().not_put_back
+assert str(torch.device("cuda")) == "cuda"
+npu_compat.activate()
+importlib.reload(torch.cuda)
+assert "torch.cuda.synchronize" in npu_compat.report().replaced_by_others
+loaded = torch.cuda.synchronize
+npu_compat.deactivate()
+assert torch.cuda.synchronize is loaded
+"""
+    done = run_python("-c", program, env=emulated)
+    assert done.returncode == 0, done.stderr
+
+
+def test_undoing_goes_on_past_a_step_that_fails(settled, monkeypatch):
+    class Stuck:
+        label = "a thing that is stuck"
+
+        def apply(self):
+            return lambda: 1 / 0
+
+        def in_force(self):
+            return True
+
+    raw, make_plan = torch.zeros, activation.make_plan
+
+    def stuck_plan(*arguments):
+        made = make_plan(*arguments)
+        made.patches.append(Stuck())
+        return made
+
+    monkeypatch.setattr(activation, "make_plan", stuck_plan)
+    npu_compat.activate()
+    with pytest.warns(RuntimeWarning, match=r"could not put back a thing that is stuck \(ZeroDivisionError"):
+        npu_compat.deactivate()
+    assert torch.zeros is raw
+    assert list(npu_compat.report().not_put_back) == ["a thing that is stuck"]
+
+
+def test_a_late_patch_that_fails_is_left_out_and_reported(redirect_anywhere, monkeypatch):
+    class Failing:
+        label = "torch.later"
+
+        def apply(self):
+            return 1 / 0
+
+    late_patches, table = activation.late_patches, {}
+    monkeypatch.setattr(
+        activation, "late_patches", lambda *_: [Failing(), activation.Entry(table, "key", "value", "a table")]
+    )
+    activation._patch_late("torch.later")
+    assert table == {"key": "value"}
+    assert npu_compat.report().left_out == {"torch.later": "ZeroDivisionError: division by zero"}
+    assert torch.zeros(1, device="cuda").device.type != "cuda"
+    monkeypatch.setattr(activation, "late_patches", lambda *_: late_patches(1, 2, 3))
+    activation._patch_late("torch.latest")
+    assert "torch.latest" in npu_compat.report().left_out
 
 
 def test_report(redirect):

@@ -73,7 +73,7 @@ def test_run(emulated, run_python, script):
     assert done.stdout.splitlines() == ["npu:0 ['--steps', '3'] __main__", "beside the script"]
 
 
-def test_run_emulated(environment, run_python, script):
+def test_run_emulated(npu, environment, run_python, script):
     done = run_python("-m", "npu_compat", "run", "--emulate", script, "--steps", "3", env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["npu:0 ['--steps', '3'] __main__", "beside the script"]
@@ -110,6 +110,17 @@ def test_run_ends_as_its_program_does(environment, emulated, run_python, tmp_pat
 def test_bad_input(arguments, message, capsys):
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["doctor", "--json"], ["run", __file__]])
+def test_without_torch(environment, run_python, command):
+    """The base installation has none: -S leaves out what is installed."""
+    done = run_python("-S", "-m", "npu_compat", *command, env=environment)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"npu_compat: {command[0]} needs torch, which is not installed here: install torch")
+    assert len(done.stderr.splitlines()) == 1
+    assert run_python("-S", "-m", "npu_compat", "--help", env=environment).returncode == 0
+    assert "No module named 'torch'" in run_python("-S", "-c", "import npu_compat", env=environment).stderr
 
 
 @pytest.mark.parametrize("command", [["doctor"], ["run", __file__]])

@@ -43,7 +43,15 @@ def test_every_public_name_is_redirected_quiet_or_refused(redirect):
     table = load("npu")
     answered = {name.removeprefix("torch.cuda.") for name in (*report.redirected, *report.missing, *report.quiet)}
     values = {"has_half", "has_magma", "amp", "graphs", "memory", "nccl", "nvtx", "profiler", "random", "sparse"}
-    values |= {"streams", "tunable", "jiterator", *table.unchanged, "CudaError", "DeferredCudaCallError"}
+    values |= {
+        "streams",
+        "tunable",
+        "jiterator",
+        "graph_annotations",
+        *table.unchanged,
+        "CudaError",
+        "DeferredCudaCallError",
+    }
     assert set(torch.cuda.__all__) - answered - values == set()
 
 
@@ -55,7 +63,12 @@ def test_every_public_name_is_redirected_quiet_or_refused(redirect):
         (lambda: torch.cuda.cudart(), "torch.npu.npurt"),
         (lambda: torch.cuda.nccl.all_reduce([]), "torch.distributed with the hccl backend"),
         (lambda: torch.cuda.tunable.enable(), "remove it"),
-        (lambda: torch.cuda.green_contexts.GreenContext(), "set_stream_limit"),
+        (lambda: torch.cuda.gds.GdsFile("file", 0), "torch.load(..., mmap=True)"),
+        pytest.param(
+            lambda: torch.cuda.green_contexts.GreenContext(),
+            "set_stream_limit",
+            marks=pytest.mark.skipif(not hasattr(torch.cuda, "GreenContext"), reason="from torch 2.10 on"),
+        ),
         (lambda: torch.cuda.ComplexFloatStorage(), "untyped_storage"),
     ],
 )
@@ -111,7 +124,7 @@ def test_errors_can_still_be_caught(redirect):
 def test_exceptions_of_scripts_that_probe(redirect):
     """hasattr and isinstance against what is missing go on working."""
     assert hasattr(torch.cuda, "jiterator")
-    assert not isinstance(1, torch.cuda.GreenContext)
+    assert not isinstance(1, torch.cuda.gds.GdsFile)
 
 
 @pytest.mark.parametrize("name", ["npu", "xpu", "mps"])

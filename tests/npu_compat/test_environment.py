@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+
 import pytest
 
-from npu_compat.environment import expected_accelerator, mirror_environment, split_alloc_conf
+from npu_compat.environment import READ_BY_ALL, expected_accelerator, mirror_environment, split_alloc_conf
 from npu_compat.settings_check import explain
 
 NPU = {"NPU_EMULATOR": "1"}
+
+
+@pytest.fixture
+def with_build(monkeypatch):
+    """Says that a build of torch_npu is installed."""
+
+    def install(version):
+        monkeypatch.setattr(metadata, "version", lambda name: version)
+
+    return install
+
+
+@pytest.fixture(autouse=True)
+def newest_build(with_build):
+    """Whatever torch is installed, and so whatever torch_npu an emulated NPU says it is."""
+    with_build("2.14.0")
 
 
 def mirrored(**variables):
@@ -54,6 +72,59 @@ def test_never_beside_torchs_own_variable():
     assert "PYTORCH_NPU_ALLOC_CONF" not in environ
 
 
+@pytest.mark.parametrize(
+    ("build", "kept"),
+    [
+        ("2.5.1.post1", "max_split_size_mb:64"),
+        ("2.6.0.post5", "max_split_size_mb:64,roundup_power2_divisions:4"),
+        ("2.7.1.post4", "max_split_size_mb:64,roundup_power2_divisions:4"),
+        ("2.7.1.post11", "max_split_size_mb:64,roundup_power2_divisions:4,release_lock_on_npumalloc:True"),
+        ("2.8.0", "max_split_size_mb:64"),
+        ("2.12.0.post3", "max_split_size_mb:64,roundup_power2_divisions:4,release_lock_on_npumalloc:True"),
+        (
+            "2.14.0",
+            "max_split_size_mb:64,roundup_power2_divisions:4,release_lock_on_npumalloc:True,throw_on_npumalloc_oom:True",
+        ),
+    ],
+)
+@pytest.mark.parametrize("variable", ["PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"])
+def test_allocator_keys_by_build(with_build, build, kept, variable):
+    with_build(build)
+    given = (
+        "max_split_size_mb:64,roundup_power2_divisions:4,release_lock_on_cudamalloc:True,throw_on_cudamalloc_oom:True"
+    )
+    environ = mirrored(**{variable: given})
+    read_by_itself = variable == "PYTORCH_ALLOC_CONF" and build in ("2.12.0.post3", "2.14.0")
+    assert environ.get("PYTORCH_NPU_ALLOC_CONF") == (None if read_by_itself else kept)
+    if not read_by_itself:
+        assert explain({"PYTORCH_NPU_ALLOC_CONF": kept}) == (explain({"PYTORCH_NPU_ALLOC_CONF": kept})[0], [])
+
+
+@pytest.mark.parametrize(("build", "both"), [("2.9.0.post9", False), ("2.10.0.post7", True), ("2.10.0.post8", True)])
+def test_torchs_own_variable_by_build(with_build, build, both):
+    with_build(build)
+    environ = mirrored(PYTORCH_ALLOC_CONF="max_split_size_mb:2", PYTORCH_CUDA_ALLOC_CONF="max_split_size_mb:1")
+    assert environ.get("PYTORCH_NPU_ALLOC_CONF") == (None if both else "max_split_size_mb:2")
+    meaning, problems = explain({"PYTORCH_ALLOC_CONF": "x:1", "PYTORCH_NPU_ALLOC_CONF": "max_split_size_mb:2"})
+    assert bool(problems) == both
+    assert both or f"not read by torch_npu {build} (it is from 2.10.0.post7 on)" in meaning[0]
+
+
+def test_hccls_variables_under_both_names():
+    environ = mirrored(TORCH_NCCL_BLOCKING_WAIT="1", TORCH_NCCL_TRACE_BUFFER_SIZE="8", HCCL_DESYNC_DEBUG="0")
+    assert environ["TORCH_HCCL_BLOCKING_WAIT"] == environ["HCCL_BLOCKING_WAIT"] == "1"
+    assert environ["TORCH_HCCL_TRACE_BUFFER_SIZE"] == "8"
+    environ = mirrored(TORCH_NCCL_DESYNC_DEBUG="1", HCCL_DESYNC_DEBUG="0")
+    assert (environ["TORCH_HCCL_DESYNC_DEBUG"], environ["HCCL_DESYNC_DEBUG"]) == ("1", "0")
+
+
+def test_the_porter_tells_the_same_pairs():
+    """Its rules write into programs what is set here while they run."""
+    from porter import environment as porters
+
+    assert READ_BY_ALL.items() <= porters._READ_BY_ALL.items()
+
+
 def test_what_the_guide_sets():
     environ = mirrored()
     assert environ["PYTORCH_NPU_ALLOC_CONF"] == "expandable_segments:True"
@@ -69,7 +140,7 @@ def test_without_an_accelerators_package_nothing_is_set(monkeypatch):
     assert expected_accelerator(NPU) == "npu"
 
 
-def test_before_torch_is_imported(environment, run_python):
+def test_before_torch_is_imported(npu, environment, run_python):
     program = """
 import os, sys
 seen = {}

@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from npu_compat.patcher import ABSENT, Attribute, Entry, Member, Patcher
+from npu_compat.patcher import ABSENT, Attribute, Cache, Entry, Member, Patcher
 
 
 class Base:
@@ -71,3 +71,53 @@ def test_a_failure_takes_back_what_was_done_before():
         patcher.apply([Attribute(module, "value", 1, ""), Attribute(object, "value", 1, "")])
     assert module.value == 0
     assert patcher.labels == []
+
+
+def test_what_was_replaced_by_others_is_kept():
+    module, table, members = types.ModuleType("module"), {"key": 0, "gone": 0}, []
+    module.value = 0
+    patcher = Patcher()
+    patcher.apply([Attribute(module, "value", 1, "inner"), Attribute(module, "value", 2, "outer")])
+    patcher.apply([Entry(table, "key", 1, "key"), Entry(table, "gone", ABSENT, "gone"), Member(members, 1, "member")])
+    assert patcher.replaced_by_others() == []
+    module.value, table["key"], table["gone"] = 3, 3, 3
+    members.clear()
+    assert patcher.replaced_by_others() == ["outer", "key", "gone", "member"]
+    assert patcher.undo() == (["member", "gone", "key", "outer", "inner"], {})
+    assert (module.value, table, members) == (3, {"key": 3, "gone": 3}, [])
+
+
+def test_undo_goes_on_past_a_step_that_fails():
+    class Locked(types.ModuleType):
+        def __setattr__(self, name, value):
+            raise RuntimeError("locked")
+
+    module, locked = types.ModuleType("module"), types.ModuleType("locked")
+    module.value = locked.value = 0
+    patcher = Patcher()
+    patcher.apply([Attribute(module, "value", 1, "first"), Attribute(locked, "value", 1, "second")])
+    locked.__class__ = Locked
+    assert patcher.undo() == ([], {"second": "RuntimeError: locked"})
+    assert module.value == 0
+    assert patcher.labels == []
+
+
+def test_a_failure_leaves_what_was_applied_earlier():
+    module = types.ModuleType("module")
+    patcher = Patcher()
+    patcher.apply([Attribute(module, "kept", 1, "kept")])
+    with pytest.raises(TypeError):
+        patcher.apply([Attribute(module, "value", 1, ""), Attribute(object, "value", 1, "")])
+    assert patcher.labels == ["kept"]
+    assert not hasattr(module, "value")
+
+
+def test_a_cache_that_its_owner_fills_is_emptied():
+    module = types.ModuleType("module")
+    module.table = {}
+    patcher = Patcher()
+    patcher.apply([Cache(module, "table", "")])
+    module.table = {"with": "replacements"}
+    assert patcher.replaced_by_others() == []
+    patcher.undo()
+    assert module.table is None

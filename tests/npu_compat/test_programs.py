@@ -10,6 +10,16 @@ import torch
 from torch import nn
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
+HOST = """
+import os
+import torch  # which asks first whether there is a fork
+del os.register_at_fork
+del os.sysconf_names["SC_AVPHYS_PAGES"]
+import npu_compat
+free, total = torch.cuda.mem_get_info()
+assert free == total == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+assert torch.empty(2, pin_memory=True, device="cuda").device.type == "cpu"
+"""
 TRAIN, INFER = PROGRAMS / "train_on_cuda.py", PROGRAMS / "infer_on_cuda.py"
 
 
@@ -64,6 +74,14 @@ def test_inference(emulated, run_python, tmp_path):
 def test_without_the_redirect_they_fail(emulated, run_python, tmp_path, program):
     done = run_python(program, str(tmp_path / "out"), env=emulated)
     assert done.returncode != 0
+
+
+def test_a_host_that_is_not_linux(environment, run_python, tmp_path):
+    """Windows has no fork, and macOS does not tell how much memory is free."""
+    file = tmp_path / "host.py"
+    file.write_text(HOST)
+    done = run_python(file, env={**environment, "NPU_COMPAT_FALLBACK": "cpu"})
+    assert done.returncode == 0, done.stderr
 
 
 def test_inference_on_the_cpu_where_that_is_asked_for(environment, run_python, tmp_path):

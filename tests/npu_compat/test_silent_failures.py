@@ -164,6 +164,22 @@ def test_safetensors(redirect, tmp_path):
         assert safetensors.load_file(file, device=device)["weight"].device == torch.device("npu", number)
 
 
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", 0])
+def test_safetensors_on_either(redirect_anywhere, tmp_path, device):
+    safetensors = pytest.importorskip("safetensors.torch")
+    file = str(tmp_path / "weights.safetensors")
+    safetensors.save_file({"weight": torch.ones(2)}, file)
+    weight = safetensors.load_file(file, device=device)["weight"]
+    assert weight.device.type == redirect_anywhere.accelerator
+    assert weight.tolist() == [1, 1]
+
+
+def test_pinned_memory_where_the_cpu_stands_in(redirect_anywhere):
+    pinned = torch.empty(2, pin_memory=True)
+    assert pinned.is_pinned() == (redirect_anywhere.accelerator != "cpu")
+    assert pinned.new_zeros(2, pin_memory=True).tolist() == [0, 0]
+
+
 def test_activation_checkpointing(redirect):
     value = torch.ones(2, device="cuda", requires_grad=True)
     torch.utils.checkpoint.checkpoint(lambda v: (v * 2).sum(), value, use_reentrant=False).backward()

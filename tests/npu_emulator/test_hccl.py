@@ -53,7 +53,7 @@ def run_twice(program: str, tmp_path: Path) -> list[str]:
     return outputs
 
 
-@pytest.mark.parametrize("program", ["collectives.py", "data_parallel.py"])
+@pytest.mark.parametrize("program", ["collectives.py", "data_parallel.py", "random_dtensors.py"])
 def test_two_processes(program: str, tmp_path: Path) -> None:
     outputs = run_twice(program, tmp_path)
     assert [output.splitlines()[-1] for output in outputs] == ["rank 0 done", "rank 1 done"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -135,3 +138,45 @@ def test_convolutions_scratch_is_given_back() -> None:
         layer(picture).sum().backward()
         layer.zero_grad()
     assert torch.npu.memory_allocated() == before
+
+
+def test_settings_of_the_allocator_are_checked() -> None:
+    set_settings = torch.npu.memory._set_allocator_settings
+    set_settings("expandable_segments:True,roundup_power2_divisions:[256:1,512:2],per_process_memory_fraction:0.5")
+    assert torch.npu.get_per_process_memory_fraction() == 0.5
+    set_settings("per_process_memory_fraction:1.0")
+    assert torch.npu.memory._snapshot()["allocator_settings"]["expandable_segments"] == "True"
+    with pytest.raises(RuntimeError, match="Unrecognized key 'backend'"):
+        set_settings("backend:native")
+    with pytest.raises(RuntimeError, match="option segment_size_mb does not take '7'"):
+        set_settings("segment_size_mb:7")
+    with pytest.raises(RuntimeError, match="expected key:value"):
+        set_settings("expandable_segments")
+
+
+def test_raw_memory_is_charged() -> None:
+    before = torch.npu.memory_allocated()
+    address = torch.npu.caching_allocator_alloc(1 << 20)
+    assert torch.npu.memory_allocated() == before + (1 << 20)
+    torch.npu.caching_allocator_delete(address)
+    assert torch.npu.memory_allocated() == before
+    with pytest.raises(ValueError, match="did not come from"):
+        torch.npu.caching_allocator_delete(address)
+    with pytest.raises(torch.OutOfMemoryError):
+        torch.npu.caching_allocator_alloc(1 << 40)
+
+
+def test_pools_and_snapshots(tmp_path: Path) -> None:
+    pool = torch.npu.MemPool()
+    with torch.npu.use_mem_pool(pool):
+        held = torch.ones(1 << 20, device="npu")
+        assert pool.use_count() == 2
+    assert pool.id != torch.npu.MemPool().id
+    assert callable(torch.npu.use_mem_pool.__wrapped__)  # torch._dynamo asks for it when it is imported
+    (segment, _) = torch.npu.memory_snapshot()
+    assert segment["allocated_size"] == torch.npu.memory_allocated() >= held.nbytes
+    assert sum(block["size"] for block in segment["blocks"]) == segment["total_size"] == torch.npu.memory_reserved()
+    torch.npu.memory._dump_snapshot(str(tmp_path / "snapshot.pickle"))
+    assert pickle.loads((tmp_path / "snapshot.pickle").read_bytes())["segments"][0]["device"] == 0
+    with pytest.warns(UserWarning, match="no history"):
+        torch.npu.memory._record_memory_history()

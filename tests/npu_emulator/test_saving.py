@@ -9,6 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader, TensorDataset
 
+from .conftest import Run
+
 
 def test_checkpoint_comes_back_to_its_device(tmp_path: Path) -> None:
     layer = torch.nn.Linear(3, 2).to("npu:1")
@@ -89,3 +91,50 @@ def test_forked_child_may_not_use_the_device(run: object) -> None:
     """
     result = run(code)  # type: ignore[operator]
     assert "Cannot re-initialize NPU in forked subprocess" in result.stdout, result.stderr
+
+
+QUEUE = """
+    import torch
+    import torch.multiprocessing as mp
+
+    def child(inbox, outbox):
+        view, weight = inbox.get()
+        view.add_(1)
+        held = torch.npu.memory_allocated(1)
+        outbox.put((view.stride(), str(view.device), type(weight).__name__, weight.requires_grad, held))
+        outbox.put(torch.full((3,), 7.0, device="npu:1"))
+        inbox.get()  # the memory it made lives as long as it does
+
+    if __name__ == "__main__":
+        whole = torch.ones(100, 100, device="npu:1")
+        before = torch.npu.memory_allocated(1)
+        context = mp.get_context("spawn")
+        inbox, outbox = context.Queue(), context.Queue()
+        process = context.Process(target=child, args=(inbox, outbox), daemon=True)
+        process.start()
+        inbox.put((whole.t()[2:], torch.nn.Parameter(torch.ones(3, device="npu"))))
+        print(*outbox.get(timeout=200))
+        print(whole.sum().item(), torch.npu.memory_allocated(1) == before)
+        print(outbox.get(timeout=200) + 1)
+        inbox.put(None)
+        process.join()
+        del whole
+        print(process.exitcode, torch.npu.memory_allocated(1))
+"""
+
+
+def test_a_queue_shares_memory_between_processes(run: Run) -> None:
+    result = run(QUEUE, options=("--devices", "2"), timeout=240)
+    assert result.stdout.splitlines() == [
+        "(1, 100) npu:1 Parameter True 0",  # the process that made the memory is charged for it
+        "19800.0 True",
+        "tensor([8., 8., 8.], device='npu:1')",
+        "0 0",
+    ], result.stderr
+
+
+def test_a_result_of_autograd_does_not_go_to_another_process() -> None:
+    from multiprocessing.reduction import ForkingPickler
+
+    with pytest.raises(RuntimeError, match="a result of autograd cannot go to another process"):
+        ForkingPickler.dumps(torch.ones(2, device="npu", requires_grad=True) * 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from npu_emulator.settings import Settings, parse_devices, parse_hardware, parse_memory
@@ -47,3 +49,25 @@ def test_bad_variable_is_named() -> None:
 def test_visible_devices(monkeypatch: pytest.MonkeyPatch, listed: str, visible: int) -> None:
     monkeypatch.setenv("ASCEND_RT_VISIBLE_DEVICES", listed)
     assert Settings(devices=2).visible_devices() == visible
+
+
+@pytest.mark.parametrize(
+    ("host", "container", "device"),
+    [
+        (24 * 2**30, "max", 24 * 2**30),
+        (2**40, "max", 64 * 2**30),
+        (2**40, str(2**33), 2**33),
+        (2**40, None, 64 * 2**30),
+    ],
+)
+def test_a_device_has_no_more_memory_than_the_host(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: int, container: str | None, device: int
+) -> None:
+    limit = tmp_path / "memory.max"
+    if container is not None:
+        limit.write_text(container + "\n")
+    sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": host // 4096}
+    monkeypatch.setattr("npu_emulator.settings.CONTAINER_LIMIT", limit)
+    monkeypatch.setattr("os.sysconf", sizes.__getitem__)
+    assert Settings().memory == device
+    assert Settings.from_environment({}).memory == device

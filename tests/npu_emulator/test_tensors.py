@@ -9,6 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+# Kept: torch 2.7 cannot compile any more once a library of operators is gone.
+CUSTOM = torch.library.Library("npu_emulator_test", "DEF")
+
 FACTORIES = {
     "empty": lambda: torch.empty(2, 3, device="npu"),
     "zeros": lambda: torch.zeros(2, 3, device="npu"),
@@ -164,7 +167,31 @@ def test_a_device_that_is_not_there() -> None:
 
 
 def test_custom_operators_with_a_host_kernel_run() -> None:
-    library = torch.library.Library("npu_emulator_test", "DEF")
-    library.define("double(Tensor x) -> Tensor")
-    library.impl("double", lambda x: x * 2, "CPU")
+    CUSTOM.define("double(Tensor x) -> Tensor")
+    CUSTOM.impl("double", lambda x: x * 2, "CPU")
     assert torch.ops.npu_emulator_test.double(torch.ones(2, device="npu")).tolist() == [2, 2]
+
+
+def test_what_nobody_wrote_is_filled_where_programs_must_be_deterministic() -> None:
+    torch.use_deterministic_algorithms(True)
+    try:
+        for fresh in (torch.empty(3, device="npu"), torch.empty_strided((3,), (2,), device="npu")):
+            assert fresh.isnan().all()
+        assert torch.empty(2, dtype=torch.int32, device="npu").tolist() == [2**31 - 1] * 2
+        assert torch.ones(1, device="npu").resize_(3)[1:].isnan().all()
+        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.empty(3, device="npu")
+    finally:
+        torch.utils.deterministic.fill_uninitialized_memory = True
+        torch.use_deterministic_algorithms(False)
+
+
+def test_dlpack_shares_memory() -> None:
+    tensor = torch.ones(3, device="npu:1")
+    shared = torch.from_dlpack(tensor)
+    assert shared.device == tensor.device
+    shared += 1
+    torch.utils.dlpack.from_dlpack(torch.utils.dlpack.to_dlpack(tensor)).mul_(2)
+    assert tensor.tolist() == [4, 4, 4]
+    assert tensor.__dlpack_device__()[1] == 1
+    assert torch.from_dlpack(torch.ones(2)).device.type == "cpu"

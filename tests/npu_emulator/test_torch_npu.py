@@ -8,6 +8,9 @@ import importlib.resources
 import importlib.util
 import json
 import operator
+import threading
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -46,13 +49,6 @@ def test_names_of_a_submodule_are_those_of_torch_npu() -> None:
     assert torch.npu.streams.ExternalStream is torch.npu.ExternalStream
     assert not torch.npu.graphs.is_current_stream_capturing()
     assert not torch.npu.amp.common.amp_definitely_not_available()
-
-
-def test_what_is_not_emulated_says_so() -> None:
-    with pytest.raises(NotImplementedError, match=r"torch.npu.graphs.NPUGraph works on Ascend hardware"):
-        torch.npu.NPUGraph()
-    with pytest.raises(NotImplementedError, match=r"torch.npu.memory.use_mem_pool"), torch.npu.use_mem_pool(None):
-        pass
 
 
 def test_torch_npu_is_a_module_with_a_spec_and_a_version() -> None:
@@ -107,6 +103,20 @@ def test_current_device() -> None:
         torch.npu.set_device("cpu")
 
 
+def test_every_field_of_the_properties() -> None:
+    properties = torch.npu.get_device_properties()
+    unset = ["major", "minor", "is_multi_gpu_board", "is_integrated", "multi_processor_count", "gcnArchName"]
+    unset += ["max_threads_per_multi_processor", "warp_size", "regs_per_multiprocessor"]
+    assert [getattr(properties, name) for name in unset] == [None] * len(unset)  # as torch_npu leaves them
+    assert (properties.cube_core_num, properties.vector_core_num, properties.L2_cache_size) == (24, 48, 192 * 2**20)
+    assert len(properties.uuid.bytes) == 16
+    assert str(properties.uuid) != str(torch.npu.get_device_properties(1).uuid)
+    assert f"{properties}".startswith("_NPUDeviceProperties(name='Ascend910B2', total_memory=8192MB, cube_core_num=24")
+    assert torch.npu.get_soc_version() == torch.npu.utils.get_soc_version() == 221
+    with pytest.raises(AssertionError, match="Invalid device id: 9"):
+        torch.npu.get_device_properties(9)
+
+
 def test_properties() -> None:
     properties = torch.npu.get_device_properties(1)
     assert properties.name == torch.npu.get_device_name() == "Ascend910B2"
@@ -138,58 +148,75 @@ def test_streams_and_events() -> None:
     assert isinstance(torch.npu.current_stream(), torch.npu.Stream)
 
 
-def test_profiler_records_operators() -> None:
-    from torch_npu.profiler import ProfilerActivity, profile
+def test_other_streams_and_events() -> None:
+    stream = torch.npu.Stream()
+    assert torch.npu.ExternalStream(stream.npu_stream) == stream
+    assert isinstance(torch.npu.SyncLaunchStream(), torch.npu.Stream)
+    event = torch.npu.ExternalEvent()
+    event.wait(stream)
+    event.record(stream)
+    event.reset()
+    timed, plain = torch.npu.Event(enable_timing=True), torch.npu.Event()
+    assert isinstance(torch.Event("npu"), torch.npu.Event)
+    assert isinstance(torch.npu.current_stream().record_event(), torch.npu.Event)
+    with pytest.raises(ValueError, match="must be recorded"):
+        timed.elapsed_time(timed)
+    timed.record()
+    assert timed.recorded_time() > 0
+    with pytest.raises(ValueError, match="enable_timing=True"):
+        timed.elapsed_time(plain)
+    with pytest.raises(NotImplementedError, match="not shared between processes"):
+        plain.ipc_handle()
 
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.NPU]) as recorded:
+
+def test_profiler_writes_what_its_schedule_says(tmp_path: Path) -> None:
+    from torch_npu import profiler
+
+    with profiler.profile(
+        activities=[profiler.ProfilerActivity.CPU, profiler.ProfilerActivity.NPU],
+        schedule=profiler.schedule(wait=1, warmup=1, active=2, repeat=1, skip_first=1),
+        on_trace_ready=profiler.tensorboard_trace_handler(
+            str(tmp_path), worker_name="w", analyse_flag=True, async_mode=False
+        ),
+        experimental_config=profiler._ExperimentalConfig(profiler_level=profiler.ProfilerLevel.Level1),
+    ) as recorded:
+        for _ in range(6):
+            torch.ones(3, device="npu") + 1
+            recorded.step()
+    (trace,) = tmp_path.glob("w_*_ascend_pt/ASCEND_PROFILER_OUTPUT/trace_view.json")
+    events = [event.get("name", "") for event in json.loads(trace.read_text())["traceEvents"]]
+    assert events.count("aten::add") == 2
+    assert profiler.supported_export_type() == {"db", "text"}
+    with pytest.warns(UserWarning, match="profiler_level='Level9' is not taken"):
+        assert profiler._ExperimentalConfig(profiler_level="Level9").export_type == ["text"]
+
+
+def test_profiling_that_a_file_turns_on(tmp_path: Path) -> None:
+    from torch_npu.profiler import dynamic_profile
+
+    dynamic_profile.init(str(tmp_path))
+    config = tmp_path / "profiler_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "prof_dir": str(tmp_path), "active": 2}))
+    for _ in range(5):
         torch.ones(3, device="npu") + 1
-    assert "aten::add" in {event.name for event in recorded.events()}
+        dynamic_profile.step()
+    (trace,) = tmp_path.glob("*_ascend_pt/ASCEND_PROFILER_OUTPUT/trace_view.json")
+    assert trace.read_text().count('"aten::add"') == 2
 
 
-def test_autograd_profiler_times_the_device() -> None:
+def test_older_profilers(tmp_path: Path) -> None:
+    import torch_npu
+
+    with torch_npu.npu.profile(str(tmp_path)), torch_npu.npu.mstx.mstx_range("a range"):
+        torch.ones(3, device="npu") + 1
+    (trace,) = tmp_path.glob("npu_profile_*.json")
+    assert "a range" in trace.read_text()
+    x = torch.ones(64, 64, device="npu")
     with torch.autograd.profiler.profile(use_device="npu") as recorded:
-        torch.ones(300, 300, device="npu") @ torch.ones(300, 300, device="npu")
-    times = {event.key: event.device_time_total for event in recorded.key_averages()}  # microseconds
-    assert "aten::mm" in times
-    assert all(0 <= time < 60e6 for time in times.values())
-
-
-@pytest.mark.parametrize("layout", ["BNSD", "BSND", "BSH", "SBH"])
-def test_fused_attention_agrees_with_torch(layout: str) -> None:
-    import torch_npu
-
-    q, k, v = torch.randn(3, 2, 4, 5, 8, device="npu").unbind(0)  # batch, heads, length, width
-    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, scale=0.3)
-
-    def to_layout(tensor: torch.Tensor) -> torch.Tensor:
-        by_length = tensor if layout == "BNSD" else tensor.transpose(1, 2)
-        flat = by_length.flatten(2) if layout in ("BSH", "SBH") else by_length
-        return flat.transpose(0, 1) if layout == "SBH" else flat
-
-    out, row_max, row_sum, *_ = torch_npu.npu_fusion_attention(
-        to_layout(q), to_layout(k), to_layout(v), 4, layout, scale=0.3
-    )
-    torch.testing.assert_close(out, to_layout(expected))
-    assert row_max.shape == row_sum.shape == (2, 4, 5, 8)
-    masked = torch_npu.npu_fusion_attention(
-        q, k, v, 4, "BNSD", scale=0.3, atten_mask=torch.ones(5, 5, device="npu").triu(1).bool()
-    )[0]
-    causal = torch.nn.functional.scaled_dot_product_attention(q, k, v, scale=0.3, is_causal=True)
-    torch.testing.assert_close(masked, causal)
-    with pytest.raises(NotImplementedError, match="sparse_mode=2"):
-        torch_npu.npu_fusion_attention(q, k, v, 4, "BNSD", sparse_mode=2)
-
-
-def test_fused_norm_and_optimizer() -> None:
-    import torch_npu
-
-    x, gamma = torch.randn(3, 8, device="npu"), torch.rand(8, device="npu")
-    result, rstd = torch_npu.npu_rms_norm(x, gamma)
-    torch.testing.assert_close(result, torch.nn.functional.rms_norm(x, (8,), gamma, eps=1e-6))
-    assert rstd.shape == (3, 1)
-    layer = torch.nn.Linear(2, 1).npu()
-    layer(torch.ones(1, 2, device="npu")).sum().backward()
-    torch_npu.optim.NpuFusedAdamW(layer.parameters(), lr=0.1).step()
+        x @ x
+    (product,) = [event for event in recorded.key_averages() if event.key == "aten::mm"]
+    assert 0 <= product.device_time_total < 60e6  # microseconds; 0 before torch 2.8
+    assert 0 < product.cpu_time_total < 60e6
 
 
 def test_switches_are_kept() -> None:
@@ -201,6 +228,84 @@ def test_switches_are_kept() -> None:
     assert torch.npu.matmul.allow_hf32 is False
     with pytest.raises(TypeError, match="must be a dict"):
         torch.npu.set_option("x")
+
+
+def test_limits_of_cores_are_kept() -> None:
+    stream = torch.npu.Stream()
+    torch.npu.set_stream_limit(stream, cube_num=12)
+    assert torch.npu.get_stream_limit(stream) == {"cube_core_num": 12, "vector_core_num": 48}
+    torch.npu.reset_stream_limit(stream)
+    assert torch.npu.get_stream_limit(stream) == torch.npu.get_device_limit(0)
+    with pytest.raises(AssertionError, match=r"should be torch_npu.npu.Stream"):
+        torch.npu.get_stream_limit(None)
+    with pytest.raises(TypeError, match="device must be an int"):
+        torch.npu.get_device_limit("npu:0")
+
+
+def test_options_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"value of ACL_PRECISION_MODE should be in .* but got fast"):
+        torch.npu.set_option({"ACL_PRECISION_MODE": "fast"})
+    with pytest.raises(TypeError, match="allow_hf32 must be a bool"):
+        torch.npu.matmul.allow_hf32 = 1
+    assert torch.npu.matmul.cube_math_type is None
+    torch.npu.conv.allow_hf32 = True
+    assert torch.npu.conv.allow_hf32
+    with pytest.raises(RuntimeError, match="mode must be 0, 1, or 2"):
+        torch.npu.set_task_queue_enable(3)
+    with pytest.raises(RuntimeError, match="expected one of"):
+        torch.npu.set_sync_debug_mode("loud")
+
+
+def test_overflow() -> None:
+    assert torch.npu.utils.npu_check_overflow(torch.tensor([1.0, float("inf")], device="npu"))
+    assert not torch.npu.utils.npu_check_overflow(3.0)
+    with pytest.raises(RuntimeError, match="please use npu_check_overflow"):
+        torch.npu.get_npu_overflow_flag()
+    assert torch.npu.stress_detect() == 0
+    with pytest.warns(UserWarning, match="should be initialized"):
+        assert torch.npu.stress_detect("hccs") == 1
+
+
+def test_grad_scaler_keeps_a_scale_that_is_not_dynamic() -> None:
+    layer = torch.nn.Linear(2, 1).npu()
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    scaler = torch.npu.amp.GradScaler(init_scale=8.0, growth_interval=1, dynamic=False)
+    for _ in range(2):
+        scaler.scale(layer(torch.ones(1, 2, device="npu")).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    assert scaler.get_scale() == 8.0
+    assert scaler.state_dict()["dynamic"] is False
+
+
+def test_helpers(tmp_path: Path) -> None:
+    import torch_npu
+    from torch_npu.utils import FlopsCounter, collect_env, npu_combine_tensors, save_async
+
+    x = torch.ones(4, 4, device="npu")
+    counter = FlopsCounter()
+    counter.start()
+    x @ x
+    counter.pause()
+    x @ x
+    assert counter.get_flops() == [128, 256]
+    counter.stop()
+    parts = [torch.ones(2, device="npu"), torch.full((3,), 2.0, device="npu")]
+    combined = npu_combine_tensors(parts)
+    assert torch_npu.utils.is_combined_tensor_valid(combined, parts)
+    combined.mul_(2)
+    assert [part.tolist() for part in parts] == [[2, 2], [4, 4, 4]]
+    save_async({"x": x}, tmp_path / "x.pt")
+    x.zero_()
+    deadline = time.monotonic() + 30
+    while any(thread.name.startswith("save_async") for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert torch.load(tmp_path / "x.pt")["x"].sum() == 16
+    product = parts[1].outer(parts[1])
+    assert not torch_npu.matmul_checksum(parts[1][:, None], parts[1][None], product)
+    assert torch_npu.matmul_checksum(parts[1][:, None], parts[1][None], product + 1)
+    assert "emulated: 2 x Ascend910B2" in collect_env.get_pretty_env_info()
 
 
 def test_legacy_constructors() -> None:

@@ -106,6 +106,14 @@ def test_autocast_follows_torchs_policies() -> None:
     assert (a @ a).dtype == torch.float32
 
 
+def test_autocast_casts_lists_of_tensors() -> None:
+    a = torch.ones(3, 3, device="npu")
+    with torch.autocast("npu", dtype=torch.float16):
+        assert torch.einsum("ij,jk->ik", a, a).dtype == torch.float16
+        assert torch.linalg.multi_dot([a, a, a]).dtype == torch.float16
+        assert torch.stack([a, a.half()]).dtype == torch.float32  # the widest
+
+
 def test_autocast_equals_cpu() -> None:
     torch.manual_seed(0)
     layer, x = nn.Sequential(nn.Linear(8, 8), nn.GELU(), nn.Linear(8, 2)), torch.randn(4, 8)

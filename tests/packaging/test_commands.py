@@ -36,11 +36,30 @@ def test_make_port_sets_up_and_ports_the_examples(
 
     assert "pip install" not in make_port(fresh, offline_pip)
 
+    # It holds no torch: what needs it says so in one line.
+    verify = [str(fresh / ".venv" / "bin" / "diffsynth-port"), "verify", "examples/wanvideo/model_inference"]
+    done = subprocess.run(verify, cwd=fresh, env=offline_pip, capture_output=True, text=True)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(
+        "diffsynth-port verify: verify runs the scripts, which needs torch: pip install '.[pipeline]'"
+    )
+
 
 @pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
 def test_the_readme_gives_both_commands(root: Path, readme: str) -> None:
-    commands = re.findall(r"^make \w+", (root / readme).read_text(encoding="utf-8"), re.MULTILINE)
-    assert commands == ["make port", "make test"]
+    page = (root / readme).read_text(encoding="utf-8")
+    assert re.findall(r"^make \w+", page, re.MULTILINE) == ["make port", "make test"]
+    assert "`make test TESTS=tests/porter`" in page
+
+
+def test_make_test_says_what_it_runs_and_for_how_long(root: Path) -> None:
+    def said(*arguments: str) -> str:
+        dry = ["make", "--dry-run", "--assume-old=.venv/dev.stamp", "--assume-old=build/wheelhouse/stamp", *arguments]
+        return subprocess.run([*dry, "test"], cwd=root, capture_output=True, text=True, check=True).stdout
+
+    assert "All tests: about 12 minutes on 2 cores (make test TESTS=tests/porter: a part of them)" in said()
+    assert "-m pytest -n auto --dist loadfile tests/porter\n" in said("TESTS=tests/porter")
 
 
 def test_continuous_integration_runs_the_readme_command(root: Path) -> None:

@@ -1,5 +1,6 @@
 """This checkout's hooks in a scratch git repository, installed by pre-commit itself, without a network."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 CUDA_SCRIPT = 'import torch\n\nmodel = torch.nn.Linear(4, 4).to(device="cuda")\n'
 NPU_SCRIPT = CUDA_SCRIPT.replace("cuda", "npu")
@@ -82,8 +84,19 @@ def scratch(hooks: Repository, env: dict[str, str], tmp_path: Path) -> Callable[
     return make
 
 
-def test_run_rewrites_and_fails_then_passes(scratch: Callable[..., Repository]) -> None:
+def test_the_readmes_configuration_rewrites_and_fails_then_passes(
+    scratch: Callable[..., Repository], hooks: Repository, root: Path
+) -> None:
     repository = scratch("diffsynth-port")
+    pages = [(root / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md")]
+    config, in_chinese = (block for page in pages for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    assert yaml.safe_load(config) == yaml.safe_load(in_chinese)
+    placeholders = {"/path/to/diffsynth-port": str(hooks.folder), "HEAD_OF_THE_CLONE": hooks.git("rev-parse", "HEAD")}
+    for placeholder, value in placeholders.items():
+        assert config.count(placeholder) == 1
+        config = config.replace(placeholder, value.strip())
+    (repository.folder / ".pre-commit-config.yaml").write_text(config, encoding="utf-8")
+    repository.git("add", "--all")
     first = repository.pre_commit("run", "--all-files")
     assert first.returncode == 1, first.stdout + first.stderr
     assert "files were modified by this hook" in first.stdout

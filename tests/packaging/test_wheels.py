@@ -1,11 +1,10 @@
-"""The two wheels: what they hold, that they agree, and that the tools leave a foreign diffsynth alone."""
+"""The two wheels: what they hold, where they lead to each other, and how they are built to be published."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
-import sysconfig
-import venv
-from collections.abc import Callable
 from email.parser import HeaderParser
 from pathlib import Path
 from zipfile import ZipFile
@@ -13,9 +12,9 @@ from zipfile import ZipFile
 import pytest
 
 TOOLS = {"accelerator_autoload.py", "accelerator_tables", "npu_compat", "npu_emulator", "porter"}
-CONTENTS = {"diffsynth-port": TOOLS | {"diffsynth"}, "diffsynth-port-tools": TOOLS}
+PIPELINES = "diffsynth_port_pipelines"
 
-both_wheels = pytest.mark.parametrize("distribution", list(CONTENTS))
+both_wheels = pytest.mark.parametrize("distribution", ["diffsynth-port", "diffsynth-port-pipelines"])
 
 
 def files_in(wheel: Path) -> set[str]:
@@ -30,25 +29,33 @@ def metadata_file(wheel: Path, name: str) -> str:
         return archive.read(member).decode()
 
 
-@both_wheels
-def test_holds_its_packages_and_nothing_else(wheels: dict[str, Path], distribution: str) -> None:
-    assert {name.split("/")[0] for name in files_in(wheels[distribution])} == CONTENTS[distribution]
+def metadata(wheel: Path, field: str) -> list[str]:
+    return HeaderParser().parsestr(metadata_file(wheel, "METADATA")).get_all(field, [])
 
 
-@both_wheels
-def test_holds_every_source_file_of_its_packages(wheels: dict[str, Path], distribution: str, root: Path) -> None:
-    sources = {
+def sources(root: Path, names: set[str]) -> set[str]:
+    return {
         path.relative_to(root).as_posix()
-        for name in CONTENTS[distribution]
+        for name in names
         for path in [root / name, *(root / name).rglob("*")]
         if path.is_file() and path.suffix != ".pyc"
     }
-    assert files_in(wheels[distribution]) == sources
 
 
-@both_wheels
-def test_holds_the_support_tables(wheels: dict[str, Path], distribution: str) -> None:
-    tables = {name for name in files_in(wheels[distribution]) if name.startswith("accelerator_tables/")}
+def test_the_tools_hold_every_source_file_of_their_packages_and_nothing_else(
+    wheels: dict[str, Path], root: Path
+) -> None:
+    assert files_in(wheels["diffsynth-port"]) == sources(root, TOOLS)
+
+
+def test_the_pipelines_hold_every_source_file_in_a_folder_of_their_own(wheels: dict[str, Path], root: Path) -> None:
+    own = {f"{PIPELINES}.pth", f"{PIPELINES}/__init__.py"}
+    expected = own | {f"{PIPELINES}/{name}" for name in sources(root, {"diffsynth"})}
+    assert files_in(wheels["diffsynth-port-pipelines"]) == expected
+
+
+def test_the_support_tables_are_in_the_tools(wheels: dict[str, Path]) -> None:
+    tables = {name for name in files_in(wheels["diffsynth-port"]) if name.startswith("accelerator_tables/")}
     assert any(name.endswith(".json") for name in tables)
     assert {Path(name).name for name in tables if name.endswith(".py")} == {"__init__.py"}
 
@@ -59,108 +66,85 @@ def test_holds_the_license(wheels: dict[str, Path], distribution: str, root: Pat
 
 
 def test_the_base_install_is_small(wheels: dict[str, Path]) -> None:
-    required = HeaderParser().parsestr(metadata_file(wheels["diffsynth-port"], "METADATA")).get_all("Requires-Dist")
-    base = {requirement.split(">")[0] for requirement in required or [] if "extra ==" not in requirement}
+    required = metadata(wheels["diffsynth-port"], "Requires-Dist")
+    base = {re.split(r"[<>]", requirement)[0] for requirement in required if "extra ==" not in requirement}
     assert base <= {"click", "libcst", "pathspec", "pyyaml", "tomli", "tree-sitter", "tree-sitter-bash"}
 
 
-@pytest.mark.parametrize(
-    "field", ["Version", "Requires-Python", "License-Expression", "Keywords", "Classifier", "Requires-Dist"]
-)
+@pytest.mark.parametrize("field", ["Version", "Requires-Python", "License-Expression", "Classifier"])
 def test_the_wheels_agree_on(wheels: dict[str, Path], field: str) -> None:
-    main, tools = (
-        [
-            value
-            for value in HeaderParser().parsestr(metadata_file(wheels[name], "METADATA")).get_all(field, [])
-            if "extra ==" not in value
-        ]
-        for name in CONTENTS
+    tools, pipelines = (metadata(wheel, field) for wheel in wheels.values())
+    assert tools == pipelines != []
+
+
+@pytest.mark.parametrize(
+    ("distribution", "readme"),
+    [("diffsynth-port", "README.md"), ("diffsynth-port-pipelines", "packaging/pipelines/README.md")],
+)
+def test_carries_its_readme(wheels: dict[str, Path], distribution: str, readme: str, root: Path) -> None:
+    message = HeaderParser().parsestr(metadata_file(wheels[distribution], "METADATA"))
+    assert message.get_payload() == (root / readme).read_text(encoding="utf-8")
+
+
+def test_the_commands_are_in_the_tools_alone(wheels: dict[str, Path]) -> None:
+    assert "diffsynth-port = porter.cli:main" in metadata_file(wheels["diffsynth-port"], "entry_points.txt")
+    with ZipFile(wheels["diffsynth-port-pipelines"]) as archive:
+        assert not any(name.endswith("entry_points.txt") for name in archive.namelist())
+
+
+def test_the_extras_lead_to_the_pipelines_of_the_checkout(wheels: dict[str, Path], root: Path) -> None:
+    place = (root / "packaging" / "pipelines").as_uri()
+    assert pipelines_of(wheels["diffsynth-port"]) == {
+        f"diffsynth-port-pipelines @ {place} ; extra == 'pipeline'",
+        f"diffsynth-port-pipelines[train] @ {place} ; extra == 'train'",
+        f"diffsynth-port-pipelines[usp] @ {place} ; extra == 'usp'",
+    }
+
+
+def test_what_is_built_to_be_published_names_the_pipelines_of_its_version(root: Path, tmp_path: Path) -> None:
+    # `make dist` would set up .venv; this is its second line, with this environment in its place.
+    dist = subprocess.run(
+        ["make", "--dry-run", "--always-make", "dist"], cwd=root, capture_output=True, text=True, check=True
     )
-    assert main == tools != []
+    assert "DIFFSYNTH_PORT_RELEASE=1 .venv/bin/python -m build" in dist.stdout
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(root)],
+        env={**os.environ, "DIFFSYNTH_PORT_RELEASE": "1"},
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("diffsynth_port-*.whl")
+    (version,) = metadata(wheel, "Version")
+    assert "file:" not in metadata_file(wheel, "METADATA")
+    assert pipelines_of(wheel) == {
+        f"diffsynth-port-pipelines=={version}; extra == 'pipeline'",
+        f"diffsynth-port-pipelines[train]=={version}; extra == 'train'",
+        f"diffsynth-port-pipelines[usp]=={version}; extra == 'usp'",
+    }
 
 
-def test_the_wheels_carry_the_readme(wheels: dict[str, Path], root: Path) -> None:
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    for wheel in wheels.values():
-        assert HeaderParser().parsestr(metadata_file(wheel, "METADATA")).get_payload() == readme
+def pipelines_of(wheel: Path) -> set[str]:
+    required = metadata(wheel, "Requires-Dist")
+    return {requirement for requirement in required if requirement.startswith("diffsynth-port-pipelines")}
 
 
-def test_the_wheels_agree_on_every_entry_point(wheels: dict[str, Path]) -> None:
-    main, tools = (metadata_file(wheels[name], "entry_points.txt") for name in CONTENTS)
-    assert main == tools
-    assert "diffsynth-port = porter.cli:main" in main
+def test_developers_get_what_the_pipelines_stand_on_and_no_copy_of_them(wheels: dict[str, Path]) -> None:
+    mark = " extra == 'dev'"
+    developers = {
+        line.partition(";")[0] for line in metadata(wheels["diffsynth-port"], "Requires-Dist") if mark in line
+    }
+    pipelines = {
+        line.partition(";")[0]
+        for line in metadata(wheels["diffsynth-port-pipelines"], "Requires-Dist")
+        if "extra ==" not in line or "extra == 'train'" in line
+    }
+    assert pipelines
+    assert pipelines <= developers
+    assert not any(requirement.startswith("diffsynth") for requirement in developers)
 
 
-FOREIGN_PROJECT = """\
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-
-[project]
-name = "diffsynth"
-version = "2.0"
-"""
-
-
-@pytest.fixture
-def foreign_diffsynth(tmp_path: Path, build_wheel: Callable[[Path, Path], Path]) -> Path:
-    """The wheel of somebody else's `diffsynth`, with file names that ours has too."""
-    project = tmp_path / "foreign"
-    package = project / "diffsynth"
-    (package / "pipelines").mkdir(parents=True)
-    (project / "pyproject.toml").write_text(FOREIGN_PROJECT)
-    (package / "__init__.py").write_text("OWNER = 'somebody else'\n")
-    (package / "pipelines" / "__init__.py").touch()
-    (package / "pipelines" / "wan_video.py").write_text("class WanVideoPipeline: ...\n")
-    return build_wheel(project, tmp_path / "foreign-wheel")
-
-
-class Environment:
-    """A fresh virtual environment that sees this one's libraries (click, libcst), not its editable ones."""
-
-    def __init__(self, folder: Path) -> None:
-        venv.create(folder, symlinks=True)
-        self.bin = folder / "bin"
-        self.site_packages = next(folder.glob("lib/python*/site-packages"))
-        libraries = "\n".join(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
-        (self.site_packages / "libraries.pth").write_text(libraries)
-
-    def pip(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "pip", "--python", str(self.bin / "python"), *arguments]
-        subprocess.run(command, check=True, capture_output=True, text=True)
-
-    def run(self, program: str, *arguments: str) -> str:
-        command = [str(self.bin / program), *arguments]
-        # PYTHONPATH would put this checkout before what the environment has installed.
-        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        done = subprocess.run(command, cwd=self.bin, env=env, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def files_of(self, package: str) -> dict[str, bytes]:
-        paths = (self.site_packages / package).rglob("*.*")
-        return {path.relative_to(self.site_packages).as_posix(): path.read_bytes() for path in paths if path.is_file()}
-
-
-def test_the_tools_leave_a_foreign_diffsynth_untouched(
-    wheels: dict[str, Path], foreign_diffsynth: Path, tmp_path: Path
-) -> None:
-    environment = Environment(tmp_path / "environment")
-    environment.pip("install", "--no-deps", "--no-index", "--no-compile", str(foreign_diffsynth))
-    before = environment.files_of("diffsynth")
-    assert set(before) == files_in(foreign_diffsynth)
-
-    environment.pip("install", "--no-deps", "--no-index", "--no-compile", str(wheels["diffsynth-port-tools"]))
-    assert environment.files_of("diffsynth") == before
-    assert environment.run("python", "-B", "-c", "import diffsynth; print(diffsynth.OWNER)") == "somebody else\n"
-
-    version = HeaderParser().parsestr(metadata_file(wheels["diffsynth-port-tools"], "METADATA"))["Version"]
-    assert version in environment.run("diffsynth-port", "--version")
-    script = tmp_path / "script.py"
-    script.write_text('pipe.to(device="cuda")\n')
-    environment.run("diffsynth-port", str(script), "--target", "npu")
-    assert script.read_text() == 'pipe.to(device="npu")\n'
-
-    environment.pip("uninstall", "--yes", "diffsynth-port-tools")
-    assert environment.files_of("diffsynth") == before
-    assert not (environment.site_packages / "porter").exists()
+def test_what_runs_at_each_start_of_python_imports_nothing(root: Path) -> None:
+    """`-X importtime` shows 0.1 ms for it; one import of importlib.util would make that several."""
+    module = ast.parse((root / "packaging" / "pipelines" / PIPELINES / "__init__.py").read_text(encoding="utf-8"))
+    at_start = [ast.unparse(node) for node in module.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    assert at_start == ["from __future__ import annotations", "import sys"]

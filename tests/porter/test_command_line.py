@@ -77,6 +77,26 @@ def test_diff_applies_with_patch(run: Run, tree: Path) -> None:
     assert (tree / "no_newline.py").read_bytes() == NPU.rstrip(b"\n")
 
 
+def test_diff_of_the_working_directory_applies_with_git(run: Run, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    diff = run(".", "./scripts/../scripts/clean.py", "--target", "npu", "--diff").stdout
+    assert diff.startswith(b"--- a/scripts/port.py\n+++ b/scripts/port.py\n")
+    subprocess.run(["git", "apply"], input=diff, cwd=tree.parent, check=True)
+    assert (tree / "port.py").read_bytes() == NPU
+
+
+def test_a_copy_never_replaces_an_input(run: Run, tmp_path: Path) -> None:
+    for folder, text in (("a", CUDA), ("b", CUDA)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.py").write_bytes(text)
+    (tmp_path / "b" / "y.py").write_bytes(CUDA)
+    for paths in (["a/x.py"], ["b/y.py", "a/x.py"], ["b/x.py", "a/x.py"]):
+        done = run(*paths, "--target", "npu", "--output", "a")
+        assert done.returncode == 2
+        assert b"Error: --output a: the copy of " in done.stderr
+        assert not (tmp_path / "a" / "y.py").exists()
+    assert (tmp_path / "a" / "x.py").read_bytes() == CUDA
+
+
 def test_output_writes_a_copy_of_the_whole_tree(run: Run, tree: Path) -> None:
     (tree / "data").mkdir()
     (tree / "data" / "prompts.txt").write_text("cuda", encoding="utf-8")
@@ -109,6 +129,24 @@ def test_an_error_needs_a_person(run: Run, tree: Path) -> None:
     assert b"scripts/nvtx.py:3:1: DP201 error" in done.stdout
     assert (tree / "port.py").read_bytes() == NPU
     assert run("scripts", "--target", "npu", "--exit-zero").returncode == 0
+
+
+def test_a_build_of_torch_npu(run: Run, tree: Path) -> None:
+    (tree / "port.py").write_bytes(b"import torch\n\ntorch.cuda._sleep(1000)\n")
+    done = run("scripts", "--target", "npu", "--check", "--torch-npu", "2.7.1.post4", "--select", "DP209")
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert b"port.py:3:1: DP209 error torch_npu 2.7.1.post4 has no torch.npu._sleep" in done.stdout
+    for builds in (["--torch-npu", "2.7.1.post11"], []):
+        assert run("scripts", "--target", "npu", "--check", "--select", "DP209", *builds).returncode == 0
+
+
+def test_a_later_post_release_is_taken_as_the_newest_of_its_line(run: Run, tree: Path) -> None:
+    asked = ("scripts", "--target", "npu", "--check", "--torch-npu", "2.7.1.post12", "--format", "json")
+    done = run(*asked)
+    says = "note: torch_npu 2.7.1.post12 is not known; taken as 2.7.1.post11, the last one before it that is\n"
+    assert done.stderr.decode() == says
+    assert json.loads(done.stdout)["torch_npu"] == "2.7.1.post11"
+    assert run(*asked, "--quiet").stderr == b""
 
 
 def test_fail_on_chooses_what_fails(run: Run, tree: Path) -> None:
@@ -187,10 +225,16 @@ def test_standard_input_may_be_a_notebook(run: Run) -> None:
         (["scripts", "--target", "gpu"], "'gpu' is not one of"),
         (["scripts", "--target", "npu", "--hardware", "atlas-a9"], "unknown hardware 'atlas-a9'"),
         (["scripts", "--target", "xpu", "--hardware", "atlas-a2"], "only npu has"),
+        (["scripts", "--target", "npu", "--torch-npu", "2.15.0"], "unknown torch_npu '2.15.0'; known: 2.1.0.post17, "),
+        (["scripts", "--target", "npu", "--torch-npu", ""], "unknown torch_npu ''; known: "),
+        (["scripts", "--target", "xpu", "--torch-npu", "2.7.1"], "it goes with --target npu, not xpu"),
         (["scripts", "--target", "npu", "--select", "DP999"], "DP999"),
         (["scripts", "--target", "npu", "--output", "scripts"], "is the input itself"),
+        (["scripts/port.py", "--target", "npu", "--output", "scripts"], "the copy of scripts/port.py would replace"),
+        (["./scripts/port.py", "--target", "npu", "--output", "scripts/."], "name another folder"),
         (["scripts", "--target", "npu", "--output", "out", "--check"], "does not go with"),
         (["scripts", "-", "--target", "npu"], "goes alone"),
+        (["scripts/port.py", "--target", "npu", "--npu-scripts"], "is for shell scripts; scripts/port.py is none"),
         (["scripts", "--target", "npu", "--from", "xpu"], "goes with --target cuda"),
         (["scripts", "--target", "npu", "--jobs", "0"], "0 is not in the range"),
         (["--explain", "DP999"], "no rule is called 'DP999'"),

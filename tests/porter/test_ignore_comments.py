@@ -27,6 +27,7 @@ BOTH = 'x = torch.cuda.Stream("cuda")'
         pytest.param("# noqa  # port: ignore", id="behind-another-comment"),
         pytest.param("# port: ignore: the reason why", id="with-a-reason"),
         pytest.param("# port: ignore[DP101, DP104]", id="both-rules"),
+        pytest.param("# port: ignore[DP1]", id="by-the-beginning"),
         pytest.param("# port: ignore[DP104,DP101]", id="the-other-way-round"),
         pytest.param("# port: ignore[device-string,torch-namespace]", id="by-name"),
         pytest.param("# port: ignore[DP101]  # port: ignore[DP104]", id="two-comments"),

@@ -34,7 +34,7 @@ def write(folder: Path, table: str) -> Path:
 def options(**given: Any) -> dict[str, Any]:
     """As click hands them over: flags and values None or (), unless given."""
     none: dict[str, Any] = dict.fromkeys(
-        ("target", "hardware", "jobs", "fail_on", "format_", "baseline", "statistics", "quiet")
+        ("target", "hardware", "torch_npu", "jobs", "fail_on", "format_", "baseline", "statistics", "quiet")
     )
     return none | {"select": (), "ignore": (), "exclude": ()} | given
 
@@ -45,6 +45,7 @@ def test_every_key_arrives(folder: Path) -> None:
         """
         target = "npu"
         hardware = "atlas-a3"
+        torch-npu = "2.7.1.post4"
         select = ["DP1"]
         ignore = ["mem-get-info"]
         exclude = ["third_party/", "*_pb2.py"]
@@ -62,6 +63,7 @@ def test_every_key_arrives(folder: Path) -> None:
     assert load_settings() == Settings(
         target="npu",
         hardware="atlas-a3",
+        torch_npu="2.7.1.post4",
         select=("DP1",),
         ignore=("mem-get-info",),
         exclude=("third_party/", "*_pb2.py"),
@@ -126,9 +128,11 @@ def test_a_named_file_is_seen_from_the_working_directory(folder: Path) -> None:
     [
         ('targte = "npu"', 'unknown key "targte"; did you mean "target"?'),
         ('fail_on = "note"', 'unknown key "fail_on"; did you mean "fail-on"?'),
-        ("zzz = 1", 'unknown key "zzz"; known keys: target, hardware, select,'),
+        ("zzz = 1", 'unknown key "zzz"; known keys: target, hardware, torch-npu, select,'),
         ('target = "gpu"', 'target should be one of "npu", "xpu", "mps", "musa", "cuda", found the text "gpu"'),
         ('hardware = "atlas-a9"', 'hardware should be one of "atlas-a2", "atlas-a3", "ascend-950dt", found'),
+        ('torch-npu = "3.0"', "torch-npu should be a build of torch_npu (2.1.0.post17, 2.3.1.post6, "),
+        ("torch-npu = 2.7", "a later post release of one, found the number 2.7"),
         ('select = "DP101"', 'select should be a list of texts, found the text "DP101"'),
         ("ignore = [1]", "ignore should be a list of texts, found a list that holds the number 1"),
         ('jobs = "four"', 'jobs should be a whole number of at least 1, found the text "four"'),
@@ -140,7 +144,9 @@ def test_a_named_file_is_seen_from_the_working_directory(folder: Path) -> None:
         ("quiet = 1", "quiet should be true or false, found the number 1"),
         ('per-file-ignores = ["a"]', "per-file-ignores should be a table of patterns, each with a list of rules"),
         ('per-file-ignores = {"a" = "DP101"}', 'found a table that holds the text "DP101"'),
-        ('select = ["DP999"]', 'select: there is no rule "DP999"; did you mean "DP'),
+        ('select = ["DP999"]', 'select: there is no rule "DP999"; did you mean "DP412"?'),
+        ('select = ["dp110x"]', 'there is no rule "dp110x"; did you mean "DP110"?'),
+        ('select = ["DP110", "DP210"]', 'there is no rule "DP210"; did you mean "DP209"?'),
         ('ignore = ["device-sting"]', 'ignore: there is no rule "device-sting"; did you mean "device-string"?'),
         (
             'per-file-ignores = {"a" = ["dp1011"]}',
@@ -197,6 +203,15 @@ def test_hardware_of_the_settings_is_for_the_target_that_has_it() -> None:
     assert settings.overridden_by(options(target="npu")).hardware == "atlas-a3"
     assert settings.overridden_by(options(target="mps")).hardware is None
     assert settings.overridden_by(options(target="mps", hardware="atlas-a2")).hardware == "atlas-a2"
+
+
+def test_the_build_of_the_settings_is_for_the_npu() -> None:
+    settings = Settings(target="npu", torch_npu="2.7.1")
+    assert settings.overridden_by(options()).torch_npu == "2.7.1"
+    assert settings.overridden_by(options(target="npu")).torch_npu == "2.7.1"
+    assert settings.overridden_by(options(torch_npu="2.9.1")).torch_npu == "2.9.1"
+    assert settings.overridden_by(options(target="cuda")).torch_npu is None
+    assert settings.overridden_by(options(target="mps", torch_npu="2.9.1")).torch_npu == "2.9.1"
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ from diffsynth.core.device.device_types import (
     is_available,
 )
 
+_ON_THE_CPU = "NPU_COMPAT_FALLBACK=cpu python -m npu_compat run SCRIPT"
+
 
 class UnknownDeviceError(ValueError):
     """A device that torch does not know or this machine does not have; the message lists what is there."""
@@ -121,9 +123,10 @@ def _way_out(name: str) -> str:
     """How a device of that type could come to be here, or a script that names it run without."""
     if name == CUDA and next(available(), None):
         return ", or run the script unchanged with `import npu_compat` at its top"
-    if name == CUDA and not (torch.version.cuda or torch.version.hip):
-        return f", or install a torch built for CUDA or ROCm (this one is {torch.__version__})"
     if name == CUDA:
-        return " (torch is built for GPUs and sees none: check the driver and CUDA_VISIBLE_DEVICES)"
+        as_it_stands = f", or run the script on the CPU as it stands: {_ON_THE_CPU}"
+        if torch.version.cuda or torch.version.hip:
+            return f"{as_it_stands} (torch is built for GPUs and sees none: check the driver and CUDA_VISIBLE_DEVICES)"
+        return f"{as_it_stands}, or install a torch built for CUDA or ROCm (this one is {torch.__version__})"
     missing = import_package(name) if name in ACCELERATORS else ""
     return f" ({missing}: it brings {name!r}, the {ACCELERATORS[name].title})" if missing else ""

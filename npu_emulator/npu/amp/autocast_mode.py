@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+from typing import Any
 
 import torch
 
@@ -16,5 +16,11 @@ class autocast(torch.amp.autocast_mode.autocast):
         super().__init__("npu", enabled=enabled, dtype=dtype, cache_enabled=cache_enabled)
 
 
-custom_fwd = functools.partial(torch.amp.custom_fwd, device_type="npu")
-custom_bwd = functools.partial(torch.amp.custom_bwd, device_type="npu")
+def custom_fwd(fwd: Any = None, *, cast_inputs: torch.dtype | None = None) -> Any:
+    """torch.amp.custom_fwd for npu: ``forward`` of an autograd function, under autocast or with its inputs cast."""
+    return torch.amp.custom_fwd(fwd, device_type="npu", cast_inputs=cast_inputs)
+
+
+def custom_bwd(bwd: Any) -> Any:
+    """torch.amp.custom_bwd for npu: ``backward`` runs under the autocast state of ``forward``."""
+    return torch.amp.custom_bwd(bwd, device_type="npu")

@@ -26,7 +26,7 @@ def ramp(count: int = 4, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 
 def expect(tensor: torch.Tensor, values: list[float]) -> None:
     assert tensor.device == here, tensor.device
-    assert tensor.float().flatten().tolist() == values, (tensor, values)
+    assert tensor.cpu().float().flatten().tolist() == values, (tensor, values)
 
 
 def reductions() -> None:
@@ -56,7 +56,7 @@ def reductions() -> None:
 
 def float8_is_not_reduced() -> None:
     with pytest.raises(ValueError, match="does not reduce"):
-        dist.all_reduce(torch.ones(2, device=here).to(torch.float8_e4m3fn))
+        dist.all_reduce(torch.ones(2).to(torch.float8_e4m3fn).to(here))
 
 
 def gathering() -> None:
@@ -72,7 +72,7 @@ def gathering() -> None:
     if rank == 0:
         expect(torch.cat(parts), [0, 1, 10, 11])
     float8 = torch.empty(4, device=here, dtype=torch.float8_e4m3fn)
-    dist.all_gather_into_tensor(float8, torch.ones(2, device=here).to(torch.float8_e4m3fn))
+    dist.all_gather_into_tensor(float8, torch.ones(2).to(torch.float8_e4m3fn).to(here))
     expect(float8, [1] * 4)
     objects: list[object] = [None] * world
     dist.all_gather_object(objects, {"rank": rank})
@@ -125,8 +125,31 @@ def meshes_and_functional() -> None:
     dist.all_reduce(x := ramp(2), group=group)
     expect(x, [10, 12])
     host = torch.ones(2)
-    dist.all_reduce(host)  # host tensors travel in the same group
-    assert host.tolist() == [2, 2]
+    with pytest.raises(RuntimeError, match="No backend type associated with device type cpu"):
+        dist.all_reduce(host)
+    both = dist.new_group(backend="cpu:gloo,npu:hccl")
+    dist.all_reduce(host, group=both)
+    on_npu = torch.ones(2, device="npu")
+    dist.all_reduce(on_npu, group=both)
+    assert host.tolist() == on_npu.tolist() == [2, 2]
+
+
+def uneven_parts() -> None:
+    from torch_npu import distributed
+
+    sizes = [1, 3]
+    gathered = torch.zeros(4, device=here)
+    distributed.all_gather_into_tensor_uneven(gathered, ramp(sizes[rank]), sizes)
+    expect(gathered, [0, 10, 11, 12])
+    part = torch.zeros(sizes[rank], device=here)
+    distributed.reduce_scatter_tensor_uneven(part, ramp(4), sizes)
+    expect(part, [10] if rank == 0 else [12, 14, 16])
+    counts = [[1, 2], [0, 1]]
+    received = torch.zeros(1 if rank == 0 else 3, device=here)
+    distributed.all_to_all_vc(received, ramp(3 if rank == 0 else 1), counts)
+    expect(received, [0] if rank == 0 else [1, 2, 10])
+    with pytest.raises(ValueError, match="add up to 4"):
+        distributed.all_gather_into_tensor_uneven(gathered, ramp(2), [1, 1])
 
 
 for check in (
@@ -137,6 +160,7 @@ for check in (
     all_to_all,
     point_to_point,
     meshes_and_functional,
+    uneven_parts,
 ):
     check()
 dist.barrier()

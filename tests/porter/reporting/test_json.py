@@ -17,6 +17,7 @@ def test_the_object_and_the_order_of_its_keys(reports: list[FileReport], checkin
             "version": "1.2.3",
             "target": "npu",
             "hardware": "atlas-a2",
+            "torch_npu": "2.14.0",
             "mode": "check",
             "summary": {
                 "files": 4,

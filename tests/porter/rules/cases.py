@@ -15,27 +15,37 @@ from porter.rules.mem_get_info import IMPORT
 
 
 def check_reported(
-    text: str, code: str, severity: str, line: int = 1, target: str = "npu", hardware: str | None = None
+    text: str,
+    code: str,
+    severity: str,
+    line: int = 1,
+    target: str = "npu",
+    hardware: str | None = None,
+    torch_npu: str | None = None,
 ) -> Finding:
     """The rule reports one thing, of that severity and on that line, before the port and after. Gives the report."""
     text = dedent(text)
-    found = _reports(port_text(text, Plan(target, hardware, frozenset({code}))), code)
+    found = _reports(port_text(text, Plan(target, hardware, frozenset({code}), torch_npu=torch_npu)), code)
     assert [(finding.severity, finding.line) for finding in found] == [(severity, line)]
-    check_same_after_porting(text, target, hardware)
+    check_same_after_porting(text, target, hardware, torch_npu)
     return found[0]
 
 
-def check_silent(text: str, code: str, target: str = "npu", hardware: str | None = None) -> None:
+def check_silent(
+    text: str, code: str, target: str = "npu", hardware: str | None = None, torch_npu: str | None = None
+) -> None:
     """The rule reports nothing, before the port and after."""
     text = dedent(text)
-    plan = Plan(target, hardware)
+    plan = Plan(target, hardware, torch_npu=torch_npu)
     assert _reports(port_text(text, plan), code) == []
     assert _reports(port_text(port_text(text, plan).text, plan), code) == []
 
 
-def check_same_after_porting(text: str, target: str = "npu", hardware: str | None = None) -> None:
+def check_same_after_porting(
+    text: str, target: str = "npu", hardware: str | None = None, torch_npu: str | None = None
+) -> None:
     """Every rule's reports are the same for a file and for its ported form, and porting that changes nothing."""
-    plan = Plan(target, hardware)
+    plan = Plan(target, hardware, torch_npu=torch_npu)
     ported = port_text(text, plan)
     again = port_text(ported.text, plan)
     assert again.text == ported.text

@@ -49,6 +49,15 @@ def test_real_tensors_questions_and_the_cpu_are_left_alone(text):
     check_silent(text, CODE)
 
 
-def test_the_message_tells_slow_from_refused():
-    assert "on the host" in check_reported("x.to(torch.complex128)", CODE, "warning").message
-    assert "refuses" in check_reported("x.to(torch.complex64)", CODE, "warning").message
+def test_the_message_names_the_operators_of_the_file():
+    refused = check_reported(
+        "import torch\ny = torch.stack([x.to(torch.complex64)]).cumprod(0).atan2(z)", CODE, "warning", 2
+    )
+    assert "(atlas-a2) refuses complex64 in atan2" in refused.message
+    slow = check_reported("import torch\ny = x.to(torch.complex128).exp()", CODE, "warning", 2)
+    assert "runs exp on complex128 on its AI CPU" in slow.message
+    assert "some operators" in check_reported("x.to(torch.complex64)", CODE, "warning").message
+
+
+def test_the_branch_that_the_accelerator_does_not_take_is_left_alone():
+    check_silent("import torch\ny = rotate(x) if x.device.type == 'npu' else torch.view_as_complex(x)", CODE)

@@ -37,6 +37,11 @@ def test_the_convolution_is_a_warning(text, line):
         "from torch import nn\nconv: nn.Conv3d | None = None",
         "import torch.nn.functional as F\ny = F.conv2d(x, weight)",
         "from torch import nn\nclass CausalConv3d(nn.Module):\n    pass",
+        "from torch import nn\nTYPES = [nn.Linear, nn.Conv3d]",
+        "from torch import nn\nif type(layer) in (nn.Conv2d, nn.Conv3d):\n    pass",
+        "from torch import nn\nif type(layer) is nn.Conv3d:\n    pass",
+        "from torch import nn\nranks = {nn.Conv2d: 2, nn.Conv3d: 3}",
+        "from torch import nn\nlayer = Patches() if is_npu else nn.Conv3d(3, 8, 2)",
     ],
 )
 def test_other_layers_and_types_are_left_alone(text):

@@ -104,7 +104,10 @@ def test_a_file_with_a_cuda_of_its_own_is_for_a_person(text: str) -> None:
         pytest.param("x.cuda(None)", 'x.to("{0}")', id="none"),
         pytest.param("x.cuda(device=None)", 'x.to(device="{0}")', id="none-keyword"),
         pytest.param('x.cuda("cuda")', 'x.to("{0}")', id="device-string"),
-        pytest.param('x.cuda("cuda", True)', 'x.to("{0}", True)', id="two-arguments"),
+        pytest.param('x.cuda("cuda", True)', 'x.to("{0}", non_blocking=True)', id="two-arguments"),
+        pytest.param("x.cuda(0, True)", 'x.to("{0}:0", non_blocking=True)', id="number-and-more"),
+        pytest.param("x.cuda(None, later)", 'x.to("{0}", non_blocking=later)', id="none-and-more"),
+        pytest.param("x.cuda(*arguments)", "x.to(*arguments)", id="star"),
         pytest.param("x.cuda(non_blocking=True)", 'x.to("{0}", non_blocking=True)', id="keyword"),
         pytest.param(
             "x.cuda(non_blocking=True, device=0)",

@@ -116,6 +116,14 @@ ASSIGNMENTS = [
     pytest.param('D = Literal["cuda", "cpu"]', 'D = Literal["npu", "cpu"]', id="literal-type"),
     pytest.param('class C:\n    device: str = "cuda"', 'class C:\n    device: str = "npu"', id="dataclass"),
     pytest.param('x: D = field(default="cuda")', 'x: D = field(default="npu")', id="field-default"),
+    pytest.param('device: str = Field("cuda")', 'device: str = Field("npu")', id="field-first"),
+    pytest.param(
+        'd: str = Field(default="cuda" if gpu else "cpu")',
+        'd: str = Field(default="npu" if gpu else "cpu")',
+        id="field-if",
+    ),
+    pytest.param('device = attr.ib(default="cuda")', 'device = attr.ib(default="npu")', id="attrs"),
+    pytest.param('f(Field("cuda"))', 'f(Field("npu"))', id="field-of-nothing"),
 ]
 
 
@@ -293,6 +301,11 @@ def test_option(before: str, after: str) -> None:
         pytest.param('x = """\npipe.to("cuda")\n"""', id="code-in-a-text"),
         pytest.param('def name():\n    return "cuda"', id="return-of-a-name"),
         pytest.param('tags = ["cuda", "video"]', id="list-of-words"),
+        pytest.param('prompt: str = Field("cuda")', id="field-of-text"),
+        pytest.param('framework: str = field(default="cuda")', id="field-of-a-name"),
+        pytest.param('caption = attr.ib(default="cuda")', id="attrs-of-text"),
+        pytest.param('label: str = Field(default="cuda", description="cuda")', id="field-with-a-description"),
+        pytest.param('device: str = Field(alias="cuda")', id="alias-of-a-field"),
         pytest.param('__all__ = ["cuda"]', id="names-of-a-module"),
         pytest.param('__slots__ = ("cuda",)', id="names-of-a-class"),
         pytest.param('x = ["cuda", "video"]', id="list-beside-another-word"),
@@ -380,6 +393,19 @@ def test_a_target_with_one_device_has_no_second() -> None:
     check_transformed('f("cuda:0")', 'f("mps:0")', "mps")
     finding = check_reported('f("cuda:1")', "DP101", "error", "mps")
     assert finding.way_out == 'use "mps"'
+
+
+@pytest.mark.parametrize("arguments", ['"cuda", 1', '"cuda", index=1', 'type="cuda", index=1', '"cuda:1"'])
+def test_nor_has_it_one_by_a_number_of_its_own(arguments: str) -> None:
+    check_reported(f"d = torch.device({arguments})", "DP101", "error", "mps")
+    check_transformed(f"d = torch.device({arguments})", f"d = torch.device({arguments.replace('cuda', 'xpu')})", "xpu")
+
+
+@pytest.mark.parametrize(
+    "call", ['torch.device("{0}", 0)', 'torch.device("{0}", rank)', 'f("{0}", 1)', 'my.device("{0}", 1)']
+)
+def test_other_numbers_beside_a_device_are_none_of_one(call: str) -> None:
+    check_transformed(call.format("cuda"), call.format("mps"), "mps")
 
 
 @pytest.mark.parametrize(

@@ -208,3 +208,70 @@ def test_each_target_lacks_others(target: str, name: str) -> None:
 @pytest.mark.parametrize("name", ["CUDA_LAUNCH_BLOCKING", OLD, "TORCH_NCCL_BLOCKING_WAIT"])
 def test_what_the_target_pairs_is_no_note(name: str) -> None:
     assert [finding.severity for finding in ported(f'os.environ["{name}"]').findings] == ["fix"]
+
+
+def by_build(text: str, build: str | None) -> list[tuple[str, str, str]]:
+    """What is said of a text ported to a build of torch_npu, and of its ported form."""
+    plan = Plan("npu", torch_npu=build)
+    first = port_text(text, plan)
+    for result in (first, port_text(first.text, plan)):
+        said = [(one.severity, one.message, one.way_out) for one in result.findings if not one.is_fix]
+        assert said == [(one.severity, one.message, one.way_out) for one in first.findings if not one.is_fix]
+    return said
+
+
+@pytest.mark.parametrize(
+    ("key", "lacks", "has", "where"),
+    [
+        ("roundup_power2_divisions:4", "2.5.1.post1", "2.6.0.post5", "from 2.6.0.post5, 2.7.1.post4, 2.8.0.post5 on"),
+        ("roundup_power2_divisions:[256:1,512:2]", "2.7.1", "2.7.1.post4", "from 2.6.0.post5, 2.7.1.post4, 2.8.0."),
+        ("page_size:1g", "2.9.1", "2.9.0.post9", "from 2.7.1.post11, 2.9.0.post9, 2.10.0.post7 on"),
+        ("release_lock_on_cudamalloc:True", "2.8.0.post5", None, "from 2.7.1.post11, 2.9.0.post9, 2.10.0.post7 on"),
+        ("large_segment_size_mb:40", "2.10.0.post7", "2.11.0.post3", "from 2.11.0.post3 on"),
+    ],
+)
+def test_keys_that_the_allocator_of_the_build_raises_on(key: str, lacks: str, has: str | None, where: str) -> None:
+    text = f'os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "max_split_size_mb:64,{key}"\n'
+    errors = [message for _, message, _ in by_build(text, lacks) if "torch_npu" in message]
+    name = key.partition(":")[0]
+    assert [message.partition("; ")[0] for message in errors] == [
+        f"the allocator of torch_npu {lacks} raises on the key {name!r}"
+    ]
+    assert where in errors[0]
+    assert not any("torch_npu" in message for _, message, _ in by_build(text, has))
+
+
+@pytest.mark.parametrize(
+    ("text", "lacks", "has", "instead"),
+    [
+        ('os.environ["PYTORCH_ALLOC_CONF"] = "page_size:1g"', "2.9.0.post9", "2.10.0.post7", "PYTORCH_NPU_ALLOC_CONF"),
+        ('os.environ["TORCH_NCCL_BLOCKING_WAIT"] = "1"', "2.9.1", "2.7.1.post11", "HCCL_BLOCKING_WAIT"),
+        ('os.environ.setdefault("TORCH_HCCL_DESYNC_DEBUG", "1")', "2.7.1", None, "HCCL_DESYNC_DEBUG"),
+        ('env = dict(os.environ, TORCH_NCCL_BLOCKING_WAIT="1")', "2.7.1.post4", "2.9.0.post9", "HCCL_BLOCKING_WAIT"),
+    ],
+)
+def test_variables_that_the_build_does_not_read(text: str, lacks: str, has: str | None, instead: str) -> None:
+    [(severity, message, way_out)] = by_build(f"import os\n{text}\n", lacks)
+    assert (severity, way_out) == ("warning", f"set {instead} as well")
+    assert message.startswith(f"torch_npu {lacks} does not read ")
+    assert by_build(f"import os\n{text}\n", has) == []
+
+
+@pytest.mark.parametrize(
+    "text", ['x = "PYTORCH_ALLOC_CONF"', 'os.environ["PYTORCH_NPU_ALLOC_CONF"] = "page_size"', "x=1"]
+)
+def test_what_no_build_is_needed_for(text: str) -> None:
+    assert by_build(f"import os\n{text}\n", "2.1.0.post17") == []
+
+
+@pytest.mark.parametrize(
+    "value", ["roundup_power2_divisions:[256:1,512:2]", "roundup_power2_divisions:[64:8, >:1],page_size:1g"]
+)
+def test_brackets_belong_to_the_value_of_a_key(value: str) -> None:
+    findings = ported(f'os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "{value}"').findings
+    assert [finding.severity for finding in findings] == ["fix"]
+
+
+def test_a_key_behind_brackets_is_seen() -> None:
+    text = 'os.environ["PYTORCH_NPU_ALLOC_CONF"] = "roundup_power2_divisions:[256:1,512:2],backend:native"'
+    assert "unknown key 'backend'" in check_reported(text, "DP107", "error").message

@@ -25,6 +25,9 @@ CODE = "DP301"
         ("rope(length, freqs_dtype=torch.float64)", 1),
         ('options = {"torch_dtype": torch.float64}', 1),
         ("import torch\nx = x.double()", 2),
+        ("x = torch.arange(4, dtype=torch.float64, device=device).float()", 1),
+        ("x = torch.arange(4, dtype=torch.float64).to(device)", 1),
+        ("import torch\nif x.device.type == 'cuda':\n    x = x.double()", 3),
         ("from torch import nn\nx = self.freqs.to(device).double()", 2),
     ],
 )
@@ -53,6 +56,12 @@ def test_double_precision_is_a_warning(text, line):
         "import torch\nx = x.to('cpu').double()",
         "import torch\nx = x.double",
         "assert isinstance(x, torch.DoubleTensor)",
+        "freqs = torch.arange(0, 64, 2, dtype=torch.float64).cos().float()",
+        "steps = torch.linspace(0, 1, 8, dtype=torch.float64).numpy()",
+        "dtype = torch.float32 if x.device.type == 'npu' else torch.float64",
+        "dtype = torch.float64 if x.device.type not in ('npu', 'mps') else torch.float32",
+        "import torch\nif is_npu():\n    x = x.float()\nelse:\n    x = x.double()",
+        "import torch\nif not torch.cuda.is_available():\n    x = x.double()",
     ],
 )
 def test_other_dtypes_questions_and_the_cpu_are_left_alone(text):
@@ -62,3 +71,15 @@ def test_other_dtypes_questions_and_the_cpu_are_left_alone(text):
 @pytest.mark.parametrize("target", ["xpu", "mps", "musa"])
 def test_it_is_about_ascend_only(target):
     check_silent("freqs = torch.arange(0, 64, 2, dtype=torch.float64)", CODE, target=target)
+
+
+def test_the_message_names_the_operators_of_the_file():
+    refused = check_reported("import torch\ny = x.double().repeat_interleave(2) @ z", CODE, "warning", 2)
+    assert "(atlas-a2) refuses float64 in matmul, repeat_interleave" in refused.message
+    slow = check_reported("import torch\ny = x.double().sin()", CODE, "warning", 2)
+    assert "runs sin on float64 on its AI CPU" in slow.message
+
+
+def test_the_lines_differ():
+    text = "import torch\ny = torch.sort(x.double())"
+    assert "refuses float64 in sort" in check_reported(text, CODE, "warning", 2, hardware="ascend-950dt").message

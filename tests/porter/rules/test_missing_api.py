@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from porter.rules.missing_api import ACCELERATOR_NAMES
+from porter.torch_minors import has
 from tests.porter.rules.cases import check_reported, check_silent
 
 CODE = "DP201"
@@ -163,14 +163,50 @@ def test_what_torch_accelerator_has_or_may_get_is_left_alone(text):
     check_silent(text, CODE)
 
 
-@pytest.mark.skipif(not torch.__version__.startswith("2.13."), reason="the names are those of torch 2.13")
-def test_the_names_of_torch_accelerator_are_those_of_torch():
-    import inspect
+@pytest.mark.parametrize(
+    ("text", "name", "lacks", "has_it", "since"),
+    [
+        ("torch.accelerator.memory_allocated()", "accelerator.memory_allocated", "2.8.0.post5", "2.9.1", "2.9"),
+        ("from torch.accelerator import empty_cache", "accelerator.empty_cache", "2.7.1.post11", "2.9.0.post9", "2.9"),
+        ("with torch.accelerator.device_index(0): pass", "accelerator.device_index", "2.7.1", "2.8.0.post5", "2.8"),
+        ("torch.accelerator.get_memory_info()", "accelerator.get_memory_info", "2.9.1", "2.10.0.post7", "2.10"),
+        ("torch.accelerator.Graph()", "accelerator.Graph", "2.11.0.post3", "2.12.0.post3", "2.12"),
+        ("torch.accelerator.random.manual_seed(0)", "accelerator.random", "2.13.0", "2.14.0", "2.14"),
+        ("from torch.accelerator import random", "accelerator.random", "2.13.0", None, "2.14"),
+        ("torch.accelerator.synchronize()", "accelerator", "2.5.1.post1", "2.6.0", "2.6"),
+        ("import torch.accelerator", "accelerator", "2.1.0.post17", "2.6.0.post5", "2.6"),
+    ],
+)
+def test_torch_accelerator_is_that_of_the_torch_of_the_build(text, name, lacks, has_it, since):
+    found = check_reported(text, CODE, "error", torch_npu=lacks)
+    torch_has = ".".join(lacks.split(".")[:2])
+    assert found.message == f"torch {torch_has} has no torch.{name}; it is there from torch {since} on"
+    check_silent(text, CODE, torch_npu=has_it)
 
-    public = {
-        name
-        for name, value in vars(torch.accelerator).items()
-        if name in torch.accelerator.__all__ or (inspect.ismodule(value) and hasattr(value, "__path__") is False)
-    }
-    assert ACCELERATOR_NAMES - {"graphs", "memory"} == set(torch.accelerator.__all__)
-    assert {"graphs", "memory"} <= public
+
+def test_other_accelerators_go_with_the_newest_torch():
+    check_silent("torch.accelerator.random.manual_seed(0)", CODE, target="xpu")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'if hasattr(torch.accelerator, "memory_allocated"):\n    torch.accelerator.memory_allocated()',
+        "try:\n    torch.accelerator.memory_allocated()\nexcept AttributeError:\n    pass",
+        "from accelerate import Accelerator\naccelerator = Accelerator()\naccelerator.memory_allocated()",
+    ],
+)
+def test_what_a_program_asks_torch_accelerator_for_first_is_left_alone(text):
+    check_silent(text, CODE, torch_npu="2.7.1")
+
+
+def test_it_is_reported_once_where_an_import_brings_it():
+    text = "from torch import accelerator\naccelerator.synchronize()\naccelerator.current_stream()"
+    check_reported(text, CODE, "error", 1, torch_npu="2.5.1.post1")
+
+
+def test_the_names_are_those_of_the_installed_torch():
+    minor = ".".join(torch.__version__.split(".")[:2])
+    assert all(has(f"accelerator.{name}", minor) for name in torch.accelerator.__all__)
+    assert has("accelerator.memory", minor) == hasattr(torch.accelerator, "memory")
+    assert has("accelerator.random", minor) == hasattr(torch.accelerator, "random")

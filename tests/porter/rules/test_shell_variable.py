@@ -216,3 +216,39 @@ def test_two_accelerators_are_undone_by_name() -> None:
 def test_where_it_says_so() -> None:
     (fix,) = ported(f"echo 显存\nexport {OLD}=0\n").findings
     assert (fix.line, fix.column, fix.end_line, fix.end_column) == (2, 8, 2, 28)
+
+
+@pytest.mark.parametrize(
+    ("script", "lacks", "has", "says"),
+    [
+        ("export PYTORCH_CUDA_ALLOC_CONF=page_size:1g\n", "2.9.1", "2.9.0.post9", "raises on the key 'page_size'"),
+        ("PYTORCH_NPU_ALLOC_CONF=page_size:1g python a.py\n", "2.7.1", "2.14.0", "raises on the key 'page_size'"),
+        ("export PYTORCH_ALLOC_CONF=x:1\n", "2.9.0.post9", "2.10.0.post7", "does not read PYTORCH_ALLOC_CONF"),
+        (
+            "export TORCH_NCCL_BLOCKING_WAIT=1\n",
+            "2.8.0.post5",
+            "2.7.1.post11",
+            "does not read TORCH_HCCL_BLOCKING_WAIT",
+        ),
+        ("TORCH_HCCL_BLOCKING_WAIT=1 python a.py\n", "2.7.1", None, "does not read TORCH_HCCL_BLOCKING_WAIT"),
+    ],
+)
+def test_what_the_build_of_torch_npu_does_not_know(script: str, lacks: str, has: str | None, says: str) -> None:
+    def said(build: str | None, data: bytes) -> list[str]:
+        result = port_bytes(PATH, data, Plan("npu", torch_npu=build))
+        return [finding.message for finding in result.findings if not finding.is_fix]
+
+    once = port_bytes(PATH, script.encode(), Plan("npu", torch_npu=lacks)).data
+    for data in (script.encode(), once):
+        [message] = said(lacks, data)
+        assert says in message
+        assert f"torch_npu {lacks} " in message
+        assert said(has, data) == []
+
+
+def test_brackets_belong_to_the_value_of_a_key() -> None:
+    findings = check_transformed(
+        'export PYTORCH_CUDA_ALLOC_CONF="roundup_power2_divisions:[256:1,512:2]"\n',
+        'export PYTORCH_NPU_ALLOC_CONF="roundup_power2_divisions:[256:1,512:2]"\n',
+    )
+    assert [finding.severity for finding in findings] == ["fix"]

@@ -303,6 +303,35 @@ def test_what_the_target_lacks_stays(text: str) -> None:
     assert "error" in {finding.severity for finding in ported(f"import torch\n{text}\n").findings}
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(
+            "import torch.cuda as c\ndef g(c):\n    c.CUDAGraph()\nc.CUDAGraph()",
+            "import torch.npu as c\ndef g(c):\n    c.CUDAGraph()\nc.NPUGraph()",
+            id="parameter",
+        ),
+        pytest.param(
+            "from torch import cuda\nasync def g(*, cuda):\n    x = [cuda.CUDAGraph() for i in y]",
+            "from torch import npu as cuda\nasync def g(*, cuda):\n    x = [cuda.CUDAGraph() for i in y]",
+            id="keyword-only",
+        ),
+        pytest.param(
+            "import torch.cuda as c\ndef g(c=c.CUDAGraph()):\n    def h():\n        c.CUDAGraph()",
+            "import torch.npu as c\ndef g(c=c.NPUGraph()):\n    def h():\n        c.CUDAGraph()",
+            id="default-and-inner-function",
+        ),
+        pytest.param(
+            "import torch.cuda as c\ndef g(d):\n    c.CUDAGraph()\ndef h(c): ...",
+            "import torch.npu as c\ndef g(d):\n    c.NPUGraph()\ndef h(c): ...",
+            id="parameter-of-another",
+        ),
+    ],
+)
+def test_a_parameter_hides_a_module_of_its_name(before: str, after: str) -> None:
+    check_transformed(before, after)
+
+
 def test_an_import_whose_names_part_ways_is_for_a_person() -> None:
     finding = check_reported("from torch.cuda.memory import mem_get_info, _snapshot", "DP104", "error")
     assert "torch.npu and torch.npu.memory" in finding.message

@@ -104,10 +104,11 @@ def test_the_device_of_a_machine_that_has_none(run: Run) -> None:
 @pytest.mark.skipif(platform.system() != "Linux", reason="the emulated NPU runs on Linux")
 @pytest.mark.skipif(bool(glob.glob("/dev/davinci[0-9]*")), reason="the emulated NPU never runs beside a real one")
 def test_without_a_compiler_it_says_so(run: Run, tmp_path: Path) -> None:
-    done = run(str(EXAMPLES / SCRIPT), CXX="no-such-compiler", NPU_EMULATOR_CACHE=str(tmp_path / "cache"))
+    environment = {"CXX": "no-such-compiler", "NPU_EMULATOR_PREBUILT": "0", "NPU_EMULATOR_CACHE": str(tmp_path)}
+    done = run(str(EXAMPLES / SCRIPT), **environment)
     assert done.returncode == 2
-    assert done.stderr.startswith("diffsynth-port verify: npu_emulator compiles its backend on first use, but ")
-    assert "Install a C++ compiler" in done.stderr
+    assert done.stderr.startswith("diffsynth-port verify: npu_emulator compiles its backend on first use")
+    assert "CXX=no-such-compiler was not found. Install a C++ compiler" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
@@ -145,6 +146,16 @@ def test_an_amount_of_memory_that_is_none(run: Run) -> None:
     assert done.returncode == 2
     assert "NPU_EMULATOR_MEMORY='lots': expected an amount of memory such as 64GiB" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_another_projects_diffsynth_in_the_folder_is_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "diffsynth").mkdir()
+    (tmp_path / "diffsynth" / "__init__.py").write_text("import no_such_package\n")
+    done = run(str(EXAMPLES / SCRIPT))
+    assert done.returncode == 2
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith(f"diffsynth-port verify: the diffsynth in {tmp_path / 'diffsynth'} is another project's")
+    assert done.stdout == ""
 
 
 def test_help(run: Run) -> None:

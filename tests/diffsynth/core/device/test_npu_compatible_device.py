@@ -160,6 +160,7 @@ def test_cuda_on_a_machine_without_says_what_torch_lacks(ask):
     assert text.startswith("device 'cuda' is not on this machine, which has only cpu; write that")
     reason = "check the driver and CUDA_VISIBLE_DEVICES" if told[BUILT] else "install a torch built for CUDA or ROCm"
     assert reason in text
+    assert "run the script on the CPU as it stands: NPU_COMPAT_FALLBACK=cpu python -m npu_compat run SCRIPT" in text
 
 
 def test_process_group_backends(ask):

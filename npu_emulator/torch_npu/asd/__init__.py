@@ -1,0 +1,1 @@
+"""Checks for silent faults of the hardware."""

@@ -1,0 +1,63 @@
+"""The vendor's own modules and functions."""
+
+from __future__ import annotations
+
+from .function import (
+    fuse_add_softmax_dropout,
+    matmul_transpose,
+    npu_batched_multiclass_nms,
+    npu_bbox_coder_decode_xywh2xyxy,
+    npu_bbox_coder_encode_xyxy2xywh,
+    npu_bbox_coder_encode_yolo,
+    npu_fast_condition_index_put,
+    npu_fused_attention,
+    npu_fused_attention_with_layernorm,
+    npu_multiclass_nms,
+    npu_single_level_responsible_flags,
+    roll,
+)
+from .module import (
+    ChannelShuffle,
+    Focus,
+    LabelSmoothingCrossEntropy,
+    LinearA8W8Quant,
+    LinearQuant,
+    LinearWeightQuant,
+    ModulatedDeformConv,
+    MultiheadAttention,
+    NpuCachedDropout,
+    NpuDropPath,
+    NpuFairseqDropout,
+    Prefetcher,
+    PSROIPool,
+    ROIAlign,
+)
+
+__all__ = [
+    "ChannelShuffle",
+    "Focus",
+    "LabelSmoothingCrossEntropy",
+    "LinearA8W8Quant",
+    "LinearQuant",
+    "LinearWeightQuant",
+    "ModulatedDeformConv",
+    "MultiheadAttention",
+    "NpuCachedDropout",
+    "NpuDropPath",
+    "NpuFairseqDropout",
+    "PSROIPool",
+    "Prefetcher",
+    "ROIAlign",
+    "fuse_add_softmax_dropout",
+    "matmul_transpose",
+    "npu_batched_multiclass_nms",
+    "npu_bbox_coder_decode_xywh2xyxy",
+    "npu_bbox_coder_encode_xyxy2xywh",
+    "npu_bbox_coder_encode_yolo",
+    "npu_fast_condition_index_put",
+    "npu_fused_attention",
+    "npu_fused_attention_with_layernorm",
+    "npu_multiclass_nms",
+    "npu_single_level_responsible_flags",
+    "roll",
+]

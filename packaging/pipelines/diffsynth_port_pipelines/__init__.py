@@ -1,0 +1,47 @@
+"""Lets `import diffsynth` find the pipelines beside this file, unless another project's `diffsynth` can be found.
+
+DiffSynth-Studio's package has the same name. So ours is kept in a folder of its own, where it overwrites no file, and
+the last to be asked for: an installed DiffSynth-Studio, an editable one, and a clone on the path all come first.
+
+A .pth file calls `offer` as each Python process starts: nothing is imported here until somebody asks for `diffsynth`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+_NAME = "diffsynth"
+
+
+class LastResort:
+    """A finder that knows `diffsynth` alone, and only where no other finder knows it."""
+
+    @classmethod
+    def find_spec(
+        cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name != _NAME:
+            return None
+        from importlib.util import spec_from_file_location
+        from os.path import dirname, join
+
+        for finder in sys.meta_path:
+            ask = None if finder is cls else getattr(finder, "find_spec", None)
+            found = ask(name, path, target) if ask else None
+            if found is not None and found.origin is not None:  # a mere folder of that name has none
+                return None
+        folder = join(dirname(__file__), _NAME)
+        return spec_from_file_location(name, join(folder, "__init__.py"), submodule_search_locations=[folder])
+
+
+def offer() -> None:
+    """Has `import diffsynth` ask `LastResort`, once."""
+    if LastResort not in sys.meta_path:
+        # In front, to be asked before a folder called "diffsynth" passes for a package; it gives way by itself.
+        sys.meta_path.insert(0, LastResort)

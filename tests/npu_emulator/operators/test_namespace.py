@@ -1,0 +1,167 @@
+"""torch.ops.npu: every operator of torch_npu under its schema, those that run and those that say that they do not."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import threading
+
+import pytest
+import torch
+
+from tests.npu_emulator.conftest import REPOSITORY, Run
+
+
+def test_kernels_take_what_the_schemas_say() -> None:
+    from npu_emulator.operators import load, namespace, registry
+
+    load()
+    assert len(registry.KERNELS) > 150
+    for full_name, kernel in registry.KERNELS.items():
+        name, _, overload = full_name.partition(".")
+        schema = getattr(getattr(torch.ops.npu, name), overload or "default")._schema
+        parameters = inspect.signature(kernel.compute).parameters
+        assert list(parameters) == [argument.name for argument in schema.arguments], full_name
+        for argument in schema.arguments:
+            parameter = parameters[argument.name]
+            assert (parameter.kind is parameter.KEYWORD_ONLY) == argument.kwarg_only, (full_name, argument.name)
+            default = argument.default_value if argument.has_default_value() else parameter.empty
+            assert parameter.default == default, (full_name, argument.name)
+        assert overload in namespace.schemas()[name]
+
+
+def test_derivatives_ask_for_what_there_is() -> None:
+    from npu_emulator.operators import load, registry
+
+    load()
+    for full_name, derivative in registry.DERIVATIVES.items():
+        name, _, overload = full_name.partition(".")
+        schema = getattr(getattr(torch.ops.npu, name), overload or "default")._schema
+        arguments = {argument.name for argument in schema.arguments}
+        results = range(len(schema.returns))
+        available = arguments | {"grad", "needed"} | {f"{kind}{i}" for kind in ("grad", "result") for i in results}
+        assert set(derivative.needs) <= available, full_name
+        assert set(derivative.of) <= arguments, full_name
+
+
+def test_every_operator_is_there() -> None:
+    import torch_npu
+
+    from npu_emulator.operators import namespace
+
+    names = list(namespace.schemas())
+    assert len(names) > 350
+    assert set(names) <= set(dir(torch.ops.npu))
+    assert set(names) <= set(dir(torch_npu))
+    for name, overloads in namespace.schemas().items():
+        if all("Dimname" in schema for schema in overloads.values()):
+            continue  # a type that torch has dropped
+        packet = getattr(torch.ops.npu, name)
+        assert getattr(torch_npu, name).overloads() == packet.overloads()
+        found = {"" if overload == "default" else overload for overload in packet.overloads()}
+        assert found == {overload for overload, schema in overloads.items() if "Dimname" not in schema}
+
+
+def test_what_is_not_emulated_says_so() -> None:
+    import torch_npu
+
+    x = torch.ones(2, 4).npu()
+    for call in (torch_npu.npu_nms_rotated, torch.ops.npu.npu_nms_rotated):
+        with pytest.raises(
+            NotImplementedError, match=r"npu_nms_rotated works on Ascend hardware, but the emulated NPU does not"
+        ):
+            call(x, x, 0.5)
+    with pytest.raises(AttributeError, match="no attribute 'npu_of_nobody'"):
+        torch_npu.npu_of_nobody  # noqa: B018
+    with pytest.raises(AttributeError):
+        torch.ops.npu.npu_of_nobody  # noqa: B018
+    assert not hasattr(torch_npu, "npu_of_nobody")
+
+
+def test_host_tensors_are_refused_as_by_any_operator_of_another_device() -> None:
+    import torch_npu
+
+    with pytest.raises(NotImplementedError, match=r"Could not run 'npu::npu_swiglu' with arguments from the 'CPU'"):
+        torch_npu.npu_swiglu(torch.ones(2, 4))
+
+
+def test_other_libraries_add_to_the_namespace() -> None:
+    library = torch.library.Library("npu", "FRAGMENT")
+    library.define("somebody_elses(Tensor x) -> Tensor")
+    library.impl("somebody_elses", lambda x: x + 1, "PrivateUse1")
+    assert torch.ops.npu.somebody_elses(torch.ones(2).npu()).tolist() == [2, 2]
+
+
+def test_the_device_of_the_arguments_is_that_of_the_results() -> None:
+    import torch_npu
+
+    assert torch_npu.npu_swiglu(torch.ones(2, 4, device="npu:1")).device == torch.device("npu:1")
+
+
+def test_no_graph_without_need() -> None:
+    import torch_npu
+
+    x = torch.ones(2, 4).npu().requires_grad_()
+    assert torch_npu.npu_swiglu(x).requires_grad
+    assert not torch_npu.npu_rms_norm(x, torch.ones(4).npu())[1].requires_grad
+    with torch.no_grad():
+        assert not torch_npu.npu_swiglu(x).requires_grad
+
+
+def test_warnings_instead_of_refusals(run: Run) -> None:
+    code = """
+        import torch, torch_npu
+        print(torch_npu.npu_swiglu(torch.ones(2, dtype=torch.float64).npu()).item())
+    """
+    result = run(code, NPU_EMULATOR_STRICT="0")
+    assert result.returncode == 0, result.stderr
+    assert "UserWarning: npu_swiglu: self is float64, expected float16 or bfloat16 or float32" in result.stderr
+
+
+def test_fake_tensors_have_shapes() -> None:
+    import torch_npu
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode() as mode:
+        x = mode.from_tensor(torch.ones(2, 6, 8).npu())
+        gamma = mode.from_tensor(torch.ones(8).npu())
+        assert torch_npu.npu_swiglu(x).shape == (2, 6, 4)
+        assert [part.shape for part in torch_npu.npu_rms_norm(x, gamma)] == [(2, 6, 8), (2, 6, 1)]
+        assert torch_npu.npu_dynamic_quant(x.half())[0].dtype == torch.int8
+        places = torch_npu.npu_moe_token_permute(x[0], mode.from_tensor(torch.ones(6, 2).int().npu()))[1]
+        assert (places.shape, places.device.type) == ((12,), "npu")
+
+
+def test_first_uses_in_several_threads() -> None:
+    names = [name for name in dir(torch.ops.npu) if name.startswith("npu_mhc")]
+    failures: list[BaseException] = []
+
+    def look() -> None:
+        try:
+            for name in names:
+                getattr(torch.ops.npu, name)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def stem(name: str) -> str:
+    """The operator without its version, direction and form."""
+    form = r"(_get_max_workspace|_mat\d|_backward|_grad|_?v\d|\dd|_functional|_cast|_saved|_)+$"
+    return re.sub(form, "", name.lower().lstrip("_"))
+
+
+def test_documentation_names_every_operator_that_runs() -> None:
+    from npu_emulator.operators import load, registry
+
+    load()
+    text = (REPOSITORY / "docs" / "emulator.md").read_text("utf-8")
+    section = text[text.index("## torch_npu's own operators") : text.index("## How it works")]
+    named = {stem(word) for word in re.findall(r"`(_?npu_\w+)`", section)}
+    assert {stem(name.partition(".")[0]) for name in registry.KERNELS} <= named

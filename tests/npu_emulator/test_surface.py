@@ -1,0 +1,170 @@
+"""torch.npu and torch_npu against the table of the wheel: names, parameters, members; and what is not emulated."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pickle
+from typing import Any
+
+import pytest
+import torch
+
+from npu_emulator import surface
+from npu_emulator.npu.not_emulated import NotEmulated, _Text, signature
+from tests.machine import needs_emulator
+
+pytestmark = needs_emulator
+
+MODULES = surface.modules()
+SELF = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+# Their names are there; their signatures are not the wheel's yet.
+NOT_HELD_YET = ("torch_npu.contrib", "torch_npu.optim")
+
+
+def names() -> list[tuple[str, str]]:
+    held = {module: entries for module, entries in MODULES.items() if not module.startswith(NOT_HELD_YET)}
+    return [(module, name) for module, entries in held.items() for name in entries]
+
+
+def of(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
+
+
+def parameters(text: str) -> list[inspect.Parameter]:
+    return list(signature(text).parameters.values())
+
+
+def real_default(value: Any) -> Any:
+    """The value of a default that the table has as text; the text itself where the name is one of the wheel's own."""
+    if not isinstance(value, _Text):
+        return value
+    try:
+        return eval(value.text, {"torch": torch, "dist": torch.distributed, "pickle": pickle})
+    except NameError:
+        return value
+
+
+def differences(expected: list[inspect.Parameter], function: Any) -> list[str]:
+    actual = inspect.signature(function).parameters
+    found = []
+    for parameter in expected:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        mine = actual.get(parameter.name)
+        default = real_default(parameter.default)
+        if mine is None or mine.kind != parameter.kind:
+            found.append(f"{parameter.name}: {mine}")
+        elif not isinstance(default, _Text) and real_default(mine.default) != default:
+            found.append(f"{parameter.name}={mine.default!r}, not {default!r}")
+    positional = [p.name for p in expected if p.kind is p.POSITIONAL_OR_KEYWORD]
+    mine_positional = [p.name for p in actual.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if mine_positional[: len(positional)] != positional:
+        found.append(f"order: {mine_positional}")
+    return found
+
+
+def test_the_table_is_the_whole_wheel() -> None:
+    assert len(MODULES["torch_npu.npu"]) == 144
+    assert {"torch_npu", "torch_npu.profiler", "torch_npu.utils", "torch_npu.distributed"} <= set(MODULES)
+    assert len(names()) > 350
+
+
+def test_every_module_imports_and_has_its_names() -> None:
+    missing = [(module, name) for module, name in names() if not hasattr(importlib.import_module(module), name)]
+    assert missing == []
+
+
+def test_functions_and_classes_take_the_wheels_parameters() -> None:
+    wrong = {}
+    for module, name in names():
+        entry = MODULES[module][name]
+        if "parameters" in entry and (found := differences(parameters(entry["parameters"]), of(module, name))):
+            wrong[f"{module}.{name}"] = found
+    assert wrong == {}
+
+
+def test_classes_have_the_wheels_methods_and_properties() -> None:
+    wrong, missing = {}, object()
+    for module, name in names():
+        for member, text in MODULES[module][name].get("members", {}).items():
+            owner = of(module, name)
+            mine = inspect.getattr_static(owner, member, missing)
+            if mine is missing:
+                wrong[f"{module}.{name}.{member}"] = ["missing"]
+            elif text not in ("property", "value"):
+                bound = getattr(owner, member)
+                expected = parameters(text)
+                static = isinstance(mine, (staticmethod, classmethod)) or text.startswith("self")
+                if found := differences(expected if static else [SELF, *expected], bound):
+                    wrong[f"{module}.{name}.{member}"] = found
+    assert wrong == {}
+
+
+# What is not emulated. A name that starts to work leaves this list.
+NOT_EMULATED = {
+    "torch_npu": {"HiFloat8Tensor"},
+    "torch_npu.npu": {
+        "NPUPluggableAllocator",
+        "change_current_allocator",
+        "check_uce_in_memory",
+        "finalize_dump",
+        "graph_task_group_begin",
+        "graph_task_group_end",
+        "graph_task_update_begin",
+        "graph_task_update_end",
+        "init_dump",
+        "obfuscation_calculate",
+        "obfuscation_finalize",
+        "obfuscation_initialize",
+        "restart_device",
+        "set_dump",
+        "stop_device",
+    },
+    "torch_npu.profiler": set(),
+    "torch_npu.distributed": set(),
+    "torch_npu.utils": set(),
+}
+
+
+@pytest.mark.parametrize("module", NOT_EMULATED)
+def test_what_is_not_emulated_raises_its_name_and_the_reason_when_used(module: str) -> None:
+    refused = set()
+    for name, entry in MODULES[module].items():
+        value = of(module, name)
+        if getattr(value, "__doc__", "") != "Not emulated.":
+            continue
+        expected = parameters(entry.get("parameters", ""))
+        arguments = [None for p in expected if p.default is p.empty and "*" not in str(p)]
+        with pytest.raises(NotEmulated, match=rf"^{module}\.{name} works on Ascend hardware, but not .*: \w.+"):
+            value(*arguments)
+        refused.add(name)
+    assert refused == NOT_EMULATED[module]
+
+
+def test_values_and_members_of_what_is_not_emulated_raise_too() -> None:
+    import torch_npu.dynamo.npugraph_ex
+    from torch_npu.utils.syncbatchnorm import SyncBatchNorm
+
+    with pytest.raises(NotEmulated, match=r"torch_npu.dynamo.npugraph_ex.CompilerConfig .*no graph compiler"):
+        torch_npu.dynamo.npugraph_ex.CompilerConfig()
+    with pytest.raises(NotEmulated, match=r"SyncBatchNorm.forward"):
+        SyncBatchNorm.forward(None)
+
+
+def test_transfer_to_npu_names_the_way() -> None:
+    with pytest.raises(NotEmulated, match="import npu_compat"):
+        importlib.import_module("torch_npu.contrib.transfer_to_npu")
+
+
+def test_what_libraries_take_from_the_extension() -> None:
+    from torch_npu import _C
+
+    assert _C._npu_get_soc_version() == torch.npu.get_soc_version()
+    assert _C._npu_getCurrentRawStream(0) == torch.npu.current_stream().npu_stream
+    assert isinstance(torch.npu.get_device_properties(), _C._NPUDeviceProperties)
+    assert _C._distributed_c10d.ProcessGroupHCCL.Options().hccl_config == {}
+    tensor = torch.ones(2, device="npu")
+    assert _C._weak_ref_tensor(tensor).data_ptr() == tensor.data_ptr()
