@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from npu_emulator.torch_npu.utils.combine_tensors import get_part_combined_tensor, npu_combine_tensors
+from ..utils.combine_tensors import get_part_combined_tensor, npu_combine_tensors
 
 Group = dict[str, Any]
 State = dict[str, Any]
