@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import inspect
 import pickle
 import re
 import sys
 import types
+import weakref
 from typing import Any
 
 import pytest
@@ -230,8 +232,22 @@ def test_private_parts_of_torch_npu() -> None:
     assert "stream_0;active_allocated" in torch.npu._memory_viz.memory(snapshot, str)
     with pytest.raises(NotEmulated, match=r"_sanitizer.enable_npu_sanitizer works .*: streams run one after another"):
         _sanitizer.enable_npu_sanitizer()
-    assert torch.npu.graphs.force_npugraph_gc is False
     del kept
+
+
+def test_captures_collect_garbage_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    gc.disable()
+    try:
+        for asked in (False, True):
+            monkeypatch.setattr(torch.npu.graphs, "force_npugraph_gc", asked)
+            garbage = types.ModuleType("garbage")
+            garbage.itself, kept = garbage, weakref.ref(garbage)
+            del garbage
+            with torch.npu.graph(torch.npu.NPUGraph()):
+                torch.ones(2, device="npu").add_(1)
+            assert (kept() is None) == asked
+    finally:
+        gc.enable()
 
 
 def test_packages_that_few_programs_ask_for_are_imported_when_they_are(run: Any) -> None:

@@ -89,6 +89,7 @@ class NpuFusedOptimizerBase(Optimizer):
         Raises:
             TypeError: a parameter is neither float32 nor float16.
             RuntimeError: one is not on an NPU or not contiguous, or its gradient is sparse.
+            IndexError: a group was added after the parameters were combined.
         """
         loss = closure() if closure is not None else None
         self._step_groups()
@@ -96,6 +97,8 @@ class NpuFusedOptimizerBase(Optimizer):
 
     def _step_groups(self) -> None:
         self._maybe_init_combined_params_and_grads()
+        if len(self.param_groups) > len(self.params_lists_indexed_by_group):
+            raise IndexError(f"{type(self).__name__}: add_param_group after a step or zero_grad; add all groups before")
         self._gather_replaced_gradients()
         self._maybe_init_combined_states()
         for index in range(len(self.param_groups)):

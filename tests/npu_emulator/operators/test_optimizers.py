@@ -256,6 +256,9 @@ def test_what_hardware_refuses_of_the_arguments() -> None:
     optimizer.step()
     with pytest.raises(TypeError, match="warmup_cosine ends with the warmup"):
         optimizer.step()
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(2).npu())]})
+    with pytest.raises(IndexError, match="NpuFusedBertAdam: add_param_group after a step"):
+        optimizer.step()
     host = torch.nn.Parameter(torch.ones(2))
     host.grad = torch.ones(2)
     with pytest.raises(RuntimeError, match="must be on NPU, got cpu"):
