@@ -155,6 +155,36 @@ def test_attention_of_fairseq() -> None:
         module.MultiheadAttention(16, 3)
 
 
+def test_boxes_and_their_offsets() -> None:
+    import torch_npu
+    from torch_npu.contrib import function
+
+    # The numbers of the operators' published examples; the first's are good to four digits.
+    first = torch.tensor([[1.0, 2, 3, 4], [3, 4, 5, 6]]).npu()
+    second = torch.tensor([[5.0, 6, 7, 8], [7, 8, 9, 6]]).npu()
+    found = torch_npu.npu_bounding_box_encode(first, second, 0, 0, 0, 0, 0.1, 0.1, 0.2, 0.2)
+    published = torch.tensor([[13.3281, 13.3281, 0, 0], [13.3281, 6.6641, 0, -5.4922]])
+    torch.testing.assert_close(found.cpu(), published, rtol=1e-3, atol=0)
+    found = torch_npu.npu_bounding_box_decode(first, second, 0, 0, 0, 0, 1, 1, 1, 1, (10, 10), 0.1)
+    assert found.tolist() == [[2.5, 6.5, 9, 9], [9, 9, 9, 9]]
+    corners, sizes = torch.rand(5, 2) * 100, torch.rand(5, 2) * 50 + 1
+    anchors = torch.cat((corners, corners + sizes), 1)
+    boxes = torch.cat((corners + 3, corners + 3 + sizes * 2), 1).npu()
+    scaling = {"means": [0.1, 0.2, 0.3, 0.4], "stds": [0.5, 0.5, 2.0, 2.0]}
+    offsets = function.npu_bbox_coder_encode_xyxy2xywh(anchors.npu(), boxes, **scaling)
+    close(function.npu_bbox_coder_decode_xywh2xyxy(anchors.npu(), offsets, **scaling), boxes.cpu().double())
+    small = function.npu_bbox_coder_encode_xyxy2xywh(
+        anchors.npu() / 100, boxes / 100, **scaling, is_normalized=True, normalized_scale=100
+    )
+    close(small, offsets.cpu().double())
+    cut = function.npu_bbox_coder_decode_xywh2xyxy(anchors.npu(), offsets, **scaling, max_shape=(20, 30))
+    assert cut.amax(0).le(torch.tensor([29.0, 19, 29, 19]).npu()).all()
+    with pytest.raises(ValueError, match=r"shape \[N, 4\], but got \[5, 4\] and \[2, 4\]"):
+        function.npu_bbox_coder_decode_xywh2xyxy(anchors.npu(), first)
+    with pytest.raises(RuntimeError, match="npu_bounding_box_decode: deltas is float16, expected float32 as rois"):
+        torch_npu.npu_bounding_box_decode(first, second.half(), 0, 0, 0, 0, 1, 1, 1, 1, (10, 10), 0.1)
+
+
 def test_prefetcher() -> None:
     from torch_npu.contrib import Prefetcher
 

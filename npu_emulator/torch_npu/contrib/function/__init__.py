@@ -15,8 +15,6 @@ _MODULE = "torch_npu.contrib.function"
 _FUSED_ROWS = (128, 256, 384, 512)
 
 npu_batched_multiclass_nms = surface.refused("npu_batched_multiclass_nms", _MODULE)
-npu_bbox_coder_decode_xywh2xyxy = surface.refused("npu_bbox_coder_decode_xywh2xyxy", _MODULE)
-npu_bbox_coder_encode_xyxy2xywh = surface.refused("npu_bbox_coder_encode_xyxy2xywh", _MODULE)
 npu_bbox_coder_encode_yolo = surface.refused("npu_bbox_coder_encode_yolo", _MODULE)
 npu_fused_attention = surface.refused("npu_fused_attention", _MODULE)
 npu_fused_attention_with_layernorm = surface.refused("npu_fused_attention_with_layernorm", _MODULE)
@@ -27,6 +25,51 @@ npu_single_level_responsible_flags = surface.refused("npu_single_level_responsib
 def box_dtype_check(box: Tensor) -> Tensor:
     """Boxes in float32, as the detection functions take them."""
     return box.float()
+
+
+def _check_boxes(bboxes: Tensor, others: Tensor) -> None:
+    if bboxes.size(0) != others.size(0) or not bboxes.size(-1) == others.size(-1) == 4:
+        raise ValueError(f"expected two tensors of one shape [N, 4], but got {[*bboxes.shape]} and {[*others.shape]}")
+
+
+def npu_bbox_coder_encode_xyxy2xywh(
+    bboxes: Tensor,
+    gt_bboxes: Tensor,
+    means: Sequence[float] | None = None,
+    stds: Sequence[float] | None = None,
+    is_normalized: bool = False,
+    normalized_scale: float = 10000.0,
+) -> Tensor:
+    """npu_bounding_box_encode of boxes [N, 4] in float32; normalized ones are scaled up first.
+
+    Raises:
+        ValueError: the boxes are of another shape, or of two.
+    """
+    _check_boxes(bboxes, gt_bboxes)
+    scale = normalized_scale if is_normalized else 1
+    boxes = (box_dtype_check(each) * scale for each in (bboxes, gt_bboxes))
+    result: Tensor = torch.ops.npu.npu_bounding_box_encode(*boxes, *(means or [0.0] * 4), *(stds or [1.0] * 4))
+    return result
+
+
+def npu_bbox_coder_decode_xywh2xyxy(
+    bboxes: Tensor,
+    pred_bboxes: Tensor,
+    means: Sequence[float] | None = None,
+    stds: Sequence[float] | None = None,
+    max_shape: Sequence[int] | None = None,
+    wh_ratio_clip: float = 16 / 1000,
+) -> Tensor:
+    """npu_bounding_box_decode of boxes [N, 4] in float32; without ``max_shape`` cut to 9999 x 9999.
+
+    Raises:
+        ValueError: the boxes are of another shape, or of two.
+    """
+    _check_boxes(bboxes, pred_bboxes)
+    boxes = (box_dtype_check(each) for each in (bboxes, pred_bboxes))
+    scaling = (*(means or [0.0] * 4), *(stds or [1.0] * 4))
+    result: Tensor = torch.ops.npu.npu_bounding_box_decode(*boxes, *scaling, max_shape or [9999, 9999], wh_ratio_clip)
+    return result
 
 
 def matmul_transpose(tensor1: Tensor, tensor2: Tensor) -> Tensor:
