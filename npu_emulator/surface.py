@@ -33,3 +33,8 @@ def complete(module: ModuleType, name: str, known: Mapping[str, Any] | None = No
         if not hasattr(module, public):
             value = (known or {}).get(public)
             setattr(module, public, placeholder(public, name, entry) if value is None else value)
+
+
+def refused(name: str, module: str) -> Any:
+    """What the table has under that name, as something that raises when used."""
+    return placeholder(name, module, modules()[module][name])

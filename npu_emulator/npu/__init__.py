@@ -16,12 +16,15 @@ from npu_emulator.npu import (
     autocast_utils,
     backends,
     devices,
+    error_codes,
     graphs,
     legacy_types,
     memory,
+    memory_viz,
     npu_config,
     pools,
     random,
+    sanitizer,
     state,
     streams,
 )
@@ -38,7 +41,7 @@ _initialization_lock, _tls = state._initialization_lock, state._tls
 #: One for each device, once the devices are open.
 default_generators: tuple[Any, ...] = ()
 
-_PARTS = (autocast_utils, backends, devices, graphs, memory, npu_config, pools, random, state, streams)
+_PARTS = (autocast_utils, backends, devices, error_codes, graphs, memory, npu_config, pools, random, state, streams)
 
 
 def _defined_in(part: types.ModuleType) -> dict[str, Any]:
@@ -87,6 +90,7 @@ SUBMODULES = _submodules()
 # What libraries take from these submodules although the submodules do not list it.
 vars(SUBMODULES["memory"]).update(_defined_in(pools))
 vars(SUBMODULES["utils"]).update(_defined_in(devices) | _defined_in(state) | _defined_in(streams))
+SUBMODULES |= {"_memory_viz": memory_viz, "_sanitizer": sanitizer}
 for _name, _module in SUBMODULES.items():
     _above, _, _leaf = _name.rpartition(".")
     vars(SUBMODULES[_above] if _above else sys.modules[__name__]).setdefault(_leaf, _module)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
@@ -19,6 +21,8 @@ _capturing: list[NPUGraph] = []
 # A capture may not wait for the device, which these do.
 _WAITS = ("aten::_local_scalar_dense", "aten::nonzero")
 
+# Collect garbage before each capture.
+force_npugraph_gc = os.environ.get("TORCH_NPUGRAPH_GC", "0").lower() in ("1", "true")
 
 _DispatchMode: Any = TorchDispatchMode
 
@@ -55,6 +59,11 @@ def _run_again(func: Any, args: tuple[Any, ...], options: dict[str, Any], result
 
 def _memory(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
+
+
+def TensorWeakRef(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor over the same memory. It keeps the memory, which costs memory and is never wrong."""
+    return tensor.detach()
 
 
 class NPUGraph:
@@ -152,6 +161,8 @@ class graph:
         self._on_stream = StreamContext(self.capture_stream)
 
     def __enter__(self) -> None:
+        if force_npugraph_gc:
+            gc.collect()
         self._on_stream.__enter__()
         self.npu_graph.capture_begin(*self._options)
 

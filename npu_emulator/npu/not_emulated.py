@@ -18,6 +18,7 @@ REASONS = {
     "torch_npu.jit": "there is no graph compiler here",
     "torch_npu.multiprocessing": "torch.multiprocessing carries npu tensors as it is",
     "torch_npu.npu.NPUPluggableAllocator": "there is one allocator, the host's; torch.npu.memory_stats counts it",
+    "torch_npu.npu._sanitizer": "streams run one after another here, so there are no races to look for",
     "torch_npu.npu.change_current_allocator": "there is one allocator, the host's; torch.npu.memory_stats counts it",
     "torch_npu.npu.check_uce_in_memory": "emulated memory has no hardware faults",
     "torch_npu.npu.finalize_dump": "operators are not dumped here; a TorchDispatchMode sees each with its tensors",

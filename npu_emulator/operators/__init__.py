@@ -11,6 +11,7 @@ import importlib
 TOPICS = (
     "activations",
     "attention",
+    "boxes",
     "casts",
     "convolutions",
     "dropout",

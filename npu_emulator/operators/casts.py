@@ -34,7 +34,8 @@ OWN_TYPES = {
     291: "float8_e5m2",
     292: "float8_e4m3fn",
     293: "float8_e8m0fnu",
-    296: "float4",
+    296: "float4_e2m1fn_x2",
+    297: "float4_e1m2fn_x2",
 }
 # NCHW, NHWC, ND, NC1HWC0, FRACTAL_Z, NHWC1C0, FRACTAL_NZ, NCDHW, NDC1HWC0, FRACTAL_Z_3D and others.
 FORMATS = (-1, 0, 1, 2, 3, 4, 12, 16, 17, 27, 29, 30, 32, 33, 35, 47)

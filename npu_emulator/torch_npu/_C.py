@@ -11,6 +11,7 @@ from npu_emulator import hccl
 from npu_emulator.npu import random
 from npu_emulator.npu.devices import Device, _NPUDeviceProperties
 from npu_emulator.npu.devices import get_soc_version as _npu_get_soc_version
+from npu_emulator.npu.graphs import TensorWeakRef as _weak_ref_tensor
 from npu_emulator.npu.pools import _set_allocator_settings as _npu_npuCachingAllocator_set_allocator_settings
 from npu_emulator.npu.streams import current_stream
 
@@ -23,18 +24,19 @@ __all__ = [
     "_npu_getDefaultGenerator",
     "_npu_get_soc_version",
     "_npu_npuCachingAllocator_set_allocator_settings",
+    "_storage_Use_Count",
     "_weak_ref_tensor",
 ]
-
-
-def _weak_ref_tensor(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor over the same memory. It keeps the memory, which costs memory and is never wrong."""
-    return tensor.detach()
 
 
 def _npu_getCurrentRawStream(device: Device) -> int:
     """The number of the stream that work on a device goes to."""
     return current_stream(device).npu_stream
+
+
+def _storage_Use_Count(storage_ptr: int) -> int:
+    """How many hold the storage of that ``_cdata``."""
+    return torch._C._storage_Use_Count(storage_ptr)
 
 
 def _npu_getDefaultGenerator(device: Any) -> torch.Generator:

@@ -160,6 +160,111 @@ def test_what_fused_optimizers_do_not_take() -> None:
         torch_npu.optim.NpuFusedBertAdam([param], lr=0.1, schedule="cosine")
 
 
+def test_parameters_and_gradients_become_one_tensor() -> None:
+    import torch_npu
+
+    first, second = (torch.nn.Parameter(made(2, 3).npu()) for _ in range(2))
+    half = torch.nn.Parameter(made(5).half().npu())
+    start = first.detach().cpu()
+    optimizer = torch_npu.optim.NpuFusedAdam([{"params": [first, half]}, {"params": [second]}], lr=0.1)
+    assert optimizer.get_combined_params() == optimizer.get_combined_grads() == [None, None]
+    (first.sum() + second.square().sum() + half.sum()).backward()
+    optimizer.step()
+    floats, halves = optimizer.get_combined_params()
+    assert (floats.shape, floats.dtype, halves.shape, halves.dtype) == ((12,), torch.float32, (5,), torch.float16)
+    assert torch.equal(floats, torch.cat((first.flatten(), second.flatten())))
+    assert first.data_ptr() == floats.data_ptr()
+    close(first.detach(), start.double() - 0.1)
+    assert optimizer.get_combined_grads()[0][:6].tolist() == [1.0] * 6
+    of_groups = optimizer.combined_params_indexed_by_group
+    assert [[part is not None for part in parts] for parts in of_groups] == [[True, True], [True, False]]
+    assert of_groups[1][0].data_ptr() == second.data_ptr()
+    mean = optimizer.combined_param_states_indexed_by_group[1][0]["exp_avg"]
+    assert mean.data_ptr() == optimizer.state[second]["exp_avg"].data_ptr()
+    optimizer.zero_grad()
+    assert not first.grad.any()
+    floats.fill_(3)
+    assert second.detach().eq(3).all()
+
+
+def test_gradients_out_of_the_combined_tensor_are_named() -> None:
+    import torch_npu
+
+    first, second = (torch.nn.Parameter(made(3).npu()) for _ in range(2))
+    optimizer = torch_npu.optim.NpuFusedSGD([first, second], lr=1.0)
+    first.sum().backward()
+    optimizer.step()
+    second.sum().backward()
+    before = second.detach().clone()
+    with pytest.warns(UserWarning, match="NpuFusedSGD: a parameter got its first gradient after"):
+        optimizer.step()
+    assert torch.equal(second, before)
+    second.grad = None
+    start, first.grad = first.detach().clone(), torch.full_like(first, 2.0)
+    with pytest.warns(UserWarning, match="torch_npu would step with the old one"):
+        optimizer.step()
+    assert torch.equal(first, start - 2)
+    assert optimizer.get_combined_grads()[0].tolist() == [2.0] * 3
+
+
+@pytest.mark.parametrize("name", ["NpuFusedAdamW", "NpuFusedSGD", "NpuFusedRMSprop", "NpuFusedAdadelta"])
+def test_training_goes_on_from_a_checkpoint(name: str) -> None:
+    import torch_npu
+
+    kind = getattr(torch_npu.optim, name)
+    options = {"lr": 0.1} | ({"momentum": 0.9, "dampening": 0.5} if name == "NpuFusedSGD" else {})
+    grads, start = [made(4) for _ in range(STEPS)], made(4)
+    expected = trained(lambda p: kind(p, **options), [start.npu()], [[grad] for grad in grads])[0]
+    param = torch.nn.Parameter(start.npu())
+    optimizer = kind([param], **options)
+    for index, grad in enumerate(grads):
+        if index == 2:
+            saved, param = optimizer.state_dict(), torch.nn.Parameter(param.detach().clone())
+            optimizer = kind([param], **options)
+            optimizer.load_state_dict(saved)
+        param.grad = grad.npu()
+        optimizer.step()
+    assert torch.equal(param.detach(), expected)
+
+
+def test_closures() -> None:
+    import torch_npu
+
+    param = torch.nn.Parameter(torch.ones(2).npu())
+
+    def closure() -> Tensor:
+        loss = param.square().sum()
+        loss.backward()
+        return loss
+
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        torch_npu.optim.NpuFusedAdam([param]).step(closure)
+    assert torch_npu.optim.NpuFusedLamb([param]).step(closure).item() == 2
+
+
+def test_what_hardware_refuses_of_the_arguments() -> None:
+    import torch_npu
+
+    param = torch.nn.Parameter(torch.ones(2).npu())
+    with pytest.raises(ValueError, match="required optimization parameter lr"):
+        torch_npu.optim.NpuFusedSGD([param])
+    with pytest.raises(ValueError, match="no parameter has a gradient"):
+        torch_npu.optim.NpuFusedAdam([param]).clip_grad_norm_fused_(1.0)
+    param.grad = torch.ones_like(param)
+    optimizer = torch_npu.optim.NpuFusedBertAdam([param], lr=0.1, schedule="warmup_cosine", t_total=10, warmup=0.15)
+    optimizer.step()
+    optimizer.step()
+    with pytest.raises(TypeError, match="warmup_cosine ends with the warmup"):
+        optimizer.step()
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(2).npu())]})
+    with pytest.raises(IndexError, match="NpuFusedBertAdam: add_param_group after a step"):
+        optimizer.step()
+    host = torch.nn.Parameter(torch.ones(2))
+    host.grad = torch.ones(2)
+    with pytest.raises(RuntimeError, match="must be on NPU, got cpu"):
+        torch_npu.optim.NpuFusedAdam([host]).step()
+
+
 def test_steps_of_their_own() -> None:
     import torch_npu
 
