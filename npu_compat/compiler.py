@@ -94,7 +94,7 @@ def _with_both(rules: Any, pairs: Pairs) -> Any:
 
 
 class _NoCapability:
-    """Properties of a device, and the compute capability that it has not: below any that Triton asks for."""
+    """Properties of a device whose compute capability is not there, or None: one below any that Triton asks for."""
 
     major = minor = 0
 
@@ -108,7 +108,7 @@ class _NoCapability:
 def _with_capability(get_device_properties: Callable[..., Any]) -> Callable[..., Any]:
     def answered(device: Any = None) -> Any:
         found = get_device_properties(device)
-        return found if hasattr(found, "major") else _NoCapability(found)
+        return _NoCapability(found) if getattr(found, "major", None) is None else found
 
     return wrappers.like(answered, get_device_properties)
 
