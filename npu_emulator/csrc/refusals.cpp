@@ -48,7 +48,7 @@ struct WatchedComposite final : c10::OperatorKernel {
   explicit WatchedComposite(const Watch& watch) : watch_(watch) {}
 
   void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit::Stack* stack) {
-    if (asking()) ask(op, *stack);
+    if (!watch_.ask.empty() && asking()) ask(op, *stack);
     Vouched inside(watch_.whole);
     // The host entry of an op without a host kernel is its decomposition; the parts dispatch afresh.
     op.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), stack);

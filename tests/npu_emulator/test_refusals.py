@@ -129,6 +129,10 @@ def test_the_norm_of_gradients_may_be_float64() -> None:
     assert not (clip == float("inf")).item()
 
 
+def test_an_operator_of_which_nothing_is_known_on_a_line_runs() -> None:
+    assert torch.normal(0.3, 1.6, (2, 3), dtype=torch.float32, device="npu").shape == (2, 3)
+
+
 def test_refusals_hold_without_gradients() -> None:
     for mode in (torch.no_grad, torch.inference_mode):
         with mode(), pytest.raises(RefusedOnNpu):
