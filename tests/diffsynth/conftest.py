@@ -22,6 +22,14 @@ MACHINES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def diffusers_as_without_torch_npu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """diffusers is the oracle, on the host: where torch_npu can be imported, as in this process, it takes the NPU's
+    fused operators for host tensors too, and those refuse them, as on hardware."""
+    if (loaded := sys.modules.get("diffusers.utils.import_utils")) is not None:
+        monkeypatch.setattr(loaded, "_torch_npu_available", False)
+
+
 @pytest.fixture(scope="session")
 def environment_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, str]]:
     """``environment_of(machine)``: what a process is started with to run on a CPU, on two emulated NPUs, on those

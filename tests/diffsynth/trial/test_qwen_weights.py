@@ -90,10 +90,10 @@ def test_models_share_all_but_the_dit(tree):
 def test_the_tokenizers_spell_everything(tree):
     for folder in (tree / BASE / "tokenizer", tree / EDIT / "processor"):
         tokenizer = QwenImageTokenizer(folder)
-        ids = tokenizer("the cat 旧书店 \U0001f6a2<|im_end|>", 100)
+        ids = tokenizer("the cat 旧书店 \U0001f6a2<|im_end|>")
         assert ids.max() < QWEN_VOCAB_SIZE
         assert tokenizer._tokenizer.decode(ids[0]) == "the cat 旧书店 \U0001f6a2<|im_end|>"
-        assert len(tokenizer("the cat", 100)[0]) == 2
+        assert len(tokenizer("the cat")[0]) == 2
 
 
 def test_a_picture_is_not_degenerate(tree):

@@ -111,7 +111,7 @@ def test_on_the_emulated_npu(run_on):
         masked = [attention(query, key, value, mask=mask, scale=0.5) for mask in masks]
         os.environ["DIFFSYNTH_ATTENTION_IMPLEMENTATION"] = "npu_fusion_attention"
         print(chosen_implementation("npu:0", torch.bfloat16, 16))
-        assert torch.equal(attention(query, key, value), expected)
+        torch.testing.assert_close(attention(query, key, value), expected, rtol=0, atol=2e-2)
         for mask, wanted in zip(masks, masked):
             torch.testing.assert_close(attention(query, key, value, mask=mask, scale=0.5), wanted, rtol=0, atol=2e-2)
         print(chosen_implementation("npu", torch.bfloat16, 16, torch.bfloat16))
