@@ -9,7 +9,14 @@ from npu_compat.accelerators import Accelerator
 from npu_compat.detection import is_emulated
 
 # How a card's name, as get_device_name gives it, begins on each line.
-_CARDS = {"Ascend910B": "atlas-a2", "Ascend910_93": "atlas-a3", "Ascend950": "ascend-950dt"}
+_CARDS = {
+    "Ascend910B": "atlas-a2",
+    "Ascend910_93": "atlas-a3",
+    "Ascend950": "ascend-950dt",
+    "Ascend910": "atlas-910",
+    "Ascend310P": "atlas-310p",
+    "Ascend310B": "atlas-200i-a2",
+}
 
 
 def hardware_line(accelerator: Accelerator, module: Any) -> str | None:

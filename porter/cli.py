@@ -44,7 +44,7 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 @click.argument("paths", nargs=-1, metavar="PATHS...")
 @click.option("--target", type=click.Choice(TARGETS), help="The accelerator to port to; cuda undoes a port.")
 @click.option("--from", "source", type=click.Choice(TARGETS[:-1]), help="What to undo, where files name several.")
-@click.option("--hardware", metavar="LINE", help="Ascend product line: atlas-a2 (default), atlas-a3, ascend-950dt.")
+@click.option("--hardware", metavar="LINE", help="Ascend product line: atlas-a2 (default), atlas-a3, ascend-950dt, ...")
 @click.option("--torch-npu", metavar="VERSION", help="The build of torch_npu to port to (default: the newest known).")
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 if something would change.")
 @click.option("--diff", is_flag=True, help="Like --check, and print what would change as a unified diff.")

@@ -3,8 +3,8 @@
 
 ## What it does
 
-Reports the float8 dtypes where a tensor is made in one or turned into it, on Atlas A2 and A3. Comparisons with the
-dtype are left alone.
+Reports the float8 dtypes where a tensor is made in one or turned into it, on every hardware line before Ascend 950.
+Comparisons with the dtype are left alone.
 
 ## Why
 
@@ -30,14 +30,14 @@ from porter.unit import Found, Unit
 from porter.uses import is_dtype_of_a_tensor, torch_names
 
 _DTYPES = ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu")
-_WITHOUT_FLOAT8 = frozenset({"atlas-a2", "atlas-a3"})
+_WITH_FLOAT8 = "ascend-950dt"
 
 RULE = Rule("DP305", "float8", __doc__, words=_DTYPES, fixes=False, targets=frozenset({"npu"}))
 
 
 @RULE.on(ast.Attribute, ast.ImportFrom)
 def report_the_dtype(node: ast.AST, unit: Unit) -> Iterator[Found]:
-    if unit.translation.hardware not in _WITHOUT_FLOAT8:
+    if unit.translation.hardware == _WITH_FLOAT8:
         return
     for place, name in torch_names(node, unit):
         if name.removeprefix("torch.") in _DTYPES and (

@@ -25,7 +25,7 @@ HARDWARE_REPORT = "diffsynth-verify-npu.json"
 @click.option("--device", type=click.Choice(["emulated", "npu"]), default="emulated", show_default=True,
               help="The emulated NPU, or the Ascend NPU of this machine.")  # fmt: skip
 @click.option("--memory", metavar="SIZE", help="Memory of the emulated NPU, such as 8GiB (default: 64GiB).")
-@click.option("--hardware", metavar="LINE", help="Ascend product line: atlas-a2 (default), atlas-a3, ascend-950dt.")
+@click.option("--hardware", metavar="LINE", help="Ascend product line: atlas-a2 (default), atlas-a3, ascend-950dt, ...")
 @click.option("--processes", type=click.IntRange(1, 8), multiple=True, metavar="N",
               help="Processes of each launch script, 1 to 8; may be given again (default: 1, and then 2).")  # fmt: skip
 @click.option("--picture", metavar="FOLDER", help="Write the frames of all ways side by side here, a PNG a script.")

@@ -23,6 +23,7 @@ CODE = "DP305"
 def test_float8_is_a_warning(text, line):
     check_reported(text, CODE, "warning", line)
     assert "atlas-a3" in check_reported(text, CODE, "warning", line, hardware="atlas-a3").message
+    assert "atlas-310p" in check_reported(text, CODE, "warning", line, hardware="atlas-310p").message
     check_silent(text, CODE, hardware="ascend-950dt")
 
 

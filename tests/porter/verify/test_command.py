@@ -119,7 +119,10 @@ def test_without_a_compiler_it_says_so(run: Run, tmp_path: Path) -> None:
         ((), "Missing argument 'PATHS...'"),
         (("nowhere.py",), "nowhere.py: no such file"),
         ((".",), "PATHS hold no script that uses a pipeline of diffsynth"),
-        ((".", "--hardware", "h100"), "unknown hardware 'h100'; known: atlas-a2, atlas-a3, ascend-950dt"),
+        (
+            (".", "--hardware", "h100"),
+            "unknown hardware 'h100'; known: atlas-a2, atlas-a3, ascend-950dt, atlas-910, atlas-310p, atlas-200i-a2",
+        ),
         (
             (".", "--device", "npu", "--memory", "8GiB"),
             "--memory is for the emulated NPU; a real one has the memory it",
