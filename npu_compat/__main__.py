@@ -71,8 +71,14 @@ def _run(program: list[str], emulate: bool) -> int:
 
 def _run_emulated(program: list[str]) -> int:
     # A process of its own: the emulated device has to be there before anything looks for an accelerator.
+    from npu_compat.environment import mirror_environment
+
     command = [sys.executable, "-m", "npu_emulator", "run", "-m", "npu_compat", "run", *program]
-    return subprocess.run(command, env={**os.environ, "NPU_COMPAT": "0"}, check=False).returncode
+    mirrored = {**os.environ, "NPU_EMULATOR": "1"}
+    mirror_environment(mirrored)
+    # The emulator opens its devices before the redirect sets this; the rest is left to that, which reports it.
+    visible = {name: mirrored[name] for name in ("ASCEND_RT_VISIBLE_DEVICES",) if name in mirrored}
+    return subprocess.run(command, env={**os.environ, **visible, "NPU_COMPAT": "0"}, check=False).returncode
 
 
 def _execute(program: list[str]) -> None:

@@ -20,7 +20,7 @@ from npu_compat.surface import class_patches, read_surface
 from npu_compat.torch_npu_builds import way_to
 from npu_compat.translation import Translation
 
-_DEVICE_PARAMETERS = {"device": "device", "device_id": "device", "peer_device_id": "device"}
+_DEVICE_PARAMETERS = dict.fromkeys(("device", "device_id", "device_name", "peer_device_id"), "device")
 
 
 class CudaNamespace:
@@ -103,7 +103,10 @@ class CudaNamespace:
         if name in self._accelerator.unsupported:
             value = self._where_supported(name, value)
         spots = wrappers.spots_of(value, _DEVICE_PARAMETERS, self._translation)
-        return wrappers.with_spots(value, spots) if spots else value
+        adapted = wrappers.with_spots(value, spots) if spots else value
+        owner, leaf = _owner_of(name)
+        keywords = wrappers.keywords_of(getattr(owner, leaf, None), value)
+        return wrappers.with_keywords(adapted, keywords) if keywords else adapted
 
     def _where_supported(self, name: str, value: Callable[..., Any]) -> Callable[..., Any]:
         lines = self._accelerator.unsupported[name]

@@ -81,12 +81,13 @@ def like(wrapper: Function, raw: Any) -> Function:
         with contextlib.suppress(AttributeError, TypeError):
             setattr(wrapper, attribute, getattr(raw, attribute))
     # C functions name their C class, under which no pickle finds them.
-    owner = "Tensor." if inspect.ismethoddescriptor(raw) else ""
+    owner = "Tensor." if inspect.ismethoddescriptor(raw) and not hasattr(raw, "__wrapped__") else ""
     wrapper.__qualname__ = raw.__qualname__ if inspect.isfunction(raw) else owner + wrapper.__name__
     wrapper.__module__ = getattr(raw, "__module__", None) or "torch"
     wrapper.__dict__.update({**getattr(raw, "__dict__", {}), "__wrapped__": raw})
     _annotate(wrapper, raw)
-    if inspect.isbuiltin(raw) or inspect.ismethoddescriptor(raw):
+    # A function behind functools.lru_cache passes for one of C, but tells what it wraps.
+    if (inspect.isbuiltin(raw) or inspect.ismethoddescriptor(raw)) and not hasattr(raw, "__wrapped__"):
         wrapper.__signature__ = _NO_SIGNATURE  # type: ignore[attr-defined]
     elif inspect.isfunction(raw) and not hasattr(raw, "__wrapped__"):  # a decorated one has its decorator's
         with contextlib.suppress(TypeError, ValueError):
@@ -172,6 +173,26 @@ def with_spots(raw: Function, spots: Sequence[Spot]) -> Function:
             elif spot.default is not None:
                 kwargs[spot.name] = spot.translate(spot.default)
         return raw(*args, **kwargs)
+
+    return like(wrapper, raw)
+
+
+def keywords_of(cudas: Any, function: Any) -> dict[str, str]:
+    """CUDA's keyword and the other name that ``function`` has for the parameter in the same place."""
+    theirs, places = parameters(cudas), parameters(function)
+    at = {position: name for name, (position, _) in places.items() if position is not None}
+    return {
+        name: at[position]
+        for name, (position, _) in theirs.items()
+        if name not in places and position in at and at[position] not in theirs
+    }
+
+
+def with_keywords(raw: Function, names: dict[str, str]) -> Function:
+    """Takes CUDA's keywords besides its own."""
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return raw(*args, **{names.get(name, name): value for name, value in kwargs.items()})
 
     return like(wrapper, raw)
 

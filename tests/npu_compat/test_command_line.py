@@ -79,6 +79,14 @@ def test_run_emulated(npu, environment, run_python, script):
     assert done.stdout.splitlines() == ["npu:0 ['--steps', '3'] __main__", "beside the script"]
 
 
+def test_the_emulated_devices_are_those_that_cuda_would_show(npu, environment, run_python, tmp_path):
+    script = tmp_path / "count.py"
+    script.write_text("import torch\nprint(torch.cuda.device_count(), torch.npu.device_count())\n")
+    visible = {**environment, "NPU_EMULATOR_DEVICES": "2", "CUDA_VISIBLE_DEVICES": "1"}
+    done = run_python("-m", "npu_compat", "run", "--emulate", script, env=visible)
+    assert done.stdout.split() == ["1", "1"]
+
+
 @pytest.mark.parametrize("emulate", [False, True])
 def test_run_a_module(environment, emulated, run_python, tmp_path, emulate):
     tmp_path.joinpath("a_module.py").write_text(

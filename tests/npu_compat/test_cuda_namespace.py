@@ -38,6 +38,16 @@ def test_devices_are_translated(redirect, name, device):
     assert kept.device.index == 1
 
 
+def test_cudas_keywords_are_taken(redirect):
+    """torch_npu has other names for them, which are taken too."""
+    assert torch.cuda.get_device_name(device="cuda:1") == torch.npu.get_device_name(1)
+    assert torch.cuda.get_device_name(device_name="cuda:1") == torch.npu.get_device_name(1)
+    assert torch.cuda.get_device_properties(device=torch.device("cuda", 1)) == torch.npu.get_device_properties(1)
+    assert torch.cuda.can_device_access_peer(device=0, peer_device="cuda:1")
+    with pytest.raises(TypeError, match="dvice"):
+        torch.cuda.get_device_name(dvice=0)
+
+
 def test_every_public_name_is_redirected_quiet_or_refused(redirect):
     report = npu_compat.report()
     table = load("npu")

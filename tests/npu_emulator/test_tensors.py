@@ -195,3 +195,17 @@ def test_dlpack_shares_memory() -> None:
     assert tensor.tolist() == [4, 4, 4]
     assert tensor.__dlpack_device__()[1] == 1
     assert torch.from_dlpack(torch.ones(2)).device.type == "cpu"
+
+
+@pytest.mark.filterwarnings("ignore:.*AI CPU", "ignore:`torch.jit")
+def test_float64_is_computed_compared_and_traced() -> None:
+    """On hardware the AI CPU takes it."""
+    x = torch.arange(4, dtype=torch.float64, device="npu")
+    for function in (torch.neg, torch.sin, torch.cos, torch.exp):
+        torch.testing.assert_close(function(x).cpu(), function(x.cpu()), rtol=0, atol=0)
+    torch.testing.assert_close(x, x.clone())
+    with pytest.raises(AssertionError, match="not close"):
+        torch.testing.assert_close(x, x + 1)
+    layer = torch.nn.Linear(3, 2).npu()
+    rows = torch.randn(4, 3, device="npu")
+    assert torch.equal(torch.jit.trace(layer, rows)(rows), layer(rows))

@@ -16,6 +16,16 @@ MISSPELT = """
 from diffsynth.pipelines.wan_video import WanVideoPipeline
 WanVideoPipeline(device="cpu")(prompt="a cat", num_frame=81)
 """
+NOT_A_NUMBER = """
+from diffsynth.pipelines.wan_video import ModelConfig, WanVideoPipeline
+files = ["diffusion_pytorch_model*.safetensors", "models_t5_umt5-xxl-enc-bf16.pth", "Wan2.1_VAE.pth"]
+pipe = WanVideoPipeline.from_pretrained(
+    device="cpu",
+    model_configs=[ModelConfig(model_id="Wan-AI/Wan2.1-T2V-1.3B", origin_file_pattern=file) for file in files],
+)
+pipe.dit.head.head.bias.data.fill_(float("nan"))
+pipe(prompt="a cat")
+"""
 NO_NETWORK = """
 from PIL import Image
 Image.new("RGB", (8, 8)).save("a.png")
@@ -64,6 +74,7 @@ def test_it_says_why(verify_text: Callable[..., Row], script: str, problems: lis
     [
         (UNKNOWN_MODEL, ["line 3: it needs the weights of Someone/Else, which cannot be made up", "Wan2.1-T2V-1.3B"]),
         (MISSPELT, ["line 3: TypeError: pipe() has no keyword 'num_frame': did you mean 'num_frames'?"]),
+        (NOT_A_NUMBER, ["line 9: NotFiniteWarning: ", "latents are NaN or infinite"]),
     ],
 )
 def test_it_says_what_a_pipeline_cannot_do(verify_text: Callable[..., Row], script: str, words: list[str]) -> None:
