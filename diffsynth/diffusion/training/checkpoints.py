@@ -119,7 +119,8 @@ class Checkpoints:
         """Puts the run back to where it was. Every process takes part.
 
         Args:
-            where: a checkpoint's folder, or "latest"; with none there yet, that is the beginning.
+            where: a checkpoint's folder, its name alone where it is one of this run's, or "latest"; with none there yet,
+                that is the beginning.
 
         Raises:
             TrainingError: the folder is no whole checkpoint, or one of another run.
@@ -127,6 +128,8 @@ class Checkpoints:
         if where == LATEST and not self.whole():
             return Position()
         path = self.whole()[-1] if where == LATEST else Path(where)
+        if not path.exists() and (self.folder / path).exists():
+            path = self.folder / path
         description = self._checked_description(path)
         if path.resolve().parent == self.folder.resolve():
             self._branch = description.get(

@@ -142,7 +142,7 @@ def test_a_run_from_an_earlier_checkpoint_keeps_what_it_saves(encoded_flags_of, 
     for update in (3, 4):
         shutil.rmtree(tmp_path / f"checkpoint-{update}")
 
-    earlier = [*flags, "--resume_from_checkpoint", tmp_path / "checkpoint-2"]
+    earlier = [*flags, "--resume_from_checkpoint", "checkpoint-2"]  # in the folder of the run
     with pytest.raises(KeyboardInterrupt):
         train_here_until(4, lambda: train_here(earlier))
     assert checkpoints(tmp_path) == ["checkpoint-3", "checkpoint-5"]
