@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,11 +42,26 @@ def library(reason: str | None = None) -> Path:
             if not target.exists():  # another process may have built it while this one waited
                 _compile(target, reason)
     except OSError as error:
-        raise BuildError(
-            f"the compiled backend cannot be kept in {folder} ({error.strerror or error}): "
-            "set NPU_EMULATOR_CACHE to a folder that can be written"
-        ) from error
+        raise _cannot_be_kept(error) from error
     return target
+
+
+def check_cache() -> None:
+    """Raises the BuildError that library() would raise where the cache cannot be written; leaves nothing behind."""
+    folder = cache_folder()
+    try:
+        nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        with tempfile.TemporaryDirectory(dir=nearest):
+            pass
+    except OSError as error:
+        raise _cannot_be_kept(error) from error
+
+
+def _cannot_be_kept(error: OSError) -> BuildError:
+    return BuildError(
+        f"the compiled backend cannot be kept in {cache_folder()} ({error.strerror or error}): "
+        "set NPU_EMULATOR_CACHE to a folder that can be written"
+    )
 
 
 def is_compiled() -> bool:

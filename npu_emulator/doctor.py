@@ -147,7 +147,9 @@ def _look_at_prebuilt(found: Findings) -> None:
         _use_compiled(found, build.cache_folder() / build.LIBRARY)
         return
     try:
-        found.backend = f"none yet: {build.compiler(reason)} compiles it on first use, in about half a minute"
+        compiler = build.compiler(reason)
+        build.check_cache()
+        found.backend = f"none yet: {compiler} compiles it on first use, in about half a minute"
     except BuildError as error:
         found.problems.append(str(error))
 

@@ -78,8 +78,10 @@ def _judged(type_name: str, hardware: str) -> tuple[frozenset[str], frozenset[st
     for report in read_table("ascend_reports.json")["reports"]:
         counts = not report.get("cann_before") and hardware in (report.get("lines") or table["lines"])
         if counts and type_name in report["types"]:
-            (refused if report["verdict"] == "refused" else slow).update(report["ops"])
-            taken -= set(report["ops"])
+            for judged in (refused, taken, slow):
+                judged -= set(report["ops"])
+            if report["verdict"] != "runs":
+                (refused if report["verdict"] == "refused" else slow).update(report["ops"])
     return frozenset(refused - taken), frozenset(slow)
 
 

@@ -55,10 +55,14 @@ class LoadedModel:
         return name in self.as_loaded and self.as_loaded[name].is_state_of(self.module.get_parameter(name))
 
     @torch.no_grad()
-    def read_again(self, layer: str) -> None:
-        """Fills the layer's weight from its file."""
+    def read_again(self, layer: str, dtype: torch.dtype) -> None:
+        """Fills the layer's weight from its file, through the type that it was loaded in."""
         name = f"{layer}.weight"
-        self.source.read_into(self.key_map[name], self.module.get_parameter(name).data)
+        weight = self.module.get_parameter(name).data
+        read = weight if weight.dtype == dtype else torch.empty_like(weight, dtype=dtype)
+        self.source.read_into(self.key_map[name], read)
+        if read is not weight:
+            weight.copy_(read)
 
 
 class ParameterState:

@@ -33,13 +33,18 @@ class FusedLora:
     def __init__(self, network: LoadedModel) -> None:
         self._network = network
         self._before: dict[str, _Before] = {}
+        self._overwritten: set[str] = set()
 
     def add(self, layers: Mapping[str, nn.Linear], pairs: Mapping[str, LowRank]) -> None:
         """Fuses `pairs` into `layers`, on top of what was fused before."""
         for name, layer in layers.items():
-            if name not in self._before or self._before[name].was_overwritten(layer.weight):
+            if name in self._before and self._before[name].was_overwritten(layer.weight):
+                self._overwritten.add(name)
+                del self._before[name]
+            if name not in self._before:
                 from_file = self._network.is_as_loaded(name)
-                self._before[name] = _Before(None if from_file else layer.weight.detach().to("cpu", copy=True))
+                copy = None if from_file else layer.weight.detach().to("cpu", copy=True)
+                self._before[name] = _Before(layer.weight.dtype, copy)
             fuse({name: layer}, pairs)
             self._before[name].note(layer.weight)
 
@@ -49,28 +54,30 @@ class FusedLora:
 
         Raises what reading the file raises; the layers that are not back yet can then be tried again.
         """
-        overwritten = []
         for name, before in list(self._before.items()):
             weight = self._network.module.get_submodule(name).weight
             if before.was_overwritten(weight):
-                overwritten.append(name)
+                self._overwritten.add(name)
             elif before.copy is None:
-                self._network.read_again(name)
+                self._network.read_again(name, before.dtype)
             else:
                 weight.copy_(before.copy)
             del self._before[name]
-        if overwritten:
+        if self._overwritten:
+            names = sorted(self._overwritten)
             warnings.warn(
-                f"clear_lora leaves {len(overwritten)} layers as they are, since their weights were written after the "
-                f"LoRA was loaded ({', '.join(overwritten[:3])}{', ...' if len(overwritten) > 3 else ''})",
+                f"clear_lora leaves {len(names)} layers as others have written them after a LoRA was loaded "
+                f"({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})",
                 stacklevel=3,
             )
 
 
 @dataclass
 class _Before:
-    """One weight before its first change: a copy on the host, or None where its file has it; and what was written."""
+    """One weight before its first change: its type, and a copy on the host, or None where its file has it; and what was
+    written."""
 
+    dtype: torch.dtype
     copy: Tensor | None
     _weight: weakref.ref[Tensor] | None = None
     _version: int = 0

@@ -17,6 +17,16 @@
 namespace npu_emulator {
 namespace {
 
+// The host has no kernels of these for float16 and bfloat16, and of histc none for integers; the hardware has.
+const std::unordered_set<std::string> kWidened = {"aten::avg_pool3d", "aten::avg_pool3d_backward",
+                                                  "aten::_cdist_forward", "aten::_cdist_backward", "aten::histc"};
+
+std::optional<at::ScalarType> wider(at::ScalarType type) {
+  if (type == at::kHalf || type == at::kBFloat16) return at::kFloat;
+  if (c10::isIntegralType(type, /*includeBool=*/false)) return at::kDouble;
+  return std::nullopt;
+}
+
 // What the schema says about an op, worked out once.
 struct Plan {
   explicit Plan(const c10::OperatorHandle& op) : same_device(op), watch(watch_of(op.operator_name())) {
@@ -29,6 +39,7 @@ struct Plan {
       takes_generator = takes_generator || generator_arguments.back();
     }
     results = schema.returns().size();
+    widens = kWidened.count(op.operator_name().name) > 0 && op.operator_name().overload_name.empty();
     draws_random = !takes_generator && op.hasTag(at::Tag::nondeterministic_seeded);
   }
 
@@ -40,6 +51,7 @@ struct Plan {
   int dtype_argument = -1;
   bool takes_generator = false;
   bool draws_random = false;
+  bool widens = false;
 };
 
 class Call {
@@ -61,7 +73,9 @@ class Call {
       ChargeTo charge(device_);
       at::AutoDispatchBelowADInplaceOrView below_autograd;
       c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+      if (plan_.widens) widen_arguments();
       op_.redispatchBoxed(c10::DispatchKeySet(host_key_), &stack_);
+      if (widened_.has_value()) narrow_results();
     }
     for (const auto& [tensor, alias] : written_) aliases.write_back(tensor, alias);
     relabel_results(aliases);
@@ -151,6 +165,22 @@ class Call {
     return host_engine(value.toGenerator());
   }
 
+  void widen_arguments() {
+    for (size_t i = first_; i < stack_.size(); ++i) {
+      if (!stack_[i].isTensor() || !stack_[i].toTensor().defined()) continue;
+      auto tensor = stack_[i].toTensor();
+      auto type = wider(tensor.scalar_type());
+      if (!type.has_value()) continue;
+      widened_ = tensor.scalar_type();
+      stack_[i] = tensor.to(*type);
+    }
+  }
+
+  void narrow_results() {
+    for (size_t i = stack_.size() - plan_.results; i < stack_.size(); ++i)
+      if (stack_[i].isTensor()) stack_[i] = stack_[i].toTensor().to(*widened_);
+  }
+
   void relabel_results(AliasTable& aliases) {
     for (size_t i = stack_.size() - plan_.results; i < stack_.size(); ++i) {
       auto& value = stack_[i];
@@ -170,6 +200,7 @@ class Call {
   torch::jit::Stack& stack_;
   size_t first_;
   bool runs_on_npu_ = false;
+  std::optional<at::ScalarType> widened_;
   c10::DeviceIndex device_ = current_device();
   c10::SmallVector<std::pair<at::Tensor, at::Tensor>, 4> written_;
 };

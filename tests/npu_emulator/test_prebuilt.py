@@ -210,3 +210,12 @@ def test_what_fails_is_an_error_to_who_can_handle_it(python: Python, tmp_path: P
     result = python("-c", textwrap.dedent(caught), NPU_EMULATOR="1")
     assert result.returncode == 0, result.stderr
     assert "npu_emulator compiles its backend on first use (the prebuilt" in result.stdout
+
+
+def test_doctor_names_a_cache_that_cannot_be_written(python: Python, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    cache = tmp_path / "file" / "cache"
+    found = python("-m", "npu_emulator", "doctor", NPU_EMULATOR_CACHE=str(cache), CXX=sys.executable)
+    assert found.returncode == 1, found.stdout + found.stderr
+    assert f"the compiled backend cannot be kept in {cache}" in found.stdout
+    assert "set NPU_EMULATOR_CACHE" in found.stdout

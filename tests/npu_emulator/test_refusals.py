@@ -107,6 +107,35 @@ def test_indices_are_judged_by_their_own_types() -> None:
     functional.embedding(torch.tensor([0], device="npu"), torch.ones(2, 3, device="npu"))
 
 
+TAKEN_BUT_FOR_THE_PAGES: dict[str, Callable[[], object]] = {
+    "index, mask of uint8": lambda: torch.ones(3, device="npu")[torch.tensor([1, 0, 1], dtype=torch.uint8).npu()],
+    "index_put_, mask of uint8": lambda: torch.ones(3, device="npu").index_put_(
+        (torch.tensor([1, 0, 1], dtype=torch.uint8).npu(),), torch.zeros(2, device="npu")
+    ),
+    "isfinite int64": lambda: torch.isfinite(torch.arange(3, device="npu")),
+    "isfinite bool": lambda: torch.isfinite(torch.ones(3, dtype=torch.bool, device="npu")),
+    "sigmoid int64": lambda: torch.sigmoid(torch.arange(3, device="npu")),
+    "sigmoid float64": lambda: torch.sigmoid(wide()),
+    "erf bfloat16": lambda: torch.erf(torch.ones(2, dtype=torch.bfloat16, device="npu")),
+    "asinh_ bfloat16": lambda: torch.ones(2, dtype=torch.bfloat16, device="npu").asinh_(),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", TAKEN_BUT_FOR_THE_PAGES)
+def test_what_the_code_takes_runs_whatever_its_page_says(name: str) -> None:
+    TAKEN_BUT_FOR_THE_PAGES[name]()
+
+
+@pytest.mark.parametrize("pool", [functional.max_pool3d, functional.adaptive_max_pool3d])
+def test_the_maxima_of_volumes_are_trained_through(pool: Callable[..., Tensor]) -> None:
+    # On hardware forward makes the int32 indices that backward takes; here they are the host's int64.
+    volume = torch.arange(16.0).view(1, 2, 2, 2, 2).npu().requires_grad_()
+    pool(volume, 2).sum().backward()
+    assert volume.grad is not None
+    assert volume.grad.count_nonzero().item() == (2 if pool is functional.max_pool3d else 16)
+
+
 def test_moving_casting_and_viewing_is_always_possible() -> None:
     table = torch.linspace(0, 1, 3, dtype=torch.float64).npu()
     assert table.float().dtype == torch.float32

@@ -209,3 +209,21 @@ def test_float64_is_computed_compared_and_traced() -> None:
     layer = torch.nn.Linear(3, 2).npu()
     rows = torch.randn(4, 3, device="npu")
     assert torch.equal(torch.jit.trace(layer, rows)(rows), layer(rows))
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64, torch.float16])
+def test_histograms_of_types_that_the_host_has_no_kernel_for(dtype: torch.dtype) -> None:
+    # transformers counts the tokens of each expert so.
+    experts = torch.tensor([0, 1, 1, 3], dtype=dtype, device="npu")
+    counts = torch.histc(experts, bins=4, min=0, max=3)
+    assert (counts.dtype, counts.tolist()) == (dtype, [1, 2, 0, 1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_means_of_volumes_in_half_precision(dtype: torch.dtype) -> None:
+    volume = torch.arange(8.0).view(1, 1, 2, 2, 2).to("npu", dtype).requires_grad_()
+    mean = torch.nn.functional.avg_pool3d(volume, 2)
+    mean.sum().backward()
+    assert (mean.dtype, mean.item()) == (dtype, 3.5)
+    assert volume.grad is not None
+    assert (volume.grad.dtype, volume.grad.unique().tolist()) == (dtype, [0.125])

@@ -119,7 +119,7 @@ class Checkpoints:
         """Puts the run back to where it was. Every process takes part.
 
         Args:
-            where: a checkpoint's folder, its name alone where it is one of this run's, or "latest"; with none there yet,
+            where: a checkpoint's folder, or its name alone in the run's own folder, or "latest"; with none there yet,
                 that is the beginning.
 
         Raises:

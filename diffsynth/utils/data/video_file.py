@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import subprocess
+import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,17 @@ from PIL import Image
 
 from diffsynth.utils.data.ffmpeg import imageio_ffmpeg
 
+# Decoders of the process that this one was forked from. They are kept, since letting go of one would end it there.
+_of_the_parent: list[object] = []
+
 
 class VideoFile:
     """Frames by number, as RGB images.
 
     One decoder runs along with the calls: the next frame is at hand, a later one is decoded up to, and an earlier one
     starts again from the beginning, so that every number is exactly that frame in any kind of file. It ends with the
-    last frame, with `close`, and with this object.
+    last frame, with `close`, and with this object. Threads take turns; a process that was forked, or that this object
+    was sent to, starts a decoder of its own.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -30,15 +36,42 @@ class VideoFile:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: there is no such video file")
         self.path = path
-        self._process: subprocess.Popen[bytes] | None = None
+        self._begin()
         self._restart()
+
+    def _begin(self) -> None:
+        """As before the first frame, with no decoder, in this process."""
+        self._frames: Generator[Any, None, None] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._next: float = math.inf
+        self._pid = os.getpid()
+        self._turn = threading.RLock()
+
+    def __getstate__(self) -> Path:
+        return self.path
+
+    def __setstate__(self, path: Path) -> None:
+        self.path = path
+        self._begin()
 
     def __len__(self) -> int:
         return self._length
 
     def __getitem__(self, index: int) -> Image.Image:
+        with self._in_turn():
+            return self._frame(index)
+
+    def _in_turn(self) -> threading.RLock:
+        """What a thread holds while it uses the decoder, which is one of this process."""
+        if self._pid != os.getpid():
+            _of_the_parent.append((self._frames, self._process))
+            self._begin()
+        return self._turn
+
+    def _frame(self, index: int) -> Image.Image:
         if index < self._next:
             self._restart()
+        assert self._frames is not None
         try:
             while self._next < index:
                 next(self._frames)
@@ -61,15 +94,17 @@ class VideoFile:
 
     def close(self) -> None:
         """Ends the decoder. A frame that is asked for later starts another."""
-        self._frames.close()
-        self._next = math.inf
-        if self._process is not None:
-            # What reads the frames closes these only while ffmpeg still runs (imageio-ffmpeg 0.6).
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    pipe.close()
-            self._process.wait()
-            self._process = None
+        with self._in_turn():
+            if self._frames is not None:
+                self._frames.close()
+            self._next = math.inf
+            if self._process is not None:
+                # What reads the frames closes these only while ffmpeg still runs (imageio-ffmpeg 0.6).
+                for pipe in (self._process.stdin, self._process.stdout):
+                    if pipe is not None:
+                        pipe.close()
+                self._process.wait()
+                self._process = None
 
     def __del__(self) -> None:
         if getattr(self, "_process", None) is not None:
@@ -80,10 +115,8 @@ class VideoFile:
             self.close()
         # Frames as they are stored: none repeated or left out to even out the rate.
         parameters = ["-fps_mode", "passthrough"]
-        self._frames: Generator[Any, None, None] = imageio_ffmpeg().read_frames(
-            str(self.path.absolute()), output_params=parameters
-        )
-        self._next: float = 0
+        self._frames = imageio_ffmpeg().read_frames(str(self.path.absolute()), output_params=parameters)
+        self._next = 0
         try:
             self._size = tuple(next(self._frames)["size"])
             self._process = self._frames.gi_frame.f_locals.get("process")

@@ -193,9 +193,30 @@ def test_weights_written_after_the_lora_stay(open_pipeline, lora):
     pipe.load_lora(pipe.dit, lora)
     pipe.dit.load_state_dict(finetuned(pipe.dit))
     after = weights_of(pipe.dit)
-    with pytest.warns(UserWarning, match="clear_lora leaves 6 layers as they are, since their weights were written"):
+    with pytest.warns(UserWarning, match="clear_lora leaves 6 layers as others have written them"):
         pipe.clear_lora()
     assert same(pipe.dit, after)
+
+
+def test_a_lora_within_weights_written_between_two_is_told_of(open_pipeline, lora):
+    pipe = open_pipeline()
+    pipe.load_lora(pipe.dit, lora)
+    with torch.no_grad():
+        pipe.dit.blocks[0].self_attn.q.weight.mul_(2)
+    written = pipe.dit.blocks[0].self_attn.q.weight.clone()
+    pipe.load_lora(pipe.dit, lora)
+    with pytest.warns(UserWarning, match=r"leaves 1 layers as others .* \(blocks\.0\.self_attn\.q\)"):
+        pipe.clear_lora()
+    assert torch.equal(pipe.dit.blocks[0].self_attn.q.weight, written)
+
+
+def test_a_network_converted_in_between_is_as_if_there_had_been_no_lora(open_pipeline, lora):
+    pipe = open_pipeline(torch_dtype=torch.bfloat16)
+    expected = {key: value.float() for key, value in weights_of(pipe.dit).items()}
+    pipe.load_lora(pipe.dit, lora)
+    pipe.dit.float()
+    pipe.clear_lora()
+    assert same(pipe.dit, expected)
 
 
 def test_a_checkpoint_that_cannot_be_read_is_no_lost_lora(lora, models_folder, tmp_path):

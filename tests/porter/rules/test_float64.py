@@ -80,6 +80,11 @@ def test_the_message_names_the_operators_of_the_file():
     assert "runs sin on float64 on its AI CPU" in slow.message
 
 
+def test_reports_win_over_the_definitions():
+    refused = check_reported("import torch\ny = torch.sigmoid(x.double())", CODE, "warning", 2)
+    assert "runs sigmoid on float64 on its AI CPU" in refused.message
+
+
 def test_the_lines_differ():
     text = "import torch\ny = torch.sort(x.double())"
     assert "refuses float64 in sort" in check_reported(text, CODE, "warning", 2, hardware="ascend-950dt").message

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -186,3 +188,25 @@ def test_decoders_end_with_the_last_frame_with_close_and_with_the_object(video):
         for data in (read, closed, left):
             data.close()
     assert not [one for one in seen if issubclass(one.category, ResourceWarning)]
+
+
+def test_threads_share_one(video):
+    numbers = [number % 40 for number in range(0, 200, 3)]
+    with VideoData(video) as data, ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda number: level(data[number]), numbers)) == numbers
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_process_has_a_decoder_of_its_own(video):
+    with VideoData(video) as data:
+        assert level(data[0]) == 0
+        child = os.fork()
+        if child == 0:
+            os._exit(10 * level(data[2]) + level(data[1]))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 21
+        assert [level(data[number]) for number in (1, 2)] == [1, 2]
+
+
+def test_it_can_be_sent_to_another_process(video):
+    sent = pickle.loads(pickle.dumps(VideoData(video, height=16, width=16)))
+    assert (level(sent[1]), sent[1].size, len(sent)) == (1, (16, 16), 40)
