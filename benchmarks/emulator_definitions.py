@@ -44,6 +44,7 @@ REASONS = {
 }
 # The function that the definitions name for these is a step on the way: that is no definition of their types.
 ONLY_A_STEP = {"_fft_c2c", "_fft_r2c", "_fft_c2r", "affine_grid_generator_backward"}
+REPORTED = "a public report, or the source it links to, says so, and wins"
 SCALAR_FORM = "the type is that of the form with a number, and the call has two tensors"
 
 TORCH_NAMES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64"}
@@ -246,8 +247,10 @@ def verdicts(operators: list[str], takes: Definition, caller: Caller) -> Iterato
             yield pair, taken, refused
 
 
-def reason(pair: Pair, taken: bool, functions: list[str]) -> str:
+def reason(pair: Pair, taken: bool, functions: list[str], reported: bool) -> str:
     """Why the emulator differs from the plain reading; empty if nobody knows."""
+    if reported:
+        return REPORTED
     for name in (pair.operator.partition(".")[0], *functions):
         if name in REASONS:
             return REASONS[name]
@@ -263,6 +266,9 @@ def compare(facts: dict[str, Any], line: str) -> dict[str, Any]:
     npu_emulator.enable(devices=1, memory="8GiB", hardware=line)
     import torch
 
+    from npu_emulator.operator_table import OperatorTable
+
+    reports = OperatorTable(line, None)
     torch.set_num_threads(1)  # it is forked
     warnings.simplefilter("ignore")
     operators = sorted(
@@ -280,7 +286,8 @@ def compare(facts: dict[str, Any], line: str) -> dict[str, Any]:
             counts["agree"] += 1
             continue
         counts["refused though taken" if refused else "runs though not taken"] += 1
-        why = reason(pair, taken, facts["operators"][pair.operator].get("aclnn", []))
+        reported = reports.report(pair.operator.partition(".")[0], pair.type) is not None
+        why = reason(pair, taken, facts["operators"][pair.operator].get("aclnn", []), reported)
         exceptions.append([pair.operator, pair.argument, pair.type, "refused" if refused else "runs", why])
     return {"line": line, **counts, "exceptions": exceptions}
 
