@@ -99,7 +99,7 @@ class VideoFile:
                 self._frames.close()
             self._next = math.inf
             if self._process is not None:
-                # What reads the frames closes these only while ffmpeg still runs (imageio-ffmpeg 0.6).
+                # What reads the frames closes these only while ffmpeg still runs (imageio-ffmpeg 0.8.1).
                 for pipe in (self._process.stdin, self._process.stdout):
                     if pipe is not None:
                         pipe.close()
