@@ -37,7 +37,7 @@ REPORTS = "ascend_reports.json"
 
 @dataclass(frozen=True)
 class Report:
-    """A public report of an operator on types: ``verdict`` is "refused", "ai_cpu", "host" or "runs"."""
+    """A public report of an operator on types: ``verdict`` is "refused", "ai_cpu", "host", "runs" or "apart"."""
 
     verdict: str
     ops: frozenset[str]

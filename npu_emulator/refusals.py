@@ -20,6 +20,8 @@ from npu_emulator.settings import enabled_with
 from npu_emulator.slow_operators import AI_CPU, HOST, count
 
 _PRINTED = {"float16": "DT_FLOAT16", "float32": "DT_FLOAT", "float64": "DT_DOUBLE"}
+# Overloads for one tensor, by those for lists.
+ONE_BY_ONE = {"List": "Tensor", "ScalarList": "Scalar"}
 DIMS = -2  # what the backend asks about where it is not a type, as in refusals.h
 _library: Any = None  # kept, or torch would drop the registration
 _table: OperatorTable | None = None
@@ -50,7 +52,7 @@ def _ask(op_name: str, overload: str, argument: str, number: int, size: int, wit
     type_name = NAMES[number]
     report = _table.report(op, type_name)
     if report is not None and not (report.unless == "plain_kernels" and npu_config.prebuilt_kernels_in_plain_layout()):
-        _as_reported(op, argument, type_name, report, size)
+        _as_reported(op, overload, argument, type_name, report, size)
     elif found is not None:
         _as_defined(op, argument, type_name, found, size, with_a_number)
 
@@ -66,13 +68,17 @@ def _entry(op: str, overload: str) -> Entry | None:
     return next(filter(None, map(_table.entry, [*names, f"{op}_{form}"])), None)
 
 
-def _as_reported(op: str, argument: str, type_name: str, report: Report, size: int) -> None:
+def _as_reported(op: str, overload: str, argument: str, type_name: str, report: Report, size: int) -> None:
     if report.verdict == "ai_cpu":
         _slow(op, type_name, size, "; ".join(_origin(report)))
     elif report.verdict == "host":
         _on_host(op, size, "; ".join(_origin(report)))
     elif report.verdict == "refused":
         _refuse(op, argument, type_name, report.aclnn or op, report.takes, "; ".join(_origin(report)))
+    elif report.verdict == "apart":
+        _ask(
+            op.removeprefix("_foreach_"), ONE_BY_ONE.get(overload, overload), argument, NUMBERS[type_name], size, False
+        )
 
 
 def _origin(report: Report) -> Iterable[str]:

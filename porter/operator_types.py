@@ -80,7 +80,7 @@ def _judged(type_name: str, hardware: str) -> tuple[frozenset[str], frozenset[st
         if counts and type_name in report["types"]:
             for judged in (refused, taken, slow):
                 judged -= set(report["ops"])
-            if report["verdict"] != "runs":
+            if report["verdict"] not in ("runs", "apart"):
                 (refused if report["verdict"] == "refused" else slow).update(report["ops"])
     return frozenset(refused - taken), frozenset(slow)
 

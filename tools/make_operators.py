@@ -301,13 +301,15 @@ def operators(facts: Facts) -> Iterator[Operator]:
             continue
         base = name.partition(".")[0]
         called = [] if base in ONLY_A_STEP else list(entry.get("aclnn", ())) or [WRITTEN_BY.get(base, "")]
-        best_first = sorted(filter(None, called), key=lambda one: likeness(name, one), reverse=True)
-        arguments = list(arguments_of(entry.get("schema") or SCHEMAS.get(name, "() ->")))
+        schema = entry.get("schema") or SCHEMAS.get(name, "() ->")
+        likenesses = {one: likeness(name, schema, one) for one in called if one}
+        best_first = sorted(likenesses, key=likenesses.__getitem__, reverse=True)
+        arguments = list(arguments_of(schema))
         old_path = "acl_op" in entry or entry["section"] == "torch_npu"
         yield Operator(name, arguments, [Function(one, facts) for one in best_first], old_path)
 
 
-def likeness(operator: str, function: str) -> tuple[int, int]:
+def likeness(operator: str, schema: str, function: str) -> tuple[int, int]:
     """How well a function's name fits an operator's: the one that fits best is named in messages."""
     base, _, overload = operator.partition(".")
     want = base.strip("_").replace("_", "").lower()
@@ -316,6 +318,10 @@ def likeness(operator: str, function: str) -> tuple[int, int]:
     score += ("inplace" in have) == (base.endswith("_") and not base.startswith("_")) and want in have
     score += "tensor" in have and "Tensor" in overload
     score += "dim" in have and "dim" in overload
+    # aclnnPowScalarTensor for pow.Scalar(Scalar, Tensor), aclnnForeachAddScalarList for _foreach_add.ScalarList.
+    form = overload.removesuffix("_out").replace("_", "").lower()
+    operands = "".join(re.findall(r"(Tensor|Scalar)\b(?!Type)", schema.partition("(")[2])[:2]).lower()
+    score += 2 * (form != "" and have.partition(want)[2] in (form, operands))
     return (score, -len(have))
 
 

@@ -12,7 +12,7 @@ from npu_emulator.operator_table import OperatorTable
 
 TABLE = OperatorTable("atlas-a2")
 OPERATORS = """
-    add.Tensor add_.Tensor sub.Tensor mul.Tensor div.Tensor neg abs sin cos exp sqrt rsqrt reciprocal sigmoid tanh
+    add.Tensor add_.Tensor sub.Tensor mul.Tensor div.Tensor neg abs sin cos exp sqrt rsqrt reciprocal log tanh
     eq.Tensor lt.Tensor where.self cat stack index.Tensor index_select gather scatter_add_ masked_fill_.Scalar
     mm bmm addmm matmul sum.dim_IntList mean.dim max.dim cumsum sort topk arange zeros ones fill_.Scalar normal_
     embedding native_layer_norm _softmax _softmax_backward_data gelu_backward sigmoid_backward

@@ -118,6 +118,18 @@ TAKEN_BUT_FOR_THE_PAGES: dict[str, Callable[[], object]] = {
     "sigmoid float64": lambda: torch.sigmoid(wide()),
     "erf bfloat16": lambda: torch.erf(torch.ones(2, dtype=torch.bfloat16, device="npu")),
     "asinh_ bfloat16": lambda: torch.ones(2, dtype=torch.bfloat16, device="npu").asinh_(),
+    "acos bfloat16": lambda: torch.acos(torch.ones(2, dtype=torch.bfloat16, device="npu")),
+    "acosh int32": lambda: torch.acosh(torch.ones(2, dtype=torch.int32, device="npu")),
+    "cosh complex64": lambda: torch.cosh(torch.ones(2, dtype=torch.complex64).npu()),
+    "sin_ float64": lambda: wide().sin_(),
+    "elu float64": lambda: functional.elu(wide()),
+    "relu uint8": lambda: torch.relu(torch.ones(2, dtype=torch.uint8, device="npu")),
+    "isposinf int64": lambda: torch.isposinf(torch.arange(3, device="npu")),
+    "exponential_ float64": lambda: wide().exponential_(),
+    "remainder bool": lambda: torch.ones(2, dtype=torch.bool, device="npu") % 2,
+    "channel_shuffle bfloat16": lambda: torch.channel_shuffle(
+        torch.ones(1, 4, 2, 2, dtype=torch.bfloat16, device="npu"), 2
+    ),
 }
 
 
@@ -125,6 +137,30 @@ TAKEN_BUT_FOR_THE_PAGES: dict[str, Callable[[], object]] = {
 @pytest.mark.parametrize("name", TAKEN_BUT_FOR_THE_PAGES)
 def test_what_the_code_takes_runs_whatever_its_page_says(name: str) -> None:
     TAKEN_BUT_FOR_THE_PAGES[name]()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_list_that_is_taken_apart_is_judged_one_by_one() -> None:
+    """op-plugin gives integers, and what some of its functions lack, to the operator for one tensor."""
+    small = torch.ones(2, dtype=torch.uint8, device="npu")
+    torch._foreach_sqrt([small, torch.arange(3, device="npu")])
+    torch._foreach_abs_([wide()])
+    torch._foreach_clamp_max([wide()], 2.0)
+    for refused, function in ((torch._foreach_exp, "aclnnExp"), (torch._foreach_neg_, "aclnnNeg")):
+        with pytest.raises(RefusedOnNpu, match=f"call {function} failed.*DT_UINT8"):
+            refused([small])
+    with pytest.raises(RefusedOnNpu, match=r"call aclnnForeachAddScalar failed.*DT_DOUBLE"):
+        torch._foreach_add([wide()], 1)
+
+
+def test_a_refusal_names_the_function_for_the_operands() -> None:
+    small = torch.ones(2, dtype=torch.uint8, device="npu")
+    with pytest.raises(RefusedOnNpu, match="call aclnnRemainderTensorScalar failed"):
+        small % 2
+    with pytest.raises(RefusedOnNpu, match="call aclnnRemainderTensorTensor failed"):
+        small % small
+    with pytest.raises(RefusedOnNpu, match=r"call aclnnIsNegInf failed.*DT_DOUBLE"):
+        torch.isneginf(wide())
 
 
 @pytest.mark.parametrize("pool", [functional.max_pool3d, functional.adaptive_max_pool3d])
@@ -354,9 +390,17 @@ def test_the_attention_kernels_of_cuda_are_not_there(name: str) -> None:
 
 def test_reports_table_is_well_formed() -> None:
     for entry in read_table("ascend_reports.json")["reports"]:
-        assert entry["verdict"] in ("refused", "ai_cpu", "host", "runs")
+        assert entry["verdict"] in ("refused", "ai_cpu", "host", "runs", "apart")
         assert entry["ops"]
         assert entry["types"]
         assert entry["way_out"]
         assert set(entry.get("lines", ())) <= set(HARDWARE_LINES)
         assert all(link.startswith("https://github.com/") for link in entry["links"])
+
+
+def test_functions_whose_code_was_read_are_functions_of_the_table() -> None:
+    operators = read_table("ascend_operators.json")["operators"].values()
+    known = {name for entry in operators for name in entry.get("aclnn", ())}
+    for entry in read_table("ascend_reports.json")["agree"]:
+        assert set(entry["functions"]) <= known
+        assert entry["link"].startswith("https://github.com/")
