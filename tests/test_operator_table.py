@@ -54,13 +54,25 @@ FACTS = {
 }
 
 
+def loaded(name, monkeypatch):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)  # dataclasses look it up
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture
 def tool(monkeypatch, tmp_path):
-    spec = importlib.util.spec_from_file_location("make_operators", ROOT / "tools" / "make_operators.py")
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "make_operators", module)  # dataclasses look it up
-    spec.loader.exec_module(module)
+    module = loaded("make_operators", monkeypatch)
     monkeypatch.setattr(module, "TABLE", tmp_path / "ascend_operators.json")
+    return module
+
+
+@pytest.fixture
+def checker(monkeypatch, tmp_path):
+    module = loaded("check_operators", monkeypatch)
+    monkeypatch.setattr(module, "PAGE", tmp_path / "operators-in-doubt.md")
     return module
 
 
@@ -111,6 +123,47 @@ def test_the_command_writes_and_checks(tool, tmp_path):
     assert run(tool.main, [str(tmp_path)]).exit_code == 0
     assert run(tool.main, [str(tmp_path), "--check"]).exit_code == 0
     assert json.loads(tool.TABLE.read_text())["operators"]["atanh"]
+
+
+@pytest.mark.parametrize(
+    ("operator", "operands", "best"),
+    [
+        ("remainder.Scalar", "Tensor self, Scalar other", "aclnnRemainderTensorScalar"),
+        ("remainder.Scalar_Tensor", "Scalar self, Tensor other", "aclnnRemainderScalarTensor"),
+        ("remainder.Tensor_out", "Tensor self, Tensor other, *, Tensor(a!) out", "aclnnRemainderTensorTensor"),
+    ],
+)
+def test_the_function_for_the_operands_is_named_first(tool, operator, operands, best):
+    functions = [f"aclnnRemainder{form}" for form in ("ScalarTensor", "TensorScalar", "TensorTensor")]
+    schema = f"{operator}({operands}) -> Tensor"
+    assert max(functions, key=lambda one: tool.likeness(operator, schema, one)) == best
+
+
+def test_doubts_are_where_a_page_lists_what_the_table_refuses(checker):
+    listed = {"lim": {"dtypes": {"self": ["fp32", "int16"]}}}
+    doubts = list(checker.pages(checker.Table(), {"torch.neg": listed, "torch.hypot": listed, "torch.cat": {}}))
+    assert [(doubt.operator, doubt.types, doubt.follows) for doubt in doubts] == [
+        ("neg", ("int16",), "the code, which was read")
+    ]
+
+
+def test_a_form_for_lists_that_is_taken_apart_takes_what_the_operator_takes(checker):
+    table = checker.Table()
+    assert {"int64", "bool"} <= table.taken("_foreach_exp")
+    assert not {"uint8", "float64"} & table.taken("_foreach_exp")
+    assert table.taken("_foreach_abs") == table.taken("abs")
+
+
+def test_the_page_of_doubts_is_written_and_checked(checker, tmp_path):
+    run = CliRunner().invoke
+    result = run(checker.main, [str(tmp_path)])
+    assert result.exit_code == 2
+    assert "torch_npu_support.json: no such file" in result.output
+    (tmp_path / "torch_npu_support.json").write_text(json.dumps({"versions": {"2.13.0": {}}}))
+    assert run(checker.main, [str(tmp_path), "--check"]).exit_code == 1
+    assert run(checker.main, [str(tmp_path)]).exit_code == 0
+    assert run(checker.main, [str(tmp_path), "--check"]).exit_code == 0
+    assert "| atlas-a3 takes what atlas-a2 refuses |" in checker.PAGE.read_text()
 
 
 def test_facts_that_are_none(tool, tmp_path):
