@@ -31,6 +31,9 @@ NUMBERS = {
     "float8_e8m0fnu": 44,
 }
 NAMES = {number: name for name, number in NUMBERS.items()}
+# Where torch_npu makes int32 indices and torch int64 (op-plugin's AdaptiveMaxPool3dKernelNpuOpApi.cpp and
+# MaxPool3dWithIndicesKernelNpuOpApi.cpp), and the lines where it does not.
+SHORT_INDICES = {"max_pool3d_with_indices": (), "adaptive_max_pool3d": ("ascend-950dt",)}
 DEFINITIONS = "ascend_operators.json"
 REPORTS = "ascend_reports.json"
 
@@ -125,11 +128,16 @@ class OperatorTable:
     def _watch(self, name: str, raw: dict[str, Any], every: int) -> str:
         slow = {argument: self._mask_at(value) or 0 for argument, value in raw.get("ai_cpu", {}).items()}
         ask, runs = self._reported(name.partition(".")[0])
-        words = [name, ("w" if raw.get("takes") else "") + ("m" if self._line in raw.get("missing", ()) else "") or "-"]
+        words = [name, self._flags(name, raw) or "-"]
         words += self._words(raw.get("takes", {}), slow, every, ask, runs)
         if "with_a_number" in raw:
             words += ["|", *self._words(raw["takes"] | raw["with_a_number"], slow, every, ask, runs)]
         return " ".join(words)
+
+    def _flags(self, name: str, raw: dict[str, Any]) -> str:
+        flags = "w" if raw.get("takes") else ""
+        flags += "m" if self._line in raw.get("missing", ()) else ""
+        return flags + ("i" if self._line not in SHORT_INDICES.get(name, (self._line,)) else "")
 
     def _words(self, takes: dict[str, Any], slow: dict[str, int], every: int, ask: int, runs: int) -> Iterator[str]:
         # A report does not say which argument: those that the definitions know, or the usual first ones.

@@ -18,8 +18,14 @@ namespace npu_emulator {
 namespace {
 
 // The host has no kernels of these for float16 and bfloat16, and of histc none for integers; the hardware has.
-const std::unordered_set<std::string> kWidened = {"aten::avg_pool3d", "aten::avg_pool3d_backward",
-                                                  "aten::_cdist_forward", "aten::_cdist_backward", "aten::histc"};
+const std::unordered_set<std::string> kWidened = {
+    "aten::avg_pool3d",       "aten::avg_pool3d_backward", "aten::_cdist_forward", "aten::_cdist_backward",
+    "aten::rrelu_with_noise", "aten::rrelu_with_noise_",   "aten::histc"};
+
+// These take int32 indices on hardware, and only int64 ones on the host.
+const std::unordered_set<std::string> kTakeShortIndices = {"aten::max_pool3d_with_indices_backward",
+                                                           "aten::adaptive_max_pool3d_backward", "aten::max_unpool2d",
+                                                           "aten::max_unpool3d"};
 
 std::optional<at::ScalarType> wider(at::ScalarType type) {
   if (type == at::kHalf || type == at::kBFloat16) return at::kFloat;
@@ -40,6 +46,9 @@ struct Plan {
     }
     results = schema.returns().size();
     widens = kWidened.count(op.operator_name().name) > 0 && op.operator_name().overload_name.empty();
+    makes_indices = results == 2 && op.operator_name().overload_name.empty();
+    if (kTakeShortIndices.count(op.operator_name().name) > 0)
+      indices_argument = schema.argumentIndexWithName("indices").value_or(-1);
     draws_random = !takes_generator && op.hasTag(at::Tag::nondeterministic_seeded);
   }
 
@@ -52,6 +61,8 @@ struct Plan {
   bool takes_generator = false;
   bool draws_random = false;
   bool widens = false;
+  bool makes_indices = false;
+  int indices_argument = -1;
 };
 
 class Call {
@@ -74,7 +85,9 @@ class Call {
       at::AutoDispatchBelowADInplaceOrView below_autograd;
       c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
       if (plan_.widens) widen_arguments();
+      if (plan_.indices_argument >= 0) lengthen_indices();
       op_.redispatchBoxed(c10::DispatchKeySet(host_key_), &stack_);
+      if (plan_.watch.short_indices && plan_.makes_indices) shorten_indices();
       if (widened_.has_value()) narrow_results();
     }
     for (const auto& [tensor, alias] : written_) aliases.write_back(tensor, alias);
@@ -172,13 +185,33 @@ class Call {
       auto type = wider(tensor.scalar_type());
       if (!type.has_value()) continue;
       widened_ = tensor.scalar_type();
-      stack_[i] = tensor.to(*type);
+      auto wide = tensor.to(*type);
+      if (plan_.writes[i - first_]) written_wide_.push_back({tensor, wide});
+      stack_[i] = std::move(wide);
     }
   }
 
   void narrow_results() {
+    for (const auto& [tensor, wide] : written_wide_) tensor.copy_(wide);
     for (size_t i = stack_.size() - plan_.results; i < stack_.size(); ++i)
-      if (stack_[i].isTensor()) stack_[i] = stack_[i].toTensor().to(*widened_);
+      if (stack_[i].isTensor()) stack_[i] = narrowed(stack_[i].toTensor());
+  }
+
+  at::Tensor narrowed(const at::Tensor& result) const {
+    for (const auto& [tensor, wide] : written_wide_)
+      if (result.is_same(wide)) return tensor;
+    return result.to(*widened_);
+  }
+
+  void lengthen_indices() {
+    auto& indices = stack_[first_ + static_cast<size_t>(plan_.indices_argument)];
+    if (indices.toTensor().scalar_type() == at::kInt) indices = indices.toTensor().to(at::kLong);
+  }
+
+  // float64 falls back to the host on hardware too, and keeps the host's indices.
+  void shorten_indices() {
+    if (stack_[stack_.size() - 2].toTensor().scalar_type() == at::kDouble) return;
+    stack_.back() = stack_.back().toTensor().to(at::kInt);
   }
 
   void relabel_results(AliasTable& aliases) {
@@ -201,6 +234,7 @@ class Call {
   size_t first_;
   bool runs_on_npu_ = false;
   std::optional<at::ScalarType> widened_;
+  c10::SmallVector<std::pair<at::Tensor, at::Tensor>, 2> written_wide_;
   c10::DeviceIndex device_ = current_device();
   c10::SmallVector<std::pair<at::Tensor, at::Tensor>, 4> written_;
 };

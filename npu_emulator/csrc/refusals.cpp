@@ -189,6 +189,7 @@ bool is_not_of_the_npu(const std::string& base) {
 void fill(Watch& watch, const Row& row, const c10::FunctionSchema& schema) {
   watch.whole = row.flags.find('w') != std::string::npos;
   watch.every_call = row.flags.find('m') != std::string::npos;
+  watch.short_indices = row.flags.find('i') != std::string::npos;
   watch.ask = by_position(row.ask, schema);
   watch.ask_with_number = by_position(row.ask_with_number, schema);
   if (all_zero(watch.ask) && !watch.every_call) watch.ask.clear();

@@ -26,6 +26,7 @@ struct Watch {
   std::vector<TypeSet> ask_with_number;
   bool every_call = false;  // whatever the types: the line lacks it, or it falls back to the host
   bool whole = false;       // the table speaks of the whole op: its parts are not asked again
+  bool short_indices = false;  // the line makes int32 indices where the host makes int64
 };
 
 // The watch of an op, shared by every kernel registered for it.

@@ -165,11 +165,26 @@ def test_a_refusal_names_the_function_for_the_operands() -> None:
 
 @pytest.mark.parametrize("pool", [functional.max_pool3d, functional.adaptive_max_pool3d])
 def test_the_maxima_of_volumes_are_trained_through(pool: Callable[..., Tensor]) -> None:
-    # On hardware forward makes the int32 indices that backward takes; here they are the host's int64.
     volume = torch.arange(16.0).view(1, 2, 2, 2, 2).npu().requires_grad_()
-    pool(volume, 2).sum().backward()
+    maxima, indices = pool(volume, 2, return_indices=True)
+    assert indices.dtype is torch.int32
+    maxima.sum().backward()
     assert volume.grad is not None
     assert volume.grad.count_nonzero().item() == (2 if pool is functional.max_pool3d else 16)
+
+
+def test_the_maxima_of_volumes_are_put_back_by_int32_indices() -> None:
+    volume = torch.arange(8.0).view(1, 1, 2, 2, 2)
+    maxima, indices = functional.max_pool3d(volume.npu(), 2, return_indices=True)
+    expected = functional.max_unpool3d(*functional.max_pool3d(volume, 2, return_indices=True), kernel_size=2)
+    assert torch.equal(functional.max_unpool3d(maxima, indices, kernel_size=2).cpu(), expected)
+
+
+def test_adaptive_maxima_of_float64_volumes_fall_back_to_the_host() -> None:
+    volume = torch.arange(8.0, dtype=torch.float64).view(1, 1, 2, 2, 2).npu()
+    with pytest.warns(UserWarning, match="adaptive_max_pool3d' is not currently supported on the NPU backend"):
+        _, indices = functional.adaptive_max_pool3d(volume, 1, return_indices=True)
+    assert indices.dtype is torch.int64
 
 
 def test_moving_casting_and_viewing_is_always_possible() -> None:

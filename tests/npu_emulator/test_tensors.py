@@ -228,3 +228,18 @@ def test_means_of_volumes_in_half_precision(dtype: torch.dtype) -> None:
     assert (mean.dtype, mean.item()) == (dtype, 3.5)
     assert volume.grad is not None
     assert (volume.grad.dtype, volume.grad.unique().tolist()) == (dtype, [0.125])
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_random_slopes_in_half_precision(dtype: torch.dtype, inplace: bool) -> None:
+    """rrelu writes the slopes that it drew, which its backward multiplies by."""
+    leaf = torch.full((64,), -4.0).to("npu", dtype).requires_grad_()
+    given = leaf * 1
+    drawn = torch.nn.functional.rrelu(given, 0.125, 0.5, training=True, inplace=inplace)
+    drawn.sum().backward()
+    assert (drawn is given) == inplace
+    assert drawn.dtype is dtype
+    assert -2.0 <= drawn.min().item() < drawn.max().item() <= -0.5
+    assert leaf.grad is not None
+    torch.testing.assert_close(leaf.grad * leaf.detach(), drawn.detach(), rtol=1e-2, atol=0)
