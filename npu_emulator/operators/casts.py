@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from npu_emulator.operators.limits import one_of, refuse
+from npu_emulator.operators.limits import limit, newest_line, one_of, refuse
 from npu_emulator.operators.registry import derivative, kernel
 
-# The numbers of c10::ScalarType that an operator's ``int dtype`` may hold.
+# The numbers that an operator's ``int dtype`` may hold: c10::ScalarType's, and torch_npu's own for the same types.
 TYPES = {
     0: torch.uint8,
     1: torch.int8,
@@ -26,8 +26,10 @@ TYPES = {
     16: torch.quint4x2,
     23: torch.float8_e5m2,
     24: torch.float8_e4m3fn,
+    291: torch.float8_e5m2,
+    292: torch.float8_e4m3fn,
 }
-# Those that torch has no number for, by torch_npu's.
+# The names of torch_npu's own numbers; most are of types that torch has not.
 OWN_TYPES = {
     285: "int4",
     290: "hifloat8",
@@ -37,6 +39,8 @@ OWN_TYPES = {
     296: "float4_e2m1fn_x2",
     297: "float4_e1m2fn_x2",
 }
+# Only Ascend 950 casts to these (the definition of aclnnCast).
+FLOAT8 = (torch.float8_e5m2, torch.float8_e4m3fn)
 # NCHW, NHWC, ND, NC1HWC0, FRACTAL_Z, NHWC1C0, FRACTAL_NZ, NCDHW, NDC1HWC0, FRACTAL_Z_3D and others.
 FORMATS = (-1, 0, 1, 2, 3, 4, 12, 16, 17, 27, 29, 30, 32, 33, 35, 47)
 ND = 2
@@ -46,10 +50,12 @@ def type_of(operator: str, number: int | None, default: torch.dtype) -> torch.dt
     """The type of an ``int? dtype`` argument."""
     if number is None:
         return default
-    if number in OWN_TYPES:
+    if number in OWN_TYPES and number not in TYPES:
         refuse(operator, "dtype", OWN_TYPES[number], "a type that torch has on this hardware")
     one_of(operator, "dtype", number, tuple(TYPES))
-    return TYPES[number]
+    dtype = TYPES[number]
+    limit(dtype not in FLOAT8 or newest_line(), operator, "dtype", dtype, "a type of this hardware")
+    return dtype
 
 
 @kernel("npu_dtype_cast")

@@ -129,6 +129,11 @@ def test_casts() -> None:
     assert torch_npu.npu_dtype_cast_backward(half, torch.float32).dtype == torch.float32
     for formatted in (torch_npu.npu_format_cast(x, 29), torch_npu.npu_format_cast(x, x)):
         assert torch.equal(formatted, x)
+    for number in (torch.float8_e4m3fn, torch_npu.float8_e4m3fn, torch.float8_e5m2):
+        with pytest.raises(
+            RuntimeError, match=r"npu_dtype_cast: dtype is torch\.float8_e\dm\d(fn)?, expected a type of this"
+        ):
+            torch_npu.npu_dtype_cast(x, number)
     with pytest.raises(RuntimeError, match="acl_format is 99, expected"):
         torch_npu.npu_format_cast(x, 99)
     assert torch_npu.get_npu_format(x) == 2
