@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 
 import torch
 import torch._ops
+from torch._functorch.utils import enable_single_level_autograd_function
+from torch.autograd import forward_ad
 
 from npu_emulator.npu.not_emulated import NotEmulated
 from npu_emulator.operator_table import read_table
@@ -133,8 +135,10 @@ def _differentiable(name: str, derivative: Derivative) -> Callable[..., Any]:
         wanted = torch.is_grad_enabled() and any(
             isinstance(bound[argument], torch.Tensor) and bound[argument].requires_grad for argument in derivative.of
         )
+        if forward_ad._current_level >= 0:
+            _refuse_tangents(name, bound)
         if wanted:
-            return _Apply.apply(operator, derivative, tuple(bound), *bound.values())  # type: ignore[no-untyped-call]
+            return _Apply.record(operator, derivative, tuple(bound), *bound.values())
         with torch._C._AutoDispatchBelowAutograd():
             return operator(*arguments, **keywords)
 
@@ -152,8 +156,26 @@ def _bind(schema: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> 
     return bound
 
 
+def _refuse_tangents(name: str, bound: dict[str, Any]) -> None:
+    """torch_npu has no forward derivatives: torch words it so for every operator without one."""
+    unpack: Any = forward_ad.unpack_dual
+    if any(isinstance(value, torch.Tensor) and unpack(value).tangent is not None for value in bound.values()):
+        raise NotImplementedError(
+            f"Trying to use forward AD with {name} that does not support it because it has not been implemented yet"
+        )
+
+
 class _Apply(torch.autograd.Function):
     """One differentiable call."""
+
+    @classmethod
+    def record(cls, *arguments: Any) -> Any:
+        """Calls it on the level of torch.func's transforms that dispatched to it, as a backend's own kernel does.
+
+        ``apply`` would hand the call to the outermost transform once more.
+        """
+        with enable_single_level_autograd_function():
+            return super(torch.autograd.Function, cls).apply(*arguments)  # type: ignore[misc]
 
     @staticmethod
     def forward(ctx: Any, operator: Any, derivative: Derivative, names: tuple[str, ...], *values: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import threading
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -113,6 +114,39 @@ def test_no_graph_without_need() -> None:
     assert not torch_npu.npu_rms_norm(x, torch.ones(4).npu())[1].requires_grad
     with torch.no_grad():
         assert not torch_npu.npu_swiglu(x).requires_grad
+
+
+def by_formula(x: torch.Tensor) -> torch.Tensor:
+    gate, rest = x.chunk(2, -1)
+    return torch.nn.functional.silu(gate) * rest
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize(
+    "transform",
+    [
+        lambda f: torch.func.vmap(f),
+        lambda f: torch.func.grad(lambda x: f(x).sin().sum()),
+        lambda f: torch.func.vmap(torch.func.grad(lambda x: f(x).sin().sum())),
+        lambda f: torch.func.grad(lambda x: torch.func.vmap(f)(x).sin().sum()),
+        lambda f: torch.func.jacrev(lambda x: f(x[0])),
+        lambda f: lambda x: torch.func.vjp(f, x)[1](x[..., :4])[0],
+    ],
+    ids=["vmap", "grad", "vmap of grad", "grad of vmap", "jacrev", "vjp"],
+)
+def test_the_transforms_of_torch_func(transform: Callable[..., Callable[..., torch.Tensor]]) -> None:
+    import torch_npu
+
+    x = torch.randn(3, 2, 8)
+    torch.testing.assert_close(transform(torch_npu.npu_swiglu)(x.npu()).cpu(), transform(by_formula)(x))
+
+
+def test_there_are_no_forward_derivatives() -> None:
+    import torch_npu
+
+    x = torch.randn(2, 8).npu()
+    with pytest.raises(NotImplementedError, match="Trying to use forward AD with npu_swiglu that does not support it"):
+        torch.func.jvp(torch_npu.npu_swiglu, (x,), (x,))
 
 
 def test_warnings_instead_of_refusals(run: Run) -> None:
