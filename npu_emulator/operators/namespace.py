@@ -16,6 +16,7 @@ import torch
 import torch._ops
 from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
+from torch.autograd.function import _SingleLevelFunction
 
 from npu_emulator.npu.not_emulated import NotEmulated
 from npu_emulator.operator_table import read_table
@@ -138,7 +139,9 @@ def _differentiable(name: str, derivative: Derivative) -> Callable[..., Any]:
         if forward_ad._current_level >= 0:
             _refuse_tangents(name, bound)
         if wanted:
-            return _Apply.record(operator, derivative, tuple(bound), *bound.values())
+            with enable_single_level_autograd_function():
+                apply: Any = _Apply.apply  # type: ignore[attr-defined]
+                return apply(operator, derivative, tuple(bound), *bound.values())
         with torch._C._AutoDispatchBelowAutograd():
             return operator(*arguments, **keywords)
 
@@ -165,17 +168,10 @@ def _refuse_tangents(name: str, bound: dict[str, Any]) -> None:
         )
 
 
-class _Apply(torch.autograd.Function):
+# Of one level: torch.func's transforms have dispatched the call to theirs, as they do to a backend's own kernels, and
+# torch.autograd.Function would hand it to the outermost transform once more.
+class _Apply(_SingleLevelFunction):
     """One differentiable call."""
-
-    @classmethod
-    def record(cls, *arguments: Any) -> Any:
-        """Calls it on the level of torch.func's transforms that dispatched to it, as a backend's own kernel does.
-
-        ``apply`` would hand the call to the outermost transform once more.
-        """
-        with enable_single_level_autograd_function():
-            return super(torch.autograd.Function, cls).apply(*arguments)  # type: ignore[misc]
 
     @staticmethod
     def forward(ctx: Any, operator: Any, derivative: Derivative, names: tuple[str, ...], *values: Any) -> Any:
