@@ -137,6 +137,37 @@ def test_a_gpt_trains_compiled_by_default():
     assert losses["npu"][-1] < losses["npu"][0]
 
 
+def test_nano_gpts_trainer(tmp_path):
+    """nano-gpt, a nanoGPT on PyPI: its model compiled as its tool does, trained and sampled by its own loop."""
+    pytest.importorskip("nano_gpt", reason="needs nano-gpt 0.1.0")
+    from nano_gpt.config import GPTConfig, TrainConfig
+    from nano_gpt.model import GPT, sample
+    from nano_gpt.trainer import WorkerState, create_optimizer, train
+
+    class Letters:
+        encode = staticmethod(lambda text: [ord(letter) % 64 for letter in text])
+        decode = staticmethod(lambda tokens: " ".join(map(str, tokens)))
+
+    text = torch.randint(64, (8, 17), generator=torch.Generator().manual_seed(1))
+    batches = [(text[:, :-1].contiguous(), text[:, 1:].contiguous())] * 8
+    losses = {}
+    for device in ("cpu", "npu"):
+        torch.manual_seed(0)
+        model = GPT(GPTConfig(block_size=16, vocab_size=64, n_layer=2, n_head=2, n_embd=32), Letters()).to(device)
+        if device == "npu":
+            model = torch.compile(model)
+        log = tmp_path / f"{device}.log"
+        config = TrainConfig(total_batch_size=256, micro_batch_size=8, sequence_length=16, max_lr=1e-2, max_steps=4,
+                             warmup_steps=1, log_file=str(log))  # fmt: skip
+        optimizer = create_optimizer(model, config, None, is_cuda=device == "npu")
+        train(model, optimizer, WorkerState(device), config, batches)
+        losses[device] = [float(line.split("loss: ")[1].split(" ")[0]) for line in log.read_text().splitlines()]
+        assert len(sample(model, Letters(), "abc", 2, 8, device)[0].split()) == 8
+    assert len(losses["npu"]) == 4
+    assert losses["npu"] == pytest.approx(losses["cpu"], rel=2e-2)
+    assert losses["npu"][-1] < losses["npu"][0]
+
+
 def test_mmengines_runner_trains(tmp_path):
     pytest.importorskip("mmengine")
     from mmengine.device import get_device
