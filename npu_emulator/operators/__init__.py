@@ -27,6 +27,7 @@ TOPICS = (
     "rotary",
     "sampling",
     "softmax",
+    "sparse_attention",
 )
 
 

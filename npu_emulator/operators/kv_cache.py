@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -227,3 +229,47 @@ def kv_rmsnorm_rope_cache_v2_functional(
         cache_mode=cache_mode,
         is_output_kv=is_output_kv,
     )
+
+
+@kernel("npu_scatter_pa_kv_cache", shapes=lambda *_, **__: None)
+def scatter_pa_kv_cache(
+    key: Tensor,
+    value: Tensor,
+    key_cache: Tensor,
+    value_cache: Tensor,
+    slot_mapping: Tensor,
+    *,
+    compress_lens: Tensor | None = None,
+    compress_seq_offsets: Tensor | None = None,
+    seq_lens: Tensor | None = None,
+    cache_mode: str | None = "PA_NZ",
+) -> None:
+    """Writes tokens [T, N, D] to their slots of the paged caches.
+
+    A cache is [blocks, block, N, D], or with ``PA_NZ`` [blocks, N * D / group, block, group].
+    """
+    operator = "npu_scatter_pa_kv_cache"
+    types(operator, (torch.int32, torch.int64), slot_mapping=slot_mapping)
+    same_type(operator, key=key, value=value, key_cache=key_cache, value_cache=value_cache)
+    one_of(operator, "cache_mode", cache_mode, ("PA_NZ", "Norm", None))
+    for name, given in (("compress_lens", compress_lens), ("seq_lens", seq_lens)):
+        require(given is None, operator, name, "given", "None: tokens are not compressed here")
+    require(compress_seq_offsets is None, operator, "compress_seq_offsets", "given", "None")
+    require(
+        len(key) == len(value) == len(slot_mapping), operator, "slot_mapping", len(slot_mapping), f"{len(key)} slots"
+    )
+    slots = slot_mapping.long()
+    for tokens, cache, name in ((key, key_cache, "key"), (value, value_cache, "value")):
+        require(tokens.dim() == 3, operator, name, f"{tokens.dim()}-dimensional", "[tokens, heads, size]")
+        dimensions(operator, 4, 4, **{f"{name}_cache": cache})
+        paged = cache.permute(0, 2, 1, 3) if cache_mode == "PA_NZ" else cache
+        room = list(paged.shape[2:])
+        require(
+            math.prod(room) == tokens[0].numel(),
+            operator,
+            f"{name}_cache",
+            list(cache.shape),
+            f"{tokens[0].numel()} numbers a slot",
+        )
+        block = paged.shape[1]
+        paged[slots // block, slots % block] = tokens.reshape(-1, *room)

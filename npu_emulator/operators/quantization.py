@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from npu_emulator.operators.casts import type_of
+from npu_emulator.operators.casts import TYPES, type_of
 from npu_emulator.operators.limits import FLOATS, HALVES, dimensions, limit, newest_line, one_of, require, types
 from npu_emulator.operators.precision import wide
 from npu_emulator.operators.registry import kernel
@@ -458,3 +458,49 @@ def dequant_swiglu_quant(
     if quant_offset is not None:
         result = result + rows(quant_offset)
     return rounded_to_int8(result), result.new_empty(x.shape[0])
+
+
+def _block_quant_shapes(x: Tensor, **options: object) -> tuple[Tensor, Tensor]:
+    sizes = (int(str(options.get("row_block_size", 1))), int(str(options.get("col_block_size", 128))))
+    blocks = [-(-size // block) for size, block in zip(x.shape[-2:], sizes, strict=True)]
+    quantized = torch.empty_like(x, dtype=TYPES[int(str(options.get("dst_type", 1)))])
+    return quantized, x.new_empty(*x.shape[:-2], *blocks, dtype=torch.float32)
+
+
+@kernel("npu_dynamic_block_quant", shapes=_block_quant_shapes)
+def dynamic_block_quant(
+    x: Tensor,
+    *,
+    min_scale: float = 0.0,
+    round_mode: str = "rint",
+    dst_type: int = 1,
+    row_block_size: int = 1,
+    col_block_size: int = 128,
+    dst_type_max: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Each block of a matrix over its largest absolute value times 127 (448 for float8), and the scales in float32.
+
+    A scale is at most ``1 / min_scale``.
+    """
+    operator = "npu_dynamic_block_quant"
+    wanted = type_of(operator, dst_type, torch.int8)
+    types(operator, HALVES, x=x)
+    dimensions(operator, 2, 3, x=x)
+    allowed = (torch.int8, torch.float8_e5m2, torch.float8_e4m3fn) if newest_line() else (torch.int8,)
+    limit(wanted in allowed, operator, "dst_type", wanted, " or ".join(map(str, allowed)))
+    rows, columns = ((1, 128, 256, 512), (64, 128, 192, 256)) if newest_line() else ((1,), (1, 128))
+    limit(row_block_size in rows, operator, "row_block_size", row_block_size, " or ".join(map(str, rows)))
+    limit(col_block_size in columns, operator, "col_block_size", col_block_size, " or ".join(map(str, columns)))
+    limit(round_mode == "rint", operator, "round_mode", repr(round_mode), "'rint'")
+    limit(dst_type_max == 0, operator, "dst_type_max", dst_type_max, "0, but for hifloat8")
+    limit(min_scale >= 0, operator, "min_scale", min_scale, "0 or more")
+    height, width = x.shape[-2:]
+    padded = torch.nn.functional.pad(wide(x), (0, -width % col_block_size, 0, -height % row_block_size))
+    sizes = (padded.shape[-2] // row_block_size, row_block_size, padded.shape[-1] // col_block_size, col_block_size)
+    blocks = padded.view(*x.shape[:-2], *sizes)
+    scale = blocks.abs().amax((-3, -1), keepdim=True) / (127 if wanted == torch.int8 else 448)
+    if min_scale > 0:
+        scale = scale.clamp(max=1 / min_scale)
+    quotients = torch.where(scale > 0, blocks / torch.where(scale > 0, scale, 1.0), 0.0)
+    matrix = quotients.flatten(-4, -3).flatten(-2)[..., :height, :width]
+    return rounded_to_int8(matrix) if wanted == torch.int8 else matrix.to(wanted), scale.squeeze(-1).squeeze(-2)

@@ -280,3 +280,22 @@ def test_convolutions() -> None:
         made(2, 2, 2, 2),
         made(2),
     )
+
+
+@pytest.mark.parametrize("mode", ["PA_NZ", "Norm"])
+def test_scattering_into_paged_caches(mode: str) -> None:
+    import torch_npu
+
+    key, value, slots = made(5, 2, 32).half(), made(5, 2, 16).half(), torch.tensor([0, 9, 3, 15, 8])
+    sizes = ((2, 4, 8, 16), (2, 2, 8, 16)) if mode == "PA_NZ" else ((2, 8, 2, 32), (2, 8, 2, 16))
+    caches = [torch.zeros(size).half().npu() for size in sizes]
+    torch_npu.npu_scatter_pa_kv_cache(key.npu(), value.npu(), *caches, slots.int().npu(), cache_mode=mode)
+    for tokens, cache in zip((key, value), caches, strict=True):
+        rows = (cache.cpu().permute(0, 2, 1, 3) if mode == "PA_NZ" else cache.cpu()).reshape(16, -1)
+        assert torch.equal(rows[slots], tokens.flatten(1))
+        assert rows.count_nonzero() == tokens.count_nonzero()
+    with pytest.raises(RuntimeError, match="seq_lens is given, expected None: tokens are not compressed here"):
+        torch_npu.npu_scatter_pa_kv_cache(key.npu(), value.npu(), *caches, slots.npu(), seq_lens=slots.npu())
+    narrow = torch.zeros(2, 2, 8, 16).half().npu()
+    with pytest.raises(RuntimeError, match=r"key_cache is \[2, 2, 8, 16\], expected 64 numbers a slot"):
+        torch_npu.npu_scatter_pa_kv_cache(key.npu(), value.npu(), narrow, caches[1], slots.npu(), cache_mode=mode)

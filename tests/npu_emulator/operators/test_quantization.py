@@ -241,3 +241,23 @@ def test_limits() -> None:
         )
     with pytest.raises(RuntimeError, match="hifloat8, expected a type that torch has"):
         torch_npu.npu_dynamic_quant(x.half().npu(), dst_type=290)
+
+
+@pytest.mark.parametrize(("columns", "shape"), [(128, (3, 130)), (1, (3, 5)), (128, (2, 3, 64))])
+def test_dynamic_block_quant(columns: int, shape: tuple[int, ...]) -> None:
+    import torch_npu
+
+    x = made(*shape).half()
+    x[..., 0, :] = 0
+    found, scale = torch_npu.npu_dynamic_block_quant(x.npu(), col_block_size=columns)
+    blocks = x.double().split(columns, -1)
+    expected = torch.stack([block.abs().amax(-1) / 127 for block in blocks], -1)
+    close(scale, expected)
+    unit = expected.repeat_interleave(columns, -1)[..., : shape[-1]]
+    assert torch.equal(found.cpu(), torch.where(unit > 0, x / unit, 0.0).float().round().to(torch.int8))
+    _, capped = torch_npu.npu_dynamic_block_quant(x.npu(), col_block_size=columns, min_scale=1000.0)
+    assert capped.max().item() == pytest.approx(min(1e-3, expected.max().item()))
+    with pytest.raises(RuntimeError, match="row_block_size is 128, expected 1 "):
+        torch_npu.npu_dynamic_block_quant(x.npu(), row_block_size=128)
+    with pytest.raises(RuntimeError, match=r"dtype is torch\.float8_e5m2, expected a type of this hardware"):
+        torch_npu.npu_dynamic_block_quant(x.npu(), dst_type=torch.float8_e5m2)
