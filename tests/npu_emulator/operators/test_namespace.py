@@ -24,7 +24,7 @@ def test_kernels_take_what_the_schemas_say() -> None:
         parameters = inspect.signature(kernel.compute).parameters
         # A form with results to write to hands the keywords on that are the plain form's.
         handed_on = [argument for argument in schema.arguments if argument.name not in parameters]
-        named = [argument for argument in schema.arguments if argument not in handed_on]
+        named = [argument for argument in schema.arguments if argument.name in parameters]
         assert {one.name for one in named} == parameters.keys() - {"options"}, full_name
         assert ("options" in parameters) == bool(handed_on), full_name
         assert all(argument.kwarg_only for argument in handed_on), full_name
