@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from porter import __version__
+from porter.tables import target_names
 
 if TYPE_CHECKING:
     from porter.session import Session
 
-TARGETS = ("npu", "xpu", "mps", "musa", "cuda")
+TARGETS = target_names()
 FORMATS = ("text", "json", "sarif", "github")
 
 
@@ -42,8 +43,8 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="diffsynth-port")
 @click.argument("paths", nargs=-1, metavar="PATHS...")
-@click.option("--target", type=click.Choice(TARGETS), help="The accelerator to port to; cuda undoes a port.")
-@click.option("--from", "source", type=click.Choice(TARGETS[:-1]), help="What to undo, where files name several.")
+@click.option("--target", type=click.Choice((*TARGETS, "cuda")), help="The accelerator to port to; cuda undoes a port.")
+@click.option("--from", "source", type=click.Choice(TARGETS), help="What to undo, where files name several.")
 @click.option("--hardware", metavar="LINE", help="Ascend product line: atlas-a2 (default), atlas-a3, ascend-950dt, ...")
 @click.option("--torch-npu", metavar="VERSION", help="The build of torch_npu to port to (default: the newest known).")
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 if something would change.")

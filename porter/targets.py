@@ -1,7 +1,7 @@
 """The accelerators: how each one is called in a program, and the translation from one to another.
 
-The knowledge is in the tables `targets/*.json`; this file only reads it. Undoing a port is the same
-translation turned round, so the rules never ask in which direction they work.
+The knowledge is in the tables `targets/*.json`, one for each target; this file only reads it. Undoing a port is the
+same translation turned round, so the rules never ask in which direction they work.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
-from porter.tables import read_table
+from porter.tables import read_table, target_names
 
-TARGETS = ("npu", "xpu", "mps", "musa")
+TARGETS = target_names()
 
 
 @dataclass(frozen=True)
 class Accelerator:
-    """The words by which programs name one kind of device."""
+    """The words by which programs name one kind of device: every rule that looks for one asks here.
+
+    `frameworks` are the words of other libraries by the library's name ("accelerate": "MULTI_NPU"), `tools` what stands
+    in place of NVIDIA's by what it is for ("monitor": "npu-smi info").
+    """
 
     name: str
     title: str
@@ -28,9 +32,27 @@ class Accelerator:
     indexed: bool = True
     verified: bool = True
     packages: tuple[str, ...] = ()
+    frameworks: dict[str, str] = field(default_factory=dict)
+    tools: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Every word of its own: where none of them stands in a file, even within another word, it is not named."""
+        upper = (self.backend or "").upper()
+        said = (self.name, self.method, self.flag, self.backend, upper, self.profiler_activity, *self.packages)
+        return frozenset(filter(None, (*said, *self.frameworks.values())))
 
 
-CUDA = Accelerator("cuda", "CUDA", "cuda", "is_cuda", "nccl", "CUDA")
+CUDA = Accelerator(
+    "cuda",
+    "CUDA",
+    "cuda",
+    "is_cuda",
+    "nccl",
+    "CUDA",
+    frameworks={"accelerate": "MULTI_GPU", "onnxruntime": "CUDAExecutionProvider"},
+    tools={"monitor": "nvidia-smi", "profiler": "nsys", "kernels": "CUDA C++"},
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +162,8 @@ def translation(target: str, hardware: str | None = None, torch_npu: str | None 
         indexed=content["indexed"],
         verified=content["verified"],
         packages=tuple(content["packages"]),
+        frameworks=content["frameworks"],
+        tools=content["tools"],
     )
     names = {"cuda": content["module"]}
     former = content["former"]  # names that torch.cuda had in earlier releases of torch

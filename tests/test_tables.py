@@ -32,6 +32,8 @@ SCHEMA = {
     "indexed": bool,
     "verified": bool,
     "packages": list,
+    "frameworks": dict,
+    "tools": dict,
     "hardware": list,
     "default_hardware": str | None,
     "environment": dict,

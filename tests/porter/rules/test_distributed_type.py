@@ -88,6 +88,7 @@ def test_ids_that_are_no_numbers(ids: str) -> None:
 def test_accelerate_knows_every_type() -> None:
     from accelerate.utils import DistributedType
 
-    from porter.rules.distributed_type import TYPES
+    from porter.targets import CUDA, TARGETS, translation
 
-    assert set(TYPES.values()) <= {kind.value for kind in DistributedType}
+    named = (one.frameworks.get("accelerate") for one in (CUDA, *(translation(name).new for name in TARGETS)))
+    assert set(filter(None, named)) <= {kind.value for kind in DistributedType}
