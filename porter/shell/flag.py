@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 from porter.shell.launch import Launch
 from porter.shell.model_series import cannot_tell, series_of
@@ -13,7 +12,7 @@ from porter.shell.script import ShellScript
 from porter.shell.script_file import find_script
 from porter.shell.script_options import options_of
 from porter.shell.values import HERE, UNKNOWN
-from porter.text_unit import Span, TextUnit, replaced
+from porter.text_unit import TextUnit, replaced
 from porter.unit import Found
 
 _SPLIT_TASK = re.compile(r".*:(?:data_process|train)")
@@ -29,9 +28,7 @@ class Flag:
 
     def judged(self, code: str, launch: Launch, unit: TextUnit[ShellScript]) -> Iterator[Found]:
         """What a rule with this code has to say of a launch."""
-        if unit.translation.undoes:
-            yield from self._taken_out(code, launch, unit)
-        elif not launch.has(self.name) and self._is_wanted(launch):
+        if not unit.translation.undoes and not launch.has(self.name) and self._is_wanted(launch):
             yield from self._added_or_reported(code, launch, unit)
 
     def _is_wanted(self, launch: Launch) -> bool:
@@ -56,7 +53,7 @@ class Flag:
             return
         edit = replaced((command.end, command.end), f"{command.separator}--{self.name}")
         message = f"--{self.name} is added for the {series} series"
-        yield unit.fix(code, span, message, edit, notes=(self._note(launch, unit),))
+        yield unit.fix(code, span, message, edit)
 
     def _obstacle(self, launch: Launch, unit: TextUnit[ShellScript]) -> tuple[str, str]:
         """Why the option cannot be added, and how much that weighs; empty if it can."""
@@ -75,40 +72,6 @@ class Flag:
         if not options.is_complete:
             return "warning", f"not all of the parser of {shown} can be read, so nothing tells whether it knows it"
         return "note", f"{shown} does not know it"
-
-    def _taken_out(self, code: str, launch: Launch, unit: TextUnit[ShellScript]) -> Iterator[Found]:
-        """If an earlier port added it."""
-        if self._note(launch, unit) not in unit.added:
-            return
-        if (span := self._span(launch)) is not None:
-            yield unit.fix(code, span, f"--{self.name} of the port is taken out", replaced(span, ""))
-
-    def _span(self, launch: Launch) -> Span | None:
-        """The option and what parts it from the word before."""
-        words = launch.command.words
-        for before, word in pairwise(words):
-            if word.text == f"--{self.name}" and word.is_written_out:
-                return before.end, word.end
-        return None
-
-    def _note(self, launch: Launch, unit: TextUnit[ShellScript]) -> str:
-        """That a port added the option to this launch: known by what no port changes, and its number among equals."""
-        from hashlib import sha256  # only a launch that gets the option, or may have got it, pays for loading it
-
-        equals = [one for one in unit.source.launches if self._essence(one) == self._essence(launch)]
-        digest = sha256("\n".join(self._essence(launch)).encode("utf-8", "surrogatepass")).hexdigest()[:12]
-        return f"flag-{self.name}-{digest}-{equals.index(launch)}"
-
-    def _essence(self, launch: Launch) -> list[str]:
-        """The script, the names of its options, the models."""
-        names = [name for name, _ in launch.named_arguments() if name != self.name]
-        models = [launch.argument(name) or "" for name in ("model_id_with_origin_paths", "model_paths")]
-        return [launch.script or "", *names, *models]
-
-
-def is_about(note: str, options: Iterable[str]) -> bool:
-    """Whether a note says that a port added one of these options to a launch."""
-    return any(note.startswith(f"flag-{name}-") for name in options)
 
 
 def _either(series: frozenset[str]) -> str:

@@ -102,7 +102,7 @@ def test_every_line_that_stays_cuda_is_an_error(target: str) -> None:
 @pytest.mark.parametrize(("target", "backend"), [("npu", "hccl"), ("musa", "mccl")])
 def test_undone(target: str, backend: str) -> None:
     assert backend in PORTED[target]
-    assert port_text(PORTED[target], Plan("cuda")).text == SCRIPT
+    assert port_text(PORTED[target], Plan("cuda", source=target)).text == SCRIPT
 
 
 def test_a_device_without_a_number_for_a_target_with_one_device() -> None:

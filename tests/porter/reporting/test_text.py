@@ -54,9 +54,9 @@ def test_statistics_count_the_most_frequent_first(reports: list[FileReport], rew
     many = [*reports, *(FileReport(f"{number}.py", True, reports[0].findings[:1]) for number in range(9))]
     lines = render("text", many, replace(rewriting, statistics=True)).splitlines()
     assert lines[-4:-1] == [
-        "11  DP101  device-string       fix",
-        " 1  DP102  device-comparison   warning",
-        " 1  DP109  names-both-devices  error",
+        "11  DP101  device-string      fix",
+        " 1  DP102  device-comparison  warning",
+        " 1  DP109  undo               error",
     ]
 
 

@@ -69,7 +69,7 @@ def test_left_alone(text: str) -> None:
 def test_each_target_has_its_own(target: str, kind: str) -> None:
     ported = port_bytes("c.yaml", CONFIG.format("MULTI_GPU").encode(), Plan(target))
     assert ported.data.decode() == CONFIG.format(kind)
-    assert port_bytes("c.yaml", ported.data, Plan("cuda")).data.decode() == CONFIG.format("MULTI_GPU")
+    assert port_bytes("c.yaml", ported.data, Plan("cuda", source=target)).data.decode() == CONFIG.format("MULTI_GPU")
 
 
 def test_a_target_without_several_devices() -> None:
