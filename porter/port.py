@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from porter.both_devices import sifted
 from porter.candidates import Call, called_for
 from porter.changes import Change, apply
 from porter.edits import edited
@@ -55,7 +56,8 @@ class Language:
     """How texts of one kind are read. `name` is that of the folder of its rules.
 
     `parts` gives what rules look at, one by one; lines that hold none of the words that call for a rule may be left
-    out. `unit` is what rules are given beside a part. `check` reads what was rewritten.
+    out. `unit` is what rules are given beside a part. `sift` has the last word on what they found. `check` reads what
+    was rewritten.
     """
 
     name: str
@@ -63,13 +65,14 @@ class Language:
     parts: Callable[[Any, frozenset[bytes]], Iterable[Any]]
     unit: Callable[[Any, Translation], Any] = TextUnit
     check: Callable[[str], Any] | None = None
+    sift: Callable[[list[Found], Any, frozenset[str] | None], list[Found]] = lambda found, unit, codes: found
 
 
 def _nodes(source: Source, words: frozenset[bytes]) -> list[Any]:
     return list(source.walk(source.lines_of(words)))
 
 
-PYTHON = Language("python", Source, _nodes, Unit, parse)
+PYTHON = Language("python", Source, _nodes, Unit, parse, sifted)
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,8 @@ def _found(text: str, wanted: Translation, codes: frozenset[str] | None, languag
         return None, []
     source = language.parse(text)
     unit = language.unit(source, wanted)
-    return source, list(not_ignored(_judged(language.parts(source, called.words), unit, called), source))
+    found = language.sift(list(_judged(language.parts(source, called.words), unit, called)), unit, codes)
+    return source, list(not_ignored(found, source))
 
 
 def _judged(parts: Iterable[Any], unit: Any, called: Call) -> Iterator[Found]:

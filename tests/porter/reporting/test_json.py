@@ -28,6 +28,7 @@ def test_the_object_and_the_order_of_its_keys(reports: list[FileReport], checkin
                 "errors": 1,
                 "warnings": 1,
                 "notes": 0,
+                "supporting": 0,
             },
         }
     )
