@@ -47,6 +47,9 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 @click.option("--from", "source", type=click.Choice(TARGETS), help="The accelerator whose port to undo (default: npu).")
 @click.option("--hardware", metavar="LINE", help="Ascend product line: atlas-a2 (default), atlas-a3, ascend-950dt, ...")
 @click.option("--torch-npu", metavar="VERSION", help="The build of torch_npu to port to (default: the newest known).")
+@click.option(
+    "--keep-cuda", is_flag=True, help="Port so that the program still runs on CUDA: it asks torch for the device."
+)
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 if something would change.")
 @click.option("--diff", is_flag=True, help="Like --check, and print what would change as a unified diff.")
 @click.option("--output", metavar="DIR", help="Write a ported copy of the tree here and leave the originals alone.")

@@ -6,7 +6,7 @@ text -> words -> parts -> rules -> findings and edits -> text
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from porter.both_devices import sifted
@@ -30,7 +30,7 @@ class Plan:
     """What to port to, and by which rules (codes; None: by all).
 
     `source` is the accelerator whose words are undone; None: the usual one's. `torch_npu` is a known build of the
-    package; None: the newest.
+    package; None: the newest. `keep_cuda` ports so that the program still runs on CUDA.
     """
 
     target: str
@@ -38,6 +38,7 @@ class Plan:
     codes: frozenset[str] | None = None
     source: str | None = None
     torch_npu: str | None = None
+    keep_cuda: bool = False
 
     @property
     def undoes(self) -> bool:
@@ -86,6 +87,8 @@ class Ported:
 
 def port_text(text: str, plan: Plan, language: Language = PYTHON) -> Ported:
     """Port a text. Raises porter.source.CannotParse if it is none in this language."""
+    if plan.keep_cuda and not plan.undoes:
+        return _keeping_cuda(text, plan, language)
     ported = _translated(text, plan.translation, plan.codes, language)
     if plan.undoes and ported.findings and names_cuda([text], plan, language):
         return Ported(text, [names_both(plan)])
@@ -125,8 +128,39 @@ def _translated(text: str, wanted: Translation, codes: frozenset[str] | None, la
     changed = apply(text, changes)
     if changed != text:
         _check(changed, language)
-    findings = sorted({f.finding for f in found}, key=lambda f: (f.line, f.column, f.code, f.message))
+    findings = sorted({one.finding for one in found}, key=_order)
     return Ported(changed, findings, changes)
+
+
+def _keeping_cuda(text: str, plan: Plan, language: Language) -> Ported:
+    """Both devices are served by one text in Python; elsewhere what would be renamed is reported."""
+    from porter.keep_cuda import expressions, keeping_cuda, kept
+
+    wanted = plan.translation
+    source, usual = _found(text, wanted, plan.codes, language)
+    if source is None:
+        return Ported(text)
+    reports = [one.finding for one in usual if not one.finding.is_fix]
+    if language is not PYTHON:
+        left = (one.finding for one in usual if one.finding.is_fix)
+        reports += [replace(one, severity="note", message=f"on {wanted.new.name}, {one.message}") for one in left]
+        return Ported(text, sorted(reports, key=_order))
+    source, found = _found(text, keeping_cuda(wanted), plan.codes, language)
+    if source is None:
+        return Ported(text, sorted(reports, key=_order))
+    ported = {one.finding.line for one in usual if one.finding.is_fix}  # not what serves both already
+    found = [one for one in found if not one.edits or one.finding.line in ported]
+    changes, found = edited(source, kept(found, language.unit(source, keeping_cuda(wanted))))
+    changes = expressions(changes, text)
+    changed = apply(text, changes)
+    if changed != text:
+        _check(changed, language)
+    own = {one.finding for one in found} | {one for one in reports if not one.code.startswith("DP1")}
+    return Ported(changed, sorted(own, key=_order), changes)
+
+
+def _order(finding: Finding) -> tuple[int, int, str, str]:
+    return finding.line, finding.column, finding.code, finding.message
 
 
 def _found(text: str, wanted: Translation, codes: frozenset[str] | None, language: Language) -> tuple[Any, list[Found]]:

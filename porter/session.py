@@ -67,6 +67,8 @@ class Session:
         _check_output(paths, options)
         if options["source"] and settings.target != "cuda":
             raise Unusable("--from says what to undo; it goes with --target cuda")
+        if options["keep_cuda"] and (settings.target == "cuda" or options["npu_scripts"]):
+            raise Unusable("--keep-cuda is for a port: it goes neither with --target cuda nor with --npu-scripts")
         if options["npu_scripts"]:
             _check_npu_scripts(paths, settings.target, options)
         if options["diff"] and settings.format != "text":
@@ -80,6 +82,7 @@ class Session:
                 codes=codes,
                 source=options["source"],
                 torch_npu=torch_npu,
+                keep_cuda=options["keep_cuda"],
             ),
             check=options["check"] or options["diff"] or options["write_baseline"],
             diff=options["diff"],

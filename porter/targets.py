@@ -62,7 +62,8 @@ class Translation:
     `names` maps dotted names below `torch` that the new accelerator has, `lacking` those it does not to the way
     out, `environment` variables to their documented pair. `hardware` is the product line asked for, or None;
     `torch_npu` the known build of the package asked for, None for the newest or where the target has no such package.
-    `rewrites_comparisons` renames comparisons even in a file that names the new accelerator.
+    `rewrites_comparisons` renames comparisons even in a file that names the new accelerator. `keeps_cuda` says that the
+    new one is whichever there is.
     """
 
     old: Accelerator
@@ -76,6 +77,7 @@ class Translation:
     hardware: str | None = None
     torch_npu: str | None = None
     rewrites_comparisons: bool = False
+    keeps_cuda: bool = False
 
     @property
     def undoes(self) -> bool:

@@ -70,6 +70,9 @@ def ask_for_the_new_device(node: ast.Attribute, unit: Unit) -> Iterator[Found]:
     if old.flag in unit.source.names.defined:
         message = f"this file defines {old.flag} itself; it was left as it is"
         yield unit.report(RULE.code, "warning", node, message, f'compare .device.type with "{new.name}" instead')
+    elif unit.translation.keeps_cuda:
+        edit = Edit(*unit.source.span(node), "compare_device", (new.name,))
+        yield unit.fix(RULE.code, node, f".{old.flag} becomes a comparison with the device", edit)
     elif new.flag:
         edit = Edit(*unit.source.span(node), "rename_method", (new.flag,))
         yield unit.fix(RULE.code, node, f".{old.flag} becomes .{new.flag}", edit)
