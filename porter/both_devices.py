@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ast
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -43,7 +43,11 @@ def sifted(found: list[Found], unit: Unit, codes: frozenset[str] | None) -> list
         return found
     if COMPARES in {one.finding.code for one in found}:
         found = [_left_to_cuda(one, unit) if _guards_what_is_lacking(one, found, unit) else one for one in found]
-    if (codes is not None and SUPPORTS_BOTH not in codes) or not _is_named(unit) or not found:
+    if (
+        (codes is not None and SUPPORTS_BOTH not in codes)
+        or not unit.translation.names_new(unit.source.data)
+        or not found
+    ):
         return found
     places = _Places(found, unit)
     if not places.serve_both:
@@ -74,10 +78,6 @@ def _is_within(one: Found, spans: Iterable[Span], unit: Unit) -> bool:
     return all(any(start <= place < end for start, end in spans) for place in places)
 
 
-def _is_named(unit: Unit) -> bool:
-    return any(word.encode() in unit.source.data for word in unit.translation.new.words)
-
-
 class _Places:
     """`serve_both` are nodes that speak of both accelerators, `for_cuda` what is done for CUDA beside them.
 
@@ -87,18 +87,20 @@ class _Places:
     def __init__(self, found: list[Found], unit: Unit) -> None:
         self._unit = unit
         self._marks = sorted(at for one in found for at in _places_of(one, unit))
+        self._of = _words_of(unit)
         self._words: dict[ast.AST, frozenset[str]] = {}
-        nodes = list(unit.source.walk())
+        parents = unit.source.parent
+        nodes = list(unit.source.walk(self._lines()))
         for node in reversed(nodes):  # children come before their parents
-            own = _words_of(unit).sides(node)
-            for child in ast.iter_child_nodes(node):
-                own |= self._words.get(child, frozenset())
-            self._words[node] = own
+            words = self._words.get(node, frozenset()) | self._of.sides(node)
+            self._words[node] = words
+            if words and node in parents:
+                self._words[parents[node]] = self._words.get(parents[node], frozenset()) | words
         self.serve_both: list[ast.AST] = []
         for node in nodes:
             self._look_at(node)
         self.serve_both.sort(key=unit.source.span)
-        asked = (node for node in nodes if isinstance(node, ast.If) and self._words[node.test] == {_OLD})
+        asked = (node for node in nodes if isinstance(node, ast.If) and self._says(node.test) == {_OLD})
         self.for_cuda: list[ast.AST] = list(asked) if self.serve_both else []
 
     def _look_at(self, node: ast.AST) -> None:
@@ -123,7 +125,7 @@ class _Places:
             self.serve_both += [statement for statement, side in zip(body, sides, strict=True) if side == _OLD]
         for at, statement in enumerate(body):
             if isinstance(statement, ast.If) and _leaves(statement):
-                rest, asks = body[at + 1 :], self._words[statement.test]
+                rest, asks = body[at + 1 :], self._says(statement.test)
                 if asks == {_NEW}:
                     self.serve_both += [one for one in rest if self._is_for_cuda(one)]
                 elif asks == {_OLD} and self._is_for_cuda(statement) and any(map(self._asks_for_new, rest)):
@@ -138,15 +140,26 @@ class _Places:
                 pass
             case _:
                 return None
-        named = _words_of(self._unit).sides_of(name)
+        named = self._of.sides_of(name)
         if named == {_OLD}:
             return _OLD if self._is_for_cuda(statement) and not self._is_for_new(statement) else None
-        return _NEW if named == {_NEW} and self._words[statement] == {_NEW} else None
+        return _NEW if named == {_NEW} and self._says(statement) == {_NEW} else None
 
     def _have_both(self, parts: Iterable[ast.AST | None]) -> bool:
         """Whether one part names CUDA alone, and another one the new accelerator alone."""
         named = [(self._is_for_cuda(part), self._is_for_new(part)) for part in parts if part is not None]
         return (True, False) in named and (False, True) in named
+
+    def _lines(self) -> list[int]:
+        """Those that name either accelerator: what serves both stands on some of them."""
+        translation, source = self._unit.translation, self._unit.source
+        words = {word.encode() for word in (*translation.new.words, *translation.environment.values())}
+        marked = {bisect_right(source.line_starts, mark) for mark in self._marks}
+        cuda = {word.encode() for word in translation.old.words}
+        return sorted(marked.union(source.lines_of(words | cuda)))
+
+    def _says(self, node: ast.AST) -> frozenset[str]:
+        return self._words.get(node, frozenset())
 
     def _is_for_cuda(self, node: ast.AST) -> bool:
         start, end = self._unit.source.span(node)
@@ -154,7 +167,7 @@ class _Places:
         return at < len(self._marks) and self._marks[at] < end
 
     def _is_for_new(self, node: ast.AST) -> bool:
-        return _NEW in self._words[node]
+        return _NEW in self._says(node)
 
     def _asks_for_new(self, node: ast.AST) -> bool:
         return isinstance(node, ast.If) and self._is_for_new(node.test)

@@ -5,7 +5,7 @@ text -> words -> parts -> rules -> findings and edits -> text
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from porter.changes import Change, apply
 from porter.edits import edited
 from porter.findings import Finding
 from porter.ignore_comments import not_ignored
-from porter.source import CannotParse, Source, parse
+from porter.source import CannotParse, Source, parse_changed
 from porter.tables import USUAL
 from porter.targets import Translation, rewriting_all, translation, undoing
 from porter.text_unit import TextUnit
@@ -57,15 +57,15 @@ class Language:
     """How texts of one kind are read. `name` is that of the folder of its rules.
 
     `parts` gives what rules look at, one by one; lines that hold none of the words that call for a rule may be left
-    out. `unit` is what rules are given beside a part. `sift` has the last word on what they found. `check` reads what
-    was rewritten.
+    out. `unit` is what rules are given beside a part. `sift` has the last word on what they found. `check` reads
+    what of the source was rewritten; None: the whole text is parsed again.
     """
 
     name: str
     parse: Callable[[str], Any]
     parts: Callable[[Any, frozenset[bytes]], Iterable[Any]]
     unit: Callable[[Any, Translation], Any] = TextUnit
-    check: Callable[[str], Any] | None = None
+    check: Callable[[Any, Sequence[Change]], Any] | None = None
     sift: Callable[[list[Found], Any, frozenset[str] | None], list[Found]] = lambda found, unit, codes: found
 
 
@@ -73,7 +73,7 @@ def _nodes(source: Source, words: frozenset[bytes]) -> list[Any]:
     return list(source.walk(source.lines_of(words)))
 
 
-PYTHON = Language("python", Source, _nodes, Unit, parse, sifted)
+PYTHON = Language("python", Source, _nodes, Unit, parse_changed, sifted)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _translated(text: str, wanted: Translation, codes: frozenset[str] | None, la
     changes, found = edited(source, found)
     changed = apply(text, changes)
     if changed != text:
-        _check(changed, language)
+        _check(source, changes, changed, language)
     findings = sorted({one.finding for one in found}, key=_order)
     return Ported(changed, findings, changes)
 
@@ -154,7 +154,7 @@ def _keeping_cuda(text: str, plan: Plan, language: Language) -> Ported:
     changes = expressions(changes, text)
     changed = apply(text, changes)
     if changed != text:
-        _check(changed, language)
+        _check(source, changes, changed, language)
     own = {one.finding for one in found} | {one for one in reports if not one.code.startswith("DP1")}
     return Ported(changed, sorted(own, key=_order), changes)
 
@@ -181,8 +181,14 @@ def _judged(parts: Iterable[Any], unit: Any, called: Call) -> Iterator[Found]:
             yield from check(part, unit)
 
 
-def _check(text: str, language: Language) -> None:
+def _check(source: Any, changes: Sequence[Change], text: str, language: Language) -> None:
     try:
-        (language.check or language.parse)(text)
+        if language.check is not None:
+            language.check(source, changes)
+            return
+    except CannotParse:  # then the whole text has the word
+        pass
+    try:
+        language.parse(text)
     except CannotParse as error:
         raise CannotParse(f"the ported form would not parse ({error}); this is a bug of diffsynth-port") from None

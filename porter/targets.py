@@ -6,6 +6,7 @@ same translation turned round, so the rules never ask in which direction they wo
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
@@ -37,7 +38,7 @@ class Accelerator:
 
     @property
     def words(self) -> frozenset[str]:
-        """Every word of its own: where none of them stands in a file, even within another word, it is not named."""
+        """Every word of its own, other than names below torch and environment variables."""
         upper = (self.backend or "").upper()
         said = (self.name, self.method, self.flag, self.backend, upper, self.profiler_activity, *self.packages)
         return frozenset(filter(None, (*said, *self.frameworks.values())))
@@ -87,6 +88,15 @@ class Translation:
     def accelerator(self) -> Accelerator:
         """The accelerator that is not CUDA: the one whose limits the reports are about."""
         return self.old if self.undoes else self.new
+
+    def names_new(self, data: bytes) -> bool:
+        """Whether a file names the new accelerator, by a word of its own or part of a name: `is_npu`, not `input`."""
+        return any(word in data and pattern.search(data) for word, pattern in self._patterns_of_new)
+
+    @cached_property
+    def _patterns_of_new(self) -> list[tuple[bytes, re.Pattern[bytes]]]:
+        words = sorted({*self.new.words, *self.environment.values()})
+        return [(word.encode(), re.compile(rf"(?<![A-Za-z]){word}(?![a-z])".encode())) for word in words]
 
     @cached_property
     def modules(self) -> frozenset[str]:

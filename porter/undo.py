@@ -13,6 +13,7 @@ from porter.port import NAMES_BOTH, Plan
 from porter.port_file import port_bytes
 from porter.record import Entry, Place, Restored, entry_of, restored
 from porter.record_log import Record
+from porter.tables import USUAL
 from porter.targets import translation
 
 
@@ -86,8 +87,8 @@ def _shown(data: bytes) -> str:
 
 
 def _names_target(data: bytes, plan: Plan) -> bool:
-    return any(word.encode() in data for word in translation(plan.target).new.words)
+    return translation(plan.target).names_new(data)
 
 
 def _names_source(data: bytes, plan: Plan) -> bool:
-    return any(word.encode() in data for word in plan.translation.old.words)
+    return translation(plan.source or USUAL).names_new(data)
