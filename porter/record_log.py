@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from porter.paths import relative_to
@@ -80,7 +80,7 @@ class Record:
         line = json.dumps({"path": self._key(path), **entry.to_json()}, separators=(",", ":")).encode("ascii") + b"\n"
         try:
             if self.file is None:
-                os.makedirs(os.path.dirname(log), exist_ok=True)
+                _made(os.path.dirname(log))
             _append(log, line)
         except OSError as error:
             if self.file is not None:
@@ -125,6 +125,11 @@ def state_folder() -> str:
     """`$XDG_STATE_HOME/diffsynth-port/record`, by default below ~/.local/state."""
     base = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
     return os.path.join(base, _TOOL, "record")
+
+
+@cache
+def _made(folder: str) -> None:
+    os.makedirs(folder, exist_ok=True)
 
 
 @cache
@@ -186,20 +191,18 @@ def _read(line: bytes, log: str, number: int) -> Kept:
 def _append(log: str, line: bytes) -> None:
     """One write, at the end of the file that has the name, whoever else writes or rewrites it."""
     with _locked(log) as file:
-        file.seek(0, os.SEEK_END)
-        size = file.tell()
+        size = os.lseek(file, 0, os.SEEK_END)
         if not size:
             line = _HEAD + line
-        else:
-            file.seek(size - 1)
-            if file.read(1) != b"\n":  # a run was killed in the middle of a line
-                _cut_off(file)
-        file.write(line)
+        elif _read_from(file, size - 1) != b"\n":  # a run was killed in the middle of a line
+            os.ftruncate(file, _read_from(file, 0).rfind(b"\n") + 1)
+        os.write(file, line)
 
 
-def _cut_off(file: IO[bytes]) -> None:
-    file.seek(0)
-    file.truncate(file.read().rfind(b"\n") + 1)
+def _read_from(file: int, offset: int) -> bytes:
+    size = os.lseek(file, 0, os.SEEK_END) - offset
+    os.lseek(file, offset, os.SEEK_SET)
+    return os.read(file, size)
 
 
 def _rewrite(log: str) -> None:
@@ -211,24 +214,27 @@ def _rewrite(log: str) -> None:
 
 
 @contextmanager
-def _locked(log: str) -> Iterator[IO[bytes]]:
+def _locked(log: str) -> Iterator[int]:
     """The log, opened and locked against other processes; one that was replaced meanwhile is opened anew."""
     while True:
-        with open(log, "ab+") as file:
+        file = os.open(log, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        try:
             _lock(file)
             if _is_at(log, file):
                 yield file
                 return
+        finally:
+            os.close(file)
 
 
-def _is_at(path: str, file: IO[bytes]) -> bool:
+def _is_at(path: str, file: int) -> bool:
     try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+        return os.path.samestat(os.fstat(file), os.stat(path))
     except FileNotFoundError:
         return False
 
 
-def _lock(file: IO[bytes]) -> None:
+def _lock(file: int) -> None:
     """Until the file is closed. Where the system has no such locks, appending is still one write."""
     with suppress(ImportError, OSError):
         import fcntl
