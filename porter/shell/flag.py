@@ -1,4 +1,7 @@
-"""An option that launches of some models need on an accelerator: whether one lacks it, and where it goes."""
+"""An option that launches of some models need on an accelerator: whether one lacks it, and where it goes.
+
+Which series of models a launch trains is told from the model ids on its command line.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from porter.shell.launch import Launch
-from porter.shell.model_series import cannot_tell, series_of
 from porter.shell.script import ShellScript
 from porter.shell.script_file import find_script
 from porter.shell.script_options import options_of
 from porter.shell.values import HERE, UNKNOWN
 from porter.text_unit import TextUnit, replaced
 from porter.unit import Found
+
+WAN_14B, QWEN_IMAGE, Z_IMAGE = "Wan 14B", "Qwen-Image", "Z-Image"
+
+#: A model id or path belongs to the series whose pattern it holds.
+_SERIES = {
+    WAN_14B: re.compile(r"(?<![a-z])wan(?![a-z]).*(?<!\d)14b(?![a-z])", re.IGNORECASE),
+    QWEN_IMAGE: re.compile(r"(?<![a-z])qwen[-_]?image(?![a-z])", re.IGNORECASE),
+    Z_IMAGE: re.compile(r"(?<![a-z])z[-_]image(?![a-z])", re.IGNORECASE),
+}
+
+#: What is next to the model that is trained, and often another family's: text encoders, VAEs, tokenizers.
+_BESIDE = re.compile(
+    r"(?:^|/)(?:text_encoder|vae|tokenizer|processor|image_encoder|google|models_t5|models_clip|wav2vec)|vae\.",
+    re.IGNORECASE,
+)
 
 _SPLIT_TASK = re.compile(r".*:(?:data_process|train)")
 
@@ -76,3 +93,30 @@ class Flag:
 
 def _either(series: frozenset[str]) -> str:
     return " or ".join(sorted(series))
+
+
+def series_of(launch: Launch) -> set[str]:
+    """The series of the models that are trained."""
+    return {name for model in _models(launch) for name, pattern in _SERIES.items() if pattern.search(model)}
+
+
+def cannot_tell(launch: Launch) -> bool:
+    """Whether the models depend on what only a run can tell, such as an argument of the script."""
+    return not series_of(launch) and any(UNKNOWN in value.partition(":")[0] for value in _ids(launch))
+
+
+def _ids(launch: Launch) -> Iterator[str]:
+    """`--model_id_with_origin_paths ID:PATTERN,ID:PATTERN`."""
+    yield from (launch.argument("model_id_with_origin_paths") or "").split(",")
+
+
+def _models(launch: Launch) -> Iterator[str]:
+    """The ids and paths of what is trained."""
+    for entry in _ids(launch):
+        model, _, pattern = entry.partition(":")
+        if not _BESIDE.search(pattern):
+            yield model
+    for path in re.findall(r"[^\s\[\]\"',]+", launch.argument("model_paths") or ""):
+        folder, _, name = path.rpartition("/")
+        if not _BESIDE.search(name) and not _BESIDE.search(folder.rpartition("/")[2]):
+            yield path
