@@ -76,6 +76,11 @@ def test_kept(before: str, after: str) -> None:
             "CUDA_VISIBLE_DEVICES stays as it is: the other accelerator reads its own",
             id="variable",
         ),
+        pytest.param(
+            "self.is_cuda = True\nif self.is_cuda: pass\n",
+            "this file sets is_cuda itself; it was left as it is",
+            id="attribute-of-its-own",
+        ),
         pytest.param("torch.cuda.nvtx.mark(1)\n", "Ascend NPU has no torch.cuda.nvtx", id="lacking"),
     ],
 )
