@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from porter import __version__
+from porter.tables import target_names
 
 if TYPE_CHECKING:
     from porter.session import Session
 
-TARGETS = ("npu", "xpu", "mps", "musa", "cuda")
+TARGETS = target_names()
 FORMATS = ("text", "json", "sarif", "github")
 
 
@@ -42,10 +43,13 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="diffsynth-port")
 @click.argument("paths", nargs=-1, metavar="PATHS...")
-@click.option("--target", type=click.Choice(TARGETS), help="The accelerator to port to; cuda undoes a port.")
-@click.option("--from", "source", type=click.Choice(TARGETS[:-1]), help="What to undo, where files name several.")
+@click.option("--target", type=click.Choice((*TARGETS, "cuda")), help="The accelerator to port to; cuda undoes a port.")
+@click.option("--from", "source", type=click.Choice(TARGETS), help="The accelerator whose port to undo (default: npu).")
 @click.option("--hardware", metavar="LINE", help="Ascend product line: atlas-a2 (default), atlas-a3, ascend-950dt, ...")
 @click.option("--torch-npu", metavar="VERSION", help="The build of torch_npu to port to (default: the newest known).")
+@click.option(
+    "--keep-cuda", is_flag=True, help="Port so that the program still runs on CUDA: it asks torch for the device."
+)
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 if something would change.")
 @click.option("--diff", is_flag=True, help="Like --check, and print what would change as a unified diff.")
 @click.option("--output", metavar="DIR", help="Write a ported copy of the tree here and leave the originals alone.")
@@ -62,6 +66,8 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 whatever was found.")
 @click.option("--baseline", metavar="FILE", help="Report only findings that are not in this file.")
 @click.option("--write-baseline", is_flag=True, help="Accept today's findings: write them to the baseline.")
+@click.option("--record", metavar="FILE", help="Keep what changed in this file, to be committed, and undo by it.")
+@click.option("--no-record", is_flag=True, help="Neither keep what changed nor undo by it.")
 @click.option("--stdin-filename", metavar="NAME", default="stdin.py", help="What standard input (-) is called.")
 @click.option("--config", metavar="FILE", help="The pyproject.toml to read; by default the nearest one above.")
 @click.option("--no-config", is_flag=True, help="Read no pyproject.toml.")

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 #: Every severity, from the mildest. A "fix" is made by the tool itself and never counts for the exit status.
 SEVERITIES = ("fix", "note", "warning", "error")
 
+#: The code of the finding that a file supports CUDA and the target both.
+SUPPORTS_BOTH = "DP116"
+
 
 class Edit(NamedTuple):
     """Bytes `start:end` of a unit's UTF-8 text, and how they change.

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from porter.targets import Accelerator
+
 TOOLS = frozenset(
     "nvidia-smi nvcc nsys ncu nvprof dcgmi compute-sanitizer cuda-gdb cuda-memcheck nvitop gpustat nvtop".split()
 )
 
-_SMI = {"npu": "npu-smi info", "xpu": "xpu-smi", "musa": "mthreads-gmi"}
 _PROFILERS = frozenset({"nsys", "ncu", "nvprof"})
 _MONITORS = frozenset({"nvidia-smi", "dcgmi", "nvitop", "gpustat", "nvtop"})
 
 
-def instead_of(tool: str, target: str) -> str:
+def instead_of(tool: str, new: Accelerator) -> str:
     """What to do without the tool on a target."""
     if tool in _MONITORS:
-        return _SMI.get(target, "ask torch.accelerator")
+        return new.tools.get("monitor", "ask torch.accelerator")
     if tool in _PROFILERS:
-        return "msprof" if target == "npu" else "torch.profiler"
+        return new.tools.get("profiler", "torch.profiler")
     return "take out what it compiles" if tool == "nvcc" else "leave it out"

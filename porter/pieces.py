@@ -105,6 +105,20 @@ def rename_method(text: str, new: str) -> str:
 
 
 @cache
+def compare_device(text: str, new: str) -> str:
+    """`x.is_cuda` to `(x.device.type == NEW)`, where `new` is a name."""
+
+    def change(node: cst.BaseExpression) -> cst.BaseExpression:
+        if not isinstance(node, cst.Attribute):
+            raise CannotRewrite(f"{text!r} is not an attribute")
+        device = cst.Attribute(cst.Attribute(node.value, cst.Name("device")), cst.Name("type"))
+        compared = cst.Comparison(device, [cst.ComparisonTarget(cst.Equal(), cst.Name(new))])
+        return compared.with_changes(lpar=[cst.LeftParen(), *node.lpar], rpar=[*node.rpar, cst.RightParen()])
+
+    return _expression(text, change)
+
+
+@cache
 def call_to(text: str, old: str, new: str) -> str:
     """`model.cuda(0, True)` to `model.to("mps:0", non_blocking=True)`: `to` takes a dtype in the second place."""
 

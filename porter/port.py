@@ -1,20 +1,24 @@
-"""Port one unit of Python source: find by words, judge by rules, rewrite by libcst, parse again.
+"""Port one text, in whichever language: find by words, judge by rules, rewrite, read it again.
 
-text -> words -> lines -> nodes -> rules -> findings and edits -> text
+text -> words -> parts -> rules -> findings and edits -> text
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from porter.both_devices import sifted
 from porter.candidates import Call, called_for
 from porter.changes import Change, apply
 from porter.edits import edited
 from porter.findings import Finding
 from porter.ignore_comments import not_ignored
-from porter.source import CannotParse, Source, parse
-from porter.targets import TARGETS, Translation, rewriting_all, translation, undoing
+from porter.source import CannotParse, Source, parse_changed
+from porter.tables import USUAL
+from porter.targets import Translation, rewriting_all, translation, undoing
+from porter.text_unit import TextUnit
 from porter.unit import Found, Unit
 
 #: The code under which a file that names both devices is reported when it should be undone.
@@ -25,8 +29,8 @@ NAMES_BOTH = "DP109"
 class Plan:
     """What to port to, and by which rules (codes; None: by all).
 
-    `source` is what to undo; None: whichever accelerator a file names, if it is a single one. `torch_npu` is a known
-    build of the package; None: the newest.
+    `source` is the accelerator whose words are undone; None: the usual one's. `torch_npu` is a known build of the
+    package; None: the newest. `keep_cuda` ports so that the program still runs on CUDA.
     """
 
     target: str
@@ -34,115 +38,157 @@ class Plan:
     codes: frozenset[str] | None = None
     source: str | None = None
     torch_npu: str | None = None
+    keep_cuda: bool = False
+
+    @property
+    def undoes(self) -> bool:
+        return self.target == "cuda"
 
     @property
     def translation(self) -> Translation:
-        """From CUDA to the target; there is none for undoing."""
+        """From CUDA to the target, or from what is undone back to CUDA."""
+        if self.undoes:
+            return undoing(self.source or USUAL)
         return translation(self.target, self.hardware, self.torch_npu)
 
 
 @dataclass(frozen=True)
-class Ported:
-    """The text as it shall be, every finding in the text as it was, and whether the helper's import was added.
+class Language:
+    """How texts of one kind are read. `name` is that of the folder of its rules.
 
-    `changes` are what `text` differs by, in order. `named_both` says that the new accelerator was named before.
-    `added` are the notes of what undoing cannot read off a shell script.
+    `parts` gives what rules look at, one by one; lines that hold none of the words that call for a rule may be left
+    out. `unit` is what rules are given beside a part. `sift` has the last word on what they found. `check` reads
+    what of the source was rewritten; None: the whole text is parsed again.
     """
+
+    name: str
+    parse: Callable[[str], Any]
+    parts: Callable[[Any, frozenset[bytes]], Iterable[Any]]
+    unit: Callable[[Any, Translation], Any] = TextUnit
+    check: Callable[[Any, Sequence[Change]], Any] | None = None
+    sift: Callable[[list[Found], Any, frozenset[str] | None], list[Found]] = lambda found, unit, codes: found
+
+
+def _nodes(source: Source, words: frozenset[bytes]) -> list[Any]:
+    return list(source.walk(source.lines_of(words)))
+
+
+PYTHON = Language("python", Source, _nodes, Unit, parse_changed, sifted)
+
+
+@dataclass(frozen=True)
+class Ported:
+    """The text as it shall be, every finding in the text as it was, and what `text` differs by, in order."""
 
     text: str
     findings: list[Finding] = field(default_factory=list)
-    added_import: bool = False
     changes: list[Change] = field(default_factory=list)
-    named_both: bool = False
-    added: frozenset[str] = frozenset()
 
 
-def port_text(text: str, plan: Plan, added_import: bool = False) -> Ported:
-    """Port a unit of source. Raises porter.source.CannotParse if it is not Python.
-
-    `added_import` says that an earlier port added the helper's import to this unit, for undoing it.
-    """
-    if plan.target != "cuda":
-        return _translate(text, plan.translation, plan)
-    undone = _undone(text, plan, added_import)
-    if not undone:
-        return Ported(text)
-    if len(named := _and_cuda(undone, [text])) > 1:
-        return Ported(text, [names_both(named)])
-    return next(iter(undone.values()))
+def port_text(text: str, plan: Plan, language: Language = PYTHON) -> Ported:
+    """Port a text. Raises porter.source.CannotParse if it is none in this language."""
+    if plan.keep_cuda and not plan.undoes:
+        return _keeping_cuda(text, plan, language)
+    ported = _translated(text, plan.translation, plan.codes, language)
+    if plan.undoes and ported.findings and names_cuda([text], plan, language):
+        return Ported(text, [names_both(plan)])
+    return ported
 
 
-def accelerators_named(texts: list[str], plan: Plan) -> list[str]:
-    """The accelerators that several units of one document name together; with two, it cannot be undone.
-
-    Raises porter.source.CannotParse if one is not Python.
-    """
-    return _and_cuda({name: undone for text in texts for name, undone in _undone(text, plan).items()}, texts)
+def calls_for_nothing(data: bytes, plan: Plan, language: Language) -> bool:
+    """Whether a file holds no word of the rules, in UTF-8 or an encoding that ASCII is part of."""
+    return not called_for(data, plan.translation, plan.codes, language.name).checks
 
 
-def names_both(named: list[str]) -> Finding:
-    """That a file is not undone because it names several accelerators."""
-    message = f"this file names {' and '.join(named)}; it was not undone"
-    way_out = "undo it by hand, or from the version before the port"
-    if "cuda" not in named:
-        way_out = f"say which one to undo: --from {named[0]}"
-    return Finding(NAMES_BOTH, "error", message, 1, 1, 1, 1, way_out)
+def names_cuda(texts: Iterable[str], plan: Plan, language: Language = PYTHON) -> bool:
+    """Whether a port of what is to be undone would find something to rename: what it would only add does not count."""
+    wanted = rewriting_all(plan.source or USUAL)
+    for text in texts:
+        try:
+            _, found = _found(text, wanted, None, language)
+        except CannotParse:  # without the accelerator's words, it is not parsed before; nothing was ported in it
+            continue
+        if any(edit.start < edit.end for one in found for edit in one.edits):
+            return True
+    return False
 
 
-def named_both_before() -> Finding:
-    """That a file is not undone because it named both devices when it was ported, as a note says."""
-    message = "this file named cuda and an accelerator when it was ported; it was not undone"
+def names_both(plan: Plan) -> Finding:
+    """That a file is not undone because it names CUDA and the accelerator, and no record tells who wrote which."""
+    message = f"this file names cuda and {plan.source or USUAL}; it was not undone"
     way_out = "undo it by hand, or from the version before the port"
     return Finding(NAMES_BOTH, "error", message, 1, 1, 1, 1, way_out)
 
 
-def _undone(text: str, plan: Plan, added_import: bool = False) -> dict[str, Ported]:
-    """The text with each of the accelerators undone that it names."""
-    sources = (plan.source,) if plan.source else TARGETS
-    undone = {name: _translate(text, undoing(name), plan, added_import) for name in sources}
-    return {name: ported for name, ported in undone.items() if ported.findings}
-
-
-def _and_cuda(undone: dict[str, Ported], texts: list[str]) -> list[str]:
-    """The names of the accelerators that were undone; with a single one, also "cuda" if it stands beside it."""
-    named = list(undone)
-    if len(named) != 1:
-        return named
-    return ["cuda", *named] if any(_names_cuda_beside(text, named[0]) for text in texts) else named
-
-
-def _names_cuda_beside(text: str, name: str) -> bool:
-    try:
-        beside = _translate(text, rewriting_all(name), Plan(name))
-    except CannotParse:  # a unit without the accelerator's words is not parsed before; nothing was ported in it
-        return False
-    return any(finding.is_fix for finding in beside.findings)
-
-
-def _translate(text: str, wanted: Translation, plan: Plan, added_import: bool = False) -> Ported:
-    called = called_for(text, wanted, plan.codes)
-    if not called.checks:
+def _translated(text: str, wanted: Translation, codes: frozenset[str] | None, language: Language) -> Ported:
+    source, found = _found(text, wanted, codes, language)
+    if source is None:
         return Ported(text)
-    unit = Unit(Source(text), wanted, added_import)
-    found = list(not_ignored(_apply_rules(unit, called), unit.source))
-    changes, found = edited(unit.source, found)
+    changes, found = edited(source, found)
     changed = apply(text, changes)
     if changed != text:
-        _must_parse(changed)
-    findings = sorted({f.finding for f in found}, key=lambda f: (f.line, f.column, f.code, f.message))
-    added_import = any(edit.start == edit.end for f in found for edit in f.edits)
-    return Ported(changed, findings, added_import, changes, named_both=bool(changes) and unit.knows_target)
+        _check(source, changes, changed, language)
+    findings = sorted({one.finding for one in found}, key=_order)
+    return Ported(changed, findings, changes)
 
 
-def _apply_rules(unit: Unit, called: Call) -> Iterator[Found]:
+def _keeping_cuda(text: str, plan: Plan, language: Language) -> Ported:
+    """Both devices are served by one text in Python; elsewhere what would be renamed is reported."""
+    from porter.keep_cuda import expressions, keeping_cuda, kept
+
+    wanted = plan.translation
+    source, usual = _found(text, wanted, plan.codes, language)
+    if source is None:
+        return Ported(text)
+    reports = [one.finding for one in usual if not one.finding.is_fix]
+    if language is not PYTHON:
+        left = (one.finding for one in usual if one.finding.is_fix)
+        reports += [replace(one, severity="note", message=f"on {wanted.new.name}, {one.message}") for one in left]
+        return Ported(text, sorted(reports, key=_order))
+    source, found = _found(text, keeping_cuda(wanted), plan.codes, language)
+    if source is None:
+        return Ported(text, sorted(reports, key=_order))
+    ported = {one.finding.line for one in usual if one.finding.is_fix}  # not what serves both already
+    found = [one for one in found if not one.edits or one.finding.line in ported]
+    changes, found = edited(source, kept(found, language.unit(source, keeping_cuda(wanted))))
+    changes = expressions(changes, text)
+    changed = apply(text, changes)
+    if changed != text:
+        _check(source, changes, changed, language)
+    own = {one.finding for one in found} | {one for one in reports if not one.code.startswith("DP1")}
+    return Ported(changed, sorted(own, key=_order), changes)
+
+
+def _order(finding: Finding) -> tuple[int, int, str, str]:
+    return finding.line, finding.column, finding.code, finding.message
+
+
+def _found(text: str, wanted: Translation, codes: frozenset[str] | None, language: Language) -> tuple[Any, list[Found]]:
+    """The parsed text and what the rules say of it; without a word of theirs, it is not parsed."""
+    called = called_for(text, wanted, codes, language.name)
+    if not called.checks:
+        return None, []
+    source = language.parse(text)
+    unit = language.unit(source, wanted)
+    found = language.sift(list(_judged(language.parts(source, called.words), unit, called)), unit, codes)
+    return source, list(not_ignored(found, source))
+
+
+def _judged(parts: Iterable[Any], unit: Any, called: Call) -> Iterator[Found]:
     checks_of = called.checks.get
-    for node in list(unit.source.walk(unit.source.lines_of(called.words))):
-        for check in checks_of(type(node), ()):
-            yield from check(node, unit)
+    for part in parts:
+        for check in checks_of(type(part), ()):
+            yield from check(part, unit)
 
 
-def _must_parse(text: str) -> None:
+def _check(source: Any, changes: Sequence[Change], text: str, language: Language) -> None:
     try:
-        parse(text)
+        if language.check is not None:
+            language.check(source, changes)
+            return
+    except CannotParse:  # then the whole text has the word
+        pass
+    try:
+        language.parse(text)
     except CannotParse as error:
         raise CannotParse(f"the ported form would not parse ({error}); this is a bug of diffsynth-port") from None

@@ -24,34 +24,23 @@ _DOCUMENTS = {
     ".markdown": "markdown",
     ".sh": "shell",
     ".bash": "shell",
-    ".yaml": "accelerate_config",
-    ".yml": "accelerate_config",
+    ".yaml": "accelerate_yaml",
+    ".yml": "accelerate_yaml",
 }
-_OF_LINES = ("shell", "accelerate_config")
 
 #: What is Python whatever its first line says.
-PYTHON = (".py", ".pyi", ".pyw")
+_PYTHON = (".py", ".pyi", ".pyw")
 
 
-def port_bytes(
-    name: str, data: bytes, plan: Plan, added_import: bool = False, added: frozenset[str] = frozenset()
-) -> PortedBytes:
-    """Port the file `name`, whose content is `data`. Raises CannotPort if it cannot be read.
-
-    `added_import` says that an earlier port added the helper's import to this file, and `added` what it noted of a
-    shell script; both are for undoing it.
-    """
-    kind = _kind_of(name, data)
-    document = import_module(f"porter.documents.{kind}")
-    ported: PortedBytes = (
-        document.port(name, data, plan, added) if kind in _OF_LINES else document.port(data, plan, added_import)
-    )
+def port_bytes(name: str, data: bytes, plan: Plan) -> PortedBytes:
+    """Port the file `name`, whose content is `data`. Raises CannotPort if it cannot be read."""
+    ported: PortedBytes = import_module(f"porter.documents.{_kind_of(name, data)}").port(name, data, plan)
     return ported
 
 
 def _kind_of(name: str, data: bytes) -> str:
     """Which kind of document a file is: a module of porter.documents."""
     ending = os.path.splitext(name)[1].lower()
-    if ending not in _DOCUMENTS and ending not in PYTHON and names_a_shell(data):
+    if ending not in _DOCUMENTS and ending not in _PYTHON and names_a_shell(data):
         return "shell"
     return _DOCUMENTS.get(ending, "python")

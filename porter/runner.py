@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from porter import port_notes
 from porter.changes import LINE
 from porter.discovery import Input
 from porter.findings import Failure, FileReport
-from porter.port import Plan, named_both_before
-from porter.port_file import PYTHON, CannotPort, PortedBytes, port_bytes
-from porter.port_notes import ADDED_IMPORT, NAMED_BOTH
+from porter.port import Plan
+from porter.port_file import CannotPort, PortedBytes, port_bytes
+from porter.record import Entry
+from porter.record_log import Record, RecordError
+from porter.undo import entry_to_keep, undone
 from porter.writing import CannotWrite, read_file, replace_file
 
 #: Below this many files for each process, starting it costs more than it saves.
@@ -27,8 +28,8 @@ _FILES_BEFORE_THE_FORK = 4
 class Job:
     """What is done with each file. `output` is the folder for a ported copy; `writes` false only looks.
 
-    `npu_scripts` leaves every file as it is, and writes NPU forms of those that launch trainings beside them. `notes`
-    are those that earlier ports made.
+    `npu_scripts` leaves every file as it is, and writes NPU forms of those that launch trainings beside them. `record`
+    is where ports note what they change; None: nowhere.
     """
 
     plan: Plan
@@ -36,7 +37,7 @@ class Job:
     diff: bool = False
     output: str | None = None
     npu_scripts: bool = False
-    notes: frozenset[str] = frozenset()
+    record: Record | None = None
     ignored_codes: Callable[[str], frozenset[str]] | None = None
 
 
@@ -50,7 +51,7 @@ def run(inputs: Sequence[Input], job: Job, processes: int) -> Iterator[FileRepor
 
 
 def port_file(one: Input, job: Job) -> FileReport:
-    """Read, port and - if the job says so - write one file. Never raises for what is wrong with the file."""
+    """Read, port, record and - if the job says so - write one file. Never raises for what is wrong with the file."""
     shown = one.path.replace(os.sep, "/")
     if one.problem is not None:
         return FileReport(shown, failure=Failure(one.problem))
@@ -60,19 +61,52 @@ def port_file(one: Input, job: Job) -> FileReport:
         return FileReport(shown, failure=Failure(error.strerror or str(error)))
     if job.npu_scripts:
         return _port_beside(one, data, job)
-    ported, failure = _port(one, data, job)
-    report = FileReport(shown, ported.data != data, ported.findings, failure)
-    if job.diff and report.changed:
-        report = replace(report, diff=diff_of(shown, data, ported.data))
     target = destination(one, job.output)
-    if not job.writes or (target == one.path and not report.changed):
+    done = _done(one, target, data, job)
+    report = FileReport(shown, done.ported.data != data, done.ported.findings, done.failure)
+    if job.diff and report.changed:
+        report = replace(report, diff=diff_of(shown, data, done.ported.data))
+    if not job.writes:
         return report
-    _make_notes(target, ported, job)  # first, so that a run that is killed leaves no file without its note
     try:
-        _write(target, ported.data, state if target == one.path else None, like=one.path)
-    except (CannotWrite, OSError) as error:
-        return FileReport(shown, findings=ported.findings, failure=Failure(f"not written: {error}"))
+        if job.record is not None and done.entry is not None:
+            job.record.keep(target, done.entry)  # first, so that a run that is killed leaves no file without it
+        if target != one.path or report.changed:
+            _write(target, done.ported.data, state if target == one.path else None, like=one.path)
+    except (CannotWrite, OSError, RecordError) as error:
+        return FileReport(shown, findings=done.ported.findings, failure=Failure(f"not written: {error}"))
     return report
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What came of a file before it is written; `entry` is what to keep in the record."""
+
+    ported: PortedBytes
+    entry: Entry | None = None
+    failure: Failure | None = None
+
+
+def _done(one: Input, target: str, data: bytes, job: Job) -> _Done:
+    """What cannot be ported stays as it is."""
+    if not one.portable:
+        return _Done(PortedBytes(data))
+    try:
+        plan = plan_for(one.path, job)
+        if plan.undoes:
+            back = undone(one.path, data, plan, job.record)
+            return _Done(back.ported, back.entry)
+        ported = port_bytes(one.path, data, plan)
+        if job.record is None or not job.writes:
+            return _Done(ported)
+        return _Done(ported, entry_to_keep(one.path, data, ported.data, plan, job.record))
+    except CannotPort as error:
+        return _Done(PortedBytes(data), failure=Failure(str(error), error.line))
+    except RecordError as error:
+        return _Done(PortedBytes(data), failure=Failure(str(error)))
+    except Exception as error:  # a bug of ours costs this file only
+        message = f"diffsynth-port failed on it ({type(error).__name__}: {error}); please report this"
+        return _Done(PortedBytes(data), failure=Failure(message))
 
 
 def _port_beside(one: Input, data: bytes, job: Job) -> FileReport:
@@ -81,11 +115,11 @@ def _port_beside(one: Input, data: bytes, job: Job) -> FileReport:
     from porter.shell.npu_script import npu_script_of
 
     shown, target = one.path.replace(os.sep, "/"), npu_script_of(one.path)
-    ported, failure = _port(one, data, job)
-    if failure is not None or not shell.trains(one.path, data):
-        return FileReport(shown, failure=failure)
+    done = _done(one, target, data, replace(job, record=None))
+    if done.failure is not None or not shell.trains(one.path, data):
+        return FileReport(shown, failure=done.failure)
     try:
-        ported = replace(ported, data=shell.moved_to(target, one.path, ported.data))
+        ported = replace(done.ported, data=shell.moved_to(target, one.path, done.ported.data))
     except CannotPort as error:
         return FileReport(shown, failure=Failure(str(error)))
     there = read_file(target)[0] if os.path.isfile(target) else None
@@ -103,38 +137,6 @@ def _port_beside(one: Input, data: bytes, job: Job) -> FileReport:
     except (CannotWrite, OSError) as error:
         return replace(report, changed=False, failure=Failure(f"{target} was not written: {error}"))
     return report
-
-
-def _port(one: Input, data: bytes, job: Job) -> tuple[PortedBytes, Failure | None]:
-    """What cannot be ported stays as it is."""
-    if not one.portable:
-        return PortedBytes(data), None
-    try:
-        plan = plan_for(one.path, job)
-        if plan.target != "cuda" and one.path.endswith(PYTHON):  # its notes are for undoing only
-            return port_bytes(one.path, data, plan), None
-        noted = port_notes.kinds_of(one.path, job.notes)
-        if plan.target != "cuda":
-            return port_bytes(one.path, data, plan, added=noted), None
-        undone = port_bytes(one.path, data, plan, added_import=ADDED_IMPORT in noted, added=noted)
-        if undone.data != data and NAMED_BOTH in noted:
-            return PortedBytes(data, (named_both_before(),)), None
-        return undone, None
-    except CannotPort as error:
-        return PortedBytes(data), Failure(str(error), error.line)
-    except Exception as error:  # a bug of ours costs this file only
-        message = f"diffsynth-port failed on it ({type(error).__name__}: {error}); please report this"
-        return PortedBytes(data), Failure(message)
-
-
-def _make_notes(path: str, ported: PortedBytes, job: Job) -> None:
-    """A file that named the target before may be one that was ported and edited, so its older notes stay."""
-    kinds = {ADDED_IMPORT: ported.added_import, NAMED_BOTH: ported.named_both}
-    true = {kind for kind, is_true in kinds.items() if is_true} | ported.added
-    for kind in sorted(true):
-        port_notes.remember(path, kind)
-    for kind in () if ported.named_both else port_notes.kinds_of(path, job.notes) - true:
-        port_notes.forget(path, kind)
 
 
 def plan_for(path: str, job: Job) -> Plan:
@@ -198,7 +200,7 @@ def _run_in_processes(inputs: Sequence[Input], job: Job, processes: int) -> Iter
 
 
 class _Worker:
-    """What a process of the pool holds: the job, which has thousands of notes and so is handed over only once."""
+    """What a process of the pool holds: the job, which is handed over only once."""
 
     job: Job
 

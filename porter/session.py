@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from porter import __version__, baseline, port_notes
+from porter import __version__, baseline
 from porter.discovery import Input, find_inputs
 from porter.findings import SEVERITIES, Failure, FileReport
 from porter.port import Plan
 from porter.port_file import CannotPort, port_bytes
+from porter.record_log import Record, RecordError
 from porter.rules import all_rules
 from porter.runner import Job, destination, diff_of, plan_for, run
 from porter.settings import Settings, SettingsError, load_settings, selected_codes
@@ -20,6 +21,7 @@ from porter.shebang import is_shell_script
 from porter.shell.npu_script import is_npu_script
 from porter.targets import default_hardware, hardware_lines, table
 from porter.torch_npu_builds import UnknownBuild, build_for, is_known
+from porter.writing import CannotWrite
 
 #: The baseline in the working directory that is used where none is named, if it is there.
 DEFAULT_BASELINE = "diffsynth-port-baseline.json"
@@ -43,6 +45,7 @@ class Session:
     write_baseline: bool
     stdin_filename: str
     npu_scripts: bool = False
+    record: Record | None = None
 
     @classmethod
     def from_command_line(cls, paths: tuple[str, ...], options: dict[str, Any]) -> Session:
@@ -64,6 +67,8 @@ class Session:
         _check_output(paths, options)
         if options["source"] and settings.target != "cuda":
             raise Unusable("--from says what to undo; it goes with --target cuda")
+        if options["keep_cuda"] and (settings.target == "cuda" or options["npu_scripts"]):
+            raise Unusable("--keep-cuda is for a port: it goes neither with --target cuda nor with --npu-scripts")
         if options["npu_scripts"]:
             _check_npu_scripts(paths, settings.target, options)
         if options["diff"] and settings.format != "text":
@@ -77,6 +82,7 @@ class Session:
                 codes=codes,
                 source=options["source"],
                 torch_npu=torch_npu,
+                keep_cuda=options["keep_cuda"],
             ),
             check=options["check"] or options["diff"] or options["write_baseline"],
             diff=options["diff"],
@@ -85,6 +91,7 @@ class Session:
             write_baseline=options["write_baseline"],
             stdin_filename=options["stdin_filename"],
             npu_scripts=options["npu_scripts"],
+            record=_record(settings, options),
         )
 
     @property
@@ -128,7 +135,13 @@ class Session:
 
     def settle(self, reports: Iterable[FileReport]) -> list[FileReport]:
         """The reports, less what the baseline accepts."""
-        return self._against_baseline(list(reports))
+        done = list(reports)
+        if self.record is not None and not self.check:
+            try:
+                self.record.tidy()
+            except (RecordError, CannotWrite, OSError) as error:
+                raise Unusable(f"{self.settings.record}: the record was not tidied up: {error}") from None
+        return self._against_baseline(done)
 
     def port_stream(self, data: bytes) -> tuple[FileReport, bytes]:
         """Standard input. What cannot be ported comes back as it is."""
@@ -177,7 +190,7 @@ class Session:
             diff=self.diff,
             output=self.output,
             npu_scripts=self.npu_scripts,
-            notes=port_notes.remembered(),
+            record=self.record,
             ignored_codes=self.settings.ignored_codes if self.settings.per_file_ignores else None,
         )
 
@@ -199,6 +212,19 @@ def _check_hardware(target: str, hardware: str | None) -> None:
     if hardware is not None and hardware not in lines:
         known = ", ".join(lines) if lines else f"none: {target} has no hardware lines, only npu has"
         raise Unusable(f"unknown hardware {hardware!r} for target {target}; known: {known}")
+
+
+def _record(settings: Settings, options: dict[str, Any]) -> Record | None:
+    if options["no_record"]:
+        if options["record"]:
+            raise Unusable("--record and --no-record exclude each other")
+        return None
+    record = Record(settings.record)
+    try:
+        record.check(must_exist=settings.target == "cuda")
+    except RecordError as error:
+        raise Unusable(str(error)) from None
+    return record
 
 
 def _known_torch_npu(target: str, asked: str | None) -> str | None:

@@ -30,8 +30,8 @@ class SettingsError(Exception):
 class Settings:
     """What a run goes by. Patterns are as in .gitignore, relative to `folder`; rules are codes, names or prefixes.
 
-    `select` None means every rule, `jobs` None one process for each core. `baseline` is a path as seen from the
-    working directory. `per_file_ignores` holds the codes themselves. `folder` is the working directory or one
+    `select` None means every rule, `jobs` None one process for each core. `baseline` and `record` are paths as seen
+    from the working directory. `per_file_ignores` holds the codes themselves. `folder` is the working directory or one
     above it.
     """
 
@@ -46,6 +46,7 @@ class Settings:
     fail_on: str = "error"
     format: str = "text"
     baseline: str | None = None
+    record: str | None = None
     statistics: bool = False
     quiet: bool = False
     folder: str = field(default_factory=os.getcwd)
@@ -59,7 +60,7 @@ class Settings:
         """
         changes: dict[str, Any] = {
             name: options[name]
-            for name in ("target", "hardware", "jobs", "fail_on", "baseline", "statistics", "quiet")
+            for name in ("target", "hardware", "jobs", "fail_on", "baseline", "record", "statistics", "quiet")
             if options.get(name)
         }
         if options.get("torch_npu") is not None:  # an empty one is a mistake
@@ -204,8 +205,8 @@ def _checked(table: Mapping[str, Any], path: str, folder: str) -> Settings:
             for glob, rules in per_file.items()
         )
     _check_patterns((*values.get("exclude", ()), *per_file), where)
-    if "baseline" in values:
-        values["baseline"] = os.path.relpath(os.path.join(folder, values["baseline"]))
+    for key in values.keys() & {"baseline", "record"}:
+        values[key] = os.path.relpath(os.path.join(folder, values[key]))
     return Settings(**values, folder=folder)
 
 

@@ -68,6 +68,7 @@ CHECKS: dict[str, Check] = {
     "fail-on": _one_of(lambda: [severity for severity in SEVERITIES if severity != "fix"]),
     "format": _one_of(lambda: FORMATS),
     "baseline": _kind(lambda value: isinstance(value, str) and value != "", "the path of a file"),
+    "record": _kind(lambda value: isinstance(value, str) and value != "", "the path of a file"),
     "statistics": _SWITCH,
     "quiet": _SWITCH,
 }

@@ -9,10 +9,11 @@ import ast
 import sys
 import warnings
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 
+from porter.changes import Change, apply
 from porter.names import Names
 from porter.nesting import NESTS_TOO_DEEPLY, too_deep_at
 from porter.python_2 import python_2_in
@@ -211,6 +212,49 @@ def parse(text: str) -> ast.Module:
         word, line = found
         raise CannotParse(f"Python 2 source (its {word} is a statement): convert it to Python 3 first", line)
     return tree
+
+
+def parse_changed(source: Source, changes: Sequence[Change]) -> None:
+    """Parse, changed, the statements at the top of a text that changes are in. Raises CannotParse."""
+    lines = source.data.splitlines(keepends=True)
+    starts = [0, *accumulate(len(line.decode("utf-8")) for line in lines)]
+    pieces: list[str] = []
+    for first, last, own in _with_their_statements(source, changes, starts):
+        start, end = starts[first - 1], starts[min(last, len(lines))]
+        within = [Change(one.start - start, one.end - start, one.new) for one in own]
+        pieces += apply(source.text[start:end], within), "\n"
+    parse("".join(pieces))
+
+
+def _with_their_statements(
+    source: Source, changes: Sequence[Change], starts: list[int]
+) -> Iterator[tuple[int, int, list[Change]]]:
+    """The first and last line of each group of statements that share lines, with the changes within them, if any."""
+    changes, at = list(changes), 0
+    last = 0
+    for first, last in _lines_of_statements(source.tree):
+        own = []
+        while at < len(changes) and changes[at].start < starts[min(last, len(starts) - 1)]:
+            own.append(changes[at])
+            at += 1
+        if own:
+            yield min(first, bisect_right(starts, own[0].start)), last, own
+    if at < len(changes):
+        yield min(last + 1, bisect_right(starts, changes[at].start)), len(starts), changes[at:]
+
+
+def _lines_of_statements(tree: ast.Module) -> Iterator[tuple[int, int]]:
+    first = last = 0
+    for statement in tree.body:
+        decorators = getattr(statement, "decorator_list", None)
+        begins = decorators[0].lineno if decorators else statement.lineno
+        if begins > last:
+            if last:
+                yield first, last
+            first = begins
+        last = max(last, statement.end_lineno or statement.lineno)
+    if last:
+        yield first, last
 
 
 def _tree(text: str) -> ast.Module:

@@ -1,23 +1,28 @@
 """The accelerators: how each one is called in a program, and the translation from one to another.
 
-The knowledge is in the tables `targets/*.json`; this file only reads it. Undoing a port is the same
-translation turned round, so the rules never ask in which direction they work.
+The knowledge is in the tables `targets/*.json`, one for each target; this file only reads it. Undoing a port is the
+same translation turned round, so the rules never ask in which direction they work.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
-from porter.tables import read_table
+from porter.tables import read_table, target_names
 
-TARGETS = ("npu", "xpu", "mps", "musa")
+TARGETS = target_names()
 
 
 @dataclass(frozen=True)
 class Accelerator:
-    """The words by which programs name one kind of device."""
+    """The words by which programs name one kind of device: every rule that looks for one asks here.
+
+    `frameworks` are the words of other libraries by the library's name ("accelerate": "MULTI_NPU"), `tools` what stands
+    in place of NVIDIA's by what it is for ("monitor": "npu-smi info").
+    """
 
     name: str
     title: str
@@ -28,9 +33,27 @@ class Accelerator:
     indexed: bool = True
     verified: bool = True
     packages: tuple[str, ...] = ()
+    frameworks: dict[str, str] = field(default_factory=dict)
+    tools: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Every word of its own, other than names below torch and environment variables."""
+        upper = (self.backend or "").upper()
+        said = (self.name, self.method, self.flag, self.backend, upper, self.profiler_activity, *self.packages)
+        return frozenset(filter(None, (*said, *self.frameworks.values())))
 
 
-CUDA = Accelerator("cuda", "CUDA", "cuda", "is_cuda", "nccl", "CUDA")
+CUDA = Accelerator(
+    "cuda",
+    "CUDA",
+    "cuda",
+    "is_cuda",
+    "nccl",
+    "CUDA",
+    frameworks={"accelerate": "MULTI_GPU", "onnxruntime": "CUDAExecutionProvider"},
+    tools={"monitor": "nvidia-smi", "profiler": "nsys", "kernels": "CUDA C++"},
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +63,8 @@ class Translation:
     `names` maps dotted names below `torch` that the new accelerator has, `lacking` those it does not to the way
     out, `environment` variables to their documented pair. `hardware` is the product line asked for, or None;
     `torch_npu` the known build of the package asked for, None for the newest or where the target has no such package.
-    `rewrites_comparisons` renames comparisons even in a file that names the new accelerator.
+    `rewrites_comparisons` renames comparisons even in a file that names the new accelerator. `keeps_cuda` says that the
+    new one is whichever there is.
     """
 
     old: Accelerator
@@ -54,6 +78,7 @@ class Translation:
     hardware: str | None = None
     torch_npu: str | None = None
     rewrites_comparisons: bool = False
+    keeps_cuda: bool = False
 
     @property
     def undoes(self) -> bool:
@@ -63,6 +88,15 @@ class Translation:
     def accelerator(self) -> Accelerator:
         """The accelerator that is not CUDA: the one whose limits the reports are about."""
         return self.old if self.undoes else self.new
+
+    def names_new(self, data: bytes) -> bool:
+        """Whether a file names the new accelerator, by a word of its own or part of a name: `is_npu`, not `input`."""
+        return any(word in data and pattern.search(data) for word, pattern in self._patterns_of_new)
+
+    @cached_property
+    def _patterns_of_new(self) -> list[tuple[bytes, re.Pattern[bytes]]]:
+        words = sorted({*self.new.words, *self.environment.values()})
+        return [(word.encode(), re.compile(rf"(?<![A-Za-z]){word}(?![a-z])".encode())) for word in words]
 
     @cached_property
     def modules(self) -> frozenset[str]:
@@ -140,6 +174,8 @@ def translation(target: str, hardware: str | None = None, torch_npu: str | None 
         indexed=content["indexed"],
         verified=content["verified"],
         packages=tuple(content["packages"]),
+        frameworks=content["frameworks"],
+        tools=content["tools"],
     )
     names = {"cuda": content["module"]}
     former = content["former"]  # names that torch.cuda had in earlier releases of torch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 from porter.findings import Edit
@@ -15,38 +14,19 @@ Span = tuple[int, int]
 
 
 class TextUnit(Generic[Text]):
-    """A parsed text on its way from one accelerator to another. Places in it are spans of its bytes.
+    """A parsed text on its way from one accelerator to another. Places in it are spans of its bytes."""
 
-    `added` are the notes that earlier ports made of what they added, for undoing it.
-    """
-
-    def __init__(self, source: Text, translation: Translation, added: frozenset[str] = frozenset()) -> None:
+    def __init__(self, source: Text, translation: Translation) -> None:
         self.source = source
         self.translation = translation
-        self.added = added
 
-    def fix(self, code: str, span: Span, message: str, *edits: Edit, notes: tuple[str, ...] = ()) -> Found:
+    def fix(self, code: str, span: Span, message: str, *edits: Edit) -> Found:
         """The tool makes this right itself, by `edits`."""
-        return Found(self.source.finding(code, "fix", span, message), edits, notes)
+        return Found(self.source.finding(code, "fix", span, message), edits)
 
     def report(self, code: str, severity: str, span: Span, message: str, way_out: str = "") -> Found:
         """A person has to look: `severity` is "error" (fails there), "warning" (may) or "note" (differs)."""
         return Found(self.source.finding(code, severity, span, message, way_out))
-
-
-def renamed(name: str) -> str:
-    """The note that a port wrote this name of the new accelerator into a file."""
-    return f"renamed-{name}"
-
-
-def kept(name: str) -> str:
-    """The note that a file had this name of the new accelerator before it was ported."""
-    return f"kept-{name}"
-
-
-def names_renamed(notes: Iterable[str]) -> list[str]:
-    """The names that notes say a port wrote."""
-    return [note.removeprefix("renamed-") for note in notes if note.startswith("renamed-")]
 
 
 def replaced(span: Span, new: str) -> Edit:

@@ -18,26 +18,18 @@ LIBRARY = "diffsynth"
 
 @dataclass(frozen=True)
 class Found:
-    """A finding and the edits that would make it right; a report has none.
-
-    `notes` are what undoing these edits has to know and cannot read off the file.
-    """
+    """A finding and the edits that would make it right; a report has none."""
 
     finding: Finding
     edits: tuple[Edit, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 class Unit:
-    """One unit of source on its way from one accelerator to another.
+    """One unit of source on its way from one accelerator to another."""
 
-    `added_import` says that an earlier port added the unit's helper import, so that undoing may take it out.
-    """
-
-    def __init__(self, source: Source, translation: Translation, added_import: bool = False) -> None:
+    def __init__(self, source: Source, translation: Translation) -> None:
         self.source = source
         self.translation = translation
-        self.added_import = added_import
         self._may_rename: dict[tuple[str, str], bool] = {}
 
     def fix(self, code: str, node: ast.AST, message: str, *edits: Edit) -> Found:
@@ -78,7 +70,7 @@ class Unit:
         return self.source.names.imports_package(LIBRARY)
 
     @cached_property
-    def knows_target(self) -> bool:
+    def names_new_device(self) -> bool:
         """Whether the source names the new accelerator already: a device string, its module, its package."""
         if self.translation.rewrites_comparisons:
             return False

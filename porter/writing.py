@@ -27,7 +27,7 @@ def replace_file(path: str, data: bytes, read_as: os.stat_result | None = None) 
     `read_as` is the state in which the old content was read: a file that has changed since is left alone, and so
     is one without any write permission, even for a user who could write all the same. Raises CannotWrite.
     """
-    path = os.path.realpath(path)
+    path = os.path.realpath(path) if os.path.islink(path) else path
     folder, name = os.path.split(path)
     beside = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
     try:

@@ -32,6 +32,8 @@ SCHEMA = {
     "indexed": bool,
     "verified": bool,
     "packages": list,
+    "frameworks": dict,
+    "tools": dict,
     "hardware": list,
     "default_hardware": str | None,
     "environment": dict,
@@ -264,7 +266,7 @@ def test_a_changed_table_is_found_and_rebuilt_byte_for_byte(tool):
     rebuild = CliRunner().invoke(tool.main, [])
     assert (rebuild.exit_code, rebuild.stdout) == (0, "targets/npu.json: written\n")
     assert file.read_bytes() == before
-    assert sorted(path.name for path in file.parent.iterdir()) == sorted(f"{name}.json" for name in TARGETS)
+    assert {f"{name}.json" for name in TARGETS} <= {path.name for path in file.parent.iterdir()}
 
 
 def test_a_source_decides(tool):

@@ -81,6 +81,8 @@ IDENTITY_KEYS = (
     "indexed",
     "verified",
     "packages",
+    "frameworks",
+    "tools",
     "hardware",
     "default_hardware",
     "environment",

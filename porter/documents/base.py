@@ -19,19 +19,16 @@ class CannotPort(Exception):
 
 @dataclass(frozen=True)
 class PortedBytes:
-    """The bytes as they shall be, the findings in the bytes as they were, and what undoing has to know of them."""
+    """The bytes as they shall be, and the findings in the bytes as they were."""
 
     data: bytes
     findings: tuple[Finding, ...] = ()
-    added_import: bool = False
-    named_both: bool = False
-    added: frozenset[str] = frozenset()
 
 
-def port_unit(text: str, plan: Plan, added_import: bool) -> Ported:
+def port_unit(text: str, plan: Plan) -> Ported:
     """porter.port.port_text, whose every refusal is CannotPort."""
     try:
-        return port_text(text, plan, added_import)
+        return port_text(text, plan)
     except CannotParse as error:
         raise CannotPort(str(error), error.line) from None
     except RecursionError:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from porter.documents.base import CannotPort, PortedBytes
 from porter.documents.encoding import byte_order_mark, decode, encode
-from porter.port import Plan
-from porter.port_lines import Language, calls_for_nothing, port_lines
+from porter.port import Language, Plan, calls_for_nothing, port_text
 from porter.source import CannotParse
 
 
-def port_document(data: bytes, plan: Plan, language: Language, added: frozenset[str]) -> PortedBytes:
+def port_document(data: bytes, plan: Plan, language: Language) -> PortedBytes:
     """Raises CannotPort. Data without a word of the language's rules is not even decoded."""
     if calls_for_nothing(data, plan, language):
         return PortedBytes(data)
     mark = byte_order_mark(data)
     try:
-        ported = port_lines(decode(data, mark), plan, language, added)
+        ported = port_text(decode(data, mark), plan, language)
     except CannotParse as error:
         raise CannotPort(str(error), error.line) from None
     except RecursionError:
         raise CannotPort("it nests too deeply to be ported") from None
     new = mark + encode(ported.text) if ported.changes else data
-    return PortedBytes(new, tuple(ported.findings), named_both=ported.named_both, added=ported.added)
+    return PortedBytes(new, tuple(ported.findings))

@@ -17,7 +17,7 @@ from porter.documents.encoding import byte_order_mark, decode, encode
 from porter.documents.fences import fenced_blocks
 from porter.documents.markdown_unit import MarkdownUnit
 from porter.findings import Finding
-from porter.port import Plan, accelerators_named, names_both
+from porter.port import Plan, names_both, names_cuda
 from porter.rules.unreadable_block import RULE
 
 #: `python`, `py3 title="run.py"`, `{.python .numberLines}`, `{#first .python}`, `{python, echo=FALSE}`
@@ -25,17 +25,16 @@ _PYTHON = re.compile(r"(?:\{\s*|\{[^}]*\.)?(?:python|py)3?(?=[\s,:{}]|\Z)", re.I
 _PROMPT = re.compile(r"\s*>>>")
 
 
-def port(data: bytes, plan: Plan, added_import: bool) -> PortedBytes:
+def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     """Raises CannotPort for what is no UTF-8 text; a block that does not parse is a finding."""
     mark = byte_order_mark(data)
     document = decode(data, mark)
     findings: list[Finding] = []
     changes: list[Change] = []
     readable: list[str] = []
-    added = both = False
     for unit in _units(document):
         try:
-            ported = port_unit(unit.text, plan, added_import)
+            ported = port_unit(unit.text, plan)
         except CannotPort as error:
             if plan.codes is None or RULE.code in plan.codes:
                 findings.append(unit.placed(_unreadable(error)))
@@ -43,12 +42,11 @@ def port(data: bytes, plan: Plan, added_import: bool) -> PortedBytes:
         readable.append(unit.text)
         findings += map(unit.placed, ported.findings)
         changes += unit.changes_of_the_document(ported.changes)
-        added, both = added or ported.added_import, both or ported.named_both
-    if plan.target == "cuda" and len(named := accelerators_named(readable, plan)) > 1:
+    if plan.undoes and any(finding.code != RULE.code for finding in findings) and names_cuda(readable, plan):
         unreadable = [finding for finding in findings if finding.code == RULE.code]
-        return PortedBytes(data, (names_both(named), *unreadable))
+        return PortedBytes(data, (names_both(plan), *unreadable))
     new = mark + encode(apply(document, changes)) if changes else data
-    return PortedBytes(new, tuple(findings), added, both)
+    return PortedBytes(new, tuple(findings))
 
 
 def _units(document: str) -> list[MarkdownUnit]:

@@ -13,13 +13,13 @@ from porter.documents.notebook_unit import NotebookUnit
 from porter.port import Plan
 
 
-def port(data: bytes, plan: Plan, added_import: bool) -> PortedBytes:
+def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     """Raises CannotPort."""
     mark = byte_order_mark(data)
     text = decode(data, mark)
     unit = NotebookUnit(code_cells(text))
     try:
-        ported = port_unit(unit.text, plan, added_import)
+        ported = port_unit(unit.text, plan)
     except CannotPort as error:
         raise unit.placed_error(error) from None
     findings = tuple(unit.placed(finding) for finding in ported.findings)
@@ -27,4 +27,4 @@ def port(data: bytes, plan: Plan, added_import: bool) -> PortedBytes:
         return PortedBytes(data, findings)
     sources = unit.by_cell(ported.changes)
     changed = apply(text, (cell.source.changed(text, changes) for cell, changes in sources))
-    return PortedBytes(mark + encode(changed), findings, ported.added_import, ported.named_both)
+    return PortedBytes(mark + encode(changed), findings)

@@ -16,16 +16,16 @@ _TWO_LINES = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)?[^\r\n]*")
 _NAME = re.compile(rb"coding[:=]\s*([-\w.]*)")
 
 
-def port(data: bytes, plan: Plan, added_import: bool) -> PortedBytes:
+def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     """Raises CannotPort."""
     mark = byte_order_mark(data)
     encoding = encoding_of(data[len(mark) :], marked=bool(mark))
     text = decode(data, mark, encoding)
     if encoding != UTF_8 and "coding" not in text:
         raise CannotPort(f"its coding cookie says {encoding}, in which there is no such cookie; save it as UTF-8")
-    ported = port_unit(text, plan, added_import)
+    ported = port_unit(text, plan)
     new = data if ported.text == text else mark + encode(ported.text, encoding)
-    return PortedBytes(new, tuple(ported.findings), ported.added_import, ported.named_both)
+    return PortedBytes(new, tuple(ported.findings))
 
 
 def encoding_of(data: bytes, marked: bool = False) -> str:

@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from porter.findings import SEVERITIES, FileReport
+from porter.findings import SEVERITIES, SUPPORTS_BOTH, FileReport
 
 
 @dataclass(frozen=True)
 class Summary:
-    """How many files, and how many findings in them. `fixes` are those in the files that change."""
+    """How many files, and how many findings in them. `fixes` are those in the files that change.
+
+    `supporting` files serve the target already, and were left at those places.
+    """
 
     files: int
     changed: int
@@ -21,6 +24,7 @@ class Summary:
     errors: int
     warnings: int
     notes: int
+    supporting: int = 0
 
     @property
     def findings(self) -> int:
@@ -50,6 +54,7 @@ def summarize(reports: Sequence[FileReport]) -> Summary:
         errors=severities["error"],
         warnings=severities["warning"],
         notes=severities["note"],
+        supporting=sum(any(one.code == SUPPORTS_BOTH for one in report.findings) for report in reports),
     )
 
 

@@ -66,7 +66,7 @@ def _table(rows: Sequence[RuleCount]) -> list[str]:
 def _sentences(summary: Summary, context: RunContext) -> str:
     if not summary.files:
         return "No files to port."
-    sentences = [_about_files(summary, context), _about_findings(summary)]
+    sentences = [_about_files(summary, context), _about_support(summary, context), _about_findings(summary)]
     if summary.failed:
         sentences.append(f"{_counted(summary.failed, 'file')} could not be ported.")
     return " ".join(sentence for sentence in sentences if sentence)
@@ -79,6 +79,13 @@ def _about_files(summary: Summary, context: RunContext) -> str:
     verb = done if context.rewrites else f"would be {done}"
     changed = f"{_counted(summary.changed, 'file')} {verb} in {_counted(summary.fixes, 'place')}"
     return f"{changed}, {summary.unchanged} left unchanged." if summary.unchanged else f"{changed}."
+
+
+def _about_support(summary: Summary, context: RunContext) -> str:
+    if not summary.supporting:
+        return ""
+    verb = "supports" if summary.supporting == 1 else "support"
+    return f"{_counted(summary.supporting, 'file')} already {verb} {context.target}."
 
 
 def _about_findings(summary: Summary) -> str:

@@ -35,11 +35,6 @@ from porter.uses import is_docstring, text_of, torch_names
 _MODULE = "torch.utils.cpp_extension"
 _KERNEL = "__global__"
 _SWITCHES = frozenset({"cuda_sources", "extra_cuda_cflags", "with_cuda"})
-_WAYS_OUT = {
-    "npu": "the computation in torch operators, or a kernel in Ascend C or triton-ascend",
-    "xpu": "the computation in torch operators, or torch.utils.cpp_extension.SyclExtension",
-    "mps": "the computation in torch operators, or torch.mps.compile_shader",
-}
 
 RULE = Rule(
     "DP204",
@@ -72,7 +67,8 @@ def report_the_toolkit(node: ast.AST, unit: Unit) -> Iterator[Found]:
 
 
 def _error(message: str, node: ast.expr, unit: Unit) -> Found:
-    way_out = _WAYS_OUT.get(unit.translation.new.name, "the computation in torch operators")
+    kernels = unit.translation.new.tools.get("kernels")
+    way_out = "the computation in torch operators" + (f", or {kernels}" if kernels else "")
     return unit.report(RULE.code, "error", node, message, way_out)
 
 

@@ -70,6 +70,12 @@ def ask_for_the_new_device(node: ast.Attribute, unit: Unit) -> Iterator[Found]:
     if old.flag in unit.source.names.defined:
         message = f"this file defines {old.flag} itself; it was left as it is"
         yield unit.report(RULE.code, "warning", node, message, f'compare .device.type with "{new.name}" instead')
+    elif unit.translation.keeps_cuda and _is_given_by_the_program(old.flag, unit):
+        message = f"this file sets {old.flag} itself; it was left as it is"
+        yield unit.report(RULE.code, "warning", node, message, "compare .device.type with the device instead")
+    elif unit.translation.keeps_cuda:
+        edit = Edit(*unit.source.span(node), "compare_device", (new.name,))
+        yield unit.fix(RULE.code, node, f".{old.flag} becomes a comparison with the device", edit)
     elif new.flag:
         edit = Edit(*unit.source.span(node), "rename_method", (new.flag,))
         yield unit.fix(RULE.code, node, f".{old.flag} becomes .{new.flag}", edit)
@@ -85,6 +91,14 @@ def _number_of_the_device(call: ast.Call) -> int:
         if isinstance(value, ast.Constant) and (text := str(value.value).rpartition(":")[2]).isdecimal():
             return int(text)
     return 0
+
+
+def _is_given_by_the_program(flag: str, unit: Unit) -> bool:
+    """`self.is_cuda = ...`: the flag of a tensor cannot be set."""
+    nodes = unit.source.walk(unit.source.lines_of({flag.encode()}))
+    return any(
+        isinstance(one, ast.Attribute) and one.attr == flag and not isinstance(one.ctx, ast.Load) for one in nodes
+    )
 
 
 def _is_called(node: ast.Attribute, unit: Unit) -> bool:

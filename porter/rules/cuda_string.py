@@ -36,11 +36,6 @@ from porter.unit import Found, Unit
 from porter.uses import is_docstring, text_of
 
 _PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider")
-_PROVIDER_ON = {
-    "npu": "CANNExecutionProvider",
-    "xpu": "OpenVINOExecutionProvider",
-    "mps": "CoreMLExecutionProvider",
-}
 _GRAPHS = "cudagraphs"
 _SORT_KEY = re.compile(r"((?:self_)?)cuda_(time(?:_total)?|memory_usage)")
 _SORT_KEYS = tuple(f"{of}cuda_{what}" for of in ("", "self_") for what in ("time", "time_total", "memory_usage"))
@@ -51,7 +46,7 @@ RULE = Rule("DP208", "cuda-string", __doc__, words=(*_PROVIDERS, _GRAPHS, *_SORT
 @RULE.on(ast.Constant)
 def report_the_provider(node: ast.Constant, unit: Unit) -> Iterator[Found]:
     if node.value in _PROVIDERS and not is_docstring(node, unit.source):
-        provider = _PROVIDER_ON.get(unit.translation.new.name, "CPUExecutionProvider")
+        provider = unit.translation.new.frameworks.get("onnxruntime", "CPUExecutionProvider")
         yield unit.report(RULE.code, "warning", node, f"{node.value} runs on NVIDIA devices only", provider)
 
 

@@ -56,7 +56,7 @@ def rename_unless_the_target_is_known(node: ast.expr, unit: Unit) -> Iterator[Fo
     elif place.kind == "slice" and device_is_meant(place):
         yield _compared_with_a_slice(node, literal, unit)
     elif place.is_question and device_is_meant(place):
-        leave = literal.new and unit.knows_target
+        leave = literal.new and unit.names_new_device
         yield _left_to_a_person(node, literal, place, unit) if leave else _renamed(node, literal, unit)
 
 

@@ -70,7 +70,7 @@ def rename_the_device(node: ast.expr, unit: Unit) -> Iterator[Found]:
 def _stands_beside_the_target(node: ast.expr, unit: Unit) -> bool:
     """`choices=["cpu", "cuda", "npu"]` serves both devices as it is."""
     around = unit.source.parent.get(node)
-    if not isinstance(around, ast.Tuple | ast.List | ast.Set) or not unit.knows_target:
+    if not isinstance(around, ast.Tuple | ast.List | ast.Set) or not unit.names_new_device:
         return False
     return any(isinstance(one, ast.Constant) and one.value == unit.translation.new.name for one in around.elts)
 

@@ -5,8 +5,8 @@
 
 `torch.cuda.mem_get_info("cuda")` becomes `torch.npu.mem_get_info(get_device_name())`, and the import of
 `get_device_name` is added after the last diffsynth import above it unless it is there. Any other argument is ported
-like every device, and so is a script that does not use diffsynth. Undoing puts `"cuda"` back, and takes the import
-out if the port added it and nothing else uses it.
+like every device, and so is a script that does not use diffsynth. Undoing without a record of the port puts `"cuda"`
+back and leaves the import in.
 
 ## Why
 
@@ -31,7 +31,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from itertools import islice
 
 from porter.findings import Edit
 from porter.rules.base import Rule
@@ -77,10 +76,8 @@ def _ported(argument: ast.expr, unit: Unit) -> Iterator[Found]:
 
 
 def _undone(argument: ast.expr, unit: Unit) -> Found:
-    edits = [Edit(*unit.source.span(argument), "replace_expression", (_quoted(unit.translation.new.name, unit),))]
-    if unit.added_import and not _is_used_otherwise(unit):
-        edits += _whole_line_of_the_import(unit)
-    return unit.fix(RULE.code, argument, f'the argument becomes "{unit.translation.new.name}"', *edits)
+    edit = Edit(*unit.source.span(argument), "replace_expression", (_quoted(unit.translation.new.name, unit),))
+    return unit.fix(RULE.code, argument, f'the argument becomes "{unit.translation.new.name}"', edit)
 
 
 def _quoted(text: str, unit: Unit) -> str:
@@ -134,16 +131,6 @@ def _is_of_the_library(statement: ast.Import | ast.ImportFrom) -> bool:
     return any(alias.name.split(".")[0] == LIBRARY for alias in statement.names)
 
 
-def _whole_line_of_the_import(unit: Unit) -> list[Edit]:
-    for statement in unit.source.names.imports:
-        start, end = _line_around(unit, statement)
-        if unit.source.data[start:end].strip() == IMPORT.encode():
-            if not unit.source.data[start:end].endswith((b"\r", b"\n")):
-                start = len(unit.source.data[:start].rstrip(b"\r\n"))
-            return [Edit(start, end, "", ("",))]
-    return []
-
-
 def _line_around(unit: Unit, statement: ast.stmt) -> tuple[int, int]:
     """The bytes from the first line of a statement to the end of the last line of all that shares its last line."""
     starts = unit.source.line_starts
@@ -153,18 +140,3 @@ def _line_around(unit: Unit, statement: ast.stmt) -> tuple[int, int]:
             last = max(last, other.end_lineno or last)
     end = starts[last] if last < len(starts) else len(unit.source.data)
     return starts[statement.lineno - 1], end
-
-
-def _is_used_otherwise(unit: Unit) -> bool:
-    source = unit.source
-    for node in source.walk(source.lines_of({HELPER.encode()})):
-        if isinstance(node, ast.Name) and node.id == HELPER:
-            call, *around = islice(source.ancestors(node), 3)
-            query = next((parent for parent in around if not isinstance(parent, ast.keyword)), None)
-            if (
-                not isinstance(call, ast.Call)
-                or not isinstance(query, ast.Call)
-                or unit.dotted(query.func) != _query(unit)
-            ):
-                return True
-    return False

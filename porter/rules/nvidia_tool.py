@@ -47,7 +47,7 @@ def report_the_tool(node: ast.expr, unit: Unit) -> Iterator[Found]:
     found = _TOOL.search(text_of(node))
     if found and _is_run(place_of(node, unit.source)):
         message = f"{found[1]} is NVIDIA's, and is not there without its driver or toolkit"
-        yield unit.report(RULE.code, "warning", node, message, instead_of(found[1], unit.translation.new.name))
+        yield unit.report(RULE.code, "warning", node, message, instead_of(found[1], unit.translation.new))
 
 
 def _is_run(place: Place) -> bool:

@@ -1,20 +1,36 @@
-"""An option that launches of some models need on an accelerator: whether one lacks it, and where it goes."""
+"""An option that launches of some models need on an accelerator: whether one lacks it, and where it goes.
+
+Which series of models a launch trains is told from the model ids on its command line.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 from porter.shell.launch import Launch
-from porter.shell.model_series import cannot_tell, series_of
 from porter.shell.script import ShellScript
 from porter.shell.script_file import find_script
 from porter.shell.script_options import options_of
 from porter.shell.values import HERE, UNKNOWN
-from porter.text_unit import Span, TextUnit, replaced
+from porter.text_unit import TextUnit, replaced
 from porter.unit import Found
+
+WAN_14B, QWEN_IMAGE, Z_IMAGE = "Wan 14B", "Qwen-Image", "Z-Image"
+
+#: A model id or path belongs to the series whose pattern it holds.
+_SERIES = {
+    WAN_14B: re.compile(r"(?<![a-z])wan(?![a-z]).*(?<!\d)14b(?![a-z])", re.IGNORECASE),
+    QWEN_IMAGE: re.compile(r"(?<![a-z])qwen[-_]?image(?![a-z])", re.IGNORECASE),
+    Z_IMAGE: re.compile(r"(?<![a-z])z[-_]image(?![a-z])", re.IGNORECASE),
+}
+
+#: What is next to the model that is trained, and often another family's: text encoders, VAEs, tokenizers.
+_BESIDE = re.compile(
+    r"(?:^|/)(?:text_encoder|vae|tokenizer|processor|image_encoder|google|models_t5|models_clip|wav2vec)|vae\.",
+    re.IGNORECASE,
+)
 
 _SPLIT_TASK = re.compile(r".*:(?:data_process|train)")
 
@@ -29,9 +45,7 @@ class Flag:
 
     def judged(self, code: str, launch: Launch, unit: TextUnit[ShellScript]) -> Iterator[Found]:
         """What a rule with this code has to say of a launch."""
-        if unit.translation.undoes:
-            yield from self._taken_out(code, launch, unit)
-        elif not launch.has(self.name) and self._is_wanted(launch):
+        if not unit.translation.undoes and not launch.has(self.name) and self._is_wanted(launch):
             yield from self._added_or_reported(code, launch, unit)
 
     def _is_wanted(self, launch: Launch) -> bool:
@@ -56,7 +70,7 @@ class Flag:
             return
         edit = replaced((command.end, command.end), f"{command.separator}--{self.name}")
         message = f"--{self.name} is added for the {series} series"
-        yield unit.fix(code, span, message, edit, notes=(self._note(launch, unit),))
+        yield unit.fix(code, span, message, edit)
 
     def _obstacle(self, launch: Launch, unit: TextUnit[ShellScript]) -> tuple[str, str]:
         """Why the option cannot be added, and how much that weighs; empty if it can."""
@@ -76,40 +90,33 @@ class Flag:
             return "warning", f"not all of the parser of {shown} can be read, so nothing tells whether it knows it"
         return "note", f"{shown} does not know it"
 
-    def _taken_out(self, code: str, launch: Launch, unit: TextUnit[ShellScript]) -> Iterator[Found]:
-        """If an earlier port added it."""
-        if self._note(launch, unit) not in unit.added:
-            return
-        if (span := self._span(launch)) is not None:
-            yield unit.fix(code, span, f"--{self.name} of the port is taken out", replaced(span, ""))
-
-    def _span(self, launch: Launch) -> Span | None:
-        """The option and what parts it from the word before."""
-        words = launch.command.words
-        for before, word in pairwise(words):
-            if word.text == f"--{self.name}" and word.is_written_out:
-                return before.end, word.end
-        return None
-
-    def _note(self, launch: Launch, unit: TextUnit[ShellScript]) -> str:
-        """That a port added the option to this launch: known by what no port changes, and its number among equals."""
-        from hashlib import sha256  # only a launch that gets the option, or may have got it, pays for loading it
-
-        equals = [one for one in unit.source.launches if self._essence(one) == self._essence(launch)]
-        digest = sha256("\n".join(self._essence(launch)).encode("utf-8", "surrogatepass")).hexdigest()[:12]
-        return f"flag-{self.name}-{digest}-{equals.index(launch)}"
-
-    def _essence(self, launch: Launch) -> list[str]:
-        """The script, the names of its options, the models."""
-        names = [name for name, _ in launch.named_arguments() if name != self.name]
-        models = [launch.argument(name) or "" for name in ("model_id_with_origin_paths", "model_paths")]
-        return [launch.script or "", *names, *models]
-
-
-def is_about(note: str, options: Iterable[str]) -> bool:
-    """Whether a note says that a port added one of these options to a launch."""
-    return any(note.startswith(f"flag-{name}-") for name in options)
-
 
 def _either(series: frozenset[str]) -> str:
     return " or ".join(sorted(series))
+
+
+def series_of(launch: Launch) -> set[str]:
+    """The series of the models that are trained."""
+    return {name for model in _models(launch) for name, pattern in _SERIES.items() if pattern.search(model)}
+
+
+def cannot_tell(launch: Launch) -> bool:
+    """Whether the models depend on what only a run can tell, such as an argument of the script."""
+    return not series_of(launch) and any(UNKNOWN in value.partition(":")[0] for value in _ids(launch))
+
+
+def _ids(launch: Launch) -> Iterator[str]:
+    """`--model_id_with_origin_paths ID:PATTERN,ID:PATTERN`."""
+    yield from (launch.argument("model_id_with_origin_paths") or "").split(",")
+
+
+def _models(launch: Launch) -> Iterator[str]:
+    """The ids and paths of what is trained."""
+    for entry in _ids(launch):
+        model, _, pattern = entry.partition(":")
+        if not _BESIDE.search(pattern):
+            yield model
+    for path in re.findall(r"[^\s\[\]\"',]+", launch.argument("model_paths") or ""):
+        folder, _, name = path.rpartition("/")
+        if not _BESIDE.search(name) and not _BESIDE.search(folder.rpartition("/")[2]):
+            yield path

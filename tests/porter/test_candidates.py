@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from porter.candidates import called_for
-from porter.rules import BY_LANGUAGE, rules_for
+from porter.rules import languages, rules_for
 from porter.targets import translation
 
 
@@ -67,6 +67,6 @@ def test_a_text_without_a_word_of_the_rules_calls_for_nothing():
     assert called_for("import json\nprint(json.dumps({}))", translation("npu"), None) == ({}, frozenset())
 
 
-@pytest.mark.parametrize("language", BY_LANGUAGE)
-def test_a_rule_is_listed_under_the_language_that_it_reads(language):
+@pytest.mark.parametrize("language", languages())
+def test_a_rule_is_found_where_those_of_its_language_are(language):
     assert {rule.language for rule in rules_for(language)} == {language}

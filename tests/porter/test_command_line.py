@@ -197,7 +197,9 @@ def test_from_says_which_accelerator_to_undo(run: Run, tree: Path) -> None:
     before = b'device = "cuda" if fast else "mps"\n'
     (tree / "port.py").write_bytes(before)
     run("scripts", "--target", "npu")
-    assert run("scripts", "--target", "cuda").returncode == 1
+    ported = (tree / "port.py").read_bytes()
+    assert run("scripts", "--target", "cuda", "--from", "xpu").returncode == 0
+    assert (tree / "port.py").read_bytes() == ported != before
     assert run("scripts", "--target", "cuda", "--from", "npu").returncode == 0
     assert (tree / "port.py").read_bytes() == before
 

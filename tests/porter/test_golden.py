@@ -16,6 +16,7 @@ import pytest
 from porter.documents.base import PortedBytes
 from porter.port import Plan
 from porter.port_file import port_bytes
+from porter.record import entry_of, restored
 from porter.shell.npu_script import is_npu_script, npu_script_of
 
 ROOT = Path(__file__).parents[2]
@@ -41,13 +42,12 @@ def test_the_guide_with_its_import_missing() -> None:
     before, after = (GUIDE / "before.py").read_bytes(), (GUIDE / "after.py").read_bytes()
     assert before.count(HELPER_IMPORT) == 1
     ported = port_bytes("before.py", before.replace(HELPER_IMPORT, b""), Plan("npu"))
-    assert (ported.data, ported.added_import) == (after, True)
+    assert ported.data == after
 
 
-def port(name: str, data: bytes, target: str = "npu", like: PortedBytes | None = None) -> PortedBytes:
+def port(name: str, data: bytes, target: str = "npu") -> PortedBytes:
     """A file in the place of an example, from which the scripts that it launches are found."""
-    path, noted = str(EXAMPLES / name), like or PortedBytes(b"")
-    return port_bytes(path, data, Plan(target), added_import=noted.added_import, added=noted.added)
+    return port_bytes(str(EXAMPLES / name), data, Plan(target))
 
 
 def output_of(name: str) -> bytes:
@@ -70,7 +70,7 @@ def test_example_becomes_its_output(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in FILES if name not in NPU_SCRIPTS])
 def test_output_undone_is_the_example(name: str) -> None:
     example = (EXAMPLES / name).read_bytes()
-    assert port(name, output_of(name), "cuda", like=port(name, example)).data == example
+    assert restored(output_of(name), entry_of(example, port(name, example).data, ["npu"])).data == example
 
 
 @pytest.mark.parametrize("name", FILES)

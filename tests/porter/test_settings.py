@@ -15,8 +15,11 @@ from pathspec import GitIgnoreSpec
 
 from porter.rules import all_rules
 from porter.settings import Settings, SettingsError, load_settings, selected_codes
+from porter.targets import TARGETS
 
 EVERY_CODE = frozenset(rule.code for rule in all_rules())
+
+NAMES = ", ".join(f'"{name}"' for name in (*TARGETS, "cuda"))
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +132,7 @@ def test_a_named_file_is_seen_from_the_working_directory(folder: Path) -> None:
         ('targte = "npu"', 'unknown key "targte"; did you mean "target"?'),
         ('fail_on = "note"', 'unknown key "fail_on"; did you mean "fail-on"?'),
         ("zzz = 1", 'unknown key "zzz"; known keys: target, hardware, torch-npu, select,'),
-        ('target = "gpu"', 'target should be one of "npu", "xpu", "mps", "musa", "cuda", found the text "gpu"'),
+        ('target = "gpu"', f'target should be one of {NAMES}, found the text "gpu"'),
         ('hardware = "atlas-a9"', 'hardware should be one of "atlas-a2", "atlas-a3", "ascend-950dt", '),
         ('torch-npu = "3.0"', "torch-npu should be a build of torch_npu (2.1.0.post17, 2.3.1.post6, "),
         ("torch-npu = 2.7", "a later post release of one, found the number 2.7"),

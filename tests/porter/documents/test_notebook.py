@@ -10,7 +10,7 @@ import pytest
 
 from porter.port import Plan
 from porter.port_file import CannotPort, port_bytes
-from tests.porter.documents.bytes_in_out import CUDA, NPU, check_ported, check_unchanged
+from tests.porter.documents.bytes_in_out import NPU, check_ported, check_unchanged
 
 HELPER = "from diffsynth.core.device.npu_compatible_device import get_device_name"
 
@@ -128,21 +128,6 @@ def test_a_list_that_holds_no_lines_keeps_its_parts() -> None:
         "",
         f"'npu')\nfrom diffsynth import Pipe\n{HELPER}\ntorch.npu.mem_get_info(get_device_name())",
     ]
-
-
-def test_undoing_takes_out_a_line_wherever_it_stands() -> None:
-    query = "torch.npu.mem_get_info(get_device_name())"
-    use = "import diffsynth"
-    for lines, left in (
-        ([HELPER + "\n", use], [use]),
-        ([HELPER], []),
-        ([use + "\n", HELPER], [use]),
-        ([use + "\n", HELPER + "\n", "x"], [use + "\n", "x"]),
-        (HELPER, ""),
-    ):
-        data = json.dumps(notebook(use, lines, query), indent=1).encode()
-        undone = port_bytes("a.ipynb", data, CUDA, added_import=True).data
-        assert undone == json.dumps(notebook(use, left, 'torch.cuda.mem_get_info("cuda")'), indent=1).encode()
 
 
 def test_escapes_stay_as_they_are() -> None:

@@ -28,6 +28,7 @@ def test_the_object_and_the_order_of_its_keys(reports: list[FileReport], checkin
                 "errors": 1,
                 "warnings": 1,
                 "notes": 0,
+                "supporting": 0,
             },
         }
     )
@@ -40,7 +41,7 @@ def test_the_object_and_the_order_of_its_keys(reports: list[FileReport], checkin
     assert json.dumps(files[0]["findings"][2]) == json.dumps(
         {
             "code": "DP109",
-            "name": "names-both-devices",
+            "name": "undo",
             "severity": "error",
             "message": "this file names cuda and npu; it was not undone",
             "help": "undo it by hand",

@@ -54,9 +54,9 @@ def test_statistics_count_the_most_frequent_first(reports: list[FileReport], rew
     many = [*reports, *(FileReport(f"{number}.py", True, reports[0].findings[:1]) for number in range(9))]
     lines = render("text", many, replace(rewriting, statistics=True)).splitlines()
     assert lines[-4:-1] == [
-        "11  DP101  device-string       fix",
-        " 1  DP102  device-comparison   warning",
-        " 1  DP109  names-both-devices  error",
+        "11  DP101  device-string      fix",
+        " 1  DP102  device-comparison  warning",
+        " 1  DP109  undo               error",
     ]
 
 
@@ -111,3 +111,12 @@ def _findings(**counts: int) -> tuple[Finding, ...]:
 )
 def test_the_summary_counts_in_plain_english(reports: list[FileReport], sentence: str, rewriting: RunContext) -> None:
     assert render("text", reports, rewriting).splitlines()[-1] == sentence
+
+
+def test_files_that_support_the_target_are_counted(checking: RunContext) -> None:
+    both = FileReport("a.py", findings=(Finding("DP116", "note", "supports npu already: 3 places", 1, 1, 1, 1),))
+    alone = FileReport("b.py")
+    assert "\n2 files left unchanged. 1 file already supports npu. 1 finding: 1 note." in render(
+        "text", [both, alone], checking
+    )
+    assert "2 files already support npu." in render("text", [both, both], checking)

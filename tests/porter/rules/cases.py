@@ -64,7 +64,8 @@ def _essence(finding: Finding, lines_added: int = 0) -> tuple[str, str, str, int
 
 
 def _lines_added_above(finding: Finding, ported: Ported) -> int:
-    if not ported.added_import:
+    """The import of the helper, where the port added it."""
+    if not any(change.new.strip() == IMPORT for change in ported.changes):
         return 0
     lines = [line.strip() for line in ported.text.splitlines()]
     return int(lines.index(IMPORT) < finding.line)

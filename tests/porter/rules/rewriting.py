@@ -12,6 +12,7 @@ from _pytest.mark import ParameterSet
 
 from porter.findings import Finding
 from porter.port import Plan, Ported, port_text
+from porter.record import entry_of, restored
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 HELPER_IMPORT = "from diffsynth.core.device.npu_compatible_device import get_device_name"
@@ -22,9 +23,9 @@ def ported(text: str, target: str = "npu") -> Ported:
 
 
 def check_transformed(before: str, after: str, target: str = "npu", *, one_way: str = "") -> None:
-    """`before` becomes `after`, a second run changes nothing, and undoing gives `before` again.
+    """`before` becomes `after`, a second run changes nothing, and undoing by the record gives `before` again.
 
-    Every line that changes has a fix among the findings. `one_way` says why the way back leads elsewhere.
+    Every line that changes has a fix among the findings. `one_way` says why undoing by words leads elsewhere.
     """
     before, after = plain(before), plain(after)
     assert before != after, "nothing changes here: this is a case for check_noop"
@@ -32,8 +33,10 @@ def check_transformed(before: str, after: str, target: str = "npu", *, one_way: 
     assert first.text == after
     assert _lines_without_a_fix(before, after, first.findings) == []
     assert port_text(after, Plan(target)).text == after
-    undone = port_text(after, Plan("cuda"), added_import=first.added_import).text
-    if target == "npu":
+    bytes_before, bytes_after = before.encode(), after.encode()
+    assert restored(bytes_after, entry_of(bytes_before, bytes_after, [target])).data == bytes_before
+    undone = port_text(after, Plan("cuda")).text
+    if target == "npu" and HELPER_IMPORT not in after:
         assert (undone == before) == (not one_way), undone
 
 

@@ -69,7 +69,7 @@ def test_left_alone(text: str) -> None:
 def test_each_target_has_its_own(target: str, kind: str) -> None:
     ported = port_bytes("c.yaml", CONFIG.format("MULTI_GPU").encode(), Plan(target))
     assert ported.data.decode() == CONFIG.format(kind)
-    assert port_bytes("c.yaml", ported.data, Plan("cuda")).data.decode() == CONFIG.format("MULTI_GPU")
+    assert port_bytes("c.yaml", ported.data, Plan("cuda", source=target)).data.decode() == CONFIG.format("MULTI_GPU")
 
 
 def test_a_target_without_several_devices() -> None:
@@ -88,6 +88,7 @@ def test_ids_that_are_no_numbers(ids: str) -> None:
 def test_accelerate_knows_every_type() -> None:
     from accelerate.utils import DistributedType
 
-    from porter.rules.distributed_type import TYPES
+    from porter.targets import CUDA, TARGETS, translation
 
-    assert set(TYPES.values()) <= {kind.value for kind in DistributedType}
+    named = (one.frameworks.get("accelerate") for one in (CUDA, *(translation(name).new for name in TARGETS)))
+    assert set(filter(None, named)) <= {kind.value for kind in DistributedType}

@@ -6,6 +6,7 @@ import pytest
 
 from porter.port import Plan
 from porter.port_file import port_bytes
+from porter.record import entry_of, restored
 from tests.porter.shell.launching import EXPORTS, PATH, check_reported, check_silent, check_transformed, ported
 
 CODE = "DP402"
@@ -258,13 +259,14 @@ def test_a_model_that_only_a_run_can_tell_beside_the_option() -> None:
 
 def test_undoing_knows_a_launch_again_among_others() -> None:
     launch = f"accelerate launch train.py {IDS}"
-    first = ported(f"{EXPORTS}{launch}\n")
-    edited = f"{EXPORTS}accelerate launch train.py {IDS} --new 1 {FLAG}\n" + first.data.decode()[len(EXPORTS) :]
-    undone = port_bytes(PATH, edited.encode(), Plan("cuda"), added=first.added).data.decode()
+    before = f"{EXPORTS}{launch}\n"
+    first = ported(before).data
+    edited = f"{EXPORTS}accelerate launch train.py {IDS} --new 1 {FLAG}\n" + first.decode()[len(EXPORTS) :]
+    undone = restored(edited.encode(), entry_of(before.encode(), first, ["npu"])).data.decode()
     assert undone == edited.removesuffix(f" {FLAG}\n") + "\n"
 
 
-def test_undoing_without_notes_takes_nothing_out() -> None:
+def test_undoing_without_a_record_takes_nothing_out() -> None:
     script = f"accelerate launch train.py {IDS} {FLAG}\n"
     assert port_bytes(PATH, script.encode(), Plan("cuda")).data.decode() == script
 

@@ -11,7 +11,6 @@ from tests.porter.rules.rewriting import (
     check_noop,
     check_text_for_people,
     check_transformed,
-    ported,
 )
 
 LIBRARY = "from diffsynth.pipelines.wan_video import WanVideoPipeline"
@@ -239,12 +238,6 @@ def test_left_alone(call: str) -> None:
 @pytest.mark.parametrize("target", ["xpu", "musa"])
 def test_the_helper_is_for_npu_alone(target: str) -> None:
     check_transformed(f"{LIBRARY}\n{CALL}\n", f'{LIBRARY}\nx = torch.{target}.mem_get_info("{target}")\n', target)
-
-
-def test_whether_the_import_was_added_is_told() -> None:
-    assert ported(f"{LIBRARY}\n{CALL}\n").added_import
-    assert not ported(f"{LIBRARY}\n{HELPER_IMPORT}\n{CALL}\n").added_import
-    assert not port_text(f"{LIBRARY}\n{CALL}\n", Plan("npu", codes=frozenset({"DP104"}))).added_import
 
 
 @pytest.mark.parametrize("before", befores(CALLS, OTHER_ARGUMENTS))

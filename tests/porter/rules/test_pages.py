@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from porter.rules import MODULES, all_rules
+from porter.rules import all_rules
 
 ROOT = Path(__file__).parents[3]
 TOOL = ROOT / "tools" / "write_rule_pages.py"
 
-REPORTED_ELSEWHERE = {"DP109": "when undoing", "DP110": "in Markdown"}
+REPORTED_ELSEWHERE = {"DP109": "when undoing", "DP110": "in Markdown", "DP116": "beside what is left"}
 
 rewriting = pytest.mark.parametrize("rule", [r for r in all_rules() if r.fixes], ids=lambda rule: rule.code)
 reporting = pytest.mark.parametrize("rule", [r for r in all_rules() if not r.fixes], ids=lambda rule: rule.code)
@@ -82,7 +82,7 @@ def test_the_text_before_is_reported_and_what_to_write_instead_is_not(rule, tool
 
 def test_codes_and_names_are_each_used_once():
     rules = all_rules()
-    assert len({rule.code for rule in rules}) == len({rule.name for rule in rules}) == len(rules) == len(MODULES)
+    assert len({rule.code for rule in rules}) == len({rule.name for rule in rules}) == len(rules)
 
 
 @pytest.mark.parametrize("rule", [rule for rule in all_rules() if rule.checks], ids=lambda rule: rule.code)

@@ -6,7 +6,7 @@ import pytest
 
 from porter.port import Plan
 from porter.port_file import port_bytes
-from tests.porter.shell.launching import PATH, check_noop, check_reported, check_silent, check_transformed, ported
+from tests.porter.shell.launching import PATH, check_noop, check_reported, check_silent, check_transformed
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,6 @@ def test_a_target_without_a_backend() -> None:
 
 def test_a_script_that_names_both_is_not_undone() -> None:
     script = b"python a.py --device cuda\npython b.py --device npu\n"
-    assert ported(script.decode()).named_both
     result = port_bytes(PATH, script, Plan("cuda"))
     assert [finding.code for finding in result.findings] == ["DP109"]
     assert result.data == script

@@ -12,6 +12,7 @@ from porter.documents.base import PortedBytes
 from porter.findings import Finding
 from porter.port import Plan
 from porter.port_file import port_bytes
+from porter.record import entry_of, restored
 from tests.porter.rules.rewriting import plain
 
 FOLDER = Path(__file__).parents[2] / "data" / "launch"
@@ -39,8 +40,7 @@ def check_transformed(before: str, after: str, target: str = "npu") -> tuple[Fin
     again = ported(after, target)
     assert again.data.decode() == after
     assert reports(again) == reports(first)
-    undone = port_bytes(PATH, first.data, Plan("cuda"), added=first.added)
-    assert undone.data.decode() == before
+    assert restored(first.data, entry_of(before.encode(), first.data, [target])).data.decode() == before
     return first.findings
 
 

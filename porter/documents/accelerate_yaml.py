@@ -8,17 +8,16 @@ from typing import Any
 from porter.accelerate_config import KEYS, AccelerateConfig
 from porter.documents.base import PortedBytes
 from porter.documents.lines import port_document
-from porter.port import Plan
-from porter.port_lines import Language
+from porter.port import Language, Plan
 
 
-def port(name: str, data: bytes, plan: Plan, added: frozenset[str] = frozenset()) -> PortedBytes:
+def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     """Raises CannotPort."""
     if not all(key.encode() in data for key in KEYS):
         return PortedBytes(data)
-    return port_document(data, plan, Language("accelerate", AccelerateConfig, _parts), added)
+    return port_document(data, plan, Language("accelerate", AccelerateConfig, _parts))
 
 
-def _parts(config: AccelerateConfig) -> Iterator[Any]:
+def _parts(config: AccelerateConfig, words: frozenset[bytes]) -> Iterator[Any]:
     yield config
     yield from config.entries()

@@ -48,7 +48,7 @@ def report_the_tool(command: Command, unit: TextUnit[ShellScript]) -> Iterator[F
         tool = os.path.basename(word.text)
         if tool in TOOLS:
             message = f"{tool} is NVIDIA's, and is not there without its driver or toolkit"
-            way_out = instead_of(tool, unit.translation.new.name)
+            way_out = instead_of(tool, unit.translation.new)
             yield unit.report(RULE.code, "warning", (word.start, word.end), message, way_out)
             return
         if not index and tool not in RUN_ANOTHER:

@@ -27,7 +27,7 @@ from porter.rules.base import Rule
 from porter.shell.device_value import device_values
 from porter.shell.script import ShellScript
 from porter.targets import Translation
-from porter.text_unit import TextUnit, kept, renamed, replaced
+from porter.text_unit import TextUnit, replaced
 from porter.unit import Found
 
 
@@ -43,11 +43,9 @@ def rename_the_device(script: ShellScript, unit: TextUnit[ShellScript]) -> Itera
     new = unit.translation.new
     for value in device_values(script, unit.translation.old):
         name = new.backend if value.is_backend else new.name
-        if kept(value.old) in unit.added:
-            continue
         if name:
             message, edit = f"{value.old} becomes {name}", replaced(value.span, name)
-            yield unit.fix(RULE.code, value.span, message, edit, notes=(renamed(name),))
+            yield unit.fix(RULE.code, value.span, message, edit)
         else:
             way_out = 'run in one process, or use "gloo" on CPU copies'
             yield unit.report(RULE.code, "error", value.span, f"{new.title} has no communication backend", way_out)

@@ -36,11 +36,9 @@ from porter.targets import Translation
 from porter.text_unit import TextUnit, replaced
 from porter.unit import Found
 
-TYPES = {"cuda": "MULTI_GPU", "npu": "MULTI_NPU", "xpu": "MULTI_XPU", "musa": "MULTI_MUSA"}
-
 
 def _words(translation: Translation) -> frozenset[str]:
-    return frozenset({TYPES.get(translation.old.name, "MULTI_GPU"), "gpu_ids"})
+    return frozenset({translation.old.frameworks.get("accelerate", "MULTI_GPU"), "gpu_ids"})
 
 
 RULE = Rule("DP411", "distributed-type", __doc__, words=_words, language="accelerate")
@@ -48,7 +46,7 @@ RULE = Rule("DP411", "distributed-type", __doc__, words=_words, language="accele
 
 @RULE.on(AccelerateConfig)
 def rename_the_type(config: AccelerateConfig, unit: TextUnit[AccelerateConfig]) -> Iterator[Found]:
-    old, new = (TYPES.get(one.name) for one in (unit.translation.old, unit.translation.new))
+    old, new = (one.frameworks.get("accelerate") for one in (unit.translation.old, unit.translation.new))
     for entries in config.configurations:
         entry = entries["distributed_type"]
         if entry.text != old:

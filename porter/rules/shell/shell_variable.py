@@ -41,12 +41,11 @@ from porter.environment import (
     without_effect,
 )
 from porter.rules.base import Rule
-from porter.shell.added_export import is_in_added
 from porter.shell.command import PRINTING, Command
 from porter.shell.script import ShellScript
 from porter.shell.values import UNKNOWN, value_of
 from porter.targets import Translation
-from porter.text_unit import Span, TextUnit, kept, renamed, replaced
+from porter.text_unit import Span, TextUnit, replaced
 from porter.unit import Found
 
 if TYPE_CHECKING:
@@ -89,10 +88,10 @@ RULE = Rule("DP404", "shell-variable", __doc__, words=_words, language="shell")
 def rename_the_variables(script: ShellScript, unit: TextUnit[ShellScript]) -> Iterator[Found]:
     """Each all over the script, or nowhere."""
     for old, new in unit.translation.environment.items():
-        names = _Names(old, script, unit.added)
-        if not names.places or kept(old) in unit.added:
+        names = _Names(old, script)
+        if not names.places:
             continue
-        if names.set_for_all and _Names(new, script, unit.added).set_for_all:
+        if names.set_for_all and _Names(new, script).set_for_all:
             yield from _both_are_set(names, new, unit)
             continue
         refusals = [] if unit.translation.undoes else list(_refusals(names, new, unit))
@@ -120,7 +119,7 @@ def report_what_has_no_pair(script: ShellScript, unit: TextUnit[ShellScript]) ->
             message, way_out = without_effect(name, unit.translation)
             if name in _NEAREST and unit.translation.new.name == "npu":
                 way_out = f"the nearest is {_NEAREST[name]}"
-            for span, _ in _Names(name, script, unit.added).values:
+            for span, _ in _Names(name, script).values:
                 yield unit.report(RULE.code, "note", (span[0], span[0] + len(name)), message, way_out)
 
 
@@ -128,7 +127,7 @@ def report_what_has_no_pair(script: ShellScript, unit: TextUnit[ShellScript]) ->
 def report_what_the_build_does_not_know(script: ShellScript, unit: TextUnit[ShellScript]) -> Iterator[Found]:
     unread = unread_by_the_build(unit.translation)
     for name in _judged_by_the_build(unit.translation):
-        for span, value in _Names(name, script, unit.added).values:
+        for span, value in _Names(name, script).values:
             if name in unread:
                 yield unit.report(RULE.code, "warning", span, *unread[name])
             if name in (ALLOCATOR, unit.translation.environment[ALLOCATOR]):
@@ -137,14 +136,11 @@ def report_what_the_build_does_not_know(script: ShellScript, unit: TextUnit[Shel
 
 
 class _Names:
-    """Where a script names a variable, other than in what a port added.
+    """Where a script names a variable. `values` are those it is given, each with the place of the whole assignment."""
 
-    `values` are those it is given, each with the place of the whole assignment.
-    """
-
-    def __init__(self, name: str, script: ShellScript, added: frozenset[str]) -> None:
+    def __init__(self, name: str, script: ShellScript) -> None:
         self.name = name
-        nodes = [node for node in script.names.get(name, ()) if not is_in_added(node, added)]
+        nodes = script.names.get(name, [])
         assignments = [node.parent for node in nodes if node.parent and node.parent.type == "variable_assignment"]
         by_env = [((word.start, word.end), value) for word, value in script.set_by_env.get(name, ())]
         self.places = sorted([*map(_span, nodes), *((start, start + len(name)) for (start, _), _ in by_env)])
@@ -179,7 +175,7 @@ def _refusals(names: _Names, new: str, unit: TextUnit[ShellScript]) -> Iterator[
                 message = f"the allocator of {translation.new.title} raises on the unknown key {key!r}"
                 yield unit.report(RULE.code, "error", span, message, "take the key out of the value")
     if names.name == ALLOCATOR and translation.allocator_keys:
-        for span, _ in _Names(_GENERAL_ALLOCATOR, unit.source, unit.added).values:
+        for span, _ in _Names(_GENERAL_ALLOCATOR, unit.source).values:
             message = f"the allocator of {translation.new.title} raises where both {new} and this are set"
             yield unit.report(RULE.code, "error", span, message, "keep one of the two")
 
@@ -188,7 +184,7 @@ def _renamed(names: _Names, new: str, unit: TextUnit[ShellScript]) -> Iterator[F
     """The variable, and the keys in its values that have the device in their name."""
     for span in names.places:
         message = f"{names.name} becomes {new}"
-        yield unit.fix(RULE.code, span, message, replaced(span, new), notes=(renamed(new),))
+        yield unit.fix(RULE.code, span, message, replaced(span, new))
     if ALLOCATOR not in (names.name, new):
         return
     for (start, end), value in names.values:

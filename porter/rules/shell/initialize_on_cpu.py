@@ -35,9 +35,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from porter.rules.base import Rule
-from porter.shell.flag import Flag
+from porter.shell.flag import QWEN_IMAGE, WAN_14B, Flag
 from porter.shell.launch import Launch
-from porter.shell.model_series import QWEN_IMAGE, WAN_14B
 from porter.shell.script import ShellScript
 from porter.text_unit import TextUnit
 from porter.unit import Found

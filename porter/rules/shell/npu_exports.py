@@ -37,7 +37,6 @@ from typing import TYPE_CHECKING
 
 from porter.environment import ALLOCATOR
 from porter.rules.base import Rule
-from porter.shell.added_export import EXPORTS, added_names, note
 from porter.shell.launch import OPTIONS_OF_TRAINING, TRAINS
 from porter.shell.script import ShellScript
 from porter.shell.syntax import text_of
@@ -46,6 +45,8 @@ from porter.unit import Found
 
 if TYPE_CHECKING:
     from tree_sitter import Node
+
+EXPORTS = {"PYTORCH_NPU_ALLOC_CONF": "expandable_segments:True", "CPU_AFFINITY_CONF": "1"}
 
 #: A variable that says the same. torch_npu raises where the general one and its own are both set.
 _ALSO = {"PYTORCH_NPU_ALLOC_CONF": ("PYTORCH_ALLOC_CONF", ALLOCATOR)}
@@ -79,24 +80,8 @@ def set_the_environment(script: ShellScript, unit: TextUnit[ShellScript]) -> Ite
     at = beside if beside is not None else _below_the_head(script)
     edit = replaced((at, at), lines if beside is not None else lines + script.newline)
     first = script.trainings[0].command
-    notes = tuple(map(note, missing))
     message = f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} set for the training"
-    yield unit.fix(RULE.code, (first.start, first.end), message, edit, notes=notes)
-
-
-@RULE.on(ShellScript)
-def take_the_exports_out(script: ShellScript, unit: TextUnit[ShellScript]) -> Iterator[Found]:
-    """Those that an earlier port added, with the empty line below them."""
-    if not unit.translation.undoes:
-        return
-    own = [node for node in script.root.named_children if added_names(node, unit.added)]
-    if not own:
-        return
-    start, end = _line_start(own[0].start_byte, script), _behind_the_line(own[-1].end_byte, script)
-    names = [name for node in own for name in added_names(node, unit.added)]
-    if _line_of_the_other(names, script) != start:
-        end += len(re.match(rb"\r?\n|", script.data[end:])[0])  # type: ignore[index]
-    yield unit.fix(RULE.code, (start, end), "the exports of the port are taken out", replaced((start, end), ""))
+    yield unit.fix(RULE.code, (first.start, first.end), message, edit)
 
 
 def _is_set(name: str, script: ShellScript) -> bool:

@@ -1,0 +1,285 @@
+"""Places that serve CUDA and the new accelerator both: what their author has written for CUDA stays there.
+
+device = "npu" if is_npu_available() else "cuda"          if device == "cuda": ... elif device == "npu": ...
+IS_CUDA = torch.cuda.is_available()                       class Device(Enum):
+IS_NPU = torch.npu.is_available()                             CUDA = "cuda"
+{"cuda": "nccl", "npu": "hccl"}                               NPU = "npu"
+
+What tells is that one statement, table or pair of names speaks of both. A file in which nearly all that names CUDA
+stands in such places is left alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cache
+
+from porter.findings import SUPPORTS_BOTH, Finding
+from porter.unit import Found, Unit
+
+#: The code of the rule about comparisons with a device.
+COMPARES = "DP102"
+
+#: So many places have to serve both for each that names CUDA alone, for a file to be left alone.
+_FOR_EACH_OTHER = 3
+
+#: What says of a branch that the new accelerator cannot run it.
+_LACKING = ("DP201", "DP203", "DP204")
+
+_PIECE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+Span = tuple[int, int]
+_FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+_OLD, _NEW = "old", "new"
+
+
+def sifted(found: list[Found], unit: Unit, codes: frozenset[str] | None) -> list[Found]:
+    """What rules have found, less what serves both accelerators, with a finding that says so."""
+    if unit.translation.undoes or unit.translation.rewrites_comparisons:
+        return found
+    if COMPARES in {one.finding.code for one in found}:
+        found = [_left_to_cuda(one, unit) if _guards_what_is_lacking(one, found, unit) else one for one in found]
+    if (
+        (codes is not None and SUPPORTS_BOTH not in codes)
+        or not unit.translation.names_new(unit.source.data)
+        or not found
+    ):
+        return found
+    places = _Places(found, unit)
+    if not places.serve_both:
+        return found
+    spans = [unit.source.span(node) for node in (*places.serve_both, *places.for_cuda)]
+    others = [one for one in found if not _is_within(one, spans, unit)]
+    alone = sorted({one.finding.line for one in others if one.finding.is_fix})
+    if alone and len(alone) * _FOR_EACH_OTHER <= len(places.serve_both):
+        others = [one for one in others if not one.finding.is_fix] + [_named_alone(alone, unit)]
+    return [*others, _supports(places.serve_both, unit)]
+
+
+def _supports(serve_both: list[ast.AST], unit: Unit) -> Found:
+    count = len(serve_both)
+    message = f"supports {unit.translation.new.name} already: {count} {'place' if count == 1 else 'places'}"
+    return unit.report(SUPPORTS_BOTH, "note", serve_both[0], message)
+
+
+def _named_alone(lines: list[int], unit: Unit) -> Found:
+    named = ", ".join(map(str, lines[:8])) + (" ..." if len(lines) > 8 else "")
+    message = f"the file was left as it is, and names CUDA alone on line {named}"
+    finding = Finding(SUPPORTS_BOTH, "warning", message, lines[0], 1, lines[0], 1, "port these by hand")
+    return Found(finding)
+
+
+def _is_within(one: Found, spans: Iterable[Span], unit: Unit) -> bool:
+    places = [edit.start for edit in one.edits if edit.start < edit.end] or [_offset(one.finding, unit)]
+    return all(any(start <= place < end for start, end in spans) for place in places)
+
+
+class _Places:
+    """`serve_both` are nodes that speak of both accelerators, `for_cuda` what is done for CUDA beside them.
+
+    Of CUDA speaks what the rules would rename: names that a port leaves behind do not make its own result serve both.
+    """
+
+    def __init__(self, found: list[Found], unit: Unit) -> None:
+        self._unit = unit
+        self._marks = sorted(at for one in found for at in _places_of(one, unit))
+        self._of = _words_of(unit)
+        self._words: dict[ast.AST, frozenset[str]] = {}
+        parents = unit.source.parent
+        nodes = list(unit.source.walk(self._lines()))
+        for node in reversed(nodes):  # children come before their parents
+            words = self._words.get(node, frozenset()) | self._of.sides(node)
+            self._words[node] = words
+            if words and node in parents:
+                self._words[parents[node]] = self._words.get(parents[node], frozenset()) | words
+        self.serve_both: list[ast.AST] = []
+        for node in nodes:
+            self._look_at(node)
+        self.serve_both.sort(key=unit.source.span)
+        asked = (node for node in nodes if isinstance(node, ast.If) and self._says(node.test) == {_OLD})
+        self.for_cuda: list[ast.AST] = list(asked) if self.serve_both else []
+
+    def _look_at(self, node: ast.AST) -> None:
+        match node:
+            case ast.IfExp() if self._is_for_cuda(node) and self._is_for_new(node):
+                self.serve_both.append(node)
+            case ast.Dict() if self._have_both([*node.keys, *node.values]):
+                self.serve_both.append(node)
+            case ast.List() | ast.Tuple() | ast.Set():  # strings are choices, of which DP101 speaks
+                if self._have_both(one for one in node.elts if not isinstance(one, ast.Constant)):
+                    self.serve_both.append(node)
+            case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                self._block(node.body)
+            case ast.If() if not self._is_elif(node) and self._is_for_cuda(node):
+                if any(self._is_for_new(one.test) for one in _branches(node)):
+                    self.serve_both.append(node)
+
+    def _block(self, body: list[ast.stmt]) -> None:
+        """Statements one after the other that go together: flags, constants, definitions, an early return."""
+        sides = [self._binds(statement) for statement in body]
+        if _OLD in sides and _NEW in sides:
+            self.serve_both += [statement for statement, side in zip(body, sides, strict=True) if side == _OLD]
+        for at, statement in enumerate(body):
+            if isinstance(statement, ast.If) and _leaves(statement):
+                rest, asks = body[at + 1 :], self._says(statement.test)
+                if asks == {_NEW}:
+                    self.serve_both += [one for one in rest if self._is_for_cuda(one)]
+                elif asks == {_OLD} and self._is_for_cuda(statement) and any(map(self._asks_for_new, rest)):
+                    self.serve_both.append(statement)
+
+    def _binds(self, statement: ast.stmt) -> str | None:
+        """Of which accelerator a statement alone speaks, by the name it binds and what it gives it."""
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                pass
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                pass
+            case _:
+                return None
+        named = self._of.sides_of(name)
+        if named == {_OLD}:
+            return _OLD if self._is_for_cuda(statement) and not self._is_for_new(statement) else None
+        return _NEW if named == {_NEW} and self._says(statement) == {_NEW} else None
+
+    def _have_both(self, parts: Iterable[ast.AST | None]) -> bool:
+        """Whether one part names CUDA alone, and another one the new accelerator alone."""
+        named = [(self._is_for_cuda(part), self._is_for_new(part)) for part in parts if part is not None]
+        return (True, False) in named and (False, True) in named
+
+    def _lines(self) -> list[int]:
+        """Those that name either accelerator: what serves both stands on some of them."""
+        translation, source = self._unit.translation, self._unit.source
+        words = {word.encode() for word in (*translation.new.words, *translation.environment.values())}
+        marked = {bisect_right(source.line_starts, mark) for mark in self._marks}
+        cuda = {word.encode() for word in translation.old.words}
+        return sorted(marked.union(source.lines_of(words | cuda)))
+
+    def _says(self, node: ast.AST) -> frozenset[str]:
+        return self._words.get(node, frozenset())
+
+    def _is_for_cuda(self, node: ast.AST) -> bool:
+        start, end = self._unit.source.span(node)
+        at = bisect_left(self._marks, start)
+        return at < len(self._marks) and self._marks[at] < end
+
+    def _is_for_new(self, node: ast.AST) -> bool:
+        return _NEW in self._says(node)
+
+    def _asks_for_new(self, node: ast.AST) -> bool:
+        return isinstance(node, ast.If) and self._is_for_new(node.test)
+
+    def _is_elif(self, node: ast.If) -> bool:
+        parent = self._unit.source.parent.get(node)
+        return isinstance(parent, ast.If) and parent.orelse == [node]
+
+
+def _places_of(one: Found, unit: Unit) -> list[int]:
+    """Where a rule would rename something, or has left a comparison because the file names the new accelerator."""
+    if one.finding.code == COMPARES and not one.finding.is_fix and "already names" in one.finding.message:
+        return [_offset(one.finding, unit)]
+    return [edit.start for edit in one.edits if edit.start < edit.end]
+
+
+def _offset(finding: Finding, unit: Unit) -> int:
+    before = unit.source.line_text(finding.line)[: finding.column - 1]
+    return unit.source.line_starts[finding.line - 1] + len(before.encode())
+
+
+class _Words:
+    """The words by which names and texts speak of one accelerator or the other."""
+
+    def __init__(self, old: frozenset[str], new: frozenset[str], pairs: dict[str, str]) -> None:
+        self._by_word = dict.fromkeys(old, _OLD) | dict.fromkeys(new, _NEW)
+        self._variables = dict.fromkeys(pairs, _OLD) | dict.fromkeys(pairs.values(), _NEW)
+
+    def sides(self, node: ast.AST) -> frozenset[str]:
+        match node:
+            case ast.Constant(value=str() as text) if len(text) < 80 and " " not in text.strip():
+                return self.sides_of(text)
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.keyword(arg=str() as name):
+                return self.sides_of(name)
+            case _:
+                return frozenset()
+
+    def sides_of(self, name: str) -> frozenset[str]:
+        if name in self._variables:
+            return frozenset({self._variables[name]})
+        pieces = {piece.lower() for piece in _PIECE.findall(name)}
+        return frozenset(self._by_word[piece] for piece in pieces & self._by_word.keys())
+
+
+@cache
+def _words_by(
+    old_name: str, old_backend: str, new_name: str, new_backend: str, pairs: tuple[tuple[str, str], ...]
+) -> _Words:
+    old, new = (frozenset(filter(None, pair)) for pair in ((old_name, old_backend), (new_name, new_backend)))
+    return _Words(old, new, dict(pairs))
+
+
+def _words_of(unit: Unit) -> _Words:
+    old, new = unit.translation.old, unit.translation.new
+    pairs = tuple(unit.translation.environment.items())
+    return _words_by(old.name, old.backend or "", new.name, new.backend or "", pairs)
+
+
+def _branches(node: ast.If) -> Iterator[ast.If]:
+    yield node
+    while len(node.orelse) == 1 and isinstance(node.orelse[0], ast.If):
+        node = node.orelse[0]
+        yield node
+
+
+def _leaves(node: ast.If) -> bool:
+    return isinstance(node.body[-1], ast.Return | ast.Raise | ast.Continue | ast.Break)
+
+
+# a comparison that keeps another device away from what only CUDA has
+
+
+def _guards_what_is_lacking(one: Found, found: list[Found], unit: Unit) -> bool:
+    """Whether the branch that a comparison gives to CUDA calls what the new accelerator lacks."""
+    if one.finding.code != COMPARES or ("is compared with" not in one.finding.message and not one.finding.is_fix):
+        return False
+    span = _branch_of_cuda(one.finding, unit)
+    lacking = (other for other in found if other.finding.code in _LACKING and other.finding.severity == "error")
+    return span is not None and any(_is_within(other, [span], unit) for other in lacking)
+
+
+def _branch_of_cuda(finding: Finding, unit: Unit) -> Span | None:
+    """The statements that run where the device is CUDA's: behind `== "cuda":`, or past `!= "cuda": return`."""
+    for node in unit.source.parent:
+        if not isinstance(node, ast.If) or not isinstance(node.test, ast.Compare):
+            continue
+        if (node.test.lineno, node.test.end_lineno) != (finding.line, finding.end_line) or len(node.test.ops) != 1:
+            continue
+        if isinstance(node.test.ops[0], ast.Eq):
+            return _span_of(node.body, unit)
+        if isinstance(node.test.ops[0], ast.NotEq):
+            return _span_of(node.orelse or (_behind(node, unit) if _leaves(node) else []), unit)
+    return None
+
+
+def _behind(node: ast.stmt, unit: Unit) -> list[ast.stmt]:
+    around = unit.source.parent.get(node)
+    for name in ("body", "orelse", "finalbody"):
+        block = getattr(around, name, None)
+        if isinstance(block, list) and node in block:
+            return block[block.index(node) + 1 :]
+    return []
+
+
+def _span_of(statements: list[ast.stmt], unit: Unit) -> Span | None:
+    if not statements:
+        return None
+    return unit.source.span(statements[0])[0], unit.source.span(statements[-1])[1]
+
+
+def _left_to_cuda(one: Found, unit: Unit) -> Found:
+    title = unit.translation.new.title
+    message = f"the branch for CUDA calls what {title} lacks; the comparison was left as it is"
+    way_out = f"see that {unit.translation.new.name} takes the other branch"
+    return Found(replace(one.finding, severity="note", message=message, way_out=way_out))

@@ -1,0 +1,237 @@
+"""Port so that the program still runs on CUDA: which device there is, it asks torch, in one place.
+
+    DEVICE = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
+
+    "cuda"                     ->  DEVICE                            x.cuda()    ->  x.to(DEVICE)
+    f"cuda:{rank}"             ->  f"{DEVICE}:{rank}"                x.is_cuda   ->  (x.device.type == DEVICE)
+    torch.cuda.empty_cache()   ->  torch.get_device_module().empty_cache()
+    "nccl"                     ->  torch.distributed.get_default_backend_for_device(DEVICE)
+
+The rules port to an accelerator whose words are marks, and the marks become these expressions.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import replace
+from functools import cache
+
+from porter.changes import Change
+from porter.findings import Edit, Finding
+from porter.names import Names
+from porter.places import label_of
+from porter.targets import Translation
+from porter.unit import Found, Unit
+
+#: What stands for the device, its backend and its profiler activity until the text is put together.
+_DEVICE, _BACKEND, _ACTIVITY = "keptcudadevice", "keptcudabackend", "KEPTCUDAACTIVITY"
+#: What is said of a name that is called otherwise on the other accelerator.
+_CALLED = "it is called"
+
+_MODULE, _ASKED = "keptcudamodule", "get_device_module()"
+
+_LITERAL = re.compile(
+    rf"""(?P<prefix>[fFuUrR]{{0,2}}) (?P<quote>\"{{3}}|'{{3}}|\"|')
+         (?P<text>(?:(?!(?P=quote))[^\\]|\\.)*? (?:{_DEVICE}|{_BACKEND}) (?:(?!(?P=quote))[^\\]|\\.)*) (?P=quote)""",
+    re.VERBOSE | re.DOTALL,
+)
+_NAMES = ("DEVICE", "ACCELERATOR", "DEVICE_TYPE")
+
+
+@cache
+def keeping_cuda(wanted: Translation) -> Translation:
+    """The translation to an accelerator of which the program asks torch; where names differ, it cannot."""
+    names = {old: new for old, new in wanted.names.items() if old.startswith("cuda") and _is_namesake(old, new, wanted)}
+    cuda = {old: new for old, new in wanted.names.items() if old.startswith("cuda") and old not in names}
+    other = {old: f"{_CALLED} torch.{new} there: choose by the device" for old, new in cuda.items()}
+    device = replace(
+        wanted.new, name=_DEVICE, method=None, flag=None, backend=wanted.new.backend and _BACKEND,
+        profiler_activity=wanted.new.profiler_activity and _ACTIVITY,
+    )  # fmt: skip
+    module = {old: _MODULE + old.removeprefix("cuda") for old in names}
+    return replace(wanted, new=device, names=module, lacking=wanted.lacking | other, keeps_cuda=True)
+
+
+def kept(found: list[Found], unit: Unit) -> list[Found]:
+    """What the rules have found by the marks, as far as it can be an expression, and the line that finds the device."""
+    kept = [_kept(one, unit) for one in found if one.finding.code.startswith("DP1") or _is_called_otherwise(one)]
+    if any(one.edits for one in kept):
+        kept += _defined(kept, unit)
+    return kept
+
+
+def expressions(changes: list[Change], text: str) -> list[Change]:
+    """The changes with expressions in the place of marks; `text` is what they are made to."""
+    name, torch = _name_in(text), _torch_in(text)
+    return [change._replace(new=_expression(change.new, name, torch)) for change in changes]
+
+
+def _is_called_otherwise(one: Found) -> bool:
+    return one.finding.way_out.startswith(_CALLED)
+
+
+def _kept(one: Found, unit: Unit) -> Found:
+    finding = replace(one.finding, message=_said(one.finding.message), way_out=_said(one.finding.way_out))
+    if not one.edits:
+        return Found(finding)
+    if finding.code == "DP107":
+        return _reported(finding, "the other accelerator reads its own", "set that one as well")
+    if any(_is_import(edit, unit) for edit in one.edits):
+        return _imported(finding, one.edits[0], unit)
+    if any(edit.change == "rename_chain" and not _begins_with_torch(edit, unit) for edit in one.edits):
+        return _reported(finding, "this name was imported from torch.cuda", f"torch.{_ASKED} in its place")
+    is_type = any(edit.change == "replace_start" and _MODULE in str(edit.arguments) for edit in one.edits)
+    if is_type or any(_has_to_be_written_out(edit, unit) for edit in one.edits):
+        return _reported(finding, "a pattern or type has to be written out", "add one for the other accelerator")
+    return Found(finding, one.edits)
+
+
+def _reported(finding: Finding, why: str, way_out: str) -> Found:
+    message = f"{finding.message.partition(' becomes ')[0]} stays as it is: {why}"
+    return Found(replace(finding, severity="warning", message=message, way_out=way_out))
+
+
+def _said(text: str) -> str:
+    text = text.replace(f'"{_DEVICE}"', "DEVICE").replace(f'"{_BACKEND}"', "its default backend")
+    text = text.replace(_MODULE, _ASKED)
+    return text.replace(_DEVICE, "DEVICE").replace(_BACKEND, "its backend").replace(_ACTIVITY, "DEVICE")
+
+
+# imports
+
+
+def _is_import(edit: Edit, unit: Unit) -> bool:
+    return edit.change == "change_import"
+
+
+def _imported(finding: Finding, edit: Edit, unit: Unit) -> Found:
+    """`from torch.cuda.amp import autocast` asks the module of the device for it: `autocast = torch....autocast`."""
+    statement = next(one for one in unit.source.names.imports if unit.source.span(one)[0] == edit.start)
+    torch = _torch_above(statement, unit.source.names)
+    module = getattr(statement, "module", None) or ""
+    if torch is None or not module.startswith("torch.cuda"):
+        return _reported(finding, "it imports CUDA's module", f"torch.{_ASKED} in its place")
+    below = f"{torch}.{_ASKED}{module.removeprefix('torch.cuda')}"
+    bound = ", ".join(alias.asname or alias.name for alias in statement.names)
+    values = ", ".join(f"{below}.{alias.name}" for alias in statement.names)
+    message = f"{bound} {'are' if ',' in bound else 'is'} asked of torch.{_ASKED}"
+    return Found(replace(finding, message=message), (Edit(edit.start, edit.end, "", (f"{bound} = {values}",)),))
+
+
+def _torch_above(statement: ast.Import | ast.ImportFrom, names: Names) -> str | None:
+    """What torch is called, where a line above has imported it."""
+    for other in names.imports:
+        if other.lineno < statement.lineno and isinstance(other, ast.Import):
+            for alias in other.names:
+                if alias.name == "torch":
+                    return alias.asname or "torch"
+    return None
+
+
+def _begins_with_torch(edit: Edit, unit: Unit) -> bool:
+    first = unit.source.data[edit.start : edit.end].decode("utf-8").partition(".")[0].strip()
+    if edit.arguments[1] == (_ACTIVITY,):
+        return True
+    return unit.source.names.bound.get(first, first) == "torch"
+
+
+def _has_to_be_written_out(edit: Edit, unit: Unit) -> bool:
+    """In a `match` pattern and in `Literal["cuda"]`, there can be no expression."""
+    for node, parent in unit.source.parent.items():
+        if isinstance(node, ast.expr) and unit.source.span(node) == (edit.start, edit.end):
+            around = [parent, *unit.source.ancestors(parent)][:3]
+            return any(
+                isinstance(one, ast.pattern) or (isinstance(one, ast.Subscript) and label_of(one.value) == "Literal")
+                for one in around
+            )
+    return False
+
+
+# the device
+
+
+def _defined(kept: list[Found], unit: Unit) -> list[Found]:
+    """The line that asks torch for the device, below the imports that the file begins with, and above what uses it."""
+    name = _name_in(unit.source.text)
+    if not _uses_device(kept) or _definition("torch", name) in unit.source.text:
+        return []
+    first_use = min(edit.start for one in kept for edit in one.edits)
+    at, torch, line = _place_of_definition(first_use, unit)
+    newline = "\r\n" if b"\r\n" in unit.source.data else "\n"
+    text = f"{newline}{_definition(torch or 'torch', name)}{newline}"
+    if torch is None:
+        text = f"import torch{newline}{text}{newline}"
+    finding = Finding("DP101", "fix", f"{name} is the device that torch finds", line, 1, line, 1)
+    return [Found(finding, (Edit(at, at, "", (text,)),))]
+
+
+def _uses_device(kept: list[Found]) -> bool:
+    """Whether a mark of a device, backend or activity stands in some edit; asking for the module needs none."""
+    marks = (_DEVICE, _BACKEND, _ACTIVITY)
+    texts = (str(edit.arguments) for one in kept for edit in one.edits)
+    return any(mark in text for text in texts for mark in marks)
+
+
+def _definition(torch: str, name: str) -> str:
+    asked = f"{torch}.accelerator"
+    return f'{name} = {asked}.current_accelerator().type if {asked}.is_available() else "cpu"'
+
+
+def _place_of_definition(first_use: int, unit: Unit) -> tuple[int, str | None, int]:
+    """Where the line goes, what torch is called there (None: it is not imported above), and the line's number."""
+    source, torch, top, after = unit.source, None, 0, 0
+    for statement in source.tree.body:
+        is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        if not is_text and not isinstance(statement, ast.Import | ast.ImportFrom):
+            break
+        end = statement.end_lineno or statement.lineno
+        behind = source.line_starts[end] if end < len(source.line_starts) else len(source.data)
+        if behind > first_use:
+            break
+        after = behind
+        if is_text or (isinstance(statement, ast.ImportFrom) and statement.module == "__future__"):
+            top = after
+        if isinstance(statement, ast.Import):
+            torch = next((alias.asname or "torch" for alias in statement.names if alias.name == "torch"), torch)
+    at = after if torch is not None else top
+    return at, torch, source.place(at)[0]
+
+
+def _name_in(text: str) -> str:
+    """What the device is called: a name that the file has no other use for."""
+    for name in _NAMES:
+        if _definition("torch", name) in text or not re.search(rf"\b{name}\b", text):
+            return name
+    return "PORTED_DEVICE"
+
+
+# marks into expressions
+
+
+def _torch_in(text: str) -> str:
+    """What a file calls torch."""
+    alias = re.search(r"^[ \t]*import torch as (\w+)", text, re.MULTILINE)
+    return alias[1] if alias and not re.search(r"^[ \t]*import torch\b(?! as)", text, re.MULTILINE) else "torch"
+
+
+def _expression(text: str, name: str, torch: str) -> str:
+    text = _LITERAL.sub(lambda found: _without_marks(found, name, torch), text)
+    text = text.replace(_MODULE, _ASKED)
+    return re.sub(rf"([\w.]+)\.{_ACTIVITY}\b", rf"getattr(\1, {name}.upper())", text).replace(_DEVICE, name)
+
+
+def _without_marks(found: re.Match[str], name: str, torch: str) -> str:
+    prefix, quote, text = found["prefix"], found["quote"], found["text"]
+    backend = f"{torch}.distributed.get_default_backend_for_device({name})"
+    if text in (_DEVICE, _BACKEND) and "f" not in prefix.lower():
+        return name if text == _DEVICE else backend
+    if "f" not in prefix.lower():
+        prefix, text = f"f{prefix.strip('uU')}", text.replace("{", "{{").replace("}", "}}")
+    text = text.replace(_DEVICE, f"{{{name}}}").replace(_BACKEND, f"{{{backend}}}")
+    return f"{prefix}{quote}{text}{quote}"
+
+
+def _is_namesake(old: str, new: str, wanted: Translation) -> bool:
+    module = wanted.names["cuda"]
+    return new == module + old.removeprefix("cuda")

@@ -1,0 +1,242 @@
+"""Where the records of ports are kept: a line of JSON for each file ported, the newest of a file counts.
+
+By default they are in the user's state folder, a log for each folder that holds ported files; with `--record FILE` all
+are in that one, by paths as seen from it, so that it can be committed. Lines are appended before the file itself is
+written: a run that is killed leaves no ported file without its record, and runs at the same time lose none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+from zlib import crc32
+
+from porter.paths import relative_to
+from porter.record import Entry, entry_of
+from porter.writing import CannotWrite, replace_file
+
+_TOOL = "diffsynth-port"
+_VERSION = 1
+_HEAD = json.dumps({"tool": _TOOL, "record": _VERSION}).encode("ascii") + b"\n"
+
+#: A log with so many lines is rewritten once most of them are of no use any more.
+_MANY_LINES = 2000
+
+
+class RecordError(Exception):
+    """The record cannot be read or written; the message names the file and what to do."""
+
+
+class Kept(NamedTuple):
+    """An entry, and the path it was kept under, as the log has it."""
+
+    path: str
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class Record:
+    """The record that a run reads and writes: the state folder's, or the one in `file`."""
+
+    file: str | None = None
+
+    def check(self, must_exist: bool) -> None:
+        """Raises RecordError if the file named by --record cannot be used."""
+        if self.file is None:
+            return
+        if os.path.exists(self.file):
+            _entries(self.file)
+        elif must_exist:
+            raise RecordError(f"{self.file}: there is no such record; a port with --record {self.file} writes it")
+        elif not os.path.isdir(os.path.dirname(os.path.abspath(self.file))):
+            raise RecordError(f"{self.file}: there is no such folder; make it, or name another file")
+
+    def entry(self, path: str) -> Entry | None:
+        """What ports changed in the file at a path, the latest word of it. Raises RecordError."""
+        return _entries(self._log(path)).get(self._key(path))
+
+    def entry_like(self, data: bytes) -> Entry | None:
+        """What ports changed in a file of this very content, wherever it lay: of several that differ, one whose file is
+        gone from there. Raises RecordError."""
+        sums = entry_of(data, data, ()).to_json()["lines"]
+        kept = [one for log in self._logs() for one in _of_content(log, sums) if one.entry.changes]
+        gone = [one for one in kept if not os.path.exists(self._path(one.path))]
+        entries = {one.entry.changes: one.entry for one in kept}
+        if len(entries) != 1:
+            entries = {one.entry.changes: one.entry for one in gone}
+        return entries.popitem()[1] if len(entries) == 1 else None
+
+    def keep(self, path: str, entry: Entry) -> None:
+        """Note what ports changed. A state folder that cannot be written costs no more than the note.
+
+        Raises RecordError where a file was named and cannot be written.
+        """
+        log = self._log(path)
+        line = json.dumps({"path": self._key(path), **entry.to_json()}, separators=(",", ":")).encode("ascii") + b"\n"
+        try:
+            if self.file is None:
+                _made(os.path.dirname(log))
+            _append(log, line)
+        except OSError as error:
+            if self.file is not None:
+                raise RecordError(f"{self.file}: the record was not written: {error.strerror or error}") from None
+        _entries(log)[self._key(path)] = entry
+
+    def tidy(self) -> None:
+        """Leave one line for each file in the file that was named, sorted, so that it makes small differences."""
+        if self.file is not None and os.path.exists(self.file):
+            _entries.cache_clear()
+            _rewrite(self.file)
+
+    def _log(self, path: str) -> str:
+        if self.file is not None:
+            return self.file
+        folder = _real_folder(os.path.dirname(os.path.abspath(path)))
+        name = os.path.basename(folder) or "root"
+        return os.path.join(state_folder(), f"{name[:60]}-{crc32(os.fsencode(folder)):08x}.jsonl")
+
+    def _logs(self) -> list[str]:
+        if self.file is not None:
+            return [self.file]
+        with suppress(OSError):
+            return [entry.path for entry in os.scandir(state_folder()) if entry.name.endswith(".jsonl")]
+        return []
+
+    def _key(self, path: str) -> str:
+        real = os.path.realpath(path) if os.path.islink(path) else None
+        if real is None:
+            real = os.path.join(_real_folder(os.path.dirname(os.path.abspath(path))), os.path.basename(path))
+        return real if self.file is None else relative_to(self._folder, real)
+
+    def _path(self, key: str) -> str:
+        return key if self.file is None else os.path.join(self._folder, key)
+
+    @property
+    def _folder(self) -> str:
+        return _real_folder(os.path.dirname(os.path.abspath(self.file or "")))
+
+
+def state_folder() -> str:
+    """`$XDG_STATE_HOME/diffsynth-port/record`, by default below ~/.local/state."""
+    base = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    return os.path.join(base, _TOOL, "record")
+
+
+@cache
+def _made(folder: str) -> None:
+    os.makedirs(folder, exist_ok=True)
+
+
+@cache
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+@cache
+def _entries(log: str) -> dict[str, Entry]:
+    """The newest entry of each file in a log as it was when this process first asked, and what it has kept since."""
+    lines = _lines(log)
+    entries = {kept.path: kept.entry for kept in map(_read, lines, [log] * len(lines), range(2, len(lines) + 2))}
+    if len(lines) > max(_MANY_LINES, 2 * len(entries)):
+        with suppress(OSError, CannotWrite):
+            _rewrite(log)
+    return entries
+
+
+def _of_content(log: str, sums: str) -> Iterator[Kept]:
+    wanted = f'"lines":"{sums}"'.encode()
+    for number, line in enumerate(_lines(log), 2):
+        if wanted in line:
+            yield _read(line, log, number)
+
+
+def _lines(log: str) -> list[bytes]:
+    """The lines of a log but for its head, and for a last one that was never finished."""
+    try:
+        with open(log, "rb") as file:
+            content = file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise RecordError(f"{log}: the record cannot be read: {error.strerror or error}") from None
+    if not content:
+        return []
+    head, *lines = content.split(b"\n")
+    try:
+        told: Any = json.loads(head)
+        version = told["record"] if told["tool"] == _TOOL else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        version = None
+    if version is None:
+        raise RecordError(f"{log}: not a record of {_TOOL}; name another file")
+    if version != _VERSION:
+        raise RecordError(f"{log}: a record of version {version!r}; this {_TOOL} knows version {_VERSION}")
+    return lines[:-1]
+
+
+def _read(line: bytes, log: str, number: int) -> Kept:
+    try:
+        content = json.loads(line)
+        return Kept(str(content["path"]), Entry.from_json(content))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        message = f"{log}: the record is damaged in line {number}; take the line out, or undo with --no-record"
+        raise RecordError(message) from None
+
+
+def _append(log: str, line: bytes) -> None:
+    """One write, at the end of the file that has the name, whoever else writes or rewrites it."""
+    with _locked(log) as file:
+        size = os.lseek(file, 0, os.SEEK_END)
+        if not size:
+            line = _HEAD + line
+        elif _read_from(file, size - 1) != b"\n":  # a run was killed in the middle of a line
+            os.ftruncate(file, _read_from(file, 0).rfind(b"\n") + 1)
+        os.write(file, line)
+
+
+def _read_from(file: int, offset: int) -> bytes:
+    size = os.lseek(file, 0, os.SEEK_END) - offset
+    os.lseek(file, offset, os.SEEK_SET)
+    return os.read(file, size)
+
+
+def _rewrite(log: str) -> None:
+    with _locked(log):
+        newest: dict[str, bytes] = {}
+        for number, line in enumerate(_lines(log), 2):
+            newest[_read(line, log, number).path] = line
+        replace_file(log, b"".join([_HEAD, *(newest[path] + b"\n" for path in sorted(newest))]))
+
+
+@contextmanager
+def _locked(log: str) -> Iterator[int]:
+    """The log, opened and locked against other processes; one that was replaced meanwhile is opened anew."""
+    while True:
+        file = os.open(log, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            _lock(file)
+            if _is_at(log, file):
+                yield file
+                return
+        finally:
+            os.close(file)
+
+
+def _is_at(path: str, file: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _lock(file: int) -> None:
+    """Until the file is closed. Where the system has no such locks, appending is still one write."""
+    with suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)

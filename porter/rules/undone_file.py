@@ -1,0 +1,32 @@
+"""
+# DP109 undo: what undoing a port gives back, and what it cannot
+
+## What it does
+
+With `--target cuda`, gives back what ports changed in a file, by their record: each place that is still there, wherever
+it has moved to. A place that is gone is reported (warning), and the rest is done.
+
+A file without a record - ported on another machine, say - is undone by the words of the accelerator that `--from`
+names, npu where it is not given. If it names CUDA as well, it is reported and left alone (error).
+
+## Why
+
+Undoing by words turns every `"npu"` into `"cuda"`. In a file that chooses between the two, this would make both
+branches the same; nothing in the file tells what a port has written and what its author has. The record does.
+
+## Before
+
+    device = "npu" if torch.npu.is_available() else "cuda"
+
+## What to do instead
+
+Undo it by hand, or take the file from before the port out of version control. `--record FILE` keeps the record in a
+file that can be committed, so that a port can be undone on every machine.
+"""
+
+from __future__ import annotations
+
+from porter.rules.base import Rule
+
+#: It judges whole files by their record, so porter.undo applies it.
+RULE = Rule("DP109", "undo", __doc__, words=(), fixes=False)

@@ -1,0 +1,311 @@
+"""Ports and their undoing by the command: where the record is kept, and what it stands."""
+
+from __future__ import annotations
+
+import gc
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing import Process
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from porter.cli import command
+from porter.record import entry_of
+from porter.record_log import Record, RecordError, _entries, state_folder
+
+Run = Callable[..., "Done"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a run came to."""
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+
+
+@pytest.fixture
+def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Runs the command in the test's folder, within this process, as if it were a new one each time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+
+    def call(*arguments: str) -> Done:
+        _entries.cache_clear()
+        done = CliRunner().invoke(command, [*arguments, "-j", "1"])
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return Done(done.exit_code, done.stdout_bytes, done.stderr_bytes)
+
+    yield call
+    gc.enable()
+
+
+SCRIPT = b'import torch\nfrom diffsynth import a\nx = torch.cuda.mem_get_info("cuda")\n'
+WITH_ITS_OWN = SCRIPT.replace(
+    b"x =", b"from diffsynth.core.device.npu_compatible_device import get_device_name\nx =", 1
+)
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    _entries.cache_clear()
+    return Path(state_folder())
+
+
+def round_trip(run: Run, file: Path, before: bytes, target: str = "npu", since: bytes = b"") -> bytes:
+    """What is left of a file, ported, `since` appended, ported again and undone."""
+    file.write_bytes(before)
+    assert run(file.name, "--target", target).returncode in (0, 1)
+    if since:
+        file.write_bytes(file.read_bytes() + since)
+        assert run(file.name, "--target", target).returncode in (0, 1)
+    assert run(file.name, "--target", "cuda").returncode in (0, 1)
+    return file.read_bytes()
+
+
+# the files of the issue's kind: every one comes back as it was
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(b'x = torch.zeros(1, device="npu")\n', id="never-ported-npu"),
+        pytest.param(b'backend = "hccl" if a else "nccl"\nx.to(device="cuda")\n', id="backends"),
+        pytest.param(b'd = "npu:%d" % r if n else "cuda:%d" % r\n', id="percent"),
+        pytest.param(b'd = "npu:{}".format(r) if n else "cuda:{}".format(r)\nx.cuda()\n', id="format"),
+        pytest.param(b"a = [ProfilerActivity.CUDA, ProfilerActivity.NPU]\n", id="activities"),
+        pytest.param(
+            b'os.environ["CUDA_VISIBLE_DEVICES"] = "0"\nos.environ["ASCEND_RT_VISIBLE_DEVICES"] = "0"\n', id="variables"
+        ),
+        pytest.param(b'a = "npu" if x else "mps"\nb = "cuda"\n', id="npu-and-mps"),
+        pytest.param(b'class Device(Enum):\n    CUDA = "cuda"\n    NPU = "npu"\nx = "cuda"\n', id="enum"),
+        pytest.param(SCRIPT, id="import-added"),
+        pytest.param(WITH_ITS_OWN, id="import-of-its-own"),
+        pytest.param(b"x = torch.cuda.mem_get_info('cuda') or \"\"\nfrom diffsynth import a\n", id="other-quotes"),
+    ],
+)
+def test_there_and_back(run: Run, tmp_path: Path, before: bytes) -> None:
+    assert round_trip(run, tmp_path / "a.py", before) == before
+
+
+@pytest.mark.parametrize("target", ["xpu", "mps", "musa"])
+def test_a_method_that_became_to(run: Run, tmp_path: Path, target: str) -> None:
+    before = b'm.cuda()\nn.cuda(0, non_blocking=True)\nx.device.type == "mps"\n'
+    assert round_trip(run, tmp_path / "a.py", before, target) == before
+
+
+def test_what_was_appended_and_ported_too_comes_back_as_written(run: Run, tmp_path: Path) -> None:
+    assert (
+        round_trip(run, tmp_path / "a.py", SCRIPT, since=b'y = "cuda"\nz = "npu"\n')
+        == SCRIPT + b'y = "cuda"\nz = "npu"\n'
+    )
+
+
+def test_ported_to_two_accelerators_one_after_the_other(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_bytes(b'a = "cuda"\n')
+    run("a.py", "--target", "npu")
+    file.write_bytes(file.read_bytes() + b'b = "cuda"\n')
+    run("a.py", "--target", "xpu")
+    assert file.read_bytes() == b'a = "npu"\nb = "xpu"\n'
+    run("a.py", "--target", "cuda")
+    assert file.read_bytes() == b'a = "cuda"\nb = "cuda"\n'
+
+
+def test_never_ported_words_of_another_accelerator_stay(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes(b'if x.device.type == "mps": pass\n')
+    run("a.py", "--target", "cuda")
+    assert (tmp_path / "a.py").read_bytes() == b'if x.device.type == "mps": pass\n'
+
+
+def test_undone_twice(run: Run, tmp_path: Path) -> None:
+    before = b'a = "cuda"\nb = "npu"\n'
+    assert round_trip(run, tmp_path / "a.py", before) == before
+    assert run("a.py", "--target", "cuda").returncode == 0
+    assert (tmp_path / "a.py").read_bytes() == before
+
+
+def test_brought_back_by_version_control_and_ported_again(run: Run, tmp_path: Path) -> None:
+    before = b'a = "npu" if x else "cuda"\nb = "cuda"\n'
+    assert round_trip(run, tmp_path / "a.py", before) == before
+    run("a.py", "--target", "npu")
+    (tmp_path / "a.py").write_bytes(before)
+    assert round_trip(run, tmp_path / "a.py", before) == before
+
+
+def test_a_place_that_is_gone_is_told(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_bytes(b'import torch\na = "cuda"\nb = "cuda"\nprint(a, b)\n')
+    run("a.py", "--target", "npu")
+    file.write_bytes(file.read_bytes().replace(b'b = "npu"', b"b = None"))
+    done = run("a.py", "--target", "cuda")
+    assert file.read_bytes() == b'import torch\na = "cuda"\nb = None\nprint(a, b)\n'
+    assert b"a.py:3:1: DP109 warning a port made npu of cuda here, and it is no longer there" in done.stdout
+
+
+def test_a_renamed_file_is_known_by_its_content(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes(SCRIPT)
+    (tmp_path / "b.py").write_bytes(WITH_ITS_OWN)
+    run(".", "--target", "npu")
+    assert (tmp_path / "a.py").read_bytes() == (tmp_path / "b.py").read_bytes()
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "a.py").rename(tmp_path / "deep" / "c.py")
+    run(".", "--target", "cuda")
+    assert (tmp_path / "deep" / "c.py").read_bytes() == SCRIPT
+    assert (tmp_path / "b.py").read_bytes() == WITH_ITS_OWN
+
+
+def test_a_link_and_what_it_leads_to_are_one_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes(SCRIPT)
+    (tmp_path / "link.py").symlink_to("a.py")
+    run("link.py", "--target", "npu")
+    assert (tmp_path / "a.py").read_bytes() != SCRIPT
+    run("a.py", "--target", "cuda")
+    assert (tmp_path / "a.py").read_bytes() == SCRIPT
+    assert (tmp_path / "link.py").is_symlink()
+
+
+def test_an_output_folder_is_undone_as_well(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes(SCRIPT)
+    run("a.py", "--target", "npu", "--output", "ported")
+    run("ported", "--target", "cuda", "--output", "undone")
+    assert (tmp_path / "undone" / "a.py").read_bytes() == SCRIPT
+    run("ported", "--target", "cuda")
+    assert (tmp_path / "ported" / "a.py").read_bytes() == SCRIPT
+
+
+def test_looking_keeps_no_record(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes(b'x = "npu"\n')
+    for way in ("--check", "--diff", "--no-record"):
+        run("a.py", "--target", "npu", way)
+    run("a.py", "--target", "cuda")
+    assert (tmp_path / "a.py").read_bytes() == b'x = "cuda"\n'
+
+
+def test_without_the_record_it_goes_by_words(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes(SCRIPT)
+    run("a.py", "--target", "npu")
+    run("a.py", "--target", "cuda", "--no-record")
+    assert (tmp_path / "a.py").read_bytes() == WITH_ITS_OWN
+
+
+def test_another_program_at_the_same_path(run: Run, tmp_path: Path) -> None:
+    round_trip(run, tmp_path / "a.py", SCRIPT)
+    run("a.py", "--target", "npu")
+    (tmp_path / "a.py").write_bytes(b'one = 1\ntwo = 2\nthree = 3\nx = "npu"\n')
+    run("a.py", "--target", "cuda")
+    assert (tmp_path / "a.py").read_bytes() == b'one = 1\ntwo = 2\nthree = 3\nx = "cuda"\n'
+
+
+# a record to be committed
+
+
+def test_a_record_that_is_committed_undoes_on_another_machine(run: Run, tmp_path: Path) -> None:
+    tree = tmp_path / "here"
+    (tree / "sub").mkdir(parents=True)
+    (tree / "sub" / "a.py").write_bytes(SCRIPT)
+    (tree / "b.sh").write_bytes(b"CUDA_VISIBLE_DEVICES=0 python a.py\n")
+    assert run("here", "--target", "npu", "--record", "here/port.jsonl").returncode == 0
+    lines = (tree / "port.jsonl").read_bytes().splitlines()
+    assert json.loads(lines[0]) == {"tool": "diffsynth-port", "record": 1}
+    assert [json.loads(line)["path"] for line in lines[1:]] == ["b.sh", "sub/a.py"]
+    shutil.move(tree, tmp_path / "there")
+    assert run("there", "--target", "cuda", "--record", "there/port.jsonl").returncode == 0
+    assert (tmp_path / "there" / "sub" / "a.py").read_bytes() == SCRIPT
+    assert (tmp_path / "there" / "b.sh").read_bytes() == b"CUDA_VISIBLE_DEVICES=0 python a.py\n"
+
+
+def test_a_record_by_the_settings(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.diffsynth-port]\nrecord = "port.jsonl"\n', encoding="utf-8")
+    assert round_trip(run, tmp_path / "a.py", SCRIPT) == SCRIPT
+    assert (tmp_path / "port.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "port.jsonl: there is no such record"),
+        (b"hello\n", "port.jsonl: not a record of diffsynth-port"),
+        (b'{"tool":"diffsynth-port","record":9}\n', "port.jsonl: a record of version 9"),
+        (b'{"tool":"diffsynth-port","record":1}\n{"path":"a.py"}\n', "port.jsonl: the record is damaged in line 2"),
+        (b'{"tool":"diffsynth-port","record":1}\n[]\n', "port.jsonl: the record is damaged in line 2"),
+    ],
+    ids=["missing", "another", "newer", "damaged", "no-object"],
+)
+def test_a_record_that_cannot_be_used(run: Run, tmp_path: Path, content: bytes | None, says: str) -> None:
+    (tmp_path / "a.py").write_bytes(b'x = "npu"\n')
+    if content is not None:
+        (tmp_path / "port.jsonl").write_bytes(content)
+    done = run("a.py", "--target", "cuda", "--record", "port.jsonl")
+    assert done.returncode == 2
+    assert says in " ".join(done.stderr.decode().split())
+    assert (tmp_path / "a.py").read_bytes() == b'x = "npu"\n'
+
+
+def test_record_and_no_record_exclude_each_other(run: Run, tmp_path: Path) -> None:
+    done = run(".", "--target", "npu", "--record", "r", "--no-record")
+    assert (done.returncode, b"exclude each other" in done.stderr) == (2, True)
+    done = run(".", "--target", "npu", "--record", "nowhere/r")
+    assert (done.returncode, b"no such folder" in done.stderr) == (2, True)
+
+
+# the log itself
+
+
+def test_the_newest_entry_of_a_file_counts(state: Path, tmp_path: Path) -> None:
+    for after in (b"b\n", b"c\n"):
+        Record().keep(str(tmp_path / "a.py"), entry_of(b"a\n", after, ["npu"]))
+    assert Record().entry(str(tmp_path / "a.py")) == entry_of(b"a\n", b"c\n", ["npu"])
+    assert Record().entry(str(tmp_path / "b.py")) is None
+
+
+def test_a_line_that_was_never_finished_is_none(state: Path, tmp_path: Path) -> None:
+    Record().keep(str(tmp_path / "a.py"), entry_of(b"a\n", b"b\n", ["npu"]))
+    (log,) = state.iterdir()
+    log.write_bytes(log.read_bytes() + b'{"path":"')
+    _entries.cache_clear()
+    Record().keep(str(tmp_path / "b.py"), entry_of(b"a\n", b"c\n", ["npu"]))
+    assert [bool(Record().entry(str(tmp_path / name))) for name in ("a.py", "b.py")] == [True, True]
+
+
+def test_a_damaged_log_is_named(state: Path, tmp_path: Path) -> None:
+    Record().keep(str(tmp_path / "a.py"), entry_of(b"a\n", b"b\n", ["npu"]))
+    (log,) = state.iterdir()
+    log.write_bytes(log.read_bytes() + b"{}\n")
+    _entries.cache_clear()
+    with pytest.raises(RecordError, match="damaged in line 3"):
+        Record().entry(str(tmp_path / "a.py"))
+
+
+def test_a_state_folder_that_cannot_be_written_is_no_error(state: Path, tmp_path: Path) -> None:
+    state.parent.parent.write_text("a file where the folder should be", encoding="utf-8")
+    Record().keep(str(tmp_path / "a.py"), entry_of(b"a\n", b"b\n", ["npu"]))
+    _entries.cache_clear()
+    assert Record().entry(str(tmp_path / "a.py")) is None
+
+
+def _keep_many(folder: Path, number: int) -> None:
+    for count in range(100):
+        Record(str(folder / "r.jsonl")).keep(
+            str(folder / f"{number}-{count}.py"), entry_of(b"a\n", b"b\n" * number, ["npu"])
+        )
+        if count % 25 == 24:
+            Record(str(folder / "r.jsonl")).tidy()
+
+
+def test_runs_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    processes = [Process(target=_keep_many, args=(tmp_path, number)) for number in (1, 2, 3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    _entries.cache_clear()
+    record = Record(str(tmp_path / "r.jsonl"))
+    names = [f"{number}-{count}.py" for number in (1, 2, 3) for count in range(100)]
+    assert [name for name in names if record.entry(str(tmp_path / name)) is None] == []
