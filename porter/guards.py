@@ -7,6 +7,7 @@ if hasattr(torch.npu, "ExternalStream"): ...     except AttributeError: ...     
 from __future__ import annotations
 
 import ast
+import re
 from enum import Enum, auto
 
 from porter.places import label_of
@@ -42,6 +43,16 @@ def guard_around(node: ast.AST, unit: Unit) -> Guard:
                 return Guard.NONE
         child = parent
     return Guard.NONE
+
+
+def function_nobody_calls(node: ast.AST, unit: Unit) -> str | None:
+    """The name of the outermost function around, if the file names it nowhere else; other files may still call it."""
+    functions = [one for one in unit.source.ancestors(node) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+    if not functions or functions[-1].decorator_list:
+        return None
+    name = functions[-1].name
+    is_special = name.startswith("__") and name.endswith("__")
+    return None if is_special or len(re.findall(rf"\b{name}\b", unit.source.text)) > 1 else name
 
 
 def is_asked_for(node: ast.AST, name: str, unit: Unit) -> bool:

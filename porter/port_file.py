@@ -29,7 +29,7 @@ _DOCUMENTS = {
 }
 
 #: What is Python whatever its first line says.
-_PYTHON = (".py", ".pyi", ".pyw")
+PYTHON = (".py", ".pyi", ".pyw")
 
 
 def port_bytes(name: str, data: bytes, plan: Plan) -> PortedBytes:
@@ -41,6 +41,6 @@ def port_bytes(name: str, data: bytes, plan: Plan) -> PortedBytes:
 def _kind_of(name: str, data: bytes) -> str:
     """Which kind of document a file is: a module of porter.documents."""
     ending = os.path.splitext(name)[1].lower()
-    if ending not in _DOCUMENTS and ending not in _PYTHON and names_a_shell(data):
+    if ending not in _DOCUMENTS and ending not in PYTHON and names_a_shell(data):
         return "shell"
     return _DOCUMENTS.get(ending, "python")

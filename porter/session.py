@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from porter import __version__, baseline
+from porter.definitions import classes_with_their_own
 from porter.discovery import Input, find_inputs
 from porter.findings import SEVERITIES, Failure, FileReport
 from porter.port import Plan
-from porter.port_file import CannotPort, port_bytes
+from porter.port_file import PYTHON, CannotPort, port_bytes
 from porter.record_log import Record, RecordError
 from porter.rules import all_rules
 from porter.runner import Job, destination, diff_of, plan_for, run
@@ -131,7 +132,10 @@ class Session:
 
     def run(self, inputs: Sequence[Input]) -> Iterator[FileReport]:
         gc.disable()  # trees are freed by their reference counts; looking for cycles in them costs a third of the time
-        return run(inputs, self._job(), self.settings.jobs or _cores())
+        job = self._job()
+        python = (one.path for one in inputs if one.portable and one.problem is None and one.path.endswith(PYTHON))
+        job = replace(job, plan=replace(job.plan, classes=classes_with_their_own(python)))
+        return run(inputs, job, self.settings.jobs or _cores())
 
     def settle(self, reports: Iterable[FileReport]) -> list[FileReport]:
         """The reports, less what the baseline accepts."""
