@@ -34,11 +34,11 @@ PYTHON = (".py", ".pyi", ".pyw")
 
 def port_bytes(name: str, data: bytes, plan: Plan) -> PortedBytes:
     """Port the file `name`, whose content is `data`. Raises CannotPort if it cannot be read."""
-    ported: PortedBytes = import_module(f"porter.documents.{_kind_of(name, data)}").port(name, data, plan)
+    ported: PortedBytes = import_module(f"porter.documents.{kind_of(name, data)}").port(name, data, plan)
     return ported
 
 
-def _kind_of(name: str, data: bytes) -> str:
+def kind_of(name: str, data: bytes) -> str:
     """Which kind of document a file is: a module of porter.documents."""
     ending = os.path.splitext(name)[1].lower()
     if ending not in _DOCUMENTS and ending not in PYTHON and names_a_shell(data):

@@ -9,6 +9,7 @@ from importlib import import_module
 from porter.accounting.places import Place
 from porter.accounting.reasons import Reason
 from porter.findings import Finding
+from porter.port_file import kind_of
 
 
 @dataclass(frozen=True)
@@ -25,27 +26,31 @@ class Account:
         return len(self.changed) + len(self.found) + len(self.passed_over) + len(self.left)
 
 
-def account(
-    kind: str, text: str, findings: Sequence[Finding], for_the_rest: Reason | None = None
-) -> Account:
-    """The account of a file of this kind (a module of porter.documents), as it was before the port.
+#: The modules here that read one kind of file; files of all other kinds have comments behind a #.
+_READERS = {"python": "python", "markdown": "markdown", "notebook": "notebook"}
 
-    `for_the_rest` is why lines without a reason of their own were passed over.
+#: The rule that says of a whole file that it was left alone.
+SUPPORTS_BOTH = "DP117"
+
+
+def account(name: str, data: bytes, findings: Sequence[Finding], is_selection: bool = False) -> Account:
+    """The account of the file `name`, whose content was `data` before the port.
+
+    `is_selection` says that rules were left out, by which lines may have been passed over.
     """
+    for_the_rest = Reason.NOT_SELECTED if is_selection else None
+    if any(finding.code == SUPPORTS_BOTH for finding in findings):
+        for_the_rest = Reason.SUPPORTS_BOTH
+    reader = import_module(f"porter.accounting.{_READERS.get(kind_of(name, data), 'text')}")
+    named = _by_place(reader.mentions(data.decode("utf-8-sig", "replace")))
     fixes = _places(finding for finding in findings if finding.is_fix)
     reports = _places(finding for finding in findings if not finding.is_fix)
-    changed, found, passed_over, left = [], [], [], []
-    for place, reasons in _by_place(import_module(f"porter.accounting.{kind}").mentions(text)).items():
-        if place in fixes:
-            changed.append(place)
-        elif place in reports:
-            found.append(place)
-        elif None in reasons and for_the_rest is None:
-            left.append(place)
-        else:
-            passed_over.append((place, next((one for one in reasons if one is not None), for_the_rest)))
-    known = tuple((place, reason) for place, reason in passed_over if reason is not None)
-    return Account(tuple(changed), tuple(found), known, tuple(left))
+    changed = tuple(place for place in named if place in fixes)
+    found = tuple(place for place in named if place in reports and place not in fixes)
+    rest = {place: reasons for place, reasons in named.items() if place not in fixes and place not in reports}
+    why = {place: for_the_rest if None in reasons else reasons[0] for place, reasons in rest.items()}
+    passed_over = tuple((place, reason) for place, reason in why.items() if reason is not None)
+    return Account(changed, found, passed_over, tuple(place for place, reason in why.items() if reason is None))
 
 
 def _by_place(named: Iterable[tuple[Place, Reason | None]]) -> dict[Place, list[Reason | None]]:

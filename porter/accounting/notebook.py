@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from porter.accounting import python, text as plain
+from porter.accounting import python
+from porter.accounting import text as plain
 from porter.accounting.mentions import lines_that_name
 from porter.accounting.places import Place
 from porter.accounting.reasons import Reason

@@ -7,7 +7,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from porter.accounting.mentions import is_named_as_a_word, lines_that_name, offsets
+from porter.accounting.mentions import is_named, is_named_as_a_word, lines_that_name, offsets
 from porter.accounting.places import Place
 from porter.accounting.reasons import Reason
 from porter.names import Names
@@ -17,7 +17,9 @@ from porter.vocabulary import PRINTING, is_backend, is_device, says_text
 
 _IGNORES = re.compile(r"#\s*port:\s*ignore\b")
 _SENTENCE = re.compile(r"\S+(?:\s+\S+){2,}", re.DOTALL)
-_COMMAND = re.compile(r"(?:^|\s)--?[A-Za-z]|(?:^|\s)\w+=\S|^\s*(?:python3?|bash|sh|torchrun|accelerate|nvidia-smi|nvcc)\b")
+_COMMAND = re.compile(
+    r"(?:^|\s)--?[A-Za-z]|(?:^|\s)\w+=\S|^\s*(?:python3?|bash|sh|torchrun|accelerate|nvidia-smi|nvcc)\b"
+)
 _PATH = re.compile(r"\S*[/\\]\S*|[\w{}.-]+\.\w{1,5}")
 _WORD = re.compile(r"[\w.+:@=<>~!\[\]*-]+")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -56,7 +58,7 @@ def reason_of_string(node: ast.Constant, source: Source) -> Reason | None:
     if _is_read_by_people(whole, source):
         return Reason.MESSAGE
     place = place_of(whole, source)
-    if says_text(place.label) and place.kind != "key" and not device_is_meant(place):
+    if says_text(place.label) and place.kind not in ("key", "comparison") and not device_is_meant(place):
         return Reason.TEXT
     if not is_named_as_a_word(text) and not _SENTENCE.search(text):
         return Reason.PATH if "/" in text else Reason.NAME_IN_STRING
@@ -87,9 +89,11 @@ def _reason(node: ast.AST | None, source: Source) -> Reason | None:
             return reason_of_string(node, source)
         case ast.Constant(value=bytes()):
             return Reason.DATA
+        case ast.FormattedValue():
+            return _reason(source.parent.get(node), source)
         case ast.JoinedStr(values=values):
             texts = [value for value in values if isinstance(value, ast.Constant)]
-            found = [reason_of_string(text, source) for text in texts if is_named_as_a_word(str(text.value))]
+            found = [reason_of_string(text, source) for text in texts if is_named(str(text.value).encode())]
             return next(iter(found), Reason.NAME_IN_STRING)
         case ast.Import() | ast.ImportFrom():
             return None if _is_of_torch(getattr(node, "module", None)) else Reason.NAME
@@ -99,10 +103,19 @@ def _reason(node: ast.AST | None, source: Source) -> Reason | None:
             return None if _is_of_torch(module) and not getattr(statement, "level", 0) else Reason.NAME
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return Reason.NAME
+        case ast.Name() if node.id != "cuda":  # its import is what names CUDA
+            return Reason.NAME
+        case ast.Attribute(attr="cuda" | "is_cuda") if _is_called(node, source):
+            return None
         case _ if isinstance(node, _NAMES):
             return None if _is_of_torch(_dotted(node, source.names)) else Reason.NAME
         case _:
             return None
+
+
+def _is_called(node: ast.AST, source: Source) -> bool:
+    parent = source.parent.get(node)
+    return isinstance(parent, ast.Call) and parent.func is node and source.names.dotted(node) is None
 
 
 def _dotted(node: ast.AST | None, names: Names) -> str | None:

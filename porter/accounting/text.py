@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from porter.accounting.mentions import lines_that_name
+from porter.accounting.places import Place
 from porter.accounting.reasons import Reason
 from porter.comments import line_comments
 
@@ -16,6 +17,11 @@ _NAMED = re.compile(r"cuda|nccl|nvidia", re.IGNORECASE)
 #: What a word of a shell script or a configuration is, by how it looks.
 _PATH = re.compile(r"[^\s=]*/[^\s]*|[\w.{}$-]+\.(?:py|sh|txt|json|ya?ml|toml|log|cu|cuh|so|h|cpp|md|whl)\b[^\s]*")
 _OWN_NAME = re.compile(r"[-$@{(\"']*\w*(?:[\w-]*(?:cuda|nccl|nvidia)[\w-]+|[\w-]+(?:cuda|nccl|nvidia)[\w-]*)\b.*", re.I)
+
+
+def mentions(text: str) -> Iterator[tuple[Place, Reason | None]]:
+    """Each line of a file that names CUDA, and why it is passed over."""
+    return ((Place(0, line), reason) for line, reason in reasons(text))
 
 
 def reasons(text: str) -> Iterator[tuple[int, Reason | None]]:

@@ -22,6 +22,9 @@ from porter.rules.unreadable_block import RULE
 
 #: `python`, `py3 title="run.py"`, `{.python .numberLines}`, `{#first .python}`, `{python, echo=FALSE}`
 _PYTHON = re.compile(r"(?:\{\s*|\{[^}]*\.)?(?:python|py)3?(?=[\s,:{}]|\Z)", re.IGNORECASE)
+
+#: Languages of blocks that hold shell scripts.
+_SHELL = re.compile(r"(?:\{\s*|\{[^}]*\.)?(?:bash|sh|shell|zsh)(?=[\s,:{}]|\Z)", re.IGNORECASE)
 _PROMPT = re.compile(r"\s*>>>")
 
 
@@ -49,9 +52,23 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     return PortedBytes(new, tuple(findings))
 
 
+def is_python(info: str) -> bool:
+    """Whether what stands behind the fence says that the block is Python."""
+    return _PYTHON.match(info) is not None
+
+
+def is_shell(info: str) -> bool:
+    return _SHELL.match(info) is not None
+
+
+def is_session(text: str) -> bool:
+    """Whether the block shows what somebody typed at a prompt, with what came of it."""
+    return _PROMPT.match(text) is not None
+
+
 def _units(document: str) -> list[MarkdownUnit]:
-    units = [MarkdownUnit(document, block) for block in fenced_blocks(document) if _PYTHON.match(block.info)]
-    return [unit for unit in units if not _PROMPT.match(unit.text)]
+    units = [MarkdownUnit(document, block) for block in fenced_blocks(document) if is_python(block.info)]
+    return [unit for unit in units if not is_session(unit.text)]
 
 
 def _unreadable(error: CannotPort) -> Finding:

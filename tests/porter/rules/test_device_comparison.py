@@ -159,7 +159,7 @@ def test_a_file_that_names_the_target_still_gets_its_devices_renamed() -> None:
 )
 def test_left_alone(text: str) -> None:
     check_noop(text)
-    assert ported(text).findings == []
+    assert [finding for finding in ported(text).findings if finding.code != "DP211"] == []
 
 
 @pytest.mark.parametrize(
