@@ -42,7 +42,7 @@ def packages() -> dict[str, Package]:
 def distribution(name: str) -> Package | None:
     """What an index calls by this name, however it is spelled; None for one that is not made for CUDA."""
     normal = normalized(name)
-    return _distributions().get(normal)
+    return distributions().get(normal)
 
 
 def normalized(name: str) -> str:
@@ -50,7 +50,8 @@ def normalized(name: str) -> str:
 
 
 @cache
-def _distributions() -> dict[str, Package]:
+def distributions() -> dict[str, Package]:
+    """By the names that an index knows them by."""
     rows = read_table("cuda_packages.json")["distributions"]
     found = {normalized(name): _package({"distributions": [name], **row}) for name, row in rows.items()}
     return found | {normalized(name): one for one in packages().values() for name in one.distributions}

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from porter.kinds import kind_by_name
 from porter.paths import relative_to
 from porter.repository import Repository, repository_around
 from porter.shebang import is_shell_script
@@ -16,8 +17,8 @@ from porter.shebang import is_shell_script
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-#: What is looked for in folders; a file that is named is taken whatever it ends in.
-SUFFIXES = (".py", ".pyi", ".pyw", ".ipynb", ".md", ".markdown", ".sh", ".bash", ".yaml", ".yml")
+#: JSON beyond this size is data, which no program is configured by.
+_LARGEST_JSON = 1 << 20
 
 #: Folders that hold other people's files, or none to be read.
 _NEVER = frozenset(
@@ -110,9 +111,17 @@ def _walk(top: str, every_file: bool, leave_out: str | None) -> Iterator[tuple[s
 
 
 def _is_portable(entry: os.DirEntry[str]) -> bool:
-    if entry.name.lower().endswith(SUFFIXES):
-        return True
+    """Whether its kind is looked for in folders; a file that is named is taken whatever it is called."""
+    if kind_by_name(entry.path) is not None:
+        return not entry.name.lower().endswith(".json") or _size(entry) <= _LARGEST_JSON
     return "." not in entry.name and entry.is_file(follow_symlinks=False) and is_shell_script(entry.path)
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except OSError:
+        return 0
 
 
 def _odd(entry: os.DirEntry[str], top: str, portable: bool) -> Input | None:

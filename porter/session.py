@@ -12,8 +12,9 @@ from porter import __version__, baseline
 from porter.definitions import classes_with_their_own
 from porter.discovery import Input, find_inputs
 from porter.findings import SEVERITIES, Failure, FileReport
+from porter.kinds import PYTHON
 from porter.port import Plan
-from porter.port_file import PYTHON, CannotPort, port_bytes
+from porter.port_file import CannotPort, port_bytes
 from porter.record_log import Record, RecordError
 from porter.rules import all_rules
 from porter.runner import Job, destination, diff_of, plan_for, run

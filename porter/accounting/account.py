@@ -9,7 +9,7 @@ from importlib import import_module
 from porter.accounting.places import Place
 from porter.accounting.reasons import Reason
 from porter.findings import Finding
-from porter.port_file import kind_of
+from porter.kinds import kind_of
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,13 @@ class Account:
 
 
 #: The modules here that read one kind of file; files of all other kinds have comments behind a #.
-_READERS = {"python": "python", "markdown": "markdown", "notebook": "notebook"}
+_READERS = {
+    "python": "python",
+    "markdown": "markdown",
+    "notebook": "notebook",
+    "configuration": "configuration",
+    "cpp": "cpp",
+}
 
 #: The rule that says of a whole file that it was left alone.
 SUPPORTS_BOTH = "DP117"

@@ -10,7 +10,7 @@ from porter.accounting.mentions import lines_that_name
 from porter.accounting.places import Place
 from porter.accounting.reasons import Reason
 from porter.documents.fences import fenced_blocks
-from porter.documents.markdown import is_python, is_session, is_shell
+from porter.documents.markdown import is_python, is_session, is_shell, without_prompts
 from porter.documents.markdown_unit import MarkdownUnit
 
 
@@ -31,4 +31,4 @@ def _of_block(info: str, text: str) -> Iterator[tuple[int, Reason | None]]:
         return plain.all_for(text, Reason.SESSION)
     if is_python(info):
         return ((place.line, reason) for place, reason in python.mentions(text))
-    return plain.reasons(text) if is_shell(info) else plain.all_for(text, Reason.ANOTHER_LANGUAGE)
+    return plain.reasons(without_prompts(text)) if is_shell(info) else plain.all_for(text, Reason.ANOTHER_LANGUAGE)
