@@ -8,7 +8,7 @@ from importlib import import_module
 
 from porter.accounting.places import Place
 from porter.accounting.reasons import Reason
-from porter.findings import Finding
+from porter.findings import SUPPORTS_BOTH, Finding
 from porter.kinds import kind_of
 
 
@@ -34,9 +34,6 @@ _READERS = {
     "configuration": "configuration",
     "cpp": "cpp",
 }
-
-#: The rule that says of a whole file that it was left alone.
-SUPPORTS_BOTH = "DP117"
 
 
 def account(name: str, data: bytes, findings: Sequence[Finding], is_selection: bool = False) -> Account:
