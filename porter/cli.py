@@ -79,8 +79,8 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 def command(paths: tuple[str, ...], **options: Any) -> None:
     """Rewrite PyTorch programs written for CUDA so that they run on another accelerator.
 
-    PATHS are Python files, notebooks, Markdown with Python blocks, shell scripts, configurations of accelerate,
-    folders of them, or - for standard input. Files are rewritten in place unless --check, --diff, --output or
+    PATHS are Python files, notebooks, Markdown, shell scripts, configurations (YAML, JSON, TOML), lists of packages,
+    Dockerfiles, Makefiles, folders of them, or - for standard input. Files are rewritten in place unless --check, --diff, --output or
     --npu-scripts says otherwise; what cannot be ported is reported.
 
     `diffsynth-port verify PATHS...` runs scripts and their ported forms, and tells whether they make the same frames
