@@ -38,7 +38,7 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
         text = decode(data, byte_order_mark(data))
     except CannotPort:
         return ported
-    return PortedBytes(ported.data, (*ported.findings, *left_lines(reasons(text), ported.findings, plan)))
+    return PortedBytes(ported.data, (*ported.findings, *left_lines(text, reasons, ported.findings, plan)))
 
 
 def _parts(source: Configuration, words: frozenset[bytes]) -> Iterator[Any]:

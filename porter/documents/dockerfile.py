@@ -27,7 +27,7 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
         raise CannotPort("it nests too deeply to be ported") from None
     own = [one for one in shell.findings if one.code != RULE.code]
     findings = sorted([*own, *images.findings], key=lambda one: (one.line, one.column))
-    findings += left_lines(reasons(text), findings, plan)
+    findings += list(left_lines(text, reasons, findings, plan))
     return PortedBytes(mark + encode(apply(text, shell.changes)) if shell.changes else data, tuple(findings))
 
 

@@ -28,4 +28,4 @@ def port_shell(text: str, plan: Plan, path: str) -> Ported:
         ported = port_text(text, replace(plan, codes=codes - _ADD), language)
     except (CannotParse, RecursionError):
         ported = Ported(text)
-    return replace(ported, findings=[*ported.findings, *left_lines(reasons(text), ported.findings, plan)])
+    return replace(ported, findings=[*ported.findings, *left_lines(text, reasons, ported.findings, plan)])

@@ -23,7 +23,7 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     text = decode(data, mark)
     shell = port_shell(as_shell(text), plan, name)
     findings = [one for one in shell.findings if one.code != RULE.code]
-    findings += left_lines(reasons(text), findings, plan)
+    findings += list(left_lines(text, reasons, findings, plan))
     return PortedBytes(mark + encode(apply(text, shell.changes)) if shell.changes else data, tuple(findings))
 
 

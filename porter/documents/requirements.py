@@ -18,7 +18,7 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     """Raises CannotPort."""
     ported = port_document(data, plan, Language("requirements", RequirementsFile, _parts))
     text = decode(data, byte_order_mark(data))
-    return PortedBytes(ported.data, (*ported.findings, *left_lines(reasons(text), ported.findings, plan)))
+    return PortedBytes(ported.data, (*ported.findings, *left_lines(text, reasons, ported.findings, plan)))
 
 
 def _parts(source: RequirementsFile, words: frozenset[bytes]) -> Iterator[Any]:

@@ -25,8 +25,8 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     ported = port_document(data, plan, Language("shell", partial(ShellScript, path=name), parts))
     if not is_named(data):
         return ported
-    named = reasons(data.decode("utf-8-sig", "replace"))
-    return PortedBytes(ported.data, (*ported.findings, *left_lines(named, ported.findings, plan)))
+    text = data.decode("utf-8-sig", "replace")
+    return PortedBytes(ported.data, (*ported.findings, *left_lines(text, reasons, ported.findings, plan)))
 
 
 def trains(name: str, data: bytes) -> bool:

@@ -53,13 +53,15 @@ def report_the_string(node: ast.Constant, unit: Unit) -> Iterator[Found]:
 
 def _is_judged(node: ast.Constant, unit: Unit) -> bool:
     """Whether a rule has changed the string or what it begins, or reported it or an expression that it is part of."""
-    around = unit.source.parent.get(node)
-    if node in unit.fixed or (around in unit.fixed and isinstance(around, ast.JoinedStr | ast.BinOp | ast.Call)):
+    if node in unit.fixed or node in unit.reported:
         return True
-    if node in unit.reported:
-        return True
+    child: ast.AST = node
+    is_beginning = True
     for parent in unit.source.ancestors(node):
-        if parent in unit.reported:
+        begins = isinstance(parent, ast.JoinedStr | ast.BinOp | ast.Attribute)
+        is_beginning = is_beginning and (begins or (isinstance(parent, ast.Call) and child is parent.func))
+        child = parent
+        if parent in unit.reported or (is_beginning and parent in unit.fixed):
             return True
         if isinstance(parent, ast.stmt):
             return False
