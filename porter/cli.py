@@ -80,8 +80,8 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
     """Rewrite PyTorch programs written for CUDA so that they run on another accelerator.
 
     PATHS are Python files, notebooks, Markdown, shell scripts, configurations (YAML, JSON, TOML), lists of packages,
-    Dockerfiles, Makefiles, folders of them, or - for standard input. Files are rewritten in place unless --check, --diff, --output or
-    --npu-scripts says otherwise; what cannot be ported is reported.
+    Dockerfiles, Makefiles, folders of them, or - for standard input. Files are rewritten in place unless --check,
+    --diff, --output or --npu-scripts says otherwise; what cannot be ported is reported.
 
     `diffsynth-port verify PATHS...` runs scripts and their ported forms, and tells whether they make the same frames
     (diffsynth-port verify --help).
