@@ -43,7 +43,7 @@ _BY_NAME = {"WhisperModel": "faster_whisper", "XGBClassifier": "xgboost", "XGBRe
 
 def engine_of(node: ast.AST, unit: Unit) -> str | None:
     """The engine that gets a value: by the call it is an argument of, or by the dictionary that is handed to one."""
-    if not any(unit.source.names.imports_package(name) for name in ENGINES) and not _names_one(unit):
+    if unit.source.names.packages.isdisjoint(ENGINES) and not _names_one(unit):
         return None
     child = node
     for parent in unit.source.ancestors(node):

@@ -146,7 +146,7 @@ def _keeping_cuda(text: str, plan: Plan, language: Language) -> Ported:
     if source is None:
         return Ported(text)
     reports = [one.finding for one in usual if not one.finding.is_fix]
-    if language is not PYTHON:
+    if language.name != PYTHON.name:
         left = (one.finding for one in usual if one.finding.is_fix)
         reports += [replace(one, severity="note", message=f"on {wanted.new.name}, {one.message}") for one in left]
         return Ported(text, sorted(reports, key=_order))

@@ -25,26 +25,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from functools import cache
 
 from porter.findings import Edit
 from porter.rules.base import Rule
-from porter.targets import Translation, table
+from porter.targets import Translation
 from porter.unit import Found, Unit
 
 
-@cache
-def _renamed(translation: Translation) -> dict[str, dict[str, str]]:
-    """By the old accelerator's dotted name of a function below torch, its old keywords with their new names."""
-    content = table(translation.accelerator.name)
-    keywords: dict[str, dict[str, str]] = content.get("keywords", {})
-    if not translation.undoes:
-        return {f"cuda.{name}": pairs for name, pairs in keywords.items()}
-    return {content["names"][name]: {new: old for old, new in pairs.items()} for name, pairs in keywords.items()}
-
-
 def _words(translation: Translation) -> frozenset[str]:
-    return frozenset(name.rpartition(".")[2] for name in _renamed(translation))
+    return frozenset(name.rpartition(".")[2] for name in translation.keywords)
 
 
 RULE = Rule("DP113", "keyword-name", __doc__, words=_words)
@@ -52,7 +41,7 @@ RULE = Rule("DP113", "keyword-name", __doc__, words=_words)
 
 @RULE.on(ast.Call)
 def rename_the_keyword(node: ast.Call, unit: Unit) -> Iterator[Found]:
-    pairs = _renamed(unit.translation).get((unit.dotted(node.func) or "").removeprefix("torch."), {})
+    pairs = unit.translation.keywords.get((unit.dotted(node.func) or "").removeprefix("torch."), {})
     for keyword in node.keywords:
         if new := pairs.get(keyword.arg or ""):
             start, _ = unit.source.span(keyword)
