@@ -38,7 +38,7 @@ ENGINES = {
 }
 
 #: Names that say it without an import in sight.
-_BY_NAME = {"WhisperModel": "faster_whisper", "XGBClassifier": "xgboost", "XGBRegressor": "xgboost"}
+BY_NAME = {"WhisperModel": "faster_whisper", "XGBClassifier": "xgboost", "XGBRegressor": "xgboost"}
 
 
 def engine_of(node: ast.AST, unit: Unit) -> str | None:
@@ -59,15 +59,15 @@ def engine_of(node: ast.AST, unit: Unit) -> str | None:
 
 
 def _names_one(unit: Unit) -> bool:
-    return any(name in unit.source.text for name in _BY_NAME)
+    return any(name in unit.source.text for name in BY_NAME)
 
 
 def _engine_called(function: ast.expr, unit: Unit) -> str | None:
     package = (unit.dotted(function) or "").partition(".")[0]
     if package in ENGINES:
         return package
-    if label_of(function) in _BY_NAME:
-        return _BY_NAME[label_of(function)]
+    if label_of(function) in BY_NAME:
+        return BY_NAME[label_of(function)]
     maker = made_by(function.value, unit) if isinstance(function, ast.Attribute) else None
     package = (unit.dotted(maker) or "").partition(".")[0] if maker is not None else ""
     return package if package in ENGINES else None

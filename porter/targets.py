@@ -14,6 +14,7 @@ from typing import Any
 from porter.tables import read_table, target_names
 
 TARGETS = target_names()
+TARGETS_AND_CUDA = (*TARGETS, "cuda")
 
 
 @dataclass(frozen=True)

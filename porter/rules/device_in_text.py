@@ -30,7 +30,7 @@ from functools import cache
 from porter.findings import Edit
 from porter.places import place_of
 from porter.rules.base import Rule
-from porter.targets import Translation
+from porter.targets import TARGETS_AND_CUDA, Translation
 from porter.unit import Found, Unit
 from porter.uses import is_docstring
 from porter.vocabulary import PRINTING, is_another_backend, says_device, says_text
@@ -40,7 +40,15 @@ def _words(translation: Translation) -> frozenset[str]:
     return frozenset({translation.old.name})
 
 
-RULE = Rule("DP115", "device-in-text", __doc__, words=_words)
+RULE = Rule(
+    "DP115",
+    "device-in-text",
+    __doc__,
+    words=_words,
+    spelled={
+        name: rf"=[\"']?{name}\b(?<!\"{name})|[ ][\"']?{name}\b(?<![\"']{name})|[\"']\{{" for name in TARGETS_AND_CUDA
+    },
+)
 
 
 @cache

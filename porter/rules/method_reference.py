@@ -57,10 +57,20 @@ _SETTINGS = frozenset(
 
 def _words(translation: Translation) -> frozenset[str]:
     handles = (names.get(translation.old.name) for names in _HANDLES)
-    return frozenset(filter(None, (translation.old.name, translation.old.method, *handles)))
+    return frozenset(filter(None, (translation.old.method, *handles, "getattr", "hasattr")))
 
 
-RULE = Rule("DP111", "method-reference", __doc__, words=_words)
+#: The word where it is no call of the method and no module, or where it is a method of a class.
+_SPELLED = r"{0}\b(?:(?<=\.{0})(?!\s*[.(])|(?<=Tensor\.{0})|(?<=Module\.{0})|(?<=ameter\.{0}))"
+
+RULE = Rule(
+    "DP111",
+    "method-reference",
+    __doc__,
+    words=_words,
+    spelled={name: _SPELLED.format(name) for name in ("cuda", "npu", "musa")},
+    beside=("cuda", "npu", "musa", *(name for names in _HANDLES for name in names.values())),
+)
 
 
 @RULE.on(ast.Attribute)

@@ -32,7 +32,7 @@ from collections.abc import Iterator
 from porter.findings import Edit
 from porter.places import label_of
 from porter.rules.base import Rule
-from porter.targets import Translation
+from porter.targets import TARGETS_AND_CUDA, Translation
 from porter.unit import Found, Unit
 
 _TAKE_A_NAME = frozenset(
@@ -45,7 +45,13 @@ def _words(translation: Translation) -> frozenset[str]:
     return frozenset({translation.old.name})
 
 
-RULE = Rule("DP112", "name-in-string", __doc__, words=_words)
+RULE = Rule(
+    "DP112",
+    "name-in-string",
+    __doc__,
+    words=_words,
+    spelled={name: rf"torch\.{name}\b(?<=[\"']torch\.{name})" for name in TARGETS_AND_CUDA},
+)
 
 
 @RULE.on(ast.Constant)

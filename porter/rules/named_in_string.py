@@ -38,6 +38,7 @@ RULE = Rule(
     __doc__,
     words=tuple(form for word in _WORDS for form in (word, word.upper(), word.capitalize())),
     fixes=False,
+    spelled={"cuda": r"""cuda\b(?:(?<!["'.\w]cuda)|(?<=["']cuda)(?!:?[\d"'{%]))"""},
     last=True,
 )
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from porter.engines import ENGINES, engine_of
+from porter.engines import BY_NAME, ENGINES, engine_of
 from porter.literals import device_literal
 from porter.places import place_of
 from porter.rules.base import Rule
@@ -41,7 +41,20 @@ def _words(translation: Translation) -> frozenset[str]:
     return frozenset({translation.old.name})
 
 
-RULE = Rule("DP210", "other-engine", __doc__, words=_words, fixes=False)
+#: What the backends of something else are usually called.
+_BACKENDS = tuple(
+    f"{what}_backend"
+    for what in "attn attention compile compiler dynamo kernel quant quantization sampler sampling video image".split()
+)
+
+RULE = Rule(
+    "DP210",
+    "other-engine",
+    __doc__,
+    words=_words,
+    fixes=False,
+    beside=(*ENGINES, *BY_NAME, *_BACKENDS),
+)
 
 
 @RULE.on(ast.Constant, ast.JoinedStr)
