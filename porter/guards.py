@@ -11,6 +11,7 @@ import re
 from enum import Enum, auto
 
 from porter.places import label_of
+from porter.source import Source
 from porter.unit import Unit
 
 
@@ -57,8 +58,13 @@ def function_nobody_calls(node: ast.AST, unit: Unit) -> str | None:
 
 def is_asked_for(node: ast.AST, name: str, unit: Unit) -> bool:
     """Whether the program looks first whether there is a `name`, or which version it runs on, or stands its absence."""
+    return is_asked_for_in(unit.source, node, name)
+
+
+def is_asked_for_in(source: Source, node: ast.AST, name: str) -> bool:
+    """The same of a node of a source."""
     child = node
-    for parent in unit.source.ancestors(node):
+    for parent in source.ancestors(node):
         match parent:
             case ast.If(test=test) | ast.IfExp(test=test) if child is not test and _asks_for(test, name):
                 return True

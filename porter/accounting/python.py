@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from porter.accounting.mentions import is_named, is_named_as_a_word, lines_that_name, offsets
 from porter.accounting.places import Place
 from porter.accounting.reasons import Reason
+from porter.guards import is_asked_for_in
 from porter.names import Names
 from porter.places import device_is_meant, label_of, place_of
 from porter.source import CannotParse, Source
@@ -108,7 +109,11 @@ def _reason(node: ast.AST | None, source: Source) -> Reason | None:
         case ast.Attribute(attr="cuda" | "is_cuda") if _is_called(node, source):
             return None
         case _ if isinstance(node, _NAMES):
-            return None if _is_of_torch(_dotted(node, source.names)) else Reason.NAME
+            dotted = _dotted(node, source.names)
+            if dotted is None or not _is_of_torch(dotted):
+                return Reason.NAME
+            is_asked_for = is_asked_for_in(source, node, dotted.rpartition(".")[2])
+            return Reason.ASKED_FOR if is_asked_for else None
         case _:
             return None
 

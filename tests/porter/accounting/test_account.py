@@ -45,6 +45,7 @@ def _reason(text: str, name: str = "a.py") -> Reason:
         ("from .cuda_ops import add", Reason.NAME),
         ("def to_cuda(x): ...", Reason.NAME),
         ("f(args.cuda)", Reason.NAME),
+        ('if hasattr(torch._C, "_cuda_x"):\n    torch._C._cuda_x()', Reason.ASKED_FOR),
         ("f(cuda=True)", Reason.NAME),
         ('x = options["use_cuda"]', Reason.NAME_IN_STRING),
         ('p = "/usr/local/cuda"', Reason.PATH),
