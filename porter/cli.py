@@ -59,6 +59,7 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 @click.option("--ignore", multiple=True, metavar="RULES", help="Not these rules.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out files that match, as in .gitignore.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Processes to use; by default one for each core.")
+@click.option("--explain-skipped", is_flag=True, help="List the lines that name CUDA and were passed over, and why.")
 @click.option("-q", "--quiet", is_flag=True, default=None, help="Print errors only.")
 @click.option("--statistics", is_flag=True, default=None, help="Count the findings of each rule.")
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="How to print the findings (default: text).")
@@ -78,9 +79,9 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 def command(paths: tuple[str, ...], **options: Any) -> None:
     """Rewrite PyTorch programs written for CUDA so that they run on another accelerator.
 
-    PATHS are Python files, notebooks, Markdown with Python blocks, shell scripts, configurations of accelerate,
-    folders of them, or - for standard input. Files are rewritten in place unless --check, --diff, --output or
-    --npu-scripts says otherwise; what cannot be ported is reported.
+    PATHS are Python files, notebooks, Markdown, shell scripts, configurations (YAML, JSON, TOML), lists of packages,
+    Dockerfiles, Makefiles, folders of them, or - for standard input. Files are rewritten in place unless --check,
+    --diff, --output or --npu-scripts says otherwise; what cannot be ported is reported.
 
     `diffsynth-port verify PATHS...` runs scripts and their ported forms, and tells whether they make the same frames
     (diffsynth-port verify --help).
@@ -112,16 +113,19 @@ def _run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
 
 def _port_files(session: Session) -> int:
     inputs = session.inputs()
-    results = session.run(inputs)
+    for path in () if session.quiet else session.unread_settings(inputs):
+        click.echo(f"note: {path} has settings of its own, which this run does not read; --config names one", err=True)
+    results = session.run(inputs.files)
     if sys.stderr.isatty() and not session.quiet and session.format == "text":
-        with click.progressbar(results, len(inputs), label="Porting", file=sys.stderr) as bar:
+        with click.progressbar(results, len(inputs.files), label="Porting", file=sys.stderr) as bar:
             reports = session.settle(bar)
     else:
         reports = session.settle(results)
     for report in reports:
         if report.diff:
             _print_diff(report.diff)
-    text = session.render(reports, color=_colored(sys.stderr if session.diff else sys.stdout))
+    colored = _colored(sys.stderr if session.diff else sys.stdout)
+    text = session.render(reports, colored, session.not_looked_at(inputs))
     if text:
         click.echo(text, err=session.diff)
     if session.write_baseline and not session.quiet:

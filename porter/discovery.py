@@ -9,14 +9,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from porter.kinds import kind_by_name
 from porter.paths import relative_to
+from porter.repository import Repository, repository_around
 from porter.shebang import is_shell_script
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-#: What is looked for in folders; a file that is named is taken whatever it ends in.
-SUFFIXES = (".py", ".pyi", ".pyw", ".ipynb", ".md", ".markdown", ".sh", ".bash", ".yaml", ".yml")
+#: JSON beyond this size is data, which no program is configured by.
+_LARGEST_JSON = 1 << 20
 
 #: Folders that hold other people's files, or none to be read.
 _NEVER = frozenset(
@@ -78,7 +80,8 @@ def _problem(error: OSError) -> str:
 
 def _walk(top: str, every_file: bool, leave_out: str | None) -> Iterator[tuple[str, Input]]:
     """The files below a folder, each with its real path. Links are not followed to folders, nor outside of it."""
-    stack = [(top, _ignores_above(top))]
+    repository = repository_around(top)
+    stack = [(top, _ignores_above(top, repository))]
     while stack:
         folder, ignores = stack.pop()
         real = os.path.realpath(folder)
@@ -92,11 +95,13 @@ def _walk(top: str, every_file: bool, leave_out: str | None) -> Iterator[tuple[s
         ignores = _with_own(folder, entries, ignores)
         folders = []
         for entry in entries:
-            if _ignored(entry, ignores):
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if is_folder and entry.name in _NEVER:
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name not in _NEVER:
-                    folders.append((entry.path, ignores))
+            if _ignored(entry, ignores) and not _is_tracked(entry, repository):
+                continue
+            if is_folder:
+                folders.append((entry.path, ignores))
             elif (portable := _is_portable(entry)) or every_file:
                 if entry.is_file(follow_symlinks=False):  # known without asking the system once more
                     yield os.path.join(real, entry.name), Input(entry.path, inside=top, portable=portable)
@@ -106,9 +111,17 @@ def _walk(top: str, every_file: bool, leave_out: str | None) -> Iterator[tuple[s
 
 
 def _is_portable(entry: os.DirEntry[str]) -> bool:
-    if entry.name.lower().endswith(SUFFIXES):
-        return True
+    """Whether its kind is looked for in folders; a file that is named is taken whatever it is called."""
+    if kind_by_name(entry.path) is not None:
+        return not entry.name.lower().endswith(".json") or _size(entry) <= _LARGEST_JSON
     return "." not in entry.name and entry.is_file(follow_symlinks=False) and is_shell_script(entry.path)
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except OSError:
+        return 0
 
 
 def _odd(entry: os.DirEntry[str], top: str, portable: bool) -> Input | None:
@@ -138,23 +151,28 @@ def _ignored(entry: os.DirEntry[str], ignores: Ignores) -> bool:
     return False
 
 
+def _is_tracked(entry: os.DirEntry[str], repository: Repository | None) -> bool:
+    """Whether git tracks the file, or one in the folder, whatever .gitignore says. git is asked once, if at all."""
+    if repository is None:
+        return False
+    return relative_to(repository.root, entry.path) in repository.tracked_though_ignored
+
+
 def _with_own(folder: str, entries: list[os.DirEntry[str]], ignores: Ignores) -> Ignores:
     if any(entry.name == ".gitignore" for entry in entries):
         return (*ignores, *_read(folder, os.path.join(folder, ".gitignore")))
     return ignores
 
 
-def _ignores_above(top: str) -> Ignores:
+def _ignores_above(top: str, repository: Repository | None) -> Ignores:
     """What the repository around a folder ignores: its own exclude file, and each .gitignore on the way down."""
-    folders = []
-    folder = os.path.dirname(os.path.abspath(top))
-    here = os.path.abspath(top)
-    while not os.path.isdir(os.path.join(here, ".git")):
-        if folder == here:
-            return ()
-        folders.append(folder)
-        here, folder = folder, os.path.dirname(folder)
-    found = _read(here, os.path.join(here, ".git", "info", "exclude"))
+    if repository is None:
+        return ()
+    folders, here = [], os.path.abspath(top)
+    while here != repository.root:
+        here = os.path.dirname(here)
+        folders.append(here)
+    found = _read(repository.root, repository.exclude_file)
     for folder in reversed(folders):
         found = (*found, *_read(folder, os.path.join(folder, ".gitignore")))
     return found

@@ -36,6 +36,31 @@ OF_CUDA = frozenset(
 )
 
 
+DEVICES = "CUDA_VISIBLE_DEVICES"
+
+#: What hides every device from CUDA; Ascend's variable takes digits and commas only, and hides all by an empty value.
+_HIDES_ALL = "-1"
+
+
+def visible_devices(value: str, translation: Translation) -> str | None:
+    """A value of CUDA_VISIBLE_DEVICES as the new accelerator takes it: numbers stay, less blanks, "-1" hides all.
+
+    None where it names devices by something else than their numbers, such as the UUIDs of GPUs. The runtime redirect
+    (npu_compat) gives the same answers.
+    """
+    if translation.new.name != "npu":
+        return value
+    if value.strip() == _HIDES_ALL:
+        return ""
+    return re.sub(r"\s", "", value) if re.fullmatch(r"[\d,\s]*", value) else None
+
+
+def refused_devices(value: str, translation: Translation) -> tuple[str, str]:
+    """What to say of a value that the new accelerator does not take: the message and the way out."""
+    new = translation.environment[DEVICES]
+    return f"{new} takes numbers of devices with commas between, not {value!r}", "name the devices by their numbers"
+
+
 def lacks_a_pair(name: str, translation: Translation) -> bool:
     """Whether it is a variable of CUDA's that the new accelerator has no documented counterpart of."""
     return name in OF_CUDA and name not in translation.environment and not translation.undoes

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from porter.accounting.account import Account
 
 #: Every severity, from the mildest. A "fix" is made by the tool itself and never counts for the exit status.
 SEVERITIES = ("fix", "note", "warning", "error")
@@ -59,10 +62,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class FileReport:
-    """What came of one file. `path` is as the user gave it, with forward slashes; `diff` only where asked for."""
+    """What came of one file. `path` is as the user gave it, with forward slashes; `diff` and `account`
+    only where asked for.
+    """
 
     path: str
     changed: bool = False
     findings: tuple[Finding, ...] = ()
     failure: Failure | None = None
     diff: str = ""
+    account: Account | None = None

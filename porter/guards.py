@@ -7,9 +7,11 @@ if hasattr(torch.npu, "ExternalStream"): ...     except AttributeError: ...     
 from __future__ import annotations
 
 import ast
+import re
 from enum import Enum, auto
 
 from porter.places import label_of
+from porter.source import Source
 from porter.unit import Unit
 
 
@@ -44,10 +46,25 @@ def guard_around(node: ast.AST, unit: Unit) -> Guard:
     return Guard.NONE
 
 
+def function_nobody_calls(node: ast.AST, unit: Unit) -> str | None:
+    """The name of the outermost function around, if the file names it nowhere else; other files may still call it."""
+    functions = [one for one in unit.source.ancestors(node) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+    if not functions or functions[-1].decorator_list:
+        return None
+    name = functions[-1].name
+    is_special = name.startswith("__") and name.endswith("__")
+    return None if is_special or len(re.findall(rf"\b{name}\b", unit.source.text)) > 1 else name
+
+
 def is_asked_for(node: ast.AST, name: str, unit: Unit) -> bool:
     """Whether the program looks first whether there is a `name`, or which version it runs on, or stands its absence."""
+    return is_asked_for_in(unit.source, node, name)
+
+
+def is_asked_for_in(source: Source, node: ast.AST, name: str) -> bool:
+    """The same of a node of a source."""
     child = node
-    for parent in unit.source.ancestors(node):
+    for parent in source.ancestors(node):
         match parent:
             case ast.If(test=test) | ast.IfExp(test=test) if child is not test and _asks_for(test, name):
                 return True

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from porter.findings import Finding
 from porter.rules import all_rules
+from porter.rules.unknown_ignore import RULE
 from porter.unit import Found
 
 _IGNORE = re.compile(r"#\s*port:\s*ignore\b(?:\[([\w\s,-]*)\])?")
@@ -17,23 +19,44 @@ class Text(Protocol):
 
     text: str
 
-    def line_text(self, line: int) -> str: ...
+    def comments(self) -> dict[int, tuple[int, str]]: ...
 
 
-def not_ignored(found: Iterable[Found], source: Text) -> Iterator[Found]:
-    """Leaves out what a comment `# port: ignore` or `# port: ignore[RULE]` on its first or last line asks to."""
+def not_ignored(found: Iterable[Found], source: Text, codes: frozenset[str] | None = None) -> Iterator[Found]:
+    """Leaves out what a comment `# port: ignore` or `# port: ignore[RULE]` on its first or last line asks to.
+
+    A name in such a comment that is no rule is a finding itself, if the rule about that is among `codes`.
+    """
     if "port:" not in source.text:
         yield from found
         return
+    comments = source.comments()
     for one in found:
-        finding = one.finding
-        lines = {source.line_text(finding.line), source.line_text(finding.end_line)}
-        if not any(_ignores(comment, finding.code) for line in lines for comment in _IGNORE.finditer(line)):
+        lines = {one.finding.line, one.finding.end_line}
+        asked = (comment for line in lines if line in comments for comment in _IGNORE.finditer(comments[line][1]))
+        if not any(_ignores(comment, one.finding.code) for comment in asked):
             yield one
+    if codes is None or RULE.code in codes:
+        yield from _unknown(comments)
 
 
 def _ignores(comment: re.Match[str], code: str) -> bool:
     if comment[1] is None:
         return True
-    wanted = [name.strip() for name in comment[1].split(",")]
-    return any(rule.is_named(one) for rule in all_rules() if rule.code == code for one in wanted)
+    return any(rule.is_named(one) for rule in all_rules() if rule.code == code for one in _names(comment))
+
+
+def _unknown(comments: dict[int, tuple[int, str]]) -> Iterator[Found]:
+    for line, (column, text) in comments.items():
+        for comment in _IGNORE.finditer(text):
+            for name in _names(comment):
+                if not any(rule.is_named(name) for rule in all_rules()):
+                    at = column + comment.start()
+                    message = f'this comment ignores "{name}", which is no rule'
+                    way_out = "diffsynth-port --list-rules names them all"
+                    end = column + comment.end()
+                    yield Found(Finding(RULE.code, "warning", message, line, at, line, end, way_out))
+
+
+def _names(comment: re.Match[str]) -> list[str]:
+    return [name.strip() for name in (comment[1] or "").split(",") if name.strip()]

@@ -29,6 +29,9 @@ _DEVICE, _BACKEND, _ACTIVITY = "keptcudadevice", "keptcudabackend", "KEPTCUDAACT
 #: What is said of a name that is called otherwise on the other accelerator.
 _CALLED = "it is called"
 
+#: Rules about names in places where no expression can stand.
+_NAMED_BY_TEXT = frozenset({"DP111", "DP112", "DP113", "DP115"})
+
 _MODULE, _ASKED = "keptcudamodule", "get_device_module()"
 
 _LITERAL = re.compile(
@@ -75,6 +78,8 @@ def _kept(one: Found, unit: Unit) -> Found:
     finding = replace(one.finding, message=_said(one.finding.message), way_out=_said(one.finding.way_out))
     if not one.edits:
         return Found(finding)
+    if finding.code in _NAMED_BY_TEXT:
+        return _reported(finding, "it is called otherwise on the other accelerator", "choose by the device")
     if finding.code == "DP107":
         return _reported(finding, "the other accelerator reads its own", "set that one as well")
     if any(_is_import(edit, unit) for edit in one.edits):

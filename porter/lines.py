@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from itertools import accumulate
 
+from porter.comments import line_comments
 from porter.findings import Finding
 
 
@@ -30,6 +31,10 @@ class Lines:
         start = self.line_starts[line - 1]
         end = self.line_starts[line] if line < len(self.line_starts) else len(self.data)
         return self.data[start:end].decode("utf-8").rstrip("\r\n")
+
+    def comments(self) -> dict[int, tuple[int, str]]:
+        """By the line, from 1: the column of its comment, from 1, and its text."""
+        return line_comments(self.text.split("\n"))
 
     def piece(self, start: int, end: int) -> str:
         """The text of bytes `start:end`."""

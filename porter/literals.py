@@ -1,6 +1,6 @@
 """The literals that name a device or a communication backend, in every way programs build them.
 
-"cuda"   'cuda:1'   f"cuda:{rank}"   "cuda:" + str(i)   "cuda:%d" % i   "cuda:{}".format(i)
+"cuda"   'cuda:1'   f"cuda:{rank}"   "cuda:" + str(i)   "cuda:%d" % i   "cuda:{}".format(i)   "cuda:0,cuda:1"
 "nccl"   "cpu:gloo,cuda:nccl"
 """
 
@@ -37,6 +37,8 @@ def device_literal(node: ast.AST, translation: Translation) -> Literal | None:
         case ast.Constant(value=str() as text):
             if text.startswith(old) and (found := _device(old).fullmatch(text)):  # the first costs next to nothing
                 return Literal(node, old, new, int(found[1]) if found[1] else None)
+            if text.startswith(old) and "," in text:
+                return _list_of_devices(node, text, old, new)
         case ast.JoinedStr(values=[ast.Constant(value=str() as text), *fields]):
             wanted = rf"{old}:\d*" if fields else rf"{old}(:\d+)?"
             if re.fullmatch(wanted, text) and all(isinstance(f, ast.FormattedValue) for f in fields):
@@ -49,6 +51,16 @@ def device_literal(node: ast.AST, translation: Translation) -> Literal | None:
             if text != old and _device(old).fullmatch(text):
                 return Literal(node, old, new)
     return None
+
+
+def _list_of_devices(node: ast.expr, text: str, old: str, new: str) -> Literal | None:
+    """`"cuda:0,cuda:1"`: devices of one accelerator, or the host, and nothing else."""
+    parts = text.split(",")
+    numbers = [re.fullmatch(rf"\s*(?:{old}(?::(\d+))?|cpu)\s*", part) for part in parts]
+    if not all(numbers):
+        return None
+    highest = max((int(number[1]) for number in numbers if number and number[1]), default=None)
+    return Literal(node, text, text.replace(old, new), highest)
 
 
 def backend_literal(node: ast.AST, translation: Translation) -> Literal | None:

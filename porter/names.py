@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from functools import cached_property
 
 _IMPORT = (ast.Import, ast.ImportFrom)
 _DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -69,8 +70,13 @@ class Names:
                 found.add(statement.module)
         return found
 
+    @cached_property
+    def packages(self) -> frozenset[str]:
+        """The packages that anything is imported from."""
+        return frozenset(module.partition(".")[0] for module in self.modules())
+
     def imports_package(self, package: str) -> bool:
-        return any(module.split(".")[0] == package for module in self.modules())
+        return package in self.packages
 
 
 def parameters_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:

@@ -26,6 +26,11 @@ def on_type(type_name: str, unit: Unit) -> tuple[list[str], list[str]]:
     return sorted(called & refused), sorted(called & slow - refused)
 
 
+def runs_on_the_ai_cpu(operator: str, type_name: str, hardware: str) -> bool:
+    """Whether the hardware leaves an operator to its AI CPU for a type."""
+    return operator in _judged(type_name, hardware)[1]
+
+
 def sentence(type_name: str, unit: Unit) -> str:
     """What happens to a type on the hardware, with the operators that the file calls where there are any."""
     title, hardware = unit.translation.new.title, unit.translation.hardware

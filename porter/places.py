@@ -8,6 +8,7 @@ the program itself gives the value: a keyword, a variable, a dictionary's key, a
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,6 +23,7 @@ from porter.vocabulary import (
     OPTIONS,
     PRINTING,
     QUESTIONS,
+    is_another_backend,
     is_backend,
     is_device,
     says_device,
@@ -59,6 +61,8 @@ def place_of(node: ast.AST, source: Source) -> Place:
                 return Place("other")
             case ast.IfExp() | ast.BoolOp() | ast.Starred() | ast.Await():
                 pass
+            case ast.Tuple() | ast.BinOp() | ast.Call() if _is_put_in_as_device(parent, child, source):
+                pass
             case ast.Tuple() | ast.List() | ast.Set():
                 if (label := _label_within(parent, child, source)) is not None:
                     return Place("assignment", label)
@@ -93,7 +97,7 @@ def place_of(node: ast.AST, source: Source) -> Place:
 
 def device_is_meant(place: Place) -> bool:
     """Whether a value at this place is used as a device or backend, rather than read, looked up or compared as data."""
-    if place.kind in ("other", "key"):
+    if place.kind in ("other", "key") or is_another_backend(place.label):
         return False
     if place.callee in PRINTING or place.callee.endswith(("Error", "Exception", "Warning")):
         return False
@@ -188,6 +192,24 @@ def _begins_device(parent: ast.BinOp | ast.JoinedStr | ast.FormattedValue, child
         case ast.BinOp(left=ast.IfExp() as left, right=right):
             after = right.values[0] if isinstance(right, ast.JoinedStr) else right
             return child is left and is_device(_text(after) or ".")
+        case _:
+            return False
+
+
+#: Texts into which a device and its number are put: `"%s:%d"`, `"{}:{}"`.
+_DEVICE_AND_NUMBER = re.compile(r"(?:%s|\{0?\}):(?:%[dis]|\{1?(?::d)?\})")
+
+
+def _is_put_in_as_device(parent: ast.AST, child: ast.AST, source: Source) -> bool:
+    """`"%s:%d" % ("cuda", i)` and `"{}:{}".format("cuda", i)`: the first value is the device of the whole."""
+    match parent:
+        case ast.Tuple(elts=[first, _]):
+            around = source.parent.get(parent)
+            return child is first and isinstance(around, ast.BinOp) and _is_put_in_as_device(around, parent, source)
+        case ast.BinOp(left=template, op=ast.Mod(), right=ast.Tuple() as values):
+            return child is values and _DEVICE_AND_NUMBER.fullmatch(_text(template) or "") is not None
+        case ast.Call(func=ast.Attribute(value=template, attr="format"), args=[first, _], keywords=[]):
+            return child is first and _DEVICE_AND_NUMBER.fullmatch(_text(template) or "") is not None
         case _:
             return False
 

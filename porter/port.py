@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from porter.both_devices import sifted
@@ -30,7 +31,8 @@ class Plan:
     """What to port to, and by which rules (codes; None: by all).
 
     `source` is the accelerator whose words are undone; None: the usual one's. `torch_npu` is a known build of the
-    package; None: the newest. `keep_cuda` ports so that the program still runs on CUDA.
+    package; None: the newest. `keep_cuda` ports so that the program still runs on CUDA. `classes` are those of the
+    run's files that have a `cuda` of their own.
     """
 
     target: str
@@ -39,6 +41,7 @@ class Plan:
     source: str | None = None
     torch_npu: str | None = None
     keep_cuda: bool = False
+    classes: frozenset[str] = frozenset()
 
     @property
     def undoes(self) -> bool:
@@ -87,6 +90,8 @@ class Ported:
 
 def port_text(text: str, plan: Plan, language: Language = PYTHON) -> Ported:
     """Port a text. Raises porter.source.CannotParse if it is none in this language."""
+    if plan.classes and language is PYTHON:
+        language = replace(language, unit=partial(Unit, classes=plan.classes))
     if plan.keep_cuda and not plan.undoes:
         return _keeping_cuda(text, plan, language)
     ported = _translated(text, plan.translation, plan.codes, language)
@@ -141,7 +146,7 @@ def _keeping_cuda(text: str, plan: Plan, language: Language) -> Ported:
     if source is None:
         return Ported(text)
     reports = [one.finding for one in usual if not one.finding.is_fix]
-    if language is not PYTHON:
+    if language.name != PYTHON.name:
         left = (one.finding for one in usual if one.finding.is_fix)
         reports += [replace(one, severity="note", message=f"on {wanted.new.name}, {one.message}") for one in left]
         return Ported(text, sorted(reports, key=_order))
@@ -171,7 +176,7 @@ def _found(text: str, wanted: Translation, codes: frozenset[str] | None, languag
     source = language.parse(text)
     unit = language.unit(source, wanted)
     found = language.sift(list(_judged(language.parts(source, called.words), unit, called)), unit, codes)
-    return source, list(not_ignored(found, source))
+    return source, list(not_ignored(found, source, codes))
 
 
 def _judged(parts: Iterable[Any], unit: Any, called: Call) -> Iterator[Found]:

@@ -29,7 +29,7 @@ class Job:
     """What is done with each file. `output` is the folder for a ported copy; `writes` false only looks.
 
     `npu_scripts` leaves every file as it is, and writes NPU forms of those that launch trainings beside them. `record`
-    is where ports note what they change; None: nowhere.
+    is where ports note what they change; None: nowhere. `explains` gives an account of each file's lines.
     """
 
     plan: Plan
@@ -39,6 +39,7 @@ class Job:
     npu_scripts: bool = False
     record: Record | None = None
     ignored_codes: Callable[[str], frozenset[str]] | None = None
+    explains: bool = False
 
 
 def run(inputs: Sequence[Input], job: Job, processes: int) -> Iterator[FileReport]:
@@ -66,6 +67,11 @@ def port_file(one: Input, job: Job) -> FileReport:
     report = FileReport(shown, done.ported.data != data, done.ported.findings, done.failure)
     if job.diff and report.changed:
         report = replace(report, diff=diff_of(shown, data, done.ported.data))
+    if job.explains and one.portable:
+        from porter.accounting.account import account
+
+        is_selection = plan_for(one.path, job).codes is not None
+        report = replace(report, account=account(one.path, data, done.ported.findings, is_selection))
     if not job.writes:
         return report
     try:

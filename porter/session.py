@@ -6,17 +6,19 @@ import gc
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from porter import __version__, baseline
+from porter.definitions import classes_with_their_own
 from porter.discovery import Input, find_inputs
 from porter.findings import SEVERITIES, Failure, FileReport
+from porter.kinds import PYTHON
 from porter.port import Plan
 from porter.port_file import CannotPort, port_bytes
 from porter.record_log import Record, RecordError
 from porter.rules import all_rules
 from porter.runner import Job, destination, diff_of, plan_for, run
-from porter.settings import Settings, SettingsError, load_settings, selected_codes
+from porter.settings import Settings, SettingsError, has_settings, load_settings, selected_codes
 from porter.shebang import is_shell_script
 from porter.shell.npu_script import is_npu_script
 from porter.targets import default_hardware, hardware_lines, table
@@ -29,6 +31,13 @@ DEFAULT_BASELINE = "diffsynth-port-baseline.json"
 
 class Unusable(Exception):
     """The options or settings cannot be followed; the message says which and what to do."""
+
+
+class Inputs(NamedTuple):
+    """The files of a run, and the paths of those beside them that are of no kind it knows."""
+
+    files: list[Input]
+    others: list[str]
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,7 @@ class Session:
     stdin_filename: str
     npu_scripts: bool = False
     record: Record | None = None
+    explains: bool = False
 
     @classmethod
     def from_command_line(cls, paths: tuple[str, ...], options: dict[str, Any]) -> Session:
@@ -69,6 +79,8 @@ class Session:
             raise Unusable("--from says what to undo; it goes with --target cuda")
         if options["keep_cuda"] and (settings.target == "cuda" or options["npu_scripts"]):
             raise Unusable("--keep-cuda is for a port: it goes neither with --target cuda nor with --npu-scripts")
+        if options["explain_skipped"] and (settings.target == "cuda" or options["npu_scripts"]):
+            raise Unusable("--explain-skipped is about a port; it goes neither with --target cuda nor --npu-scripts")
         if options["npu_scripts"]:
             _check_npu_scripts(paths, settings.target, options)
         if options["diff"] and settings.format != "text":
@@ -92,6 +104,7 @@ class Session:
             stdin_filename=options["stdin_filename"],
             npu_scripts=options["npu_scripts"],
             record=_record(settings, options),
+            explains=options["explain_skipped"],
         )
 
     @property
@@ -115,23 +128,47 @@ class Session:
         """The file of accepted findings."""
         return self.settings.baseline or DEFAULT_BASELINE
 
-    def inputs(self) -> list[Input]:
+    def inputs(self) -> Inputs:
+        """The files of the run, and those beside them of kinds that are not looked at."""
+        found = list(self._found())
+        others = [one.path for one in found if not one.portable and one.problem is None]
+        if self.output is None:
+            return Inputs([one for one in found if one.portable], others)
+        files = list(_kept_apart(found, self.output))
+        _check_destinations(files, self.output)
+        return Inputs(files, others)
+
+    def not_looked_at(self, inputs: Inputs) -> tuple[str, ...]:
+        """The files beside those of the run that name CUDA too; none where the run does not port whole trees."""
+        if self.plan.undoes or self.npu_scripts:
+            return ()
+        from porter.accounting.mentions import file_names_cuda
+
+        return tuple(path.replace(os.sep, "/") for path in inputs.others if file_names_cuda(path))
+
+    def unread_settings(self, inputs: Inputs) -> list[str]:
+        """Files below the given paths whose settings this run does not go by: another pyproject.toml with the table."""
+        paths = (path for path in (*(one.path for one in inputs.files), *inputs.others))
+        nested = (path for path in paths if os.path.basename(path) == "pyproject.toml")
+        own = os.path.realpath(self.settings.folder)
+        return [one for one in nested if os.path.realpath(os.path.dirname(one)) != own and has_settings(one)]
+
+    def _found(self) -> Iterator[Input]:
         leave_out = os.path.realpath(self.output) if self.output else None
         exclude, folder = self.settings.exclude, self.settings.folder
-        found = find_inputs(self.paths, exclude, folder, every_file=self.output is not None, leave_out=leave_out)
+        found = find_inputs(self.paths, exclude, folder, every_file=True, leave_out=leave_out)
         if self.npu_scripts:
             found = (one for one in found if one.problem or (is_shell_script(one.path) and not is_npu_script(one.path)))
         elif self.plan.target == "cuda":  # a script that was written for the NPU beside another is none to be undone
             found = (one for one in found if one.inside is None or not is_npu_script(one.path))
-        if self.output is None:
-            return list(found)
-        inputs = list(_kept_apart(found, self.output))
-        _check_destinations(inputs, self.output)
-        return inputs
+        return iter(found)
 
     def run(self, inputs: Sequence[Input]) -> Iterator[FileReport]:
         gc.disable()  # trees are freed by their reference counts; looking for cycles in them costs a third of the time
-        return run(inputs, self._job(), self.settings.jobs or _cores())
+        job = self._job()
+        python = (one.path for one in inputs if one.portable and one.problem is None and one.path.endswith(PYTHON))
+        job = replace(job, plan=replace(job.plan, classes=classes_with_their_own(python)))
+        return run(inputs, job, self.settings.jobs or _cores())
 
     def settle(self, reports: Iterable[FileReport]) -> list[FileReport]:
         """The reports, less what the baseline accepts."""
@@ -153,7 +190,7 @@ class Session:
         report = FileReport(self.stdin_filename, ported.data != data, ported.findings, diff=diff)
         return self._against_baseline([report])[0], ported.data
 
-    def render(self, reports: Sequence[FileReport], color: bool) -> str:
+    def render(self, reports: Sequence[FileReport], color: bool, not_looked_at: tuple[str, ...] = ()) -> str:
         from porter.reporting import RunContext, render
 
         mode = "diff" if self.diff else "check" if self.check else "rewrite"
@@ -167,6 +204,8 @@ class Session:
             quiet=self.quiet,
             color=color,
             npu_scripts=self.npu_scripts,
+            explains=self.explains,
+            not_looked_at=not_looked_at,
         )
         return render(self.format, reports, context)
 
@@ -192,6 +231,7 @@ class Session:
             npu_scripts=self.npu_scripts,
             record=self.record,
             ignored_codes=self.settings.ignored_codes if self.settings.per_file_ignores else None,
+            explains=self.explains,
         )
 
     def _against_baseline(self, reports: list[FileReport]) -> list[FileReport]:

@@ -113,6 +113,14 @@ def load_settings(config: str | None = None, search: bool = True) -> Settings:
     return Settings()
 
 
+def has_settings(path: str) -> bool:
+    """Whether a TOML file holds the table, as far as it can be read."""
+    try:
+        return _table_of(path) is not None
+    except SettingsError:
+        return False
+
+
 def selected_codes(
     select: Sequence[str] | None, ignore: Sequence[str], rules: Iterable[Rule], where: str = "--"
 ) -> frozenset[str]:

@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import accumulate
 
 from porter.changes import Change, apply
+from porter.comments import python_comments
 from porter.names import Names
 from porter.nesting import NESTS_TOO_DEEPLY, too_deep_at
 from porter.python_2 import python_2_in
@@ -145,6 +146,10 @@ class Source:
         start = self.line_starts[line - 1]
         end = self.line_starts[line] if line < len(self.line_starts) else len(self.data)
         return self.data[start:end].decode("utf-8").rstrip("\r\n")
+
+    def comments(self) -> dict[int, tuple[int, str]]:
+        """By the line, from 1: the column of its comment, from 1, and its text."""
+        return python_comments(self.text)
 
     def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
         while (node := self.parent.get(node)) is not None:  # type: ignore[assignment]

@@ -14,6 +14,7 @@ from typing import Any
 from porter.tables import read_table, target_names
 
 TARGETS = target_names()
+TARGETS_AND_CUDA = (*TARGETS, "cuda")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Translation:
     """From the accelerator a file is written for (`old`) to the one it shall run on (`new`).
 
     `names` maps dotted names below `torch` that the new accelerator has, `lacking` those it does not to the way
-    out, `environment` variables to their documented pair. `hardware` is the product line asked for, or None;
+    out, `environment` variables to their documented pair, `keywords` the functions whose arguments are called otherwise
+    to those arguments. `hardware` is the product line asked for, or None;
     `torch_npu` the known build of the package asked for, None for the newest or where the target has no such package.
     `rewrites_comparisons` renames comparisons even in a file that names the new accelerator. `keeps_cuda` says that the
     new one is whichever there is.
@@ -74,6 +76,7 @@ class Translation:
     environment: dict[str, str]
     refused: dict[str, list[str]] = field(default_factory=dict)
     takes_no_device: frozenset[str] = frozenset()
+    keywords: dict[str, dict[str, str]] = field(default_factory=dict)
     allocator_keys: frozenset[str] = frozenset()
     hardware: str | None = None
     torch_npu: str | None = None
@@ -140,7 +143,8 @@ class Translation:
             if new not in names or (namesake and names[new].rpartition(".")[2] != new.rpartition(".")[2]):
                 names[new] = old
         environment = {new: old for old, new in self.environment.items()}
-        return Translation(self.new, self.old, names, {}, environment, hardware=self.hardware)
+        keywords = {self.names[name]: {new: old for old, new in pairs.items()} for name, pairs in self.keywords.items()}
+        return Translation(self.new, self.old, names, {}, environment, keywords=keywords, hardware=self.hardware)
 
 
 @cache
@@ -188,6 +192,7 @@ def translation(target: str, hardware: str | None = None, torch_npu: str | None 
         lacking={f"cuda.{name}": way_out for name, way_out in (content["lacking"] | former["lacking"]).items()},
         environment=content["environment"],
         refused={f"cuda.{name}": lines for name, lines in content.get("unsupported", {}).items()},
+        keywords={f"cuda.{name}": pairs for name, pairs in content["keywords"].items()},
         takes_no_device=frozenset(f"cuda.{name}" for name in content.get("drops_device_argument", ())),
         allocator_keys=frozenset(content.get("alloc_conf_keys") or ()),
         hardware=hardware or content["default_hardware"],

@@ -25,19 +25,30 @@ class Found:
 
 
 class Unit:
-    """One unit of source on its way from one accelerator to another."""
+    """One unit of source on its way from one accelerator to another.
 
-    def __init__(self, source: Source, translation: Translation) -> None:
+    `classes` are those of the whole run that have methods of the accelerator's name of their own.
+    """
+
+    def __init__(self, source: Source, translation: Translation, classes: frozenset[str] = frozenset()) -> None:
         self.source = source
         self.translation = translation
+        self.classes = classes
+        #: The nodes that a report is about, and those that a fix is: what a later rule need not speak of.
+        self.reported: set[ast.AST] = set()
+        self.fixed: set[ast.AST] = set()
+        #: The codes of rules that speak once a file, and have spoken.
+        self.said_once: set[str] = set()
         self._may_rename: dict[tuple[str, str], bool] = {}
 
     def fix(self, code: str, node: ast.AST, message: str, *edits: Edit) -> Found:
         """The tool makes this right itself, by `edits`."""
+        self.fixed.add(node)
         return Found(self._finding(code, "fix", node, message, ""), edits)
 
     def report(self, code: str, severity: str, node: ast.AST, message: str, way_out: str = "") -> Found:
         """A person has to look: `severity` is "error" (fails there), "warning" (may) or "note" (differs)."""
+        self.reported.add(node)
         return Found(self._finding(code, severity, node, message, way_out))
 
     def dotted(self, node: ast.AST) -> str | None:

@@ -123,7 +123,7 @@ def is_only_a_type(node: ast.AST, source: Source) -> bool:
             case ast.Tuple() | ast.List() | ast.Set():
                 return child is node
             case ast.Dict():
-                return child is node and child in parent.keys
+                return child is node
             case ast.stmt():
                 return False
         child = parent
@@ -145,10 +145,13 @@ def is_off_the_accelerator(node: ast.AST, unit: Unit) -> bool:
     """Whether the file itself keeps a place from the accelerator: the other branch of a question whether it is there.
 
     `torch.float32 if device.type == "npu" else torch.float64`, and the same with "cuda", which the port makes of it.
+    And what stands in a branch of the program's own switch, `if is_npu_available():`, is meant for the accelerator.
     """
     child = node
     for parent in unit.source.ancestors(node):
         if isinstance(parent, ast.If | ast.IfExp) and child is not parent.test:
+            if _is_written_for_the_accelerator(parent, child, unit):
+                return True
             asks = _asks_for_the_accelerator(parent.test, unit)
             otherwise = parent.orelse if isinstance(parent.orelse, list) else [parent.orelse]
             if asks is not None and asks is not (child in otherwise):
@@ -158,6 +161,18 @@ def is_off_the_accelerator(node: ast.AST, unit: Unit) -> bool:
                 return True
         child = parent
     return False
+
+
+def _is_written_for_the_accelerator(branch: ast.If | ast.IfExp, child: ast.AST, unit: Unit) -> bool:
+    """`if is_npu_available():`, `if IS_NPU:`: a name that no port makes, asked in the affirmative."""
+    test = branch.test.func if isinstance(branch.test, ast.Call) and not branch.test.args else branch.test
+    body = branch.body if isinstance(branch.body, list) else [branch.body]
+    if child not in body or not isinstance(test, ast.Name | ast.Attribute):
+        return False
+    name = label_of(test) if isinstance(test, ast.Attribute) else test.id
+    new = unit.translation.new
+    is_own = name not in (new.flag, new.name) and not (unit.dotted(test) or "").startswith("torch.")
+    return is_own and new.name in name.lower().split("_")
 
 
 def stays_on_the_host(node: ast.AST, source: Source) -> bool:

@@ -75,6 +75,9 @@ OPTION_VALUES = frozenset("default choices const type show_default flag_value na
 #: Methods that ask what a device string is.
 QUESTIONS = frozenset("startswith endswith removeprefix __eq__ __ne__".split())
 
+#: Backends of something else than a device or communication: `attn_backend="cuda"`.
+_OTHER_BACKENDS = re.compile(r"attn|attention|kernel|dynamo|compile|quant|sampl|video|image", re.IGNORECASE)
+
 _DEVICES = frozenset(
     """cpu cuda gpu npu xpu mps musa hpu mlu sdaa meta auto hip rocm xla tpu ipu mtia neuron vulkan webgpu dml
     privateuseone disk balanced none default""".split()
@@ -90,6 +93,12 @@ def is_device(text: str) -> bool:
 
 def is_backend(text: str) -> bool:
     return text in _BACKENDS
+
+
+@cache
+def is_another_backend(label: str) -> bool:
+    """Whether a label is about the backend of attention, of a compiler or the like."""
+    return "backend" in label.lower() and _OTHER_BACKENDS.search(label) is not None
 
 
 @cache

@@ -39,6 +39,7 @@ SCHEMA = {
     "environment": dict,
     "alloc_conf_keys": list | None,
     "torch": str,
+    "keywords": dict,
     "names": dict,
     "unchanged": list,
     "lacking": dict,

@@ -218,6 +218,7 @@ def target_table(sources: dict[str, Table], name: str, exists: Callable[[str], b
     return {
         **{key: target[key] for key in IDENTITY_KEYS},
         "torch": torch_version(surface),
+        "keywords": target.get("keywords", {}),
         "names": names,
         "unchanged": UNCHANGED,
         "lacking": ways_out(lacking, target, by_hand["ways_out"]),

@@ -23,7 +23,15 @@ FOLDER = ROOT / "docs" / "rules"
 LAUNCHED = ROOT / "tests" / "data" / "launch"
 
 #: What a file of each language that rules read ends in.
-ENDINGS = {"python": "py", "shell": "sh", "accelerate": "yaml"}
+ENDINGS = {
+    "python": "py",
+    "shell": "sh",
+    "accelerate": "yaml",
+    "configuration": "yaml",
+    "requirements": "requirements.txt",
+    "dockerfile": "dockerfile",
+    "cpp": "cu",
+}
 
 HEAD = """\
 # Rules
@@ -31,8 +39,8 @@ HEAD = """\
 What `diffsynth-port` rewrites and reports. `diffsynth-port --explain RULE` prints the page of a rule.
 
 DP1xx rewrite: a *fix* is made by the tool. DP2xx report what the target lacks or does otherwise, DP3xx what is known to
-fail on Ascend NPUs; DP4xx are about shell scripts and configurations of accelerate. An *error* fails there, a *warning*
-may, a *note* behaves differently.
+fail on Ascend NPUs; DP4xx are about shell scripts, configurations and what installs a program. An *error* fails there,
+a *warning* may, a *note* behaves differently.
 
 | rule | name | what it is about | in its example |
 |---|---|---|---|

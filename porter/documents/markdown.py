@@ -1,4 +1,4 @@
-"""A Markdown file: each fenced block of Python is a unit of its own, every other byte stays.
+"""A Markdown file: each fenced block of Python or shell is a unit of its own, every other byte stays.
 
 ```python
 pipe.to("cuda")
@@ -10,9 +10,11 @@ A block that begins with a prompt `>>>` is left alone; one that does not parse i
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from porter.changes import Change, apply
 from porter.documents.base import CannotPort, PortedBytes, port_unit
+from porter.documents.embedded_shell import port_shell
 from porter.documents.encoding import byte_order_mark, decode, encode
 from porter.documents.fences import fenced_blocks
 from porter.documents.markdown_unit import MarkdownUnit
@@ -22,6 +24,10 @@ from porter.rules.unreadable_block import RULE
 
 #: `python`, `py3 title="run.py"`, `{.python .numberLines}`, `{#first .python}`, `{python, echo=FALSE}`
 _PYTHON = re.compile(r"(?:\{\s*|\{[^}]*\.)?(?:python|py)3?(?=[\s,:{}]|\Z)", re.IGNORECASE)
+
+#: Languages of blocks that hold shell scripts.
+_SHELL = re.compile(r"(?:\{\s*|\{[^}]*\.)?(?:bash|sh|shell|zsh)(?=[\s,:{}]|\Z)", re.IGNORECASE)
+_SHELL_PROMPT = re.compile(r"^[ \t]*\$[ \t]+(?=\S)", re.MULTILINE)
 _PROMPT = re.compile(r"\s*>>>")
 
 
@@ -32,7 +38,11 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     findings: list[Finding] = []
     changes: list[Change] = []
     readable: list[str] = []
-    for unit in _units(document):
+    for unit in _units(document, is_shell):
+        shell = port_shell(without_prompts(unit.text), plan, name)
+        findings += map(unit.placed, shell.findings)
+        changes += unit.changes_of_the_document(shell.changes)
+    for unit in _units(document, is_python):
         try:
             ported = port_unit(unit.text, plan)
         except CannotPort as error:
@@ -45,13 +55,32 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     if plan.undoes and any(finding.code != RULE.code for finding in findings) and names_cuda(readable, plan):
         unreadable = [finding for finding in findings if finding.code == RULE.code]
         return PortedBytes(data, (names_both(plan), *unreadable))
-    new = mark + encode(apply(document, changes)) if changes else data
-    return PortedBytes(new, tuple(findings))
+    new = mark + encode(apply(document, sorted(changes))) if changes else data
+    return PortedBytes(new, tuple(sorted(findings, key=lambda one: (one.line, one.column, one.code))))
 
 
-def _units(document: str) -> list[MarkdownUnit]:
-    units = [MarkdownUnit(document, block) for block in fenced_blocks(document) if _PYTHON.match(block.info)]
-    return [unit for unit in units if not _PROMPT.match(unit.text)]
+def is_python(info: str) -> bool:
+    """Whether what stands behind the fence says that the block is Python."""
+    return _PYTHON.match(info) is not None
+
+
+def is_shell(info: str) -> bool:
+    return _SHELL.match(info) is not None
+
+
+def is_session(text: str) -> bool:
+    """Whether the block shows what somebody typed at a prompt, with what came of it."""
+    return _PROMPT.match(text) is not None
+
+
+def without_prompts(text: str) -> str:
+    """A block of shell, character for character, in which `$ ` at the beginning of a line is a prompt."""
+    return _SHELL_PROMPT.sub(lambda prompt: " " * len(prompt[0]), text)
+
+
+def _units(document: str, is_wanted: Callable[[str], bool]) -> list[MarkdownUnit]:
+    units = [MarkdownUnit(document, block) for block in fenced_blocks(document) if is_wanted(block.info)]
+    return [unit for unit in units if not is_session(unit.text)]
 
 
 def _unreadable(error: CannotPort) -> Finding:

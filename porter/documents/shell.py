@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from porter.accounting.mentions import is_named
+from porter.accounting.text import reasons
 from porter.documents.base import CannotPort, PortedBytes
 from porter.documents.encoding import byte_order_mark, decode
+from porter.documents.left_lines import left_lines
 from porter.documents.lines import port_document
 from porter.paths import relative_to
 from porter.port import Language, Plan
@@ -19,7 +22,11 @@ from porter.source import CannotParse
 
 def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     """Raises CannotPort. `name` is the file's path: scripts that it launches are looked for from there."""
-    return port_document(data, plan, Language("shell", partial(ShellScript, path=name), _parts))
+    ported = port_document(data, plan, Language("shell", partial(ShellScript, path=name), parts))
+    if not is_named(data):
+        return ported
+    text = data.decode("utf-8-sig", "replace")
+    return PortedBytes(ported.data, (*ported.findings, *left_lines(text, reasons, ported.findings, plan)))
 
 
 def trains(name: str, data: bytes) -> bool:
@@ -41,7 +48,8 @@ def moved_to(target: str, name: str, data: bytes) -> bytes:
         raise CannotPort(f"it asks for its own folder, which is another one for {target}: {error}; {advice}") from None
 
 
-def _parts(script: ShellScript, words: frozenset[bytes]) -> Iterator[Any]:
+def parts(script: ShellScript, words: frozenset[bytes]) -> Iterator[Any]:
+    """What rules look at."""
     yield script
     yield from script.commands
     yield from script.launches

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class RunContext:
     """`mode` is "rewrite", "check" or "diff"; `quiet` leaves errors and failures only; `version` is the tool's.
 
-    `npu_scripts` says that the files stay as they are, and get NPU forms beside them.
+    `npu_scripts` says that the files stay as they are, and get NPU forms beside them. `explains` asks why
+    lines that name CUDA were passed over; `not_looked_at` are files that name it, of kinds that are not ported.
     """
 
     target: str
@@ -21,6 +22,8 @@ class RunContext:
     quiet: bool = False
     color: bool = False
     npu_scripts: bool = False
+    explains: bool = False
+    not_looked_at: tuple[str, ...] = ()
 
     @property
     def build(self) -> str | None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from porter.accounting.account import Account
+from porter.accounting.places import Place
 from porter.findings import FileReport, Finding
 from porter.reporting.context import RunContext
 from porter.reporting.summary import count_rules, rule_names, summarize
@@ -22,6 +24,7 @@ def render(reports: Sequence[FileReport], context: RunContext) -> str:
         "mode": context.mode,
         "files": [_file(report, names) for report in reports],
         "summary": asdict(summarize(reports)),
+        "not_looked_at": list(context.not_looked_at),
     }
     if context.statistics:
         outcome["statistics"] = [asdict(row) for row in count_rules(reports)]
@@ -35,7 +38,21 @@ def _file(report: FileReport, names: dict[str, str]) -> dict[str, Any]:
         "changed": report.changed,
         "failure": None if failure is None else {"message": failure.message, "line": failure.line},
         "findings": [_finding(finding, names) for finding in report.findings],
+    } | ({} if report.account is None else {"account": _account(report.account)})
+
+
+def _account(account: Account) -> dict[str, Any]:
+    """The lines that name CUDA."""
+    return {
+        "changed": [_place(place) for place in account.changed],
+        "found": [_place(place) for place in account.found],
+        "passed_over": [{**_place(place), "reason": reason.name.lower()} for place, reason in account.passed_over],
+        "left": [_place(place) for place in account.left],
     }
+
+
+def _place(place: Place) -> dict[str, int | None]:
+    return {"cell": place.cell or None, "line": place.line}
 
 
 def _finding(finding: Finding, names: dict[str, str]) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import click
@@ -19,10 +21,12 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 def render(reports: Sequence[FileReport], context: RunContext) -> str:
     lines = [line for report in reports for line in _lines_about(report, context)]
+    if context.explains:
+        lines += _explanations(reports, context)
     if context.statistics:
         lines += _table(count_rules(reports))
     if not context.quiet:
-        lines.append(_sentences(summarize(reports), context))
+        lines.append(" ".join([_sentences(summarize(reports), context), *_about_others(context)]))
     return "\n".join(lines)
 
 
@@ -37,6 +41,21 @@ def _lines_about(report: FileReport, context: RunContext) -> Iterator[str]:
             yield f"{path}:{_place(finding)}: {_label(finding, context)} {_printable(finding.message)}"
             if finding.way_out:
                 yield f"    {_styled('help:', context, fg='cyan')} {_printable(finding.way_out)}"
+
+
+def _explanations(reports: Sequence[FileReport], context: RunContext) -> Iterator[str]:
+    """Each line that was passed over, each file that was not looked at, and how many there are by reason."""
+    counts: Counter[str] = Counter()
+    for report in reports:
+        for place, reason in report.account.passed_over if report.account else ():
+            cell = f"cell {place.cell}:" if place.cell else ""
+            yield f"{_printable(report.path)}:{cell}{place.line}: passed over: {reason.value}"
+            counts[reason.value] += 1
+        for place in report.account.left if report.account else ():
+            cell = f"cell {place.cell}:" if place.cell else ""
+            yield f"{_printable(report.path)}:{cell}{place.line}: passed over, and nobody knows why; please report this"
+    yield from (f"{_printable(path)}: not looked at" for path in context.not_looked_at)
+    yield from (f"{count:6}  {reason}" for reason, count in counts.most_common())
 
 
 def _is_shown(finding: Finding, context: RunContext) -> bool:
@@ -70,6 +89,15 @@ def _sentences(summary: Summary, context: RunContext) -> str:
     if summary.failed:
         sentences.append(f"{_counted(summary.failed, 'file')} could not be ported.")
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _about_others(context: RunContext) -> Iterator[str]:
+    if context.not_looked_at:
+        endings = Counter(os.path.splitext(path)[1] or os.path.basename(path) for path in context.not_looked_at)
+        listed = ", ".join(f"{ending} {count}" for ending, count in endings.most_common(4))
+        count = len(context.not_looked_at)
+        names, were = ("names", "was") if count == 1 else ("name", "were")
+        yield f"{_counted(count, 'other file')} {names} CUDA and {were} not looked at ({listed})."
 
 
 def _about_files(summary: Summary, context: RunContext) -> str:

@@ -30,4 +30,4 @@ def rules_for(language: str) -> tuple[Rule, ...]:
     package = __name__ if language == "python" else f"{__name__}.{language}"
     modules = [module.name for module in iter_modules(import_module(package).__path__) if not module.ispkg]
     found = (getattr(import_module(f"{package}.{name}"), "RULE", None) for name in modules)
-    return tuple(sorted((rule for rule in found if rule is not None), key=lambda rule: rule.code))
+    return tuple(sorted((rule for rule in found if rule is not None), key=lambda rule: (rule.last, rule.code)))

@@ -27,6 +27,7 @@ class Rule:
     `words` are whole words (letters, digits and underscores), or a function that gives them for a translation. Where
     they are frequent in other files, `beside` names words of which a file has to hold one as well, on any line, and
     `spelled` gives for one of them the regular expression that has to match: what stands before a module's name, say.
+    `last` is for a rule that speaks of what no other has judged: it is asked when they all have been.
     `targets` are the accelerators that it speaks about; None: all of them. `language` is what it reads: "python", for
     which a check is given nodes of `ast` and a Unit; "shell", parts of a script; "accelerate", a
     configuration of accelerate; both with a porter.text_unit.TextUnit.
@@ -41,6 +42,7 @@ class Rule:
     beside: tuple[str, ...] = ()
     spelled: dict[str, str] = field(default_factory=dict)
     language: str = "python"
+    last: bool = False
     checks: list[tuple[tuple[type[Any], ...], Check]] = field(default_factory=list)
 
     def on(self, *nodes: type[Any]) -> Callable[[Check], Check]:

@@ -6,7 +6,8 @@
 Renames the method that moves a tensor, module or storage, and the attribute that asks where it is. Where the target
 has no such method, the call becomes `.to(...)`.
 
-A file that defines a `cuda` or `is_cuda` of its own is left alone and reported: it may mean that one.
+A file that defines a `cuda` or `is_cuda` of its own is left alone and reported: it may mean that one. So is a call in
+another file of the run on an object of a class that defines one, as far as the file shows what it is.
 
 ## Why
 
@@ -30,6 +31,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from porter.definitions import class_meant
 from porter.findings import Edit
 from porter.rules.base import Rule
 from porter.targets import Translation
@@ -50,6 +52,9 @@ def move_to_the_new_device(node: ast.Call, unit: Unit) -> Iterator[Found]:
         return
     if old.method in unit.source.names.defined:
         message = f"this file defines {old.method}() itself; the call was left as it is"
+        yield unit.report(RULE.code, "warning", node, message, "move to the device with .to(...) instead")
+    elif (owner := class_meant(node.func.value, unit)) is not None:
+        message = f"the class {owner} defines {old.method}() itself; the call was left as it is"
         yield unit.report(RULE.code, "warning", node, message, "move to the device with .to(...) instead")
     elif new.method:
         edit = Edit(*unit.source.span(node.func), "rename_method", (new.method,))

@@ -6,7 +6,8 @@
 Reports the import of a package that needs CUDA, by a statement or by `importlib.import_module`, with what to use
 instead. Where a build for the target exists under the same name it is a warning. An import that the program can do
 without - in a `try` that catches the failure, below `if is_xformers_available():` - is a note, and one below
-`if TYPE_CHECKING:` is none.
+`if TYPE_CHECKING:` is none. One in a function that nothing in the file names again is a note. So is the import of a
+package without a wheel for aarch64, which most hosts of Ascend NPUs are (warning).
 
 It also reports what asks a library for such a package: `attn_implementation="flash_attention_2"`, and
 `.enable_xformers_memory_efficient_attention()`.
@@ -34,80 +35,19 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from porter.guards import Guard, guard_around
+from porter.cuda_packages import packages
+from porter.guards import Guard, function_nobody_calls, guard_around
 from porter.places import label_of, place_of
 from porter.rules.base import Rule
 from porter.unit import Found, Unit
 from porter.uses import text_of
 
 _SDPA = "torch.nn.functional.scaled_dot_product_attention"
-_TORCH = "the same computation in torch operators"
-_NO_QUERY = "take the query out, or ask torch.accelerator"
-
-#: Every package, and what does its work on any device.
-_WAYS_OUT = {
-    "apex": "torch.optim, torch.amp, torch.nn.RMSNorm and the like have taken in its parts",
-    "bitsandbytes": "torchao, or the model in bfloat16",
-    "causal_conv1d": "torch.nn.functional.conv1d",
-    "cuda": "torch.accelerator",
-    "cudf": "pandas",
-    "cugraph": "networkx",
-    "cuml": "scikit-learn",
-    "cupy": "numpy, or torch tensors on the device",
-    "cupyx": "scipy, or torch tensors on the device",
-    "deep_ep": "torch.distributed",
-    "deep_gemm": "torch.matmul in bfloat16",
-    "flash_attn": _SDPA,
-    "flash_attn_interface": _SDPA,
-    "flash_mla": _SDPA,
-    "flashinfer": _SDPA,
-    "GPUtil": _NO_QUERY,
-    "mamba_ssm": _TORCH,
-    "numba.cuda": _TORCH,
-    "nvdiffrast": "another renderer",
-    "nvidia": "remove it: it holds CUDA's own libraries",
-    "nvidia_smi": _NO_QUERY,
-    "nvtx": "torch.profiler.record_function",
-    "pycuda": _TORCH,
-    "pynvml": _NO_QUERY,
-    "rmm": "remove it: torch manages the device's memory",
-    "sageattention": _SDPA,
-    "sgl_kernel": _TORCH,
-    "spas_sage_attn": _SDPA,
-    "tensorrt": "torch, or onnxruntime with the target's provider",
-    "tensorrt_llm": "a serving engine made for the target",
-    "tinycudann": _TORCH,
-    "torch_tensorrt": "torch.compile",
-    "transformer_engine": "torch.nn layers in bfloat16",
-    "triton": "torch.compile, or the kernel in torch operators",
-    "vllm._C": "vllm's own functions, which choose the kernels of the platform",
-    "vllm.vllm_flash_attn": _SDPA,
-    "xformers": _SDPA,
-}
-
-#: What a target has of its own. A package that exists there under its own name is a warning, not an error.
-_ON = {
-    "npu": {
-        "bitsandbytes": "the separate build bitsandbytes-npu-beta, torchao, or the model in bfloat16",
-        "flash_attn": f"torch_npu.npu_fusion_attention, or {_SDPA}",
-        "nvtx": "torch.npu.mstx",
-        "pynvml": "npu-smi info, or torch.npu.mem_get_info",
-        "tensorrt_llm": "MindIE, or vllm with vllm-ascend",
-    },
-}
-_EXISTS = {
-    "npu": {"triton": "install triton-ascend, which stands in for it on Atlas A2 and A3"},
-    "xpu": {
-        "triton": "the build that comes with torch for xpu",
-        "bitsandbytes": "bitsandbytes 0.48 or newer, which supports Intel devices",
-    },
-    "mps": {"bitsandbytes": "bitsandbytes 0.50 or newer, which supports Apple devices"},
-}
 
 _XFORMERS_METHOD = "enable_xformers_memory_efficient_attention"
 _FLASH = ("flash_attention_2", "flash_attention_3")
 _IMPORTERS = frozenset({"import_module", "__import__", "import_or_skip", "importorskip"})
-_WORDS = {name.split(".")[-1] for name in _WAYS_OUT} | {_XFORMERS_METHOD, *_FLASH}
+_WORDS = {name.split(".")[-1] for name in packages()} | {_XFORMERS_METHOD, *_FLASH}
 
 RULE = Rule("DP203", "cuda-only-package", __doc__, words=tuple(sorted(_WORDS)), fixes=False)
 
@@ -154,23 +94,28 @@ def report_the_implementation_asked_for(node: ast.Constant, unit: Unit) -> Itera
 
 def _package(module: str) -> str | None:
     """The longest start of a dotted module name that is a package of the table."""
-    while module and module not in _WAYS_OUT:
+    while module and module not in packages():
         module = module.rpartition(".")[0]
     return module or None
 
 
-def _reported(package: str, node: ast.stmt | ast.expr, unit: Unit) -> Iterator[Found]:
-    target = unit.translation.new.name
-    exists = _EXISTS.get(target, {}).get(package)
-    way_out = exists or _ON.get(target, {}).get(package) or _WAYS_OUT[package]
+def _reported(name: str, node: ast.stmt | ast.expr, unit: Unit) -> Iterator[Found]:
+    package, target = packages()[name], unit.translation.new.name
     guard = guard_around(node, unit)
-    if guard is Guard.NEVER_RUN:
+    if guard is Guard.NEVER_RUN or (package.only_aarch64 and target != "npu"):
         return
-    if guard is Guard.MAY_FAIL:
-        message = f"the package {package} is made for NVIDIA devices; the program goes on without it"
+    way_out = package.way_out(target)
+    if package.only_aarch64:
+        message = f"the package {name} has no wheel for aarch64, which most hosts of Ascend NPUs are"
+        yield unit.report(RULE.code, "note" if guard is Guard.MAY_FAIL else "warning", node, message, way_out)
+    elif guard is Guard.MAY_FAIL:
+        message = f"the package {name} is made for NVIDIA devices; the program goes on without it"
         yield unit.report(RULE.code, "note", node, message, way_out)
-    elif exists:
-        message = f"the package {package} as installed for CUDA does not run there"
+    elif function := function_nobody_calls(node, unit):
+        message = f"the package {name} is made for NVIDIA devices; nothing in this file calls {function}"
+        yield unit.report(RULE.code, "note", node, message, way_out)
+    elif target in package.exists_on:
+        message = f"the package {name} as installed for CUDA does not run there"
         yield unit.report(RULE.code, "warning", node, message, way_out)
     else:
-        yield unit.report(RULE.code, "error", node, f"the package {package} is made for NVIDIA devices", way_out)
+        yield unit.report(RULE.code, "error", node, f"the package {name} is made for NVIDIA devices", way_out)

@@ -8,7 +8,8 @@ In a file that does not name the target yet, renames the device (or `"nccl"`) in
 file that does - one with a branch for the target - it reports them and leaves them.
 
 Any other key of a dictionary and an index `["cuda"]` are reported too, never renamed: what is stored under it may
-come from elsewhere. So is a comparison with a slice (`device[:4] == "cuda"`), whose length would no longer be right.
+come from elsewhere. A key of `map_location` is an error: checkpoints saved on the target have another tag. A comparison
+with a slice (`device[:4] == "cuda"`), whose length would no longer be right, is reported too.
 
 ## Why
 
@@ -36,6 +37,7 @@ from porter.places import Place, device_is_meant, label_of, place_of
 from porter.rules.base import Rule
 from porter.targets import Translation
 from porter.unit import Found, Unit
+from porter.uses import text_of
 
 
 def _words(translation: Translation) -> frozenset[str]:
@@ -51,7 +53,9 @@ def rename_unless_the_target_is_known(node: ast.expr, unit: Unit) -> Iterator[Fo
     if literal is None:
         return
     place = place_of(node, unit.source)
-    if place.kind == "key" or _is_index(node, unit):
+    if place.kind == "key" and "location" in place.label and not _goes_to_the_host(node, unit):
+        yield from _tag_of_a_checkpoint(node, literal, unit)
+    elif place.kind == "key" or _is_index(node, unit):
         yield _looked_up(node, literal, unit)
     elif place.kind == "slice" and device_is_meant(place):
         yield _compared_with_a_slice(node, literal, unit)
@@ -95,6 +99,28 @@ def _looked_up(node: ast.expr, literal: Literal, unit: Unit) -> Found:
         f'something is stored under "{literal.old}"; keys are left as they are',
         f'if a device\'s type is looked up here, store it under "{literal.new}" too',
     )
+
+
+def _goes_to_the_host(key: ast.expr, unit: Unit) -> bool:
+    """Whether what was saved from a device goes to the CPU, as it does from any other by itself or does no harm."""
+    tags = unit.source.parent.get(key)
+    pairs = zip(tags.keys, tags.values, strict=True) if isinstance(tags, ast.Dict) else ()
+    return any(one is key and text_of(value) == "cpu" for one, value in pairs)
+
+
+def _tag_of_a_checkpoint(node: ast.expr, literal: Literal, unit: Unit) -> Iterator[Found]:
+    """What `map_location` looks up: the device that a checkpoint was saved from, on this accelerator or on CUDA."""
+    tags = unit.source.parent.get(node)
+    keys = [text_of(key) for key in tags.keys if key is not None] if isinstance(tags, ast.Dict) else []
+    tag = text_of(node).replace(literal.old, literal.new, 1)
+    if not any(key.startswith(literal.new) for key in keys):
+        yield unit.report(
+            RULE.code,
+            "error",
+            node,
+            f'a checkpoint saved there has the tag "{tag}", which this map_location does not hold',
+            f'add an entry for "{tag}", or give map_location the device itself',
+        )
 
 
 def _is_index(node: ast.expr, unit: Unit) -> bool:

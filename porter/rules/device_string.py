@@ -30,6 +30,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from porter.engines import engine_of
 from porter.literals import device_literal
 from porter.places import device_is_meant, place_of
 from porter.rules.base import Rule
@@ -44,7 +45,7 @@ def rename_the_device(node: ast.expr, unit: Unit) -> Iterator[Found]:
     if literal is None:
         return
     place = place_of(node, unit.source)
-    if place.is_question or not device_is_meant(place):
+    if place.is_question or not device_is_meant(place) or engine_of(node, unit):
         return
     if _stands_beside_the_target(node, unit):
         yield unit.report(

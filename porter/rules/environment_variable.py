@@ -32,11 +32,14 @@ from collections.abc import Iterator
 
 from porter.environment import (
     ALLOCATOR,
+    DEVICES,
     OF_CUDA,
     lacks_a_pair,
     refused_by_the_build,
+    refused_devices,
     unknown_allocator_keys,
     unread_by_the_build,
+    visible_devices,
     without_effect,
 )
 from porter.findings import Edit
@@ -64,9 +67,18 @@ RULE = Rule("DP107", "environment-variable", __doc__, words=_words)
 @RULE.on(ast.Constant)
 def rename_the_variable(node: ast.Constant, unit: Unit) -> Iterator[Found]:
     old, pairs = node.value, unit.translation.environment
-    if isinstance(old, str) and old in pairs and _is_of_the_environment(node, unit):
-        edit = Edit(*unit.source.span(node), "replace_start", (old, pairs[old]))
-        yield unit.fix(RULE.code, node, f"{old} becomes {pairs[old]}", edit)
+    if not isinstance(old, str) or old not in pairs or not _is_of_the_environment(node, unit):
+        return
+    value = _value_set(node, unit) if old == DEVICES else None
+    edits = [Edit(*unit.source.span(node), "replace_start", (old, pairs[old]))]
+    if value is not None and isinstance(value.value, str):
+        new = visible_devices(value.value, unit.translation)
+        if new is None:
+            yield unit.report(RULE.code, "error", value, *refused_devices(value.value, unit.translation))
+            return
+        if new != value.value:
+            edits.append(Edit(*unit.source.span(value), "replace_start", (value.value, new)))
+    yield unit.fix(RULE.code, node, f"{old} becomes {pairs[old]}", *edits)
 
 
 @RULE.on(ast.Constant)

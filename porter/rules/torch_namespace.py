@@ -104,6 +104,12 @@ def rename_what_is_imported(node: ast.ImportFrom, unit: Unit) -> Iterator[Found]
             f"{unit.translation.new.title} has these in {' and '.join(f'torch.{name}' for name in sorted(modules))}"
         )
         yield unit.report(RULE.code, "error", node, message, way_out)
+    elif found and not unit.translation.undoes:
+        has = ", ".join(sorted(found))
+        message = (
+            f"{unit.translation.new.title} has {has}, but not all that this statement imports; it was left as it is"
+        )
+        yield unit.report(RULE.code, "error", node, message, "import what is there in a statement of its own")
 
 
 @RULE.on(ast.Constant)

@@ -43,7 +43,14 @@ _EVERYDAY = frozenset(
 )
 
 #: Other rules speak of these, and Tensor is in every program.
-_LEFT_TO_OTHERS = ("torch.backends.cuda.", "torch.backends.cudnn.", "torch.utils.cpp_extension.")
+_LEFT_TO_OTHERS = (
+    "torch.backends.cuda.",
+    "torch.backends.cudnn.",
+    "torch.utils.cpp_extension.",
+    "torch.nn.DataParallel",
+    "torch.nn.parallel.DataParallel",
+    "torch.nn.parallel.data_parallel",
+)
 _IN_EVERY_PROGRAM = frozenset({"torch.Tensor"})
 
 

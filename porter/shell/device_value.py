@@ -14,10 +14,7 @@ from porter.shell.script import ShellScript
 from porter.shell.values import value_of
 from porter.targets import Accelerator
 from porter.text_unit import Span
-from porter.vocabulary import says_device, says_text
-
-#: Backends of something else than communication: `--attn_backend cuda`.
-_OTHER_BACKENDS = re.compile(r"attn|attention|kernel|dynamo|compile|quant|sampl|video|image", re.IGNORECASE)
+from porter.vocabulary import is_another_backend, says_device, says_text
 
 _ASSIGNS = re.compile(r"-{0,2}([A-Za-z][\w.-]*)=(.*)", re.DOTALL)
 
@@ -60,7 +57,7 @@ def _labelled(command: Command) -> Iterator[tuple[str, Word, int]]:
 
 
 def _named(script: ShellScript, label: str, value: str, span: Span, accelerator: Accelerator) -> Iterator[DeviceValue]:
-    if not says_device(label) or says_text(label) or _OTHER_BACKENDS.search(label):
+    if not says_device(label) or says_text(label) or is_another_backend(label):
         return
     device = re.fullmatch(rf"({accelerator.name})(?::\d+)?", value)
     old = device[1] if device else accelerator.backend if value == accelerator.backend else None

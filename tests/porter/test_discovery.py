@@ -111,3 +111,40 @@ def test_takes_shell_scripts_and_yaml(tmp_path: Path) -> None:
     (tmp_path / "src/i").write_bytes(b"#!/usr/bin/env python\n")
     (tmp_path / "src/j.txt").write_bytes(b"#!/bin/sh\n")
     assert _found("src") == ["src/a.sh", "src/b.bash", "src/c.yaml", "src/d.yml", "src/h"]
+
+
+def _git(*arguments: str) -> None:
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", *who, *arguments], check=True, capture_output=True)
+
+
+def test_takes_what_git_tracks_though_a_pattern_matches(tmp_path: Path) -> None:
+    _git("init", "-q")
+    _make(tmp_path, "sat/model.py", "sat/deep/a.py", "sat/other.py", "b.py")
+    (tmp_path / ".gitignore").write_text("sat\n", encoding="utf-8")
+    _git("add", "-f", "sat/model.py", "sat/deep/a.py")
+    assert _found(".") == ["./b.py", "./sat/model.py", "./sat/deep/a.py"]
+    assert _found("sat") == ["sat/model.py", "sat/deep/a.py"]
+
+
+def test_respects_gitignore_where_git_is_a_file(tmp_path: Path) -> None:
+    """As in a worktree, and in a submodule."""
+    (tmp_path / "main").mkdir()
+    os.chdir("main")
+    _git("init", "-q")
+    _git("commit", "-q", "--allow-empty", "-m", "begin")
+    (tmp_path / "main/.git/info/exclude").write_text("local.py\n", encoding="utf-8")
+    _git("worktree", "add", "-q", "../tree")
+    os.chdir("../tree")
+    _make(tmp_path / "tree", "src/a.py", "src/generated.py", "src/local.py")
+    (tmp_path / "tree/.gitignore").write_text("generated.py\n", encoding="utf-8")
+    assert (tmp_path / "tree/.git").is_file()
+    assert _found("src") == ["src/a.py"]
+
+
+def test_a_repository_without_git_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _git("init", "-q")
+    _make(tmp_path, "a.py", "b.py")
+    (tmp_path / ".gitignore").write_text("b.py\n", encoding="utf-8")
+    monkeypatch.setenv("PATH", "")
+    assert _found(".") == ["./a.py"]

@@ -33,11 +33,14 @@ from typing import TYPE_CHECKING
 
 from porter.environment import (
     ALLOCATOR,
+    DEVICES,
     OF_CUDA,
     lacks_a_pair,
     refused_by_the_build,
+    refused_devices,
     unknown_allocator_keys,
     unread_by_the_build,
+    visible_devices,
     without_effect,
 )
 from porter.rules.base import Rule
@@ -51,7 +54,6 @@ from porter.unit import Found
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-_DEVICES = "CUDA_VISIBLE_DEVICES"
 _GENERAL_ALLOCATOR = "PYTORCH_ALLOC_CONF"
 _KEY_OF_A_DEVICE = re.compile(r"\b\w+malloc\w*(?=\s*:)")
 
@@ -167,9 +169,8 @@ def _refusals(names: _Names, new: str, unit: TextUnit[ShellScript]) -> Iterator[
     """Values that the new accelerator raises on."""
     translation = unit.translation
     for span, value in names.values:
-        if names.name == _DEVICES and not re.fullmatch(rf"[\d,{UNKNOWN}]*", value):
-            message = f"{new} takes numbers of devices with commas between, not {value.replace(UNKNOWN, '...')!r}"
-            yield unit.report(RULE.code, "error", span, message, "name the devices by their numbers")
+        if names.name == DEVICES and not _takes(value, span, unit):
+            yield unit.report(RULE.code, "error", span, *refused_devices(value.replace(UNKNOWN, "..."), translation))
         for key, namesake in unknown_allocator_keys(value, translation) if names.name == ALLOCATOR else ():
             if not namesake:
                 message = f"the allocator of {translation.new.title} raises on the unknown key {key!r}"
@@ -185,6 +186,7 @@ def _renamed(names: _Names, new: str, unit: TextUnit[ShellScript]) -> Iterator[F
     for span in names.places:
         message = f"{names.name} becomes {new}"
         yield unit.fix(RULE.code, span, message, replaced(span, new))
+    yield from _rewritten_devices(names, unit)
     if ALLOCATOR not in (names.name, new):
         return
     for (start, end), value in names.values:
@@ -193,6 +195,27 @@ def _renamed(names: _Names, new: str, unit: TextUnit[ShellScript]) -> Iterator[F
             span = (at, at + len(key.encode()))
             if at >= 0:
                 yield unit.fix(RULE.code, span, f"{key} becomes {new_key}", replaced(span, new_key))
+
+
+def _takes(value: str, span: Span, unit: TextUnit[ShellScript]) -> bool:
+    """Whether the new accelerator takes the visible devices, as they are or as the script can write them."""
+    known = value.replace(UNKNOWN, "")
+    new = visible_devices(known, unit.translation)
+    return new is not None and (new == known or _written_out(value, span, unit) is not None)
+
+
+def _written_out(value: str, span: Span, unit: TextUnit[ShellScript]) -> Span | None:
+    """Where a value stands, in quotes or not, if it is written in one piece."""
+    start, end = span[0] + len(DEVICES) + 1, span[1]
+    return (start, end) if unit.source.piece(start, end).strip("'\"") == value else None
+
+
+def _rewritten_devices(names: _Names, unit: TextUnit[ShellScript]) -> Iterator[Found]:
+    """`CUDA_VISIBLE_DEVICES=-1` hides every device, which the new accelerator does by an empty value."""
+    for span, value in names.values if names.name == DEVICES else ():
+        new, place = visible_devices(value, unit.translation), _written_out(value, span, unit)
+        if place is not None and new is not None and new != value:
+            yield unit.fix(RULE.code, place, f"{value} becomes {new or 'an empty value'}", replaced(place, new))
 
 
 def _keys(value: str, translation: Translation) -> list[tuple[str, str]]:

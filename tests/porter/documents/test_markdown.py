@@ -65,7 +65,8 @@ def test_python_is_ported(info: str) -> None:
 
 @pytest.mark.parametrize("info", OTHER)
 def test_other_blocks_are_left_alone(info: str) -> None:
-    assert check_unchanged("README.md", DOCUMENT.format(f'```{info}\nx.to("cuda")\n```').encode()) == ()
+    found = check_unchanged("README.md", DOCUMENT.format(f'```{info}\nx.to("cuda")\n```').encode())
+    assert {one.code for one in found} <= {"DP418"}  # shell that names a device
 
 
 LEFT_ALONE = {

@@ -30,6 +30,7 @@ def test_the_object_and_the_order_of_its_keys(reports: list[FileReport], checkin
                 "notes": 0,
                 "supporting": 0,
             },
+            "not_looked_at": [],
         }
     )
     assert [list(file) for file in files] == [["path", "changed", "failure", "findings"]] * 4

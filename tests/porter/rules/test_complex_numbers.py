@@ -61,3 +61,10 @@ def test_the_message_names_the_operators_of_the_file():
 
 def test_the_branch_that_the_accelerator_does_not_take_is_left_alone():
     check_silent("import torch\ny = rotate(x) if x.device.type == 'npu' else torch.view_as_complex(x)", CODE)
+
+
+@pytest.mark.parametrize("switch", ["is_npu_available()", "IS_NPU", "self.use_npu", "is_torch_npu_available()"])
+def test_a_branch_of_the_programs_own_switch_is_meant_for_the_npu(switch):
+    check_silent(f"if {switch}:\n    x = torch.polar(a, b)", CODE)
+    check_reported(f"if {switch}:\n    pass\nelse:\n    pass\nx = torch.polar(a, b)", CODE, "warning", 5)
+    check_reported("if IS_CUDA:\n    x = torch.polar(a, b)", CODE, "warning", 2)

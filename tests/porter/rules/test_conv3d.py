@@ -46,3 +46,17 @@ def test_the_convolution_is_a_warning(text, line):
 )
 def test_other_layers_and_types_are_left_alone(text):
     check_silent(text, CODE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TYPES = [torch.nn.Conv3d, torch.nn.Linear]",
+        "NAMES = {'conv': torch.nn.Conv3d}",
+        "for kind in (torch.nn.Conv2d, torch.nn.Conv3d): pass",
+        "if isinstance(m, (torch.nn.Conv3d, torch.nn.Linear)): pass",
+        "if is_npu_available():\n    m = torch.nn.Conv3d(1, 2, 3)",
+    ],
+)
+def test_types_and_branches_for_the_npu_are_left_alone(text):
+    check_silent(text, CODE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from porter.port import Plan, port_text
 from tests.porter.rules.rewriting import befores, check_noop, check_reported, check_text_for_people, check_transformed
 
 METHODS = [
@@ -136,3 +137,24 @@ def test_a_target_with_one_device_has_no_second() -> None:
 @pytest.mark.parametrize("before", befores(METHODS))
 def test_left_alone_as_text_for_people(before: str) -> None:
     check_text_for_people(before)
+
+
+OF_A_CLASS = [
+    pytest.param("Batch().cuda()", id="made-here"),
+    pytest.param("b = Batch(1)\nb.cuda()", id="made-before"),
+    pytest.param("for batch in loader:\n    batch.cuda()", id="by-its-name"),
+    pytest.param("data.Batch().cuda()", id="of-a-module"),
+]
+
+
+@pytest.mark.parametrize("text", OF_A_CLASS)
+def test_a_class_of_another_file_that_has_a_cuda_of_its_own(text: str) -> None:
+    found = port_text(text, Plan("npu", classes=frozenset({"Batch"})))
+    assert (found.text, [one.severity for one in found.findings]) == (text, ["warning"])
+
+
+@pytest.mark.parametrize(
+    "text", ["x.cuda()", "b = Net()\nb.cuda()", "batches.cuda()", "batch = torch.ones(1)\nbatch.cuda()"]
+)
+def test_objects_of_other_classes_are_ported(text: str) -> None:
+    assert ".npu()" in port_text(text, Plan("npu", classes=frozenset({"Batch"}))).text

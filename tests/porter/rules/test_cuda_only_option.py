@@ -55,7 +55,6 @@ def test_reported(launch: str, severity: str) -> None:
         "echo --use_8bit_adam",
         "# python train.py --use_8bit_adam",
         "python train.py --use_8bit_adam # port: ignore",
-        "pip install xformers",
     ],
 )
 def test_left_alone(launch: str) -> None:

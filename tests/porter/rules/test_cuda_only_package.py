@@ -48,7 +48,6 @@ def test_such_a_package_is_an_error(text):
         "from .xformers import ops",
         "from . import xformers",
         "from diffusers import flash_attn",
-        "from vllm import LLM",
         "import numba",
         "from numba import jit",
         "import torch.cuda",
@@ -85,7 +84,7 @@ NOT_GUARDED = [
     ("if torch.cuda.is_available():\n    import xformers", 2),
     ("if is_xformers_available():\n    pass\nelse:\n    import xformers", 4),
     ("if sys.version_info > (3, 10):\n    import xformers", 2),
-    ("try:\n    def load():\n        import xformers\nexcept ImportError:\n    pass", 3),
+    ("try:\n    def load():\n        import xformers\nexcept ImportError:\n    pass\nload()", 3),
     ("with contextlib.suppress(KeyError):\n    import xformers", 2),
 ]
 
@@ -140,3 +139,30 @@ def test_flash_attention_3_is_not():
 )
 def test_other_implementations_and_questions_are_left_alone(text):
     check_silent(text, CODE)
+
+
+@pytest.mark.parametrize(
+    "package",
+    """spconv MinkowskiEngine torch_scatter gsplat nerfacc pytorch3d auto_gptq awq kaolin torchsparse""".split(),
+)
+def test_packages_with_kernels_in_cuda(package):
+    check_reported(f"import {package}", CODE, "error")
+
+
+@pytest.mark.parametrize("package", ["vllm", "megatron", "xfuser", "yunchang"])
+def test_packages_that_have_a_way_on_the_npu(package):
+    check_reported(f"import {package}", CODE, "warning")
+    check_reported(f"import {package}", CODE, "error", target="mps")
+
+
+def test_a_package_without_a_wheel_for_aarch64():
+    assert "aarch64" in check_reported("import decord", CODE, "warning").message
+    check_reported("try:\n    import decord\nexcept ImportError:\n    decord = None", CODE, "note", 2)
+    check_silent("import decord", CODE, target="mps")
+
+
+def test_an_import_in_a_function_that_nothing_calls_is_a_note():
+    check_reported("def f():\n    import xformers", CODE, "note", 2)
+    check_reported("def f():\n    import xformers\nf()", CODE, "error", 2)
+    check_reported("class A:\n    def __init__(self):\n        import xformers", CODE, "error", 3)
+    check_reported("@app.get\ndef f():\n    import xformers", CODE, "error", 3)

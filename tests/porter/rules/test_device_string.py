@@ -40,6 +40,10 @@ ARGUMENTS = [
     pytest.param('f(*["cuda"])', 'f(*["npu"])', id="starred"),
     pytest.param('await f("cuda")', 'await f("npu")', id="awaited-call"),
     pytest.param('x = f("a")("cuda")', 'x = f("a")("npu")', id="call-of-a-call"),
+    pytest.param('x.to("%s:%d" % ("cuda", i))', 'x.to("%s:%d" % ("npu", i))', id="put-in-by-percent"),
+    pytest.param('x.to("{}:{}".format("cuda", i))', 'x.to("{}:{}".format("npu", i))', id="put-in-by-format"),
+    pytest.param('load(device="cuda,cpu")', 'load(device="npu,cpu")', id="several"),
+    pytest.param('devices = "cuda:0,cuda:1"', 'devices = "npu:0,npu:1"', id="several-numbers"),
 ]
 
 
@@ -248,7 +252,6 @@ def test_option(before: str, after: str) -> None:
         pytest.param('load(device="cu118")', id="cu118"),
         pytest.param('load(device="cuda_home")', id="cuda-home"),
         pytest.param('load(device="cuda toolkit")', id="two-words"),
-        pytest.param('load(device="cuda,cpu")', id="comma"),
         pytest.param('load(device="https://nvidia.com/cuda")', id="url"),
         pytest.param('load(device="/usr/local/cuda")', id="path"),
         pytest.param('load(device="cuda.pt")', id="file"),
@@ -267,7 +270,7 @@ def test_option(before: str, after: str) -> None:
         pytest.param('os.path.join("cuda", x)', id="path-join"),
         pytest.param('Path("cuda")', id="pathlib"),
         pytest.param('import_module("cuda")', id="import-by-name"),
-        pytest.param('hasattr(torch, "cuda")', id="hasattr"),
+        pytest.param('hasattr(x, "cuda")', id="hasattr"),
         pytest.param('getattr(torch.version, "cuda")', id="getattr-name"),
         pytest.param('getattr(torch.version, "cuda", None)', id="getattr-name-with-default"),
         pytest.param('shutil.which("cuda")', id="which"),
@@ -429,3 +432,25 @@ def test_a_list_of_other_devices_does_not() -> None:
 @pytest.mark.parametrize("before", befores(ARGUMENTS, ENTRIES, ASSIGNMENTS, STRINGS, OPTIONS))
 def test_left_alone_as_text_for_people(before: str) -> None:
     check_text_for_people(before)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'print("%s:%d" % ("cuda", i))',
+        'x = "%s-%d" % ("cuda", i)',
+        'x = "{}/{}".format("cuda", i)',
+        'devices = "cuda:0,disk:1"',
+        'devices = "cuda;cuda:1"',
+        'prompt = "cuda:0,cuda:1"',
+        'prompt: str = Field("cuda")',
+        'framework: str = field(default="cuda")',
+    ],
+)
+def test_what_is_put_together_into_something_else(text: str) -> None:
+    check_noop(text)
+
+
+def test_several_on_a_target_with_one_device() -> None:
+    check_reported('f(devices="cuda:0,cuda:1")', "DP101", "error", "mps")
+    check_reported('torch.device("cuda", 1)', "DP101", "error", "mps")

@@ -275,3 +275,31 @@ def test_brackets_belong_to_the_value_of_a_key(value: str) -> None:
 def test_a_key_behind_brackets_is_seen() -> None:
     text = 'os.environ["PYTORCH_NPU_ALLOC_CONF"] = "roundup_power2_divisions:[256:1,512:2],backend:native"'
     assert "unknown key 'backend'" in check_reported(text, "DP107", "error").message
+
+
+@pytest.mark.parametrize(("value", "new"), [("-1", ""), ("0, 1", "0,1"), ("0,1", "0,1"), ("", "")])
+def test_visible_devices_as_the_target_takes_them(value: str, new: str) -> None:
+    """As npu_compat writes them at run time, and the rule for shell scripts in a script."""
+    before = f'import os\nos.environ["CUDA_VISIBLE_DEVICES"] = "{value}"\n'
+    after = f'import os\nos.environ["ASCEND_RT_VISIBLE_DEVICES"] = "{new}"\n'
+    assert ported(before).text == after
+
+
+@pytest.mark.parametrize("value", ["GPU-8932f937-d72c-4106", "MIG-1/2/3", "all"])
+def test_visible_devices_that_are_no_numbers(value: str) -> None:
+    check_reported(f'import os\nos.environ["CUDA_VISIBLE_DEVICES"] = "{value}"', "DP107", "error")
+    check_reported(f'import os\nos.environ.setdefault("CUDA_VISIBLE_DEVICES", "{value}")', "DP107", "error")
+
+
+def test_brackets_belong_to_a_value_of_the_allocator() -> None:
+    text = 'os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "roundup_power2_divisions:[256:1,512:2]"'
+    assert [one.severity for one in ported(text).findings] == ["fix"]
+
+
+@pytest.mark.parametrize("value", ["-1", "0, 1", "0,1", "", "GPU-8932f937-d72c-4106"])
+def test_the_redirect_gives_the_same_answer(value: str) -> None:
+    from npu_compat.environment import _visible_devices
+    from porter.environment import visible_devices
+    from porter.targets import translation
+
+    assert visible_devices(value, translation("npu")) == _visible_devices(value, "ASCEND_RT_VISIBLE_DEVICES")

@@ -47,7 +47,6 @@ def test_renamed(form: str) -> None:
         "python generate.py cuda",
         "python generate.py --device --cuda",
         "echo --device cuda",
-        "pip install torch --index-url https://download.pytorch.org/whl/cu121",
         "PATH=/usr/local/cuda/bin:$PATH",
         "NAME=cuda",
         "module load cuda",

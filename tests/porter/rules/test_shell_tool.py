@@ -42,7 +42,6 @@ def test_reported(script: str) -> None:
         "my-nvidia-smi",
         "grep nvcc log",
         "nvidia-smi  # port: ignore",
-        "pip install gpustat",
         "SMI=nvidia-smi-exporter",
     ],
 )

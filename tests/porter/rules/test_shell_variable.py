@@ -94,12 +94,19 @@ def test_left_alone(script: str) -> None:
     check_silent(script + "\n")
 
 
-@pytest.mark.parametrize("value", ["GPU-8932f937-d72c-4106", "MIG-1/2/3", "-1", "'0, 1'", "NoDevFiles", "all", "$1-a"])
+@pytest.mark.parametrize("value", ["GPU-8932f937-d72c-4106", "MIG-1/2/3", "NoDevFiles", "all", "$1-a"])
 def test_devices_that_are_no_numbers(value: str) -> None:
     script = f"export {OLD}={value}\necho ${OLD}\n"
     finding = check_reported(script, CODE, "error")
     shown = value.strip("'").replace("$1", "...")
     assert finding.message == f"{NEW} takes numbers of devices with commas between, not {shown!r}"
+
+
+@pytest.mark.parametrize(("value", "new"), [("-1", ""), ("'-1'", ""), ("'0, 1'", "0,1"), ('"0,1 "', "0,1")])
+def test_devices_that_are_written_otherwise(value: str, new: str) -> None:
+    """As npu_compat writes them at run time."""
+    result = ported(f"{OLD}={value} python a.py\n")
+    assert result.data.decode() == f"{NEW}={new} python a.py\n"
 
 
 def test_one_value_that_is_refused_keeps_the_variable_all_over() -> None:

@@ -54,8 +54,8 @@ def check_noop(script: str, target: str = "npu") -> tuple[Finding, ...]:
 
 
 def check_silent(script: str, target: str = "npu") -> None:
-    """The script stays as it is, and nothing is said of it."""
-    assert check_noop(script, target) == ()
+    """The script stays as it is, and nothing is said of it, but perhaps that a line names CUDA."""
+    assert [one for one in check_noop(script, target) if one.code != "DP418"] == []
 
 
 def check_reported(script: str, code: str, severity: str, target: str = "npu") -> Finding:

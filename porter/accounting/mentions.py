@@ -1,0 +1,56 @@
+"""Where a text names CUDA, NCCL or NVIDIA, in whatever case and as part of whatever word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_MENTION = re.compile(rb"cuda|nccl|nvidia", re.IGNORECASE)
+_WORD = re.compile(r"(?<![A-Za-z0-9_])(?:cuda|nccl|nvidia)(?![A-Za-z0-9_])", re.IGNORECASE)
+
+#: Endings of files that hold no text; they are not opened.
+_NO_TEXT = frozenset(
+    """.png .jpg .jpeg .gif .bmp .webp .ico .tif .tiff .mp4 .mov .avi .webm .mkv .mp3 .wav .flac .ogg .pdf .zip .gz .bz2
+    .xz .zst .7z .tar .tgz .whl .egg .so .o .a .dll .dylib .exe .pyc .pyd .pt .pth .bin .ckpt .safetensors .onnx .gguf
+    .npy .npz .pkl .pickle .parquet .arrow .h5 .hdf5 .tflite .pb .ttf .otf .woff .woff2""".split()
+)
+
+_CHUNK = 1 << 20
+
+
+def offsets(data: bytes) -> Iterator[int]:
+    """The offset of each mention."""
+    return (match.start() for match in _MENTION.finditer(data))
+
+
+def is_named(data: bytes) -> bool:
+    return _MENTION.search(data) is not None
+
+
+def is_named_as_a_word(text: str) -> bool:
+    """Whether one of the names stands alone, and not as part of an identifier."""
+    return _WORD.search(text) is not None
+
+
+def lines_that_name(data: bytes) -> list[int]:
+    """The lines, from 1, that hold a mention. A line ends in LF, CR, or both."""
+    lines = data.splitlines()
+    return [number for number, line in enumerate(lines, 1) if _MENTION.search(line)]
+
+
+def file_names_cuda(path: str) -> bool:
+    """Whether a file is text and holds a mention; not for what cannot be read."""
+    if path[path.rfind(".") :].lower() in _NO_TEXT:
+        return False
+    try:
+        with open(path, "rb") as file:
+            before = b""
+            while chunk := file.read(_CHUNK):
+                if not before and b"\0" in chunk[:8192]:
+                    return False
+                if _MENTION.search(before + chunk):
+                    return True
+                before = chunk[-8:]
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,91 @@
+"""Why a line in another language than Python that names CUDA is passed over: shell, and whatever has its comments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from porter.accounting.mentions import lines_that_name
+from porter.accounting.places import Place
+from porter.accounting.reasons import Reason
+from porter.comments import line_comments
+from porter.nvidia_tools import TOOLS
+from porter.shell.command import PRINTING
+from porter.vocabulary import is_another_backend, says_device, says_text
+
+_IGNORES = re.compile(r"#\s*port:\s*ignore\b")
+_NAMED = re.compile(r"cuda|nccl|nvidia", re.IGNORECASE)
+_WORD = re.compile(r"(?:\"[^\"]*\"|'[^']*'|[^\s;|&()\"'])+")
+_PATH = re.compile(r"[^\s=]*/[^\s]*|[\w.{}$-]+\.(?:py|sh|txt|json|ya?ml|toml|log|cu|cuh|so|h|cpp|md|whl)\b[^\s]*")
+_IDENTIFIER = re.compile(r"[\w-]+")
+_BARE = frozenset({"cuda", "nccl", "nvidia"})
+
+#: Commands whose words are paths.
+_OF_PATHS = frozenset("cd ls mkdir source . cp mv rm ln pushd touch cat chmod chown tar".split())
+
+#: Of a longer word, such as a line of minified JSON, nothing is said by its looks.
+_LONGEST_WORD = 200
+
+
+def mentions(text: str) -> Iterator[tuple[Place, Reason | None]]:
+    """Each line of a file that names CUDA, and why it is passed over."""
+    return ((Place(0, line), reason) for line, reason in reasons(text))
+
+
+def reasons(text: str) -> Iterator[tuple[int, Reason | None]]:
+    """Each line that names CUDA, with why it is passed over; None where nothing says so."""
+    lines = re.split(r"\r\n|\r|\n", text)
+    comments = line_comments(lines)
+    for number in lines_that_name(text.encode("utf-8")):
+        line = lines[number - 1] if number <= len(lines) else ""
+        yield number, _reason(line, comments.get(number))
+
+
+def all_for(text: str, reason: Reason) -> Iterator[tuple[int, Reason | None]]:
+    """Each line that names CUDA, for one reason."""
+    return ((number, reason) for number in lines_that_name(text.encode("utf-8")))
+
+
+def _reason(line: str, comment: tuple[int, str] | None) -> Reason | None:
+    if comment is not None and _IGNORES.search(comment[1]):
+        return Reason.IGNORED
+    code = line[: comment[0] - 1] if comment is not None else line
+    if not _NAMED.search(code):
+        return Reason.COMMENT
+    words = _WORD.findall(code)
+    command = words[0].lstrip("@-+") if words else ""
+    if command in PRINTING:
+        return Reason.MESSAGE
+    found = [_of_word(before, word) for before, word in pairwise(["", *words]) if _NAMED.search(word)]
+    if not found or None in found:
+        return Reason.PATH if command in _OF_PATHS else None
+    return found[0]
+
+
+def _of_word(before: str, word: str) -> Reason | None:
+    """By the option or variable that a word is the value of, or else by its looks."""
+    if len(word) > _LONGEST_WORD:
+        return None
+    label, is_set, value = word.partition("=")
+    if is_set and _NAMED.search(value):
+        return _of_value(label.lstrip("-"), value, label.startswith("-"))
+    if before.startswith("--") and "=" not in before and not word.startswith("-"):
+        return _of_value(before.lstrip("-"), word, True)
+    return _by_its_looks(word)
+
+
+def _of_value(label: str, value: str, is_option: bool) -> Reason | None:
+    if is_another_backend(label):
+        return None
+    if says_text(label) and not says_device(label):
+        return Reason.TEXT
+    return _by_its_looks(value) or (Reason.DATA if is_option and not says_device(label) else None)
+
+
+def _by_its_looks(word: str) -> Reason | None:
+    """A path, or a name that has one of the names as a part of it: `USE_CUDA`, `--use-cuda`, `cuda_ext`."""
+    if _PATH.search(word):
+        return Reason.PATH
+    names = [name for name in _IDENTIFIER.findall(word) if _NAMED.search(name)]
+    return None if any(name.strip("-").lower() in _BARE or name in TOOLS for name in names) else Reason.NAME

@@ -1,0 +1,208 @@
+"""A configuration file, YAML, JSON or TOML: each text in it with its key, and the bytes that it takes.
+
+Only places are looked for; what changes is written into the text as it stands, so comments and layout stay.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from porter.lines import Lines
+from porter.source import CannotParse
+from porter.text_unit import Span
+from porter.vocabulary import is_another_backend, says_device, says_text
+
+if TYPE_CHECKING:
+    from yaml.nodes import Node
+
+#: Deeper than this no configuration nests; parsers recurse.
+_DEEPEST = 100
+
+_TOML_TOKEN = re.compile(
+    r"""(?P<comment> \#[^\r\n]* )
+      | (?P<string> \"{3} (?: [^\\] | \\. )*? \"{3,5} | '{3} .*? '{3,5} | "(?: [^"\\\r\n] | \\. )*" | '[^'\r\n]*' )
+      | (?P<newline> \r?\n )
+      | (?P<mark> [\[\]{}=,] )
+      | (?P<bare> [\w.+-]+ )""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A text: the keys that lead to it, outermost first, and the bytes of what is written for it, quotes included."""
+
+    path: tuple[str, ...]
+    text: str
+    span: Span
+
+    @property
+    def key(self) -> str:
+        return self.path[-1] if self.path else ""
+
+    @property
+    def is_of_a_device(self) -> bool:
+        """Whether its key says that a device or backend is meant, or one above and none below says otherwise."""
+        for key in reversed(self.path):
+            if is_another_backend(key) or (says_text(key) and not says_device(key)):
+                return False
+            if says_device(key):
+                return True
+        return False
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key by itself, for what programs ask for by a key: `nvidia.com/gpu: 1`."""
+
+    text: str
+    span: Span
+
+
+class Configuration(Lines):
+    """One file, which may hold several documents. Raises porter.source.CannotParse if it cannot be read."""
+
+    def __init__(self, text: str, ending: str) -> None:
+        super().__init__(text)
+        self.ending = ending
+        found = list({".json": _of_json, ".toml": _of_toml}.get(ending, _of_yaml)(text))
+        offsets = _Offsets(text)
+        self.values = [
+            Value(path, content, (offsets[start], offsets[end]))
+            for path, content, start, end, is_key in found
+            if not is_key
+        ]
+        self.keys = [Key(content, (offsets[start], offsets[end])) for _, content, start, end, is_key in found if is_key]
+
+    @cached_property
+    def top_keys(self) -> frozenset[str]:
+        return frozenset(value.path[0] for value in self.values if value.path)
+
+
+class _Offsets:
+    """Where each character begins, in bytes."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._is_ascii = text.isascii()
+
+    def __getitem__(self, character: int) -> int:
+        return character if self._is_ascii else len(self._text[:character].encode("utf-8"))
+
+
+_Found = tuple[tuple[str, ...], str, int, int, bool]
+
+
+def _of_yaml(text: str) -> Iterator[_Found]:
+    import yaml
+
+    try:
+        documents = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise CannotParse(f"not YAML: {error.problem or error.context}", mark.line + 1 if mark else None) from None
+    except yaml.YAMLError as error:
+        raise CannotParse(f"not YAML: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise CannotParse("not YAML that can be read: it nests too deeply") from None
+    seen: set[int] = set()
+    for document in documents:
+        yield from _of_node(document, (), seen)
+
+
+def _of_node(node: Node | None, path: tuple[str, ...], seen: set[int]) -> Iterator[_Found]:
+    """The texts below a node; one that several aliases lead to is given once."""
+    from yaml.nodes import MappingNode, ScalarNode, SequenceNode
+
+    if node is None or id(node) in seen or len(path) > _DEEPEST:
+        return
+    seen.add(id(node))
+    if isinstance(node, ScalarNode):
+        yield path, node.value, node.start_mark.index, node.end_mark.index, False
+    elif isinstance(node, SequenceNode):
+        for one in node.value:
+            yield from _of_node(one, path, seen)
+    elif isinstance(node, MappingNode):
+        for key, value in node.value:
+            name = key.value if isinstance(key.value, str) else ""
+            if isinstance(key, ScalarNode):
+                yield path, name, key.start_mark.index, key.end_mark.index, True
+            yield from _of_node(value, (*path, name), seen)
+
+
+def _of_json(text: str) -> Iterator[_Found]:
+    from porter.documents.json_places import places
+
+    try:
+        json.loads(text, parse_int=float)
+    except json.JSONDecodeError as error:
+        raise CannotParse(f"not JSON: {error.msg}", error.lineno) from None
+    except RecursionError:
+        raise CannotParse("not JSON that can be read: it nests too deeply") from None
+    for place in places(text, _DEEPEST):
+        if text[place.start] == '"':
+            path = tuple(key for key in place.path if isinstance(key, str))
+            yield path, json.loads(text[place.start : place.end]), place.start, place.end, False
+
+
+def _of_toml(text: str) -> Iterator[_Found]:
+    """By tokens: the key of a string is the last before its equals sign; a table's name comes before it."""
+    _check_toml(text)
+    table: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    header: list[str] | None = None
+    keys: list[str] = []
+    depth, is_value = 0, False
+    for token in _TOML_TOKEN.finditer(text):
+        mark, written = token["mark"], token["string"] or token["bare"]
+        if token["newline"]:
+            if header is not None:
+                table, header = tuple(header), None
+            if not depth:
+                keys, is_value = [], False
+        elif mark == "=":
+            key, keys, is_value = tuple(keys[-1:]), [], True
+        elif mark and not is_value and mark in "[]":
+            header = header if header is not None else []
+        elif mark:
+            depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(mark, 0)
+            if mark == "{" or (mark == "," and _is_inline(text, token.end())):
+                keys = []
+        elif written and header is not None:
+            header += _bare(written)
+        elif token["string"] and is_value and not _is_followed_by_equals(text, token.end()):
+            yield (*table, *key), _string(written), token.start(), token.end(), False
+        elif written:
+            keys += _bare(written)
+
+
+def _check_toml(text: str) -> None:
+    toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    try:
+        toml.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CannotParse(f"not TOML: {error}") from None
+
+
+def _is_inline(text: str, at: int) -> bool:
+    return re.match(r"\s*(?:[\w.-]+|\"[^\"]*\"|'[^']*')\s*=", text[at : at + 200]) is not None
+
+
+def _is_followed_by_equals(text: str, at: int) -> bool:
+    return re.match(r"[ \t]*=", text[at : at + 80]) is not None
+
+
+def _bare(written: str) -> list[str]:
+    return [_string(written)] if written[0] in "\"'" else [part for part in written.split(".") if part]
+
+
+def _string(written: str) -> str:
+    quotes = 3 if written[:3] in ('"""', "'''") else 1
+    return written[quotes:-quotes]

@@ -1,0 +1,61 @@
+"""Packages that are made for CUDA, what does their work elsewhere, and whether there is a wheel for aarch64.
+
+The knowledge is in the table cuda_packages.json; this file only reads it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from porter.tables import read_table
+
+
+@dataclass(frozen=True)
+class Package:
+    """One package. `exists_on` are targets that have a build of it under its own name.
+
+    `aarch64` is "wheel", "any" (one wheel for every machine), "none", or empty where nobody looked.
+    `only_aarch64` says that it needs no CUDA, and only lacks that wheel.
+    """
+
+    distributions: tuple[str, ...]
+    instead: str
+    instead_on: dict[str, str] = field(default_factory=dict)
+    exists_on: dict[str, str] = field(default_factory=dict)
+    aarch64: str = ""
+    only_aarch64: bool = False
+
+    def way_out(self, target: str) -> str:
+        return self.exists_on.get(target) or self.instead_on.get(target) or self.instead
+
+
+@cache
+def packages() -> dict[str, Package]:
+    """By the name that is imported."""
+    return {name: _package(row) for name, row in read_table("cuda_packages.json")["packages"].items()}
+
+
+@cache
+def distribution(name: str) -> Package | None:
+    """What an index calls by this name, however it is spelled; None for one that is not made for CUDA."""
+    normal = normalized(name)
+    return distributions().get(normal)
+
+
+def normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@cache
+def distributions() -> dict[str, Package]:
+    """By the names that an index knows them by."""
+    rows = read_table("cuda_packages.json")["distributions"]
+    found = {normalized(name): _package({"distributions": [name], **row}) for name, row in rows.items()}
+    return found | {normalized(name): one for one in packages().values() for name in one.distributions}
+
+
+def _package(row: dict[str, Any]) -> Package:
+    return Package(**{**row, "distributions": tuple(row["distributions"])})

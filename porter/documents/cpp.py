@@ -1,0 +1,22 @@
+"""A source in C++ or CUDA C++, in whatever encoding: it is counted, and not ported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from porter.accounting.mentions import is_named
+from porter.documents.base import PortedBytes
+from porter.lines import Lines
+from porter.port import Language, Plan, port_text
+
+
+def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
+    if plan.undoes or not (is_named(data) or b"__global__" in data):
+        return PortedBytes(data)
+    ported = port_text(data.decode("utf-8", "replace"), plan, Language("cpp", Lines, _parts))
+    return PortedBytes(data, tuple(ported.findings))
+
+
+def _parts(source: Lines, words: frozenset[bytes]) -> Iterator[Any]:
+    yield source

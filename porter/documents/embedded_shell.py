@@ -1,0 +1,31 @@
+"""Shell commands within another document: ported like a script, but nothing is added to them.
+
+The text given has a character for each of the document's, so that changes of one are changes of the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from porter.accounting.text import reasons
+from porter.documents.left_lines import left_lines
+from porter.documents.shell import parts
+from porter.port import Language, Plan, Ported, port_text
+from porter.rules import rules_for
+from porter.shell.script import ShellScript
+from porter.source import CannotParse
+
+#: Rules that add exports and options to launches: a document shows commands, and is no script to be run.
+_ADD = frozenset({"DP401", "DP402", "DP403"})
+
+
+def port_shell(text: str, plan: Plan, path: str) -> Ported:
+    """What is no bash stays as it is, and is only looked through."""
+    codes = frozenset(rule.code for rule in rules_for("shell")) if plan.codes is None else plan.codes
+    language = Language("shell", partial(ShellScript, path=path), parts)
+    try:
+        ported = port_text(text, replace(plan, codes=codes - _ADD), language)
+    except (CannotParse, RecursionError):
+        ported = Ported(text)
+    return replace(ported, findings=[*ported.findings, *left_lines(text, reasons, ported.findings, plan)])

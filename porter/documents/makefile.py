@@ -1,0 +1,38 @@
+"""A Makefile: its recipes as shell, of which every other line is blanked out."""
+
+from __future__ import annotations
+
+import re
+
+from porter.accounting.text import reasons
+from porter.changes import apply
+from porter.documents.base import PortedBytes
+from porter.documents.embedded_shell import port_shell
+from porter.documents.encoding import byte_order_mark, decode, encode
+from porter.documents.left_lines import left_lines
+from porter.port import Plan
+from porter.rules.named_line import RULE
+
+#: A line of a recipe, with those that it goes on in; what make itself reads before the command is no part of it.
+_RECIPE = re.compile(r"^\t[ \t]*(?P<marks>[@+-]*)(?P<command>(?:[^\n\\]|\\(?:\r?\n|.))*)", re.MULTILINE)
+
+
+def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
+    """Raises CannotPort."""
+    mark = byte_order_mark(data)
+    text = decode(data, mark)
+    shell = port_shell(as_shell(text), plan, name)
+    findings = [one for one in shell.findings if one.code != RULE.code]
+    findings += list(left_lines(text, reasons, findings, plan))
+    return PortedBytes(mark + encode(apply(text, shell.changes)) if shell.changes else data, tuple(findings))
+
+
+def as_shell(text: str) -> str:
+    """The recipes, character for character: `$(NAME)`, a variable of make, is written as bash writes one."""
+    pieces: list[str] = []
+    at = 0
+    for found in _RECIPE.finditer(text):
+        pieces.append(re.sub(r"[^\r\n]", " ", text[at : found.start("command")]))
+        pieces.append(re.sub(r"\$\((\w+)\)", r"${\1}", found["command"]))
+        at = found.end()
+    return "".join([*pieces, re.sub(r"[^\r\n]", " ", text[at:])])

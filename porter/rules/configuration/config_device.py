@@ -1,0 +1,76 @@
+"""
+# DP413 config-device: devices in configuration files
+
+## What it does
+
+In YAML, JSON and TOML, renames `cuda`, `cuda:1`, lists of them and `nccl` where the key says that a device or backend
+is meant: `device: cuda`, `"vae_device": "cuda:0"`, `dist_backend = "nccl"`; also below such a key, unless a nearer one
+says otherwise. Comments and layout stay as they are. Other values, such as a `prompt` or a `name`, are left alone.
+
+## Why
+
+The program that reads the file compares and calls what it holds, and is ported with it: with one half ported it stops
+at its own check.
+
+## Before
+
+    model:
+      name: cuda
+      device: cuda:0  # the first
+    dist_backend: nccl
+
+## After
+
+    model:
+      name: cuda
+      device: npu:0  # the first
+    dist_backend: hccl
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from porter.configuration import Configuration, Value
+from porter.rules.base import Rule
+from porter.targets import Translation
+from porter.text_unit import TextUnit, replaced
+from porter.unit import Found
+
+
+def _words(translation: Translation) -> frozenset[str]:
+    return frozenset(filter(None, (translation.old.name, translation.old.backend)))
+
+
+RULE = Rule("DP413", "config-device", __doc__, words=_words, language="configuration")
+
+
+@RULE.on(Value)
+def rename_the_device(value: Value, unit: TextUnit[Configuration]) -> Iterator[Found]:
+    old, new = unit.translation.old, unit.translation.new
+    if not value.is_of_a_device:
+        return
+    device = re.compile(rf"{old.name}(?::\d+)?")
+    if all(device.fullmatch(part.strip()) or part.strip() == "cpu" for part in value.text.split(",")):
+        yield from _renamed(value, old.name, new.name, unit)
+    elif value.text == old.backend and new.backend:
+        yield from _renamed(value, old.backend, new.backend, unit)
+    elif value.text == old.backend:
+        way_out = 'run in one process, or use "gloo" on CPU copies'
+        yield unit.report(RULE.code, "error", value.span, f"{new.title} has no communication backend", way_out)
+
+
+def _renamed(value: Value, old: str, new: str, unit: TextUnit[Configuration]) -> Iterator[Found]:
+    """One finding a value, which may name the device several times."""
+    start, end = value.span
+    places = [start + match.start() for match in re.finditer(re.escape(old.encode()), unit.source.data[start:end])]
+    if not places:
+        return
+    numbers = [int(number) for number in re.findall(r":(\d+)", value.text)]
+    if not unit.translation.new.indexed and max(numbers, default=0):
+        message = f"{unit.translation.new.title} has one device; there is no number {max(numbers)}"
+        yield unit.report(RULE.code, "error", value.span, message, f'use "{new}"')
+        return
+    edits = [replaced((at, at + len(old.encode())), new) for at in places]
+    yield unit.fix(RULE.code, value.span, f"{old} becomes {new}", *edits)

@@ -1,0 +1,27 @@
+"""
+# DP114 unknown-ignore: a comment that ignores a rule which is none
+
+## What it does
+
+Reports names in `# port: ignore[...]` that are no rule: neither a code, nor the beginning of one, nor a name (warning).
+Only comments count; the words in a string are text.
+
+## Why
+
+The comment does nothing, and whoever wrote it takes the place for looked after.
+
+## Before
+
+    model.cuda()  # port: ignore[DP999]
+
+## What to write instead
+
+    model.cuda()  # port: ignore[DP105]
+"""
+
+from __future__ import annotations
+
+from porter.rules.base import Rule
+
+#: It judges comments, which no syntax tree holds, so porter.ignore_comments applies it.
+RULE = Rule("DP114", "unknown-ignore", __doc__, words=(), fixes=False)

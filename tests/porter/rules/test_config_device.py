@@ -1,0 +1,80 @@
+"""DP413: devices in configuration files."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.porter.documents.porting import check_reported, check_silent, check_transformed, ported
+
+CODE = "DP413"
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("c.yaml", "device: {d}\n"),
+        ("c.yml", 'device: "{d}:0"  # the first\n'),
+        ("c.yaml", "a: [1, {{vae_device: '{d}'}}]\n"),
+        ("c.yaml", "devices:\n  - {d}:0\n  - {d}:1\n"),
+        ("c.yaml", "device_map:\n  unet: {d}:0\n  vae: cpu\n"),
+        ("c.yaml", 'devices: "{d}:0,{d}:1"\n'),
+        ("c.yaml", "# first\n---\ndevice: {d}\n---\nx: 1\n"),
+        ("c.yaml", "é: ü\ndevice: {d}\n"),
+        ("c.yaml", "dist_backend: {b}\n"),
+        ("c.yaml", "a: &x\n  device: {d}\nb: *x\n"),
+        ("c.json", '{{"device": "{d}"}}\n'),
+        ("c.json", '{{\n  "n": 1.0, "l": [{{"offload_device" : "{d}:1"}}]\n}}\n'),
+        ("c.toml", 'device = "{d}"  # the first\n'),
+        ("c.toml", "[model]\ndevice='{d}:0'\n[[run]]\nx = 1\n"),
+        ("c.toml", 'a = {{device = "{d}", n = 1}}\n'),
+        ("c.toml", 'devices = [\n  "{d}:0", # a\n  "cpu",\n]\n'),
+    ],
+)
+def test_renamed(name: str, form: str) -> None:
+    check_transformed(name, form.format(d="cuda", b="nccl"), form.format(d="npu", b="hccl"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.yaml", "prompt: cuda\n"),
+        ("c.yaml", "device_type_name: {a: 1}\nname: cuda\n"),
+        ("c.yaml", "# device: cuda\n"),
+        ("c.yaml", "device: cpu\n"),
+        ("c.yaml", "device:\n  name: cuda\n"),
+        ("c.yaml", "device: npu\n"),
+        ("c.yaml", "device: cuda  # port: ignore\n"),
+        ("c.json", '{"title": "cuda"}\n'),
+        ("c.toml", 'title = "device = cuda"\n'),
+        ("c.toml", '# device = "cuda"\n'),
+        ("c.yaml", "use_cuda: true\n"),
+    ],
+)
+def test_left_alone(name: str, text: str) -> None:
+    check_silent(name, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.yaml", "{% if fast %}\nvae_device: cuda\n"),
+        ("c.json", '{\n  // the device\n  "device": "cuda"\n}\n'),
+        ("c.toml", 'device = \nvae_device = "cuda"\n'),
+        ("c.yaml", "x:\n\tdevice: cuda\n"),
+    ],
+)
+def test_one_that_cannot_be_read_is_reported(name: str, text: str) -> None:
+    result = ported(name, text)
+    assert result.data.decode() == text
+    assert [one.code for one in result.findings] == ["DP418"]
+
+
+def test_a_target_without_a_second_device_or_a_backend() -> None:
+    check_reported("c.yaml", "device: cuda:1\n", CODE, "error", target="mps")
+    check_reported("c.yaml", "backend: nccl\n", CODE, "error", target="mps")
+    check_transformed("c.yaml", "device: cuda:1\n", "device: xpu:1\n", "xpu")
+
+
+def test_nesting_just_below_the_limit() -> None:
+    text = "[" * 90 + '{"device": "cuda"}' + "]" * 90
+    assert b'"npu"' in ported("c.json", text).data
