@@ -9,7 +9,7 @@ none imports its library at its own top level.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -73,6 +73,10 @@ class TrialOfAdapter(Protocol):
         Frames are (F, H, W, C), pictures (1, H, W, C), sound (channels, samples); anything else is kept as it is. All
         ways have to keep the same results in the same order, and none may hold NaN or infinity.
         """
+        ...
+
+    def log(self, values: Mapping[str, float], update: int) -> None:
+        """Records numbers of an update of a training, its loss say, in the process that writes its logs."""
         ...
 
     def name_network(self, name: str, network: Any) -> None:

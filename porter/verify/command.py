@@ -54,7 +54,7 @@ def verify(paths: tuple[str, ...], **options: Any) -> None:
 
 
 def _run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
-    from porter.verify.requirements import check_launchers, check_pipelines
+    from porter.verify.requirements import check_launchers, check_torch
     from porter.verify.scripts import PROCESSES, NothingToVerify, find_scripts
     from porter.verify.trial_process import CannotStart
     from porter.verify.verification import verify
@@ -62,7 +62,7 @@ def _run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     try:
         request = _request(options)
         scripts = find_scripts(paths, options["hardware"], sorted(set(options["processes"])) or PROCESSES)
-        check_pipelines()
+        check_torch()
         check_launchers(scripts)
         rows, machines = verify(request, scripts, lambda number, script: _tell(number, len(scripts), script))
     except NothingToVerify as error:

@@ -21,6 +21,10 @@ class Outcome:
             of weights ``bytes``.
         curves: for each launch of a launch script the numbers of every update: ``update``, ``loss`` and more.
         networks: by name ``calls``, ``devices``, ``computed``, ``moved`` (operations and bytes) and ``host_data``.
+        outside, backward: the same of what no network called for, and of the way back.
+        host_work: what the library leaves to the host by design: by why, the operators by name.
+        operators: by type of device, how often each ran.
+        adapters: of the libraries that the script imported.
         refused, on_host: operators that the device refuses, and those it leaves to the host's processor.
         peak_memory: bytes that tensors held on the device at once; None without a device.
         notes: what was done otherwise than a launch script says.
@@ -34,6 +38,11 @@ class Outcome:
     saved: list[dict[str, Any]] = field(default_factory=list)
     curves: list[list[dict[str, float]]] = field(default_factory=list)
     networks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outside: dict[str, Any] = field(default_factory=dict)
+    backward: dict[str, Any] = field(default_factory=dict)
+    host_work: dict[str, dict[str, int]] = field(default_factory=dict)
+    operators: dict[str, dict[str, int]] = field(default_factory=dict)
+    adapters: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     on_host: list[str] = field(default_factory=list)
     peak_memory: int | None = None

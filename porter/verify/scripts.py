@@ -5,8 +5,10 @@ A script that runs a pipeline is verified once. A launch script is verified with
 
 from __future__ import annotations
 
+import ast
 import glob
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -16,9 +18,11 @@ from porter.port import NAMES_BOTH, Plan
 from porter.port_file import CannotPort, port_bytes
 from porter.runner import destination
 from porter.shebang import ENDINGS, is_shell_script
+from script_trial.known_adapters import libraries
 
-#: In folders, only files that hold this are scripts of a pipeline; a file that is named is always taken.
-_PIPELINE = b"diffsynth.pipelines"
+#: What a module that is imported by scripts consists of.
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_BESIDE_DEFINITIONS = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.Expr)
 
 #: Numbers of processes that launch scripts are run with.
 PROCESSES = (1, 2)
@@ -36,7 +40,8 @@ class NotTwoForms(Exception):
 class Script:
     """A script: `cuda` and `ported` are its two forms, of which it is one itself. `problem` is why it has not both.
 
-    `processes` is for a launch script. `skipped` is why it cannot be run on this machine, which says nothing about it.
+    `arguments` are those of its command line. `processes` is for a launch script. `skipped` is why it cannot be run on
+    this machine, which says nothing about it.
     """
 
     path: str
@@ -44,6 +49,7 @@ class Script:
     cuda: bytes = b""
     ported: bytes = b""
     problem: str | None = None
+    arguments: tuple[str, ...] = ()
     processes: int | None = None
     skipped: str | None = None
 
@@ -74,13 +80,40 @@ def find_scripts(paths: Iterable[str], hardware: str | None, processes: Sequence
             data = file.read()
         if is_launch:
             scripts += _launch_scripts(found, data, inputs, hardware, processes, launched)
-        elif found.inside is None or _PIPELINE in data:
+        elif found.inside is None or _is_of_a_library(data):
             scripts.append(_with_both_forms(found, data, hardware))
     # What a launch script launches is run by it; on its own it would lack its arguments.
     scripts = [one for one in scripts if one.inside is None or os.path.abspath(one.path) not in launched]
     if not scripts:
-        raise NothingToVerify("PATHS hold no script that uses a pipeline of diffsynth, and none that launches one")
+        raise NothingToVerify(
+            f"PATHS hold no script that imports {_told(libraries())}, and none that launches one; name other programs "
+            "one by one"
+        )
     return scripts
+
+
+def _is_of_a_library(data: bytes) -> bool:
+    """Whether a file in a folder is a script of a library that a trial knows, rather than a module of definitions."""
+    names = b"|".join(name.encode() for name in sorted(libraries()))
+    if not re.search(rb"^\s*(?:from|import)\s+(?:" + names + rb")\b", data, re.MULTILINE):
+        return False
+    try:
+        body = ast.parse(data).body
+    except SyntaxError:
+        return True  # which is said of it
+    return not (any(isinstance(one, _DEFINITIONS) for one in body) and all(map(_only_defines, body)))
+
+
+def _only_defines(statement: ast.stmt) -> bool:
+    calls = isinstance(statement, (ast.Assign, ast.AnnAssign, ast.Expr)) and any(
+        isinstance(part, ast.Call) for part in ast.walk(statement)
+    )
+    return isinstance(statement, (*_DEFINITIONS, *_BESIDE_DEFINITIONS)) and not calls
+
+
+def _told(names: Iterable[str]) -> str:
+    *others, last = sorted(names)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def both_forms(path: str, data: bytes, hardware: str | None) -> tuple[bytes, bytes]:
@@ -133,7 +166,7 @@ def _launch_scripts(
         script = Script(found.path, found.inside, cuda, data)
     try:
         tree = launch_tree(found.path, data)
-        if found.inside is not None and not any(map(_uses_diffsynth, tree.scripts)):
+        if found.inside is not None and not any(map(_imports_a_library, tree.scripts)):
             return
         launched.update(tree.scripts)
         if tree.by_deepspeed and find_spec("deepspeed") is None:
@@ -168,6 +201,7 @@ def _is_port_of(data: bytes, original: str, cuda: bytes, hardware: str | None) -
         return False
 
 
-def _uses_diffsynth(path: str) -> bool:
+def _imports_a_library(path: str) -> bool:
     with open(path, "rb") as file:
-        return b"diffsynth" in file.read()
+        data = file.read()
+    return any(name.encode() in data for name in libraries())

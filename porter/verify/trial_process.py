@@ -30,16 +30,16 @@ class Ended(Exception):
 
 
 class TrialProcess:
-    """Runs jobs in `python -m diffsynth.trial serve`, for one way.
+    """Runs jobs in `python -m script_trial serve`, for one way.
 
     Attributes:
         machine: what it said it runs on, once it is started.
     """
 
-    def __init__(self, way: Way, folder: Path, weights: Path) -> None:
+    def __init__(self, way: Way, folder: Path) -> None:
         self.way = way
         self.machine: dict[str, Any] = {}
-        self._environment = way.full_environment(str(weights))
+        self._environment = way.full_environment()
         self._folder = folder
         self._log = folder / f"{way.name}.log"
         self._process: subprocess.Popen[bytes] | None = None

@@ -36,10 +36,9 @@ def _problems_of(
         return
     if outcome.refused and way.device != "cpu":
         yield f"the device refuses {', '.join(outcome.refused)}"
-    if not outcome.saved and outcome.is_training:
-        yield "no weights and no encoded samples were saved"
-    elif not outcome.saved:
-        yield "nothing was saved by save_video, save_frames or Image.save"
+    if not outcome.saved:
+        yield "nothing was saved: no frames, pictures, sound, arrays or tensors"
+    yield from (f"{one['name']} holds NaN or infinity" for one in outcome.saved if not one["finite"])
     yield from _network_problems(way.device, outcome, reference)
     if outcome is not reference and reference.ran and reference.saved and outcome.saved:
         unlike = unlike_training if outcome.is_training else _unlike

@@ -44,10 +44,9 @@ class Verification:
     def __init__(self, request: Request, folder: Path) -> None:
         self.request = request
         self._folder = folder
-        self._weights, self._data = folder / "weights", folder / "data"
-        self._weights.mkdir()
-        self._data.mkdir()
-        self._processes = [TrialProcess(way, folder, self._weights) for way in request.ways]
+        self._made_up = folder / "made_up"
+        self._made_up.mkdir()
+        self._processes = [TrialProcess(way, folder) for way in request.ways]
         self._pool = ThreadPoolExecutor(len(self._processes))
 
     def start(self) -> dict[str, dict[str, Any]]:
@@ -106,10 +105,11 @@ class Verification:
         job = {
             "do": "run",
             "path": str(path),
+            "arguments": list(script.arguments),
             "beside": os.path.dirname(os.path.abspath(script.path)),
             "folder": str(work),
-            "started_in": os.getcwd(),
-            "noise_on_cpu": not self.request.exact,
+            "results": str(folder / "results"),
+            **self._everywhere(),
         }
         return self._asked(process, job, folder)
 
@@ -132,10 +132,15 @@ class Verification:
             "script": tree.lay_out(folder / "work", form, self._forms_beside(script)),
             "root": tree.root,
             "folder": str(folder),
-            "data": str(self._data),
             "processes": script.processes,
+            **self._everywhere(),
         }
         return replace(self._asked(process, job, folder), is_training=True)
+
+    def _everywhere(self) -> dict[str, Any]:
+        """What all jobs are told."""
+        shared = {"started_in": os.getcwd(), "made_up": str(self._made_up)}
+        return {**shared, "noise_on_cpu": not self.request.exact}
 
     def _forms_beside(self, script: Script) -> Forms:
         """Both forms of a launch script and of what lies beside it; what cannot be ported stays as it is."""
@@ -209,7 +214,8 @@ def _check_machine(way: Way, machine: dict[str, Any]) -> None:
 
 def _outcome(result: dict[str, Any]) -> Outcome:
     error = result.pop("error") or {}
-    return Outcome(error=error.get("message"), line=error.get("line"), **result)
+    curves = result.pop("curves", None) or [result.pop("curve", [])]
+    return Outcome(error=error.get("message"), line=error.get("line"), curves=[one for one in curves if one], **result)
 
 
 def _end_of(file: Path) -> str:

@@ -136,9 +136,10 @@ modelscope download --model Wan-AI/Wan2.1-T2V-1.3B
 cd "$(dirname "$0")"
 python3 -m accelerate.commands.launch --config_file config.yaml fails.py --output_path out --height 480
 """
-FAILS = (
-    "import sys\nassert sys.argv[1:] == ['--output_path', 'out', '--height', '32']\nraise ValueError('as it does')\n"
-)
+FAILS = """import sys, diffsynth
+assert sys.argv[1:] == ['--output_path', 'out', '--height', '32']
+raise ValueError('as it does')
+"""
 
 
 def test_a_script_that_fails_says_where_and_what_was_left_out(

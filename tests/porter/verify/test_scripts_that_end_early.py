@@ -51,7 +51,7 @@ Image.new("RGB", (8, 8)).save("a.png")
         (
             "print('nothing')",
             [
-                "every way: nothing was saved by save_video, save_frames or Image.save",
+                "every way: nothing was saved: no frames, pictures, sound, arrays or tensors",
                 "every way: no network of a pipeline was called",
             ],
         ),

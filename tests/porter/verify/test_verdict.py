@@ -24,7 +24,9 @@ def network(device: str, **changes: Any) -> dict[str, Any]:
 
 
 def outcome(device: str, **changes: Any) -> Outcome:
-    saved = [{"name": "a.mp4", "shape": [5, 32, 48, 3], "dtype": "uint8", "digest": "d", "array": "a.npy"}]
+    saved = [
+        {"name": "a.mp4", "shape": [5, 32, 48, 3], "dtype": "uint8", "digest": "d"} | {"finite": True, "array": "a.npy"}
+    ]
     whole = Outcome(
         seconds=1.25,
         saved=saved,

@@ -1,0 +1,108 @@
+"""The command `launch`: what `accelerate` runs while a launch script is tried.
+
+The real launcher of accelerate reads the script's options and config file and starts the processes. What is different:
+how many there are, on this machine alone, and that each runs `launched`, which runs the script small and watches it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import click
+
+from script_trial.launches.settings import RECORD_VARIABLE, LaunchSettings, next_record
+
+
+@click.command(context_settings={"ignore_unknown_options": True}, hidden=True)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def launch(words: tuple[str, ...]) -> None:
+    """Run `accelerate WORDS`, whose launches are made small and watched."""
+    from accelerate.commands import accelerate_cli
+
+    if words[:1] != ("launch",):
+        sys.argv = ["accelerate", *words]
+        accelerate_cli.main()
+        return
+    settings = LaunchSettings.from_environment()
+    record = next_record(settings.records)
+    _write(record, {"words": list(words), "status": None})
+    os.environ[RECORD_VARIABLE] = str(record)
+    status = _launch(list(words[1:]), settings)
+    _write(record, {"words": list(words), "status": status})
+    sys.exit(status)
+
+
+def _launch(words: list[str], settings: LaunchSettings) -> int:
+    """The exit status of the real launcher."""
+    from accelerate.commands.launch import launch_command, launch_command_parser
+
+    args = launch_command_parser().parse_args(words)
+    make_smaller(args, settings)
+    try:
+        launch_command(args)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def make_smaller(args: argparse.Namespace, settings: LaunchSettings) -> None:
+    """Changes what the launcher was asked for: few processes here, and `launched` in place of the script."""
+    changed: dict[str, Any] = {"num_processes": settings.processes, "num_machines": 1, "machine_rank": 0}
+    changed |= {"main_process_ip": None, "main_process_port": 0}  # any free port: several launches run at once
+    engine = _engine(args)
+    changed["multi_gpu"] = settings.processes > 1 and engine is None
+    if engine == "DEEPSPEED":
+        os.environ.pop("ACCELERATE_USE_CPU", None)  # with it accelerate would train without DeepSpeed
+    if settings.processes > 1:
+        changed["gpu_ids"] = "all"
+    if args.config_file is not None:
+        changed["config_file"] = _without_compiling(settings.laid_out(args.config_file), settings)
+    how = ["--module"] if args.module else []
+    changed |= {"module": False, "no_python": True, "training_script": settings.worker}
+    changed["training_script_args"] = [
+        "launched",
+        *how,
+        "--",
+        settings.laid_out(args.training_script),
+        *args.training_script_args,
+    ]
+    vars(args).update(changed)
+
+
+def _without_compiling(config: str, settings: LaunchSettings) -> str:
+    """The config file, or one that leaves the optimizer on the device: DeepSpeed compiles its own for the host."""
+    text = Path(config).read_text("utf-8")
+    changed = re.sub(r"(offload_optimizer_device:\s*)(cpu|nvme)\b", r"\1none", text)
+    if changed == text:
+        return config
+    with settings.notes.open("a", encoding="utf-8") as notes:
+        notes.write("offload_optimizer_device: none, since DeepSpeed compiles its optimizer for the host for minutes\n")
+    other = settings.records / Path(config).name
+    other.write_text(changed, encoding="utf-8")
+    return str(other)
+
+
+def _engine(args: argparse.Namespace) -> str | None:
+    """The engine that flags or the config file name; None for plain DDP."""
+    from accelerate.commands.config import default_config_file, load_config_from_file
+
+    flags = {"DEEPSPEED": args.use_deepspeed, "FSDP": args.use_fsdp, "MEGATRON_LM": args.use_megatron_lm}
+    named = [engine for engine, is_asked in flags.items() if is_asked]
+    if not named and (args.config_file is not None or os.path.isfile(default_config_file)):
+        configured = str(load_config_from_file(args.config_file).distributed_type).rpartition(".")[2]
+        named = [engine for engine in flags if engine == configured]
+    return named[0] if named else None
+
+
+def _write(record: Path, told: dict[str, Any]) -> None:
+    (record / "launch.json").write_text(json.dumps(told), encoding="utf-8")

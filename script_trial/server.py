@@ -1,0 +1,164 @@
+"""A process that pays for its imports once: it reads jobs, one JSON object a line, and forks a child for each.
+
+    {"do": "run", "path": ..., "arguments": [], "beside": ..., "folder": ..., "started_in": ..., "made_up": ...,
+     "results": ..., "noise_on_cpu": false, "result": FILE}
+    {"do": "launch", "script": ..., "root": ..., "folder": ..., "started_in": ..., "made_up": ..., "processes": 2,
+     "noise_on_cpu": false, "result": FILE}
+    {"do": "compare", "first": [.npy ...], "second": [.npy ...], "result": FILE}
+    {"do": "compare_weights", "first": [.safetensors ...], "second": [.safetensors ...], "result": FILE}
+    {"do": "picture", "runs": [{"label": ..., "array": FILE}], "picture": FILE, "result": FILE}
+
+A child writes its result as JSON to the file and what it prints to ``output.txt`` beside it. The answer on standard
+output is one line: its exit status, negative for a signal. The first line of all says what this process runs on.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import platform
+import sys
+import traceback
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from script_trial.known_adapters import adapter_for, known_adapters
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Do a single job in this process, for devices that do not survive a fork.")
+def serve(once: bool) -> None:
+    """Run the jobs that come in on standard input, one JSON object a line."""
+    answers = _own_stdout()
+    _import_what_jobs_need()
+    _say(answers, machine())
+    for line in sys.stdin:
+        job = json.loads(line)
+        if job["do"] == "launch" and not once:
+            _import_what_launches_need()
+        job["forks"] = not once
+        _say(answers, {"status": perform(job) if once else _in_a_child(job)})
+        if once:
+            return
+
+
+def machine() -> dict[str, Any]:
+    """What a report has to say about where it was made."""
+    import torch
+
+    npu: Any = getattr(torch, "npu", None)
+    there = npu is not None and npu.is_available()
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "torch": torch.__version__,
+        "torch_npu": _torch_npu_version() if there else None,
+        "cuda_is": torch.device("cuda").type,
+        "npu": npu.get_device_name(0) if there else None,
+        "npus": npu.device_count() if there else 0,
+    }
+
+
+def perform(job: dict[str, Any]) -> int:
+    """Does one job in this process and writes its result."""
+    result = Path(job["result"])
+    with open(result.parent / "output.txt", "ab", buffering=0) as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    done = json.dumps(_JOBS[job["do"]](job))
+    unfinished = result.with_suffix(".unfinished")
+    unfinished.write_text(done, encoding="utf-8")
+    os.replace(unfinished, result)
+    return 0
+
+
+def _run(job: dict[str, Any]) -> dict[str, Any]:
+    from script_trial.run_script import Script, run_script
+    from script_trial.trial import Place
+
+    told, _ = run_script(Script(job["path"], job["beside"], tuple(job["arguments"])), Place.from_json(job))
+    return told
+
+
+def _launch(job: dict[str, Any]) -> dict[str, Any]:
+    from script_trial.launches.script import LaunchScript
+
+    paths = {name: Path(job[name]) for name in ("root", "folder", "started_in", "made_up")}
+    how = {"processes": job["processes"], "forks": job["forks"], "noise_on_cpu": job["noise_on_cpu"]}
+    return LaunchScript(job["script"], **paths, **how).run()
+
+
+def _compare(job: dict[str, Any]) -> dict[str, float] | None:
+    from script_trial.compare import differences
+
+    return differences(job["first"], job["second"])
+
+
+def _compare_weights(job: dict[str, Any]) -> dict[str, Any]:
+    from script_trial.compare import weights_apart
+
+    return weights_apart(job["first"], job["second"])
+
+
+def _picture(job: dict[str, Any]) -> None:
+    from script_trial.compare import draw_side_by_side
+
+    draw_side_by_side(job["runs"], Path(job["picture"]))
+
+
+_JOBS = {"run": _run, "launch": _launch, "compare": _compare, "compare_weights": _compare_weights, "picture": _picture}
+
+
+def _own_stdout() -> TextIO:
+    """Standard output for answers alone; whatever else prints there goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return answers
+
+
+def _say(answers: TextIO, message: dict[str, Any]) -> None:
+    answers.write(json.dumps(message) + "\n")
+    answers.flush()
+
+
+def _import_what_jobs_need() -> None:
+    """Before anything is computed: a pool of threads, or an opened device, would not survive the fork."""
+    from script_trial import run_script  # noqa: F401
+
+    for adapter in known_adapters():
+        spec = find_spec(adapter.library)
+        if spec is not None and adapter_for(spec) is adapter:
+            adapter.warm()
+
+
+def _import_what_launches_need() -> None:
+    """Once, before the first of them."""
+    from accelerate.commands import accelerate_cli  # noqa: F401
+
+
+def _in_a_child(job: dict[str, Any]) -> int:
+    gc.freeze()  # what is there now is shared; collecting it would copy it
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(0)
+            status = perform(job)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _torch_npu_version() -> str | None:
+    if find_spec("torch_npu") is None:
+        return None
+    import torch_npu
+
+    return getattr(torch_npu, "__version__", None)

@@ -1,0 +1,78 @@
+"""A script, run to its end in this process, with what its warnings and its error say of operators."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from script_trial.failure import failure_of
+from script_trial.refusals import left_to_the_host, refused
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a script ended.
+
+    Attributes:
+        seconds: from its first line to its last.
+        error: None, or see `failure_of`; `raised` is what it raised then.
+        refused, on_host: operators that the device refuses, and those it leaves to the host's processor.
+    """
+
+    seconds: float
+    error: dict[str, Any] | None
+    raised: BaseException | None
+    refused: list[str]
+    on_host: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"seconds": self.seconds, "error": self.error, "refused": self.refused, "on_host": self.on_host}
+
+
+def watched_run(run: Callable[[], object], script: str) -> Ending:
+    """Runs the script of this path by `run`. Whatever ends it early is printed and kept, and not raised."""
+    notes = _Notes()
+    started = time.perf_counter()
+    error, failed = None, None
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.showwarning = notes.take
+        try:
+            run()
+        except BaseException as raised:
+            if not (isinstance(raised, SystemExit) and raised.code in (None, 0)):
+                traceback.print_exc()
+                error, failed = failure_of(raised, script), raised
+                notes.refused += [operator for operator in [refused(str(raised))] if operator]
+    seconds = time.perf_counter() - started
+    return Ending(seconds, error, failed, sorted(set(notes.refused)), with_counts(set(notes.on_host)))
+
+
+def with_counts(operators: set[str]) -> list[str]:
+    """Operators that ran elsewhere, with calls and bytes where the device counts them, as the emulated one does."""
+    emulator: Any = sys.modules.get("npu_emulator")
+    counted = emulator.slow_operators() if emulator is not None else []
+    told = {
+        f"{one.name} on {one.type}" if one.type else f"aten::{one.name}": f" ({one.calls:,} calls, {one.bytes:,} bytes)"
+        for one in counted
+    }
+    return sorted(operator + told.get(operator, "") for operator in operators)
+
+
+class _Notes:
+    """What warnings say about operators."""
+
+    def __init__(self) -> None:
+        self.refused: list[str] = []
+        self.on_host: list[str] = []
+
+    def take(self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+        text = str(message)
+        self.refused += [operator for operator in [refused(text)] if operator]
+        self.on_host += [operator for operator in [left_to_the_host(text)] if operator]
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno))
