@@ -237,7 +237,7 @@ class Operations:
             run = thread.run
 
             def counted() -> None:
-                del thread.run  # type: ignore[method-assign]
+                del thread.run
                 with _Counting(self):
                     run()
 
@@ -285,11 +285,11 @@ class Operations:
         return self._way_back[1]
 
 
-class _Counting(TorchDispatchMode):
+class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Tells of each operator of a thread."""
 
     def __init__(self, operations: Operations) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._operations = operations
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -343,4 +343,4 @@ def _host_storages(tensors: list[Tensor]) -> Iterator[StorageWeakRef]:
     """Of the tensors on the host that hold more than a single number."""
     for tensor in tensors:
         if tensor.device.type == "cpu" and tensor.layout == torch.strided and tensor.numel() > 1:
-            yield StorageWeakRef(tensor.untyped_storage())
+            yield StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from script_trial.offline import refuse_network
+from script_trial.printed import Printed
 from script_trial.trial import Place, Trial
 from script_trial.watched_run import watched_run
 
@@ -44,9 +45,11 @@ def run_script(script: Script, place: Place, at: Path | None = None) -> tuple[di
     sys.argv = [script.path, *script.arguments]
     sys.path.insert(0, script.beside)
 
+    printed = Printed(script.path)
+
     def run() -> None:
         trial.start()
-        with trial.operations.counting():
+        with trial.operations.counting(), printed.listening():
             if script.is_module:
                 runpy.run_module(script.path, run_name="__main__", alter_sys=True)
             else:
@@ -55,4 +58,5 @@ def run_script(script: Script, place: Place, at: Path | None = None) -> tuple[di
     ending = watched_run(run, script.path)
     if at is None:
         trial.results.look_into(place.folder)
-    return {**ending.as_json(), **trial.as_json()}, ending.raised
+    lines = printed.comparable(place.folder, Path(script.path).parent, place.made_up)
+    return {**ending.as_json(), **trial.as_json(), "printed": lines}, ending.raised

@@ -51,7 +51,7 @@ class _Savers:
         self._listen(numpy, "savetxt", lambda fname, X, *_, **__: self._array(fname, X))
 
     def imageio(self, spec: ModuleSpec) -> None:
-        module = sys.modules[spec.name]
+        module: Any = sys.modules[spec.name]
         for name in ("imwrite", "imsave"):
             self._listen(module, name, lambda uri, im, *_, **__: self._picture(uri, im))
         for name in ("mimwrite", "mimsave", "volwrite", "volsave"):

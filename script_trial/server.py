@@ -4,8 +4,7 @@
      "results": ..., "noise_on_cpu": false, "result": FILE}
     {"do": "launch", "script": ..., "root": ..., "folder": ..., "started_in": ..., "made_up": ..., "processes": 2,
      "noise_on_cpu": false, "result": FILE}
-    {"do": "compare", "first": [.npy ...], "second": [.npy ...], "result": FILE}
-    {"do": "compare_weights", "first": [.safetensors ...], "second": [.safetensors ...], "result": FILE}
+    {"do": "compare", "first": [{"kind": "array", "name": ..., "array": FILE} ...], "second": [...], "result": FILE}
     {"do": "picture", "runs": [{"label": ..., "array": FILE}], "picture": FILE, "result": FILE}
 
 A child writes its result as JSON to the file and what it prints to ``output.txt`` beside it. The answer on standard
@@ -88,20 +87,15 @@ def _launch(job: dict[str, Any]) -> dict[str, Any]:
     from script_trial.launches.script import LaunchScript
 
     paths = {name: Path(job[name]) for name in ("root", "folder", "started_in", "made_up")}
-    how = {"processes": job["processes"], "forks": job["forks"], "noise_on_cpu": job["noise_on_cpu"]}
-    return LaunchScript(job["script"], **paths, **how).run()
+    return LaunchScript(
+        job["script"], **paths, processes=job["processes"], forks=job["forks"], noise_on_cpu=job["noise_on_cpu"]
+    ).run()
 
 
-def _compare(job: dict[str, Any]) -> dict[str, float] | None:
-    from script_trial.compare import differences
+def _compare(job: dict[str, Any]) -> dict[str, Any]:
+    from script_trial.compare import compare
 
-    return differences(job["first"], job["second"])
-
-
-def _compare_weights(job: dict[str, Any]) -> dict[str, Any]:
-    from script_trial.compare import weights_apart
-
-    return weights_apart(job["first"], job["second"])
+    return compare(job["first"], job["second"])
 
 
 def _picture(job: dict[str, Any]) -> None:
@@ -110,7 +104,7 @@ def _picture(job: dict[str, Any]) -> None:
     draw_side_by_side(job["runs"], Path(job["picture"]))
 
 
-_JOBS = {"run": _run, "launch": _launch, "compare": _compare, "compare_weights": _compare_weights, "picture": _picture}
+_JOBS = {"run": _run, "launch": _launch, "compare": _compare, "picture": _picture}
 
 
 def _own_stdout() -> TextIO:

@@ -41,7 +41,7 @@ def watched_run(run: Callable[[], object], script: str) -> Ending:
     error, failed = None, None
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        warnings.showwarning = notes.take
+        warnings.showwarning = notes.take  # type: ignore[assignment]
         try:
             run()
         except BaseException as raised:

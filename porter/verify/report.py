@@ -39,6 +39,7 @@ def _script(row: Row) -> dict[str, Any]:
         "ran": row.ran,
         "equal": row.equal,
         "problems": row.problems,
+        "notes": row.notes,
         "differences": dict(row.differences),
         "outcomes": {name: _outcome(outcome) for name, outcome in row.outcomes.items()},
     }

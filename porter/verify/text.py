@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import click
 
 from porter.verify.outcome import Row
+from porter.verify.saved_verdict import told
 from porter.verify.training_verdict import TOLERATED
-from porter.verify.verdict import told
 
 COLUMNS = ("script", "ran", "equal", "peak memory", "ops on npu", "ops on cpu", "refused", "seconds", "")
 
@@ -68,6 +68,7 @@ def _remarks(row: Row, exact: bool) -> list[str]:
     on_host = sorted({operator for outcome in row.outcomes.values() for operator in outcome.on_host})
     if on_host:
         remarks.append(f"note: the device leaves {', '.join(on_host)} to the host's processor")
+    remarks += [f"note: {note}" for note in row.notes]
     remarks += dict.fromkeys(f"note: {note}" for outcome in row.outcomes.values() for note in outcome.notes)
     if row.passed:
         titles = {way.name: way.title for way in row.ways}

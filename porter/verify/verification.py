@@ -16,7 +16,7 @@ from porter.verify.launch_tree import Forms, launch_tree
 from porter.verify.outcome import Outcome, Row
 from porter.verify.scripts import NotTwoForms, Script, both_forms
 from porter.verify.trial_process import CannotStart, Ended, TrialProcess
-from porter.verify.verdict import problems
+from porter.verify.verdict import notes, problems
 from porter.verify.ways import Way
 
 #: Characters of what a failed script printed that the report keeps.
@@ -89,7 +89,7 @@ class Verification:
         """The row of a script that has been run all ways. Raises CannotStart."""
         differences = self._differences(outcomes, folder)
         found = problems(self.request.ways, outcomes, differences, self.request.exact)
-        return Row(script, self.request.ways, outcomes, differences, found)
+        return Row(script, self.request.ways, outcomes, differences, found, notes(self.request.ways, outcomes))
 
     def stop(self) -> None:
         for process in self._processes:
@@ -154,16 +154,13 @@ class Verification:
 
         return forms
 
-    def _differences(self, outcomes: dict[str, Outcome], folder: Path) -> dict[str, dict[str, Any] | None]:
+    def _differences(self, outcomes: dict[str, Outcome], folder: Path) -> dict[str, dict[str, Any]]:
         """Between the first way and each other one that saved something else."""
         first, *others = outcomes.values()
-        found: dict[str, dict[str, Any] | None] = {}
+        found: dict[str, dict[str, Any]] = {}
         for way, outcome in zip(self.request.ways[1:], others, strict=True):
-            if first.saved and outcome.saved and not first.same_results(outcome):
-                if first.is_training and [one["name"] for one in first.saved] != [one["name"] for one in outcome.saved]:
-                    continue
-                kind = "compare_weights" if first.is_training else "compare"
-                job = {"do": kind, "first": first.arrays, "second": outcome.arrays}
+            if first.saved_names == outcome.saved_names and first.saved and not first.saved_the_same(outcome):
+                job = {"do": "compare", "first": first.saved, "second": outcome.saved}
                 found[way.name] = self._processes[0].ask(
                     {**job, "result": str(folder / f"{way.name}-difference.json")}, self.request.timeout
                 )
@@ -214,8 +211,10 @@ def _check_machine(way: Way, machine: dict[str, Any]) -> None:
 
 def _outcome(result: dict[str, Any]) -> Outcome:
     error = result.pop("error") or {}
-    curves = result.pop("curves", None) or [result.pop("curve", [])]
-    return Outcome(error=error.get("message"), line=error.get("line"), curves=[one for one in curves if one], **result)
+    if "curve" in result:  # of a script that is run in one process
+        result |= {"curves": [result["curve"]] if result["curve"] else [], "printed": [result["printed"]]}
+        del result["curve"]
+    return Outcome(error=error.get("message"), line=error.get("line"), **result)
 
 
 def _end_of(file: Path) -> str:

@@ -151,6 +151,7 @@ class LaunchScript:
             "error": _error(status, launches, ranks, (self.folder / "output.txt").read_text("utf-8", "replace")),
             "seconds": sum(max((rank["seconds"] for rank in launch), default=0.0) for launch in ranks),
             "saved": [*handed_over, *results.kept],
+            "printed": [rank["printed"] for rank in every],
             "curves": [next((rank["curve"] for rank in launch if rank["curve"]), []) for launch in ranks],
             "notes": list(dict.fromkeys([*noted, *(note for rank in every for note in rank["notes"])])),
             **together(every),

@@ -54,10 +54,12 @@ def install(trial: TrialOfAdapter) -> None:
         pipeline.from_pretrained = _loading(pipeline.from_pretrained, loaded)
         called = functools.partial(_name_networks, trial=trial)
         pipeline.__call__ = smaller_call(pipeline.__call__, called, trial.noise_on_cpu)
-    ModelConfig.download_if_necessary = with_weights(ModelConfig.download_if_necessary, trial)
+    ModelConfig.download_if_necessary = with_weights(  # type: ignore[method-assign]
+        ModelConfig.download_if_necessary, trial
+    )
     core.load_state_dict = checkpoints.for_load_state_dict(core.load_state_dict)
     BasePipeline.load_lora = checkpoints.for_load_lora(BasePipeline.load_lora)  # type: ignore[method-assign]
-    data.VideoData.__init__ = with_clip(data.VideoData.__init__, trial)
+    data.VideoData.__init__ = with_clip(data.VideoData.__init__, trial)  # type: ignore[method-assign]
     for name in ("save_video", "save_frames"):
         setattr(data, name, _kept(getattr(data, name), trial))
     fail_on_what_is_no_number()
@@ -119,7 +121,7 @@ def _install_in_training(trial: TrialOfAdapter) -> None:
         return
     make_dataset = functools.partial(dataset, trial)
     sys.argv[1:] = smaller_arguments(sys.argv[1:], trial.folder, make_dataset)
-    runner = import_module(_RUNNER)
+    runner: Any = import_module(_RUNNER)
     open_logs = runner.open_logs
 
     @functools.wraps(open_logs)

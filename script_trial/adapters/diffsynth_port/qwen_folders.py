@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 _WORDS = "the and of in a with light paper boat red blue picture image scene street cat".split()
 _END = "<|endoftext|>"
@@ -81,7 +81,7 @@ def _preprocessor() -> str:
     return _json(settings)
 
 
-def _json(settings: dict[str, object]) -> str:
+def _json(settings: Mapping[str, object]) -> str:
     return json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
 
 

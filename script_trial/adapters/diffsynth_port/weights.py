@@ -72,7 +72,9 @@ def make_for_patterns(
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
     patterns = [pattern] if pattern is None or isinstance(pattern, str) else pattern
     wanted = {entry.name: entry for one in patterns for entry in _matching(model_id, one)}
-    maker = _Maker(Path(folder) / model_id, seed, sizes, dtype and str(dtype).removeprefix("torch."), force)
+    maker = _Maker(
+        Path(folder) / model_id, seed, sizes, str(dtype).removeprefix("torch.") if dtype is not None else None, force
+    )
     return [path for entry in wanted.values() for path in maker.make(entry)]
 
 

@@ -49,13 +49,10 @@ Image.new("RGB", (8, 8)).save("a.png")
         ),
         ("import os\nos._exit(5)", ["every way: its process ended with exit status 5"]),
         (
-            "print('nothing')",
-            [
-                "every way: nothing was saved: no frames, pictures, sound, arrays or tensors",
-                "every way: no network of a pipeline was called",
-            ],
+            "x = 1",
+            ["every way: nothing was saved and nothing printed", "every way: it computed nothing"],
         ),
-        (NO_NETWORK, ["every way: no network of a pipeline was called"]),
+        (NO_NETWORK, ["every way: it computed nothing"]),
         (
             "import urllib.request\nurllib.request.urlopen('http://example.com')",
             [
