@@ -6,7 +6,7 @@ import click
 
 from script_trial.adapters.diffsynth_port.dataset_command import dataset
 from script_trial.adapters.diffsynth_port.weights_command import weights
-from script_trial.launches.accelerate import launch
+from script_trial.launches.launch import launch
 from script_trial.launches.launched import launched
 from script_trial.server import serve
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-#: Keys of what no two devices have alike: states of random number generators, and the time.
-_NOT_ALIKE = ("rng", "random", "time", "seconds", "elapsed", "date", "timestamp")
+#: Keys of what no two devices have alike: states of random number generators and of loss scalers, and the time.
+_NOT_ALIKE = re.compile(r"rng|random_state|scaler|elapsed|timestamp|(?:^|_)(?:time|seconds|date)(?:$|_)", re.IGNORECASE)
 
 _NUMBERS = (bool, int, float)
 
@@ -154,7 +155,7 @@ def _flat(content: Any, place: str) -> Iterator[tuple[str, Any]]:
         yield from _flat(content.state_dict(), place)
     elif isinstance(content, Mapping):
         for key, value in content.items():
-            if not any(word in str(key).lower() for word in _NOT_ALIKE):
+            if not _NOT_ALIKE.search(str(key)):
                 yield from _flat(value, f"{place}.{key}" if place else str(key))
     elif isinstance(content, (list, tuple)):
         for index, value in enumerate(content):

@@ -2,8 +2,8 @@
 
     {"do": "run", "path": ..., "arguments": [], "beside": ..., "folder": ..., "started_in": ..., "made_up": ...,
      "results": ..., "noise_on_cpu": false, "result": FILE}
-    {"do": "launch", "script": ..., "root": ..., "folder": ..., "started_in": ..., "made_up": ..., "processes": 2,
-     "noise_on_cpu": false, "result": FILE}
+    {"do": "launch", "script": ..., "arguments": [], "root": ..., "folder": ..., "started_in": ..., "made_up": ...,
+     "processes": 2, "noise_on_cpu": false, "result": FILE}
     {"do": "compare", "first": [{"kind": "array", "name": ..., "array": FILE} ...], "second": [...], "result": FILE}
     {"do": "picture", "runs": [{"label": ..., "array": FILE}], "picture": FILE, "result": FILE}
 
@@ -86,10 +86,9 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
 def _launch(job: dict[str, Any]) -> dict[str, Any]:
     from script_trial.launches.script import LaunchScript
 
-    paths = {name: Path(job[name]) for name in ("root", "folder", "started_in", "made_up")}
-    return LaunchScript(
-        job["script"], **paths, processes=job["processes"], forks=job["forks"], noise_on_cpu=job["noise_on_cpu"]
-    ).run()
+    told: dict[str, Any] = {name: Path(job[name]) for name in ("root", "folder", "started_in", "made_up")}
+    told |= {name: job[name] for name in ("processes", "forks", "noise_on_cpu")}
+    return LaunchScript(job["script"], tuple(job["arguments"]), **told).run()
 
 
 def _compare(job: dict[str, Any]) -> dict[str, Any]:
@@ -131,7 +130,10 @@ def _import_what_jobs_need() -> None:
 
 def _import_what_launches_need() -> None:
     """Once, before the first of them."""
-    from accelerate.commands import accelerate_cli  # noqa: F401
+    from torch.distributed import run  # noqa: F401
+
+    if find_spec("accelerate") is not None:
+        from accelerate.commands import accelerate_cli  # noqa: F401
 
 
 def _in_a_child(job: dict[str, Any]) -> int:

@@ -27,6 +27,7 @@ def together(ranks: list[dict[str, Any]]) -> dict[str, Any]:
         "refused": sorted({operator for rank in ranks for operator in rank["refused"]}),
         "on_host": sorted({operator for rank in ranks for operator in rank["on_host"]}),
         "adapters": list(dict.fromkeys(adapter for rank in ranks for adapter in rank["adapters"])),
+        "mixed_precision": any(rank["mixed_precision"] for rank in ranks),
         "peak_memory": _largest([rank["peak_memory"] for rank in ranks]),
     }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -57,6 +59,7 @@ class Trial:
         self.curve: list[dict[str, float]] = []
         self.notes: list[str] = []
         self.adapters: list[str] = []
+        self.mixed_precision = False
 
     def start(self) -> None:
         """From now on savers are listened at, and an adapter is installed as soon as its library is there.
@@ -73,7 +76,7 @@ class Trial:
             pictures(spec)
             Image.open = with_picture(Image.open, self.found_or_made_up)
 
-        on_import({**waiting, "PIL.Image": listen_and_make_up})
+        on_import({**waiting, "PIL.Image": listen_and_make_up, "torch": self._watch_torch(waiting["torch"])})
 
     def once(self, name: str, write: Callable[[Path], object]) -> Path:
         with self._making_up():
@@ -110,9 +113,32 @@ class Trial:
             "curve": self.curve,
             "notes": self.notes,
             "adapters": self.adapters,
+            "mixed_precision": self.mixed_precision,
             **self.operations.as_json(),
             "peak_memory": None if devices is None else sum(map(npu.max_memory_allocated, devices)),
         }
+
+    def _watch_torch(self, listen: Then) -> Then:
+        """Besides its saver: whether the script computes in mixed precision, and whether it compiles something."""
+
+        def watch(spec: ModuleSpec) -> None:
+            listen(spec)
+            torch: Any = sys.modules[spec.name]
+            enter, compile_ = torch.autocast.__enter__, torch.compile
+
+            @functools.wraps(enter)
+            def entered(autocast: Any) -> Any:
+                self.mixed_precision = self.mixed_precision or autocast._enabled
+                return enter(autocast)
+
+            @functools.wraps(compile_)
+            def compiled(*args: Any, **kwargs: Any) -> Any:
+                self.note("what it compiles by torch.compile was run uncompiled, for its operators to be counted")
+                return compile_(*args, **kwargs)
+
+            torch.autocast.__enter__, torch.compile = entered, compiled
+
+        return watch
 
     def _install(self, spec: ModuleSpec) -> None:
         adapter = adapter_for(spec)

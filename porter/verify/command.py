@@ -19,9 +19,27 @@ if TYPE_CHECKING:
 HARDWARE_REPORT = "diffsynth-verify-npu.json"
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_BEHIND = f"{__name__}.behind"
+
+
+class _WithArguments(click.Command):
+    """Keeps what stands behind "--" apart: those words are not for this command."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        context.meta[_BEHIND] = args[at + 1 :]
+        rest = super().parse_args(context, args[:at])
+        if not context.params.get("paths") and not context.meta[_BEHIND] and not context.resilient_parsing:
+            raise click.UsageError("Missing argument 'PATHS...', or a command behind \"--\".", context)
+        return rest
+
+    def collect_usage_pieces(self, context: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(context), "[-- ARGUMENTS...]"]
+
+
+@click.command(cls=_WithArguments, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="diffsynth-port")
-@click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
+@click.argument("paths", nargs=-1, metavar="PATHS...")
 @click.option("--device", type=click.Choice(["emulated", "npu"]), default="emulated", show_default=True,
               help="The emulated NPU, or the Ascend NPU of this machine.")  # fmt: skip
 @click.option("--memory", metavar="SIZE", help="Memory of the emulated NPU, such as 8GiB (default: 64GiB).")
@@ -34,36 +52,45 @@ HARDWARE_REPORT = "diffsynth-verify-npu.json"
               help="How to print the outcome.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=600.0, show_default=True,
               metavar="SECONDS", help="For each script and way.")  # fmt: skip
-def verify(paths: tuple[str, ...], **options: Any) -> None:
-    """Run scripts and their ported forms, and tell whether they make the same frames or train alike.
+@click.pass_context
+def verify(context: click.Context, /, paths: tuple[str, ...], **options: Any) -> None:
+    """Run scripts and their ported forms, and tell whether they make the same or train alike.
 
-    PATHS are scripts that use a pipeline of diffsynth, and folders of them. Each is run three ways, small and on
-    made-up weights: unedited on the CPU, which is the reference; unedited on the NPU, redirected by npu_compat; and
-    in its ported form on the NPU. It passes if all ways ran, if they handed the same arrays to the saver, and if on
-    the NPU every network computed on npu tensors alone. No script is changed, and no network is used.
+    PATHS are Python scripts, launch scripts (.sh), and folders of those that use a library it knows. ARGUMENTS behind
+    "--" are given to each; without PATHS they are a command that launches one: verify -- torchrun train.py --epochs 1
 
-    Launch scripts (.sh) of trainings are run likewise, by bash and by accelerate's own launcher, with few steps and
-    with 1 and 2 processes: the losses and the weights that are saved have to be the same.
+    Each is run three ways: unedited on the CPU, which is the reference; unedited on the NPU, redirected by npu_compat;
+    and in its ported form on the NPU. Libraries that are known are run small and on made-up weights; other programs are
+    run as they are, in the size that their arguments ask for. A script passes if all ways ran to their end, saved the
+    same frames, arrays and weights, printed the same figures, and if on the NPU everything was computed there. No
+    script is changed, and no network is used.
+
+    Launch scripts are run by bash and by the launchers that they name (accelerate, torchrun, deepspeed), with 1 and 2
+    processes.
 
     \b
     Exit status: 0 every script passed, or was skipped for what this machine does not have
                  1 a script did not pass, or none was run
                  2 the scripts could not be run
     """
-    sys.exit(_run(paths, options))
+    sys.exit(_run(paths, tuple(context.meta[_BEHIND]), options))
 
 
-def _run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
-    from porter.verify.requirements import check_launchers, check_torch
-    from porter.verify.scripts import PROCESSES, NothingToVerify, find_scripts
+def _run(paths: tuple[str, ...], behind: tuple[str, ...], options: dict[str, Any]) -> int:
+    from porter.verify.requirements import check_bash, check_torch
+    from porter.verify.scripts import PROCESSES, NothingToVerify, command_line, find_scripts
     from porter.verify.trial_process import CannotStart
     from porter.verify.verification import verify
 
     try:
         request = _request(options)
-        scripts = find_scripts(paths, options["hardware"], sorted(set(options["processes"])) or PROCESSES)
+        processes, hardware = sorted(set(options["processes"])), options["hardware"]
+        if paths:
+            scripts = find_scripts(paths, hardware, processes or PROCESSES, behind)
+        else:
+            scripts = command_line(behind, hardware, processes)
         check_torch()
-        check_launchers(scripts)
+        check_bash(scripts)
         rows, machines = verify(request, scripts, lambda number, script: _tell(number, len(scripts), script))
     except NothingToVerify as error:
         raise click.UsageError(str(error)) from None

@@ -27,6 +27,7 @@ class Outcome:
         host_work: what the library leaves to the host by design: by why, the operators by name.
         operators: by type of device, how often each ran.
         adapters: of the libraries that the script imported.
+        mixed_precision: whether it computed by autocast.
         refused, on_host: operators that the device refuses, and those it leaves to the host's processor.
         peak_memory: bytes that tensors held on the device at once; None without a device.
         notes: what was done otherwise than a launch script says.
@@ -46,6 +47,7 @@ class Outcome:
     host_work: dict[str, dict[str, int]] = field(default_factory=dict)
     operators: dict[str, dict[str, int]] = field(default_factory=dict)
     adapters: list[str] = field(default_factory=list)
+    mixed_precision: bool = False
     refused: list[str] = field(default_factory=list)
     on_host: list[str] = field(default_factory=list)
     peak_memory: int | None = None

@@ -6,6 +6,7 @@ says where it is: there the two ways on the NPU have to agree.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,12 +33,18 @@ def misplaced(device: str, outcome: Outcome, reference: Outcome, other: Outcome 
             yield f"computed on the CPU what the other way computes on {device}: {_told(elsewhere)}"
 
 
-def worth_knowing(device: str, outcome: Outcome) -> Iterator[str]:
+def worth_knowing(device: str, outcome: Outcome, other: Outcome | None) -> Iterator[str]:
     """What is no failure: host work that the program or its library has by design, and data fetched from the device."""
     for why, operators in outcome.host_work.items():
         yield f"{why}: {sum(operators.values())} operators on the host, by the library's design"
     if device == "cpu":
         return
+    if other is not None:
+        more = _more(
+            _more(outcome.operators_on("cpu"), other.operators_on("cpu")), _left_on_host(device, outcome, other)
+        )
+        if more:
+            yield f"{sum(more.values())} operations on the CPU that the other way has not ({_names(more)})"
     for name, network in outcome.networks.items():
         if network["named"]:
             continue
@@ -46,7 +53,7 @@ def worth_knowing(device: str, outcome: Outcome) -> Iterator[str]:
         elif network["host_data"]:
             yield f"{name} has operators on the CPU: {_told(network['host_data'])}"
         fetched = network["moved"].get(f"{device}->cpu")
-        if fetched:
+        if fetched and f"cpu->{device}" in network["moved"]:
             count, size = fetched["operations"], fetched["bytes"]
             yield f"{name} fetched {count} tensors ({size:,} bytes) from {device} in its calls"
 
@@ -76,7 +83,11 @@ def _left_on_host(device: str, outcome: Outcome, other: Outcome) -> dict[str, in
     """The operators that ran more often on the host than the other way, and as much less on the device."""
     more = _more(outcome.operators_on("cpu"), other.operators_on("cpu"))
     less = _more(other.operators_on(device), outcome.operators_on(device))
-    return {name: min(count, less[name]) for name, count in more.items() if name in less}
+    known: Counter[str] = Counter()  # these are told of with their network
+    for network in outcome.networks.values():
+        known.update(network["host_data"])
+    left = {name: min(count, less[name]) - known[name] for name, count in more.items() if name in less}
+    return {name: count for name, count in left.items() if count > 0}
 
 
 def _more(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
@@ -84,7 +95,11 @@ def _more(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
 
 
 def _told(operators: Mapping[str, int]) -> str:
-    """The most frequent operators of all."""
+    return f"{sum(operators.values())} operations ({_names(operators)})"
+
+
+def _names(operators: Mapping[str, int]) -> str:
+    """The most frequent operators."""
     most = sorted(operators.items(), key=lambda item: -item[1])
     named = ", ".join(f"{operator} {times}" for operator, times in most[:_SHOWN])
-    return f"{sum(operators.values())} operations ({named}{', ...' if len(most) > _SHOWN else ''})"
+    return f"{named}{', ...' if len(most) > _SHOWN else ''}"

@@ -15,21 +15,21 @@ TOLERATED = 2e-2
 _SHOWN = 80
 
 
-def unlike_printed(reference: Outcome, outcome: Outcome, exact: bool) -> Iterator[str]:
+def unlike_printed(reference: Outcome, outcome: Outcome, exact: bool, whom: str = "the reference") -> Iterator[str]:
     """What was not printed as in the reference. With `exact`, figures have to be the same to their last digit."""
     if not reference.has_results and not outcome.has_results:
-        yield from _other_words(reference, outcome)
+        yield from _other_words(reference, outcome, whom)
         return
     if len(reference.printed) != len(outcome.printed):
         return  # as many processes as are said to have failed
     for number, (expected, found) in enumerate(zip(reference.figures, outcome.figures, strict=True)):
         which = f" of process {number}" if len(reference.printed) > 1 else ""
         if len(expected) != len(found):
-            yield f"printed {len(found)} lines with figures{which} where the reference printed {len(expected)}"
+            yield f"printed {len(found)} lines with figures{which} where {whom} printed {len(expected)}"
             continue
         for one, other in zip(expected, found, strict=True):
             if not _same(one, other, exact):
-                yield f"printed{which} {_cut(other['line'])!r} where the reference printed {_cut(one['line'])!r}"
+                yield f"printed{which} {_cut(other['line'])!r} where {whom} printed {_cut(one['line'])!r}"
                 break
 
 
@@ -48,12 +48,12 @@ def _same(one: dict[str, Any], other: dict[str, Any], exact: bool) -> bool:
     return all(math.isclose(float(a), float(b), rel_tol=TOLERATED, abs_tol=TOLERATED) for a, b in pairs)
 
 
-def _other_words(reference: Outcome, outcome: Outcome) -> Iterator[str]:
+def _other_words(reference: Outcome, outcome: Outcome, whom: str) -> Iterator[str]:
     nothing: list[str] = []
     for expected, found in zip_longest(reference.printed, outcome.printed, fillvalue=nothing):
         for one, other in zip_longest(expected, found, fillvalue=""):
             if one != other:
-                yield f"printed {_cut(other)!r} where the reference printed {_cut(one)!r}"
+                yield f"printed {_cut(other)!r} where {whom} printed {_cut(one)!r}"
                 return
 
 

@@ -9,8 +9,6 @@ from importlib.util import find_spec
 from porter.verify.scripts import Script
 from porter.verify.trial_process import CannotStart
 
-_PACKAGES = ("accelerate", "peft")
-
 
 def check_torch() -> None:
     """Raises CannotStart where there is no torch to run scripts with."""
@@ -21,15 +19,7 @@ def check_torch() -> None:
         )
 
 
-def check_launchers(scripts: Iterable[Script]) -> None:
-    """Raises CannotStart where there are launch scripts, and they cannot be run here."""
-    if not any(script.processes is not None and script.skipped is None for script in scripts):
-        return
-    if shutil.which("bash") is None:
+def check_bash(scripts: Iterable[Script]) -> None:
+    """Raises CannotStart where there are launch scripts, and no bash to run them."""
+    if any(script.processes is not None and script.skipped is None for script in scripts) and not shutil.which("bash"):
         raise CannotStart("launch scripts are run by bash, which is not here: install it, or name .py scripts alone")
-    missing = [name for name in _PACKAGES if find_spec(name) is None]
-    if missing:
-        needed = "launch scripts train by accelerate and peft"
-        raise CannotStart(
-            f"{needed}; {missing[0]} is not installed: pip install '.[train]' in a clone of diffsynth-port"
-        )

@@ -9,9 +9,11 @@ import ast
 import glob
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from porter.discovery import Input, find_inputs
 from porter.port import NAMES_BOTH, Plan
@@ -20,9 +22,15 @@ from porter.runner import destination
 from porter.shebang import ENDINGS, is_shell_script
 from script_trial.known_adapters import libraries
 
+if TYPE_CHECKING:
+    from porter.verify.launch_tree import LaunchTree
+
 #: What a module that is imported by scripts consists of.
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _BESIDE_DEFINITIONS = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.Expr)
+
+#: As what a command that launches something is laid out.
+COMMAND_LINE = "command-line.sh"
 
 #: Numbers of processes that launch scripts are run with.
 PROCESSES = (1, 2)
@@ -40,7 +48,8 @@ class NotTwoForms(Exception):
 class Script:
     """A script: `cuda` and `ported` are its two forms, of which it is one itself. `problem` is why it has not both.
 
-    `arguments` are those of its command line. `processes` is for a launch script. `skipped` is why it cannot be run on
+    `arguments` are those of its command line. `processes` is for a launch script, and `command` for one that is no file
+    but a command. `skipped` is why it cannot be run on
     this machine, which says nothing about it.
     """
 
@@ -51,11 +60,12 @@ class Script:
     problem: str | None = None
     arguments: tuple[str, ...] = ()
     processes: int | None = None
+    command: str | None = None
     skipped: str | None = None
 
     @property
     def shown(self) -> str:
-        path = self.path.replace(os.sep, "/")
+        path = self.command or shlex.join([self.path.replace(os.sep, "/"), *self.arguments])
         if self.processes is None:
             return path
         return f"{path} ({self.processes} {'process' if self.processes == 1 else 'processes'})"
@@ -65,8 +75,13 @@ class Script:
         return os.path.splitext(destination(Input(self.path, self.inside), folder))[0] + ending
 
 
-def find_scripts(paths: Iterable[str], hardware: str | None, processes: Sequence[int] = PROCESSES) -> list[Script]:
-    """The scripts in the order of their paths. Raises NothingToVerify."""
+def find_scripts(
+    paths: Iterable[str],
+    hardware: str | None,
+    processes: Sequence[int] = PROCESSES,
+    arguments: Sequence[str] = (),
+) -> list[Script]:
+    """The scripts in the order of their paths, each to be run with these arguments. Raises NothingToVerify."""
     scripts: list[Script] = []
     inputs = list(find_inputs(paths))
     launched: set[str] = set()
@@ -89,7 +104,27 @@ def find_scripts(paths: Iterable[str], hardware: str | None, processes: Sequence
             f"PATHS hold no script that imports {_told(libraries())}, and none that launches one; name other programs "
             "one by one"
         )
-    return scripts
+    return [replace(one, arguments=tuple(arguments)) for one in scripts]
+
+
+def command_line(words: Sequence[str], hardware: str | None, processes: Sequence[int]) -> list[Script]:
+    """A command that launches a script, as if it stood in a launch script in the current folder.
+
+    It is run with as many processes as it asks for, two at most, unless other numbers are asked for.
+    Raises NothingToVerify.
+    """
+    from porter.verify.launch_tree import CannotLayOut, launch_tree
+
+    path = os.path.join(os.getcwd(), COMMAND_LINE)
+    data = f"{shlex.join(words)}\n".encode()
+    try:
+        tree = launch_tree(path, data)
+    except CannotLayOut as reason:
+        raise NothingToVerify(f"{shlex.join(words)}: {reason}") from None
+    script = _with_both_forms(Input(COMMAND_LINE, None), data, hardware)
+    script = replace(script, skipped=_missing(tree), command=shlex.join(words))
+    counts = processes or (min(tree.processes or 1, 2),)
+    return [replace(script, processes=count) for count in counts]
 
 
 def _is_of_a_library(data: bytes) -> bool:
@@ -169,13 +204,23 @@ def _launch_scripts(
         if found.inside is not None and not any(map(_imports_a_library, tree.scripts)):
             return
         launched.update(tree.scripts)
-        if tree.by_deepspeed and find_spec("deepspeed") is None:
-            script = replace(script, skipped="it trains by DeepSpeed, which is not installed: pip install deepspeed")
+        script = replace(script, skipped=_missing(tree))
+        if tree.processes is None:
+            processes = [1]
     except CannotLayOut as reason:
-        if found.inside is not None and b"accelerate" not in data:
+        if found.inside is not None and not any(name in data for name in (b"accelerate", b"torchrun", b"deepspeed")):
             return
         script = replace(script, problem=script.problem or str(reason))
     yield from (replace(script, processes=count) for count in processes)
+
+
+def _missing(tree: LaunchTree) -> str | None:
+    """Which launcher of a launch script is not installed, in words."""
+    if tree.by_deepspeed and find_spec("deepspeed") is None:
+        return "it trains by DeepSpeed, which is not installed: pip install deepspeed"
+    if "accelerate" in tree.launchers and find_spec("accelerate") is None:
+        return "it is launched by accelerate, which is not installed: pip install accelerate"
+    return None
 
 
 def _gpu_script_of(path: str) -> str | None:

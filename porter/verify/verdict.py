@@ -9,7 +9,7 @@ from porter.verify.outcome import Outcome
 from porter.verify.placement import misplaced, worth_knowing
 from porter.verify.printed_verdict import no_numbers, unlike_printed
 from porter.verify.saved_verdict import unlike_saved
-from porter.verify.training_verdict import unlike_curves
+from porter.verify.training_verdict import TOLERATED, unlike_curves
 from porter.verify.ways import Way
 
 Differences = Mapping[str, Mapping[str, Any]]
@@ -23,14 +23,23 @@ def problems(ways: list[Way], outcomes: Mapping[str, Outcome], differences: Diff
         outcome = outcomes[way.name]
         yield from _problems_of(way, outcome, reference, _other(way, ways, outcomes))
         if outcome is not reference:
-            yield from _unlike_results(reference, outcome, differences.get(way.name), exact)
+            as_exact = exact and not outcome.mixed_precision
+            yield from _unlike_results(reference, outcome, differences.get(way.name), as_exact)
+        if exact and outcome.mixed_precision and way is ways[-1]:
+            yield from _unlike_the_other(outcome, _other(way, ways, outcomes))
 
     return _together(ways, of_way)
 
 
 def notes(ways: list[Way], outcomes: Mapping[str, Outcome]) -> list[str]:
     """What is no failure and worth knowing."""
-    return _together(ways, lambda way: worth_knowing(way.device, outcomes[way.name]))
+    told = _together(ways, lambda way: worth_knowing(way.device, outcomes[way.name], _other(way, ways, outcomes)))
+    if any(outcome.mixed_precision for outcome in outcomes.values()):
+        told.append(
+            "autocast rounds other operators on the CPU than on the NPU: the reference counts to within "
+            f"{TOLERATED[False].weights:g}, and the two ways on the NPU have to be the same"
+        )
+    return told
 
 
 def _together(ways: list[Way], told_of: Callable[[Way], Iterable[str]]) -> list[str]:
@@ -72,3 +81,12 @@ def _unlike_results(
         yield from unlike_saved(reference, outcome, difference, exact)
         if not reference.curves:  # the same numbers, with all their digits
             yield from unlike_printed(reference, outcome, exact)
+
+
+def _unlike_the_other(outcome: Outcome, other: Outcome | None) -> Iterator[str]:
+    """What is not the same, bit for bit, as in the other way on the same device."""
+    if other is None or not outcome.ran:
+        return
+    if not outcome.saved_the_same(other):
+        yield "saved other values than the other way on the same device"
+    yield from unlike_printed(other, outcome, True, "the other way on the same device")

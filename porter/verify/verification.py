@@ -129,6 +129,7 @@ class Verification:
         tree = launch_tree(script.path, script.cuda)
         job = {
             "do": "launch",
+            "arguments": list(script.arguments),
             "script": tree.lay_out(folder / "work", form, self._forms_beside(script)),
             "root": tree.root,
             "folder": str(folder),

@@ -1,58 +1,40 @@
-"""The command `launch`: what `accelerate` runs while a launch script is tried.
+"""The launcher `accelerate`, asked for less.
 
-The real launcher of accelerate reads the script's options and config file and starts the processes. What is different:
-how many there are, on this machine alone, and that each runs `launched`, which runs the script small and watches it.
+The real launcher reads the script's options and config file and starts the processes. What is different: how many there
+are, on this machine alone, and that each runs `launched`, which runs the script small and watches it.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
-import click
-
-from script_trial.launches.settings import RECORD_VARIABLE, LaunchSettings, next_record
+from script_trial.launches.settings import LaunchSettings, recorded
 
 
-@click.command(context_settings={"ignore_unknown_options": True}, hidden=True)
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
-def launch(words: tuple[str, ...]) -> None:
-    """Run `accelerate WORDS`, whose launches are made small and watched."""
+def accelerate(words: list[str]) -> None:
+    """Runs `accelerate WORDS`, whose launches are made small and watched, and ends the process as it would."""
     from accelerate.commands import accelerate_cli
 
-    if words[:1] != ("launch",):
+    if words[:1] != ["launch"]:
         sys.argv = ["accelerate", *words]
         accelerate_cli.main()
         return
     settings = LaunchSettings.from_environment()
-    record = next_record(settings.records)
-    _write(record, {"words": list(words), "status": None})
-    os.environ[RECORD_VARIABLE] = str(record)
-    status = _launch(list(words[1:]), settings)
-    _write(record, {"words": list(words), "status": status})
-    sys.exit(status)
+    sys.exit(recorded("accelerate", words[1:], settings.records, lambda: _launch(words[1:], settings)))
 
 
-def _launch(words: list[str], settings: LaunchSettings) -> int:
-    """The exit status of the real launcher."""
+def _launch(words: list[str], settings: LaunchSettings) -> None:
+    """By the real launcher."""
     from accelerate.commands.launch import launch_command, launch_command_parser
 
     args = launch_command_parser().parse_args(words)
     make_smaller(args, settings)
-    try:
-        launch_command(args)
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except Exception:
-        traceback.print_exc()
-        return 1
-    return 0
+    launch_command(args)
 
 
 def make_smaller(args: argparse.Namespace, settings: LaunchSettings) -> None:
@@ -67,15 +49,7 @@ def make_smaller(args: argparse.Namespace, settings: LaunchSettings) -> None:
         changed["gpu_ids"] = "all"
     if args.config_file is not None:
         changed["config_file"] = _without_compiling(settings.laid_out(args.config_file), settings)
-    how = ["--module"] if args.module else []
-    changed |= {"module": False, "no_python": True, "training_script": settings.worker}
-    changed["training_script_args"] = [
-        "launched",
-        *how,
-        "--",
-        settings.laid_out(args.training_script),
-        *args.training_script_args,
-    ]
+    changed |= settings.in_place_of(args.training_script, args.training_script_args, is_module=args.module)
     vars(args).update(changed)
 
 
@@ -102,7 +76,3 @@ def _engine(args: argparse.Namespace) -> str | None:
         configured = str(load_config_from_file(args.config_file).distributed_type).rpartition(".")[2]
         named = [engine for engine in flags if engine == configured]
     return named[0] if named else None
-
-
-def _write(record: Path, told: dict[str, Any]) -> None:
-    (record / "launch.json").write_text(json.dumps(told), encoding="utf-8")

@@ -1,6 +1,6 @@
-"""A launch script, run as it is by bash, with `accelerate` replaced by what makes its launches small and watches them.
+"""A launch script, run as it is by bash, with its launchers replaced by what makes launches small and watches them.
 
-FOLDER/bin/accelerate      the real launcher, on less work (python -m script_trial launch)
+FOLDER/bin/accelerate ...  the real launchers, on less work (python -m script_trial launch)
 FOLDER/bin/modelscope ...  what would use the network: only takes note
 FOLDER/work/...            the script and what it launches, laid out before; it runs here
 FOLDER/records/...         what each launch and each of its processes did
@@ -28,12 +28,15 @@ from script_trial.together import together
 _FETCHING = "modelscope huggingface-cli hf wget curl aria2c git git-lfs pip pip3 apt apt-get conda uv".split()
 
 
+_PYTHONS = ("python", "python3", f"python3.{sys.version_info.minor}")
+
+
 @dataclass(frozen=True)
 class LaunchScript:
     """A launch script to run.
 
     Attributes:
-        script: where it lies below ``folder/work``, the folder it runs in.
+        script: where it lies below ``folder/work``, the folder it runs in; `arguments` are those of its command line.
         root: the folder that it is run from otherwise.
         folder: for all files of this run; `made_up` is for what is made up, shared between runs.
         started_in: the folder where input files are looked for before they are made up.
@@ -43,6 +46,7 @@ class LaunchScript:
     """
 
     script: str
+    arguments: tuple[str, ...]
     root: Path
     folder: Path
     started_in: Path
@@ -76,7 +80,7 @@ class LaunchScript:
         requests = LaunchRequests(self._socket, forks=self.forks)
         with open(self.folder / "output.txt", "ab") as output:
             script = subprocess.Popen(
-                ["bash", self.script],
+                ["bash", self.script, *self.arguments],
                 cwd=self.work,
                 env=self._environment(settings),
                 stdin=subprocess.DEVNULL,
@@ -110,15 +114,14 @@ class LaunchScript:
         commands = self.folder / "bin"
         commands.mkdir()
         asking = [sys.executable, "-I", "-S", client.__file__, str(self._socket)]
-        accelerate = shlex.quote(str(commands / "accelerate"))
-        launches = f'if [ "$1 $2" = "-m accelerate.commands.launch" ]; then shift 2; exec {accelerate} launch "$@"; fi'
-        python = f'{launches}\nexec {shlex.quote(sys.executable)} "$@"'
+        launch = f"exec {shlex.join(asking)} launch"
         texts = {
             "trial": f'exec {shlex.join(asking)} "$@"',
-            "accelerate": f'exec {shlex.join(asking)} launch -- "$@"',
-            "accelerate-launch": f'exec {accelerate} launch "$@"',
-            "python": python,
-            "python3": python,
+            "accelerate": f'{launch} -- accelerate "$@"',
+            "accelerate-launch": f'{launch} -- accelerate launch "$@"',
+            "torchrun": f'{launch} -- torchrun "$@"',
+            "deepspeed": f'{launch} -- deepspeed "$@"',
+            **dict.fromkeys(_PYTHONS, f'{launch} -- python "$@"'),
         }
         notes = shlex.quote(str(self.notes))
         for name in _FETCHING:
@@ -172,11 +175,11 @@ def _error(
             if rank["error"]:
                 return {**rank["error"], "message": which + rank["error"]["message"]}
         if launch["status"] != 0:
-            return {"message": f"{which}accelerate did not launch it: {_last_line(output)}", "line": None}
+            return {"message": f"{which}{launch['launcher']} did not launch it: {_last_line(output)}", "line": None}
     if status:
         return {"message": f"bash ended with exit status {status}: {_last_line(output)}", "line": None}
     if not launches:
-        return {"message": "it launched nothing by accelerate, the launcher that a trial knows", "line": None}
+        return {"message": "it launched nothing by python, torchrun, accelerate or deepspeed", "line": None}
     return None
 
 
