@@ -11,7 +11,7 @@ import functools
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,9 @@ _METHODS = ("encode", "decode")
 
 #: Wrappers of a network are no networks: the attribute where they hold it.
 _HELD_AS = ("module", "_orig_mod", "_fsdp_wrapped_module")
+
+#: Memory is looked at after every so many operators: that costs as much as one of them.
+_EVERY = 16
 
 # They allocate or carry data, and compute nothing from it.
 _MOVES = frozenset(
@@ -44,7 +47,7 @@ class Tally:
 
     def add(self, tensors: list[Tensor]) -> None:
         self.operations += 1
-        self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        self.bytes += sum(tensor.nbytes for tensor in tensors)
 
 
 @dataclass
@@ -140,13 +143,17 @@ class Operations:
                 setattr(network, method, self._counted(network, getattr(network, method)))
 
     @contextlib.contextmanager
-    def counting(self) -> Iterator[None]:
-        """Within it all is counted, in this thread and in those that are started meanwhile."""
+    def counting(self, operators: bool = True) -> Iterator[None]:
+        """Within it all is counted, in this thread and in those that are started meanwhile.
+
+        Without `operators` only the networks' calls are, at next to no cost: where there is only one device.
+        """
         call, start = nn.Module.__call__, threading.Thread.start
         nn.Module.__call__ = self._call_of(call)  # type: ignore[method-assign]
-        threading.Thread.start = self._start_of(start)  # type: ignore[method-assign]
+        if operators:
+            threading.Thread.start = self._start_of(start)  # type: ignore[method-assign]
         try:
-            with _Counting(self):
+            with _Counting(self) if operators else contextlib.nullcontext():
                 yield
         finally:
             nn.Module.__call__, threading.Thread.start = call, start  # type: ignore[method-assign]
@@ -210,6 +217,7 @@ class Operations:
             result = method(*args, **kwargs)
         finally:
             self._thread.call = before
+            record.peak_memory = max(record.peak_memory, self._memory_held())
         record.devices |= {tensor.device.type for tensor in [*inputs, *_tensors(result)] if tensor.numel() > 1}
         return result
 
@@ -246,37 +254,41 @@ class Operations:
 
         return started
 
-    def count(self, func: Any, taken: list[Tensor], given: list[Tensor]) -> None:
+    def count(self, operator: _Operator, taken: list[Tensor], given: list[Tensor]) -> None:
         """An operator that has run."""
-        devices = {tensor.device.type for tensor in [*taken, *given]} - {"meta"}
-        if not devices or self._thread.paused:
+        thread = self._thread
+        if thread.paused:
             return
-        name = func.overloadpacket.__name__
-        call = self._current_call()
+        call = thread.call or self._way_back_now()
         record = self.outside if call is None else call.record
-        if name in _MOVES:
-            _count_move(record, call, func, taken, given)
+        if operator.moves:
+            _count_move(record, call, operator.changes, taken, given)
             return
-        device = next(iter(devices - {"cpu"}), "cpu")
-        if device == "cpu" and self._thread.host_work is not None:
-            self.host_work.setdefault(self._thread.host_work, Counter())[f"aten.{name}"] += 1
+        device = _device_of(taken, given)
+        if device is None:
             return
-        self.by_name.setdefault(device, Counter())[f"aten.{name}"] += 1
-        record.computed.setdefault(device, Tally()).add([*taken, *given])
+        name = operator.name
+        if device == "cpu" and thread.host_work is not None:
+            self.host_work.setdefault(thread.host_work, Counter())[name] += 1
+            return
+        counts, tally = self.by_name.get(device), record.computed.get(device)
+        if counts is None:
+            counts = self.by_name[device] = Counter()
+        if tally is None:
+            tally = record.computed[device] = Tally()
+        counts[name] += 1
+        tally.operations += 1
+        for tensor in (*taken, *given):
+            tally.bytes += tensor.nbytes
         if device != "cpu":
-            record.peak_memory = max(record.peak_memory, self._memory_held())
-        if call is None:
-            return
-        if device != "cpu":
-            call.data.update(_host_storages(given))
-        elif any(storage in call.data for storage in _host_storages(taken)):
-            record.host_data[f"aten.{name}"] += 1
+            if not tally.operations % _EVERY:
+                record.peak_memory = max(record.peak_memory, self._memory_held())
+        elif call is not None and any(storage in call.data for storage in _host_storages(taken)):
+            record.host_data[name] += 1
             call.data.update(_host_storages(given))
 
-    def _current_call(self) -> _Call | None:
-        """The network at work in this thread, or else the way back."""
-        if self._thread.call is not None:
-            return self._thread.call
+    def _way_back_now(self) -> _Call | None:
+        """Where this thread is on a way back."""
         graph = torch._C._current_graph_task_id()
         if graph == -1:
             return None
@@ -285,36 +297,71 @@ class Operations:
         return self._way_back[1]
 
 
+class _Operator:
+    """What there is to know about an operator before it is counted."""
+
+    def __init__(self, func: Any) -> None:
+        packet = func.overloadpacket.__name__
+        self.name = f"{func.namespace}.{packet}"
+        self.moves = packet in _MOVES
+        self.changes: bool = func._schema.is_mutable
+        self.is_view: bool = func.is_view
+
+
 class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Tells of each operator of a thread."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # where a mode is on, nothing is compiled; to keep Dynamo out of here costs more than all the rest
 
     def __init__(self, operations: Operations) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._operations = operations
+        self._known: dict[Any, _Operator] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if any(one.__torch_dispatch__ is not Tensor.__torch_dispatch__ for one in types):
-            return NotImplemented  # a subclass, which says itself what it computes
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        if not func.is_view:
+        for one in types:
+            if one.__torch_dispatch__ is not Tensor.__torch_dispatch__:
+                return NotImplemented  # a subclass, which says itself what it computes
+        result = func(*args, **kwargs) if kwargs else func(*args)
+        operator = self._known.get(func)
+        if operator is None:
+            operator = self._known[func] = _Operator(func)
+        if not operator.is_view:
+            taken = _tensors(args, kwargs) if kwargs else _tensors(args)
+            given = [result] if type(result) is Tensor else _tensors(result)
             with self._operations.lock:
-                self._operations.count(func, _tensors(args, kwargs), _tensors(result))
+                self._operations.count(operator, taken, given)
         return result
 
 
-def _count_move(record: NetworkRecord, call: _Call | None, func: Any, taken: list[Tensor], given: list[Tensor]) -> None:
-    target = taken[0] if func._schema.is_mutable and taken else given[0] if given else None
+def _device_of(taken: list[Tensor], given: list[Tensor]) -> str | None:
+    """The type of device that an operator ran on: the accelerator if one of its tensors is there; None for none."""
+    found = None
+    for tensor in (*given, *taken):
+        kind = tensor.device.type
+        if kind == "cpu":
+            found = kind
+        elif kind != "meta":
+            return kind
+    return found
+
+
+def _count_move(
+    record: NetworkRecord, call: _Call | None, changes: bool, taken: list[Tensor], given: list[Tensor]
+) -> None:
+    target = taken[0] if changes and taken else given[0] if given else None
     sources = [tensor for tensor in taken if tensor is not target]
     if target is None or not sources:
         return
     source = sources[-1]
-    if source.device.type != target.device.type and "meta" not in (source.device.type, target.device.type):
-        way = f"{source.device.type}->{target.device.type}"
-        record.moved.setdefault(way, Tally()).add([target])
-    if call is None:
+    before, after = source.device.type, target.device.type
+    if before != after and "meta" not in (before, after):
+        record.moved.setdefault(f"{before}->{after}", Tally()).add([target])
+    if call is None or after != "cpu":
         return
-    if source.device.type != "cpu" or any(storage in call.data for storage in _host_storages([source])):
+    if before != "cpu" or any(storage in call.data for storage in _host_storages([source])):
         call.data.update(_host_storages([target]))
 
 
@@ -329,14 +376,18 @@ def _memory_held() -> Any:
 def _tensors(*values: object) -> list[Tensor]:
     """The tensors among the values, and in lists and dicts among them."""
     found: list[Tensor] = []
+    _add_tensors(values, found)
+    return found
+
+
+def _add_tensors(values: Iterable[object], found: list[Tensor]) -> None:
     for value in values:
         if isinstance(value, Tensor):
             found.append(value)
         elif isinstance(value, (list, tuple)):
-            found += _tensors(*value)
+            _add_tensors(value, found)
         elif isinstance(value, dict):
-            found += _tensors(*value.values())
-    return found
+            _add_tensors(value.values(), found)
 
 
 def _host_storages(tensors: list[Tensor]) -> Iterator[StorageWeakRef]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from script_trial.offline import refuse_network
 from script_trial.printed import Printed
 from script_trial.trial import Place, Trial
@@ -49,7 +51,7 @@ def run_script(script: Script, place: Place, at: Path | None = None) -> tuple[di
 
     def run() -> None:
         trial.start()
-        with trial.operations.counting(), printed.listening():
+        with trial.operations.counting(operators=torch.accelerator.is_available()), printed.listening():
             if script.is_module:
                 runpy.run_module(script.path, run_name="__main__", alter_sys=True)
             else:

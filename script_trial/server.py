@@ -7,21 +7,26 @@
     {"do": "compare", "first": [{"kind": "array", "name": ..., "array": FILE} ...], "second": [...], "result": FILE}
     {"do": "picture", "runs": [{"label": ..., "array": FILE}], "picture": FILE, "result": FILE}
 
-A child writes its result as JSON to the file and what it prints to ``output.txt`` beside it. The answer on standard
-output is one line: its exit status, negative for a signal. The first line of all says what this process runs on.
+A job has an ``id`` besides, and {"do": "end", "id": ...} ends one with all its processes. A child writes its result as
+JSON to the file and what it prints to ``output.txt`` beside it. The answer on standard output is one line: the ``id``
+and the exit status, negative for a signal. The first line of all says what this process runs on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
 import platform
+import select
+import signal
+import socket
 import sys
 import traceback
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -31,18 +36,89 @@ from script_trial.known_adapters import adapter_for, known_adapters
 @click.command()
 @click.option("--once", is_flag=True, help="Do a single job in this process, for devices that do not survive a fork.")
 def serve(once: bool) -> None:
-    """Run the jobs that come in on standard input, one JSON object a line."""
+    """Run the jobs that come in on standard input, one JSON object a line, beside each other."""
     answers = _own_stdout()
     _import_what_jobs_need()
     _say(answers, machine())
-    for line in sys.stdin:
-        job = json.loads(line)
-        if job["do"] == "launch" and not once:
-            _import_what_launches_need()
-        job["forks"] = not once
-        _say(answers, {"status": perform(job) if once else _in_a_child(job)})
-        if once:
+    if once:
+        job = json.loads(sys.stdin.readline())
+        _say(answers, {"id": job["id"], "status": perform({**job, "forks": False})})
+        return
+    Jobs(answers).serve(sys.stdin.fileno())
+
+
+class Jobs:
+    """Forks a child for each job, and answers when it has ended."""
+
+    def __init__(self, answers: TextIO) -> None:
+        self._answers = answers
+        self._running: dict[int, int] = {}  # process: job
+        self._launches_paid = False
+        self._unread = b""
+
+    def serve(self, requests: int) -> None:
+        """Until the file of requests ends."""
+        wake, woken = socket.socketpair()
+        for end in (wake, woken):
+            end.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        while True:
+            self._reap()
+            readable: list[Any] = [requests, woken]
+            ready, _, _ = select.select(readable, [], [], 1.0)
+            if woken in ready:
+                with contextlib.suppress(BlockingIOError):
+                    woken.recv(4096)
+            if requests in ready:
+                read = os.read(requests, 1 << 16)
+                if not read:
+                    return
+                *lines, self._unread = (self._unread + read).split(b"\n")
+                for line in lines:
+                    self._take(json.loads(line))
+
+    def _take(self, job: dict[str, Any]) -> None:
+        if job["do"] == "end":
+            for process in [process for process, number in self._running.items() if number == job["id"]]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process, signal.SIGKILL)
             return
+        if job["do"] == "launch" and not self._launches_paid:
+            _import_what_launches_need()
+            self._launches_paid = True
+        gc.freeze()  # what is there now is shared; collecting it would copy it
+        child = os.fork()
+        if child == 0:
+            _be_a_child(job)
+        self._running[child] = job["id"]
+
+    def _reap(self) -> None:
+        for process, number in list(self._running.items()):
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if ended:
+                del self._running[process]
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process, signal.SIGKILL)  # whatever it has left behind
+                _say(self._answers, {"id": number, "status": os.waitstatus_to_exitcode(status)})
+
+
+def _be_a_child(job: dict[str, Any]) -> NoReturn:
+    """Does a job, in a process group that can be ended as a whole."""
+    status = 1
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.close(0)
+        status = perform({**job, "forks": True})
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
 
 
 def machine() -> dict[str, Any]:
@@ -134,22 +210,6 @@ def _import_what_launches_need() -> None:
 
     if find_spec("accelerate") is not None:
         from accelerate.commands import accelerate_cli  # noqa: F401
-
-
-def _in_a_child(job: dict[str, Any]) -> int:
-    gc.freeze()  # what is there now is shared; collecting it would copy it
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.close(0)
-            status = perform(job)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _torch_npu_version() -> str | None:

@@ -12,7 +12,6 @@ import click
 from porter import __version__
 
 if TYPE_CHECKING:
-    from porter.verify.scripts import Script
     from porter.verify.verification import Request
 
 #: Where the report of a real card goes unless --report names another place.
@@ -77,6 +76,7 @@ def verify(context: click.Context, /, paths: tuple[str, ...], **options: Any) ->
 
 
 def _run(paths: tuple[str, ...], behind: tuple[str, ...], options: dict[str, Any]) -> int:
+    from porter.verify.progress import Progress
     from porter.verify.requirements import check_bash, check_torch
     from porter.verify.scripts import PROCESSES, NothingToVerify, command_line, find_scripts
     from porter.verify.trial_process import CannotStart
@@ -91,7 +91,8 @@ def _run(paths: tuple[str, ...], behind: tuple[str, ...], options: dict[str, Any
             scripts = command_line(behind, hardware, processes)
         check_torch()
         check_bash(scripts)
-        rows, machines = verify(request, scripts, lambda number, script: _tell(number, len(scripts), script))
+        with Progress(len(scripts), sys.stderr).shown() as progress:
+            rows, machines = verify(request, scripts, progress)
     except NothingToVerify as error:
         raise click.UsageError(str(error)) from None
     except CannotStart as error:
@@ -127,11 +128,6 @@ def _request(options: dict[str, Any]) -> Request:
         raise click.UsageError(f"--picture {options['picture']} is a file; name a folder")
     ways = emulated_ways(options["memory"], options["hardware"]) if emulated else hardware_ways()
     return Request(ways, emulated, options["timeout"], options["picture"], options["hardware"])
-
-
-def _tell(number: int, total: int, script: Script) -> None:
-    """A line for each script, in a log file too: a run takes a while."""
-    click.echo(f"[{number}/{total}] {script.shown}", err=True)
 
 
 def _write_report(as_json: str, options: dict[str, Any]) -> None:

@@ -17,13 +17,13 @@ _SHOWN = 3
 
 def misplaced(device: str, outcome: Outcome, reference: Outcome, other: Outcome | None) -> Iterator[str]:
     """What was not computed where it has to be. `other` is what came of the other way on the same device."""
-    if not outcome.operators_on(device):
+    if device != "cpu" and not outcome.operators_on(device):
         yield "it computed nothing" if not any(outcome.operators.values()) else f"nothing was computed on {device}"
     for name, network in reference.networks.items():
         if name not in outcome.networks:
             yield f"{name} was not called" if network["calls"] else ""
     for name, network in outcome.networks.items():
-        if network["named"]:
+        if network["named"] and device != "cpu":
             yield from (f"{name} {problem}" for problem in _of_named(device, network))
         elif other is not None and device != "cpu":
             yield from (f"{name} {problem}" for problem in _of_another(device, network, other.networks.get(name)))

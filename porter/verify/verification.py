@@ -1,11 +1,11 @@
-"""Running every script every way: the ways beside each other, the scripts one after the other."""
+"""Running every script every way: the ways beside each other, and as many scripts as keep the processors busy."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ from typing import Any
 
 from porter.verify.launch_tree import Forms, launch_tree
 from porter.verify.outcome import Outcome, Row
+from porter.verify.progress import Progress
 from porter.verify.scripts import NotTwoForms, Script, both_forms
 from porter.verify.trial_process import CannotStart, Ended, TrialProcess
 from porter.verify.verdict import notes, problems
@@ -21,6 +22,9 @@ from porter.verify.ways import Way
 
 #: Characters of what a failed script printed that the report keeps.
 _OUTPUT_KEPT = 4000
+
+
+_SILENT = Progress(0, None)
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,14 @@ class Request:
 class Verification:
     """The processes of a run, and the temporary folder it works in."""
 
-    def __init__(self, request: Request, folder: Path) -> None:
+    def __init__(self, request: Request, folder: Path, progress: Progress) -> None:
         self.request = request
         self._folder = folder
         self._made_up = folder / "made_up"
         self._made_up.mkdir()
         self._processes = [TrialProcess(way, folder) for way in request.ways]
-        self._pool = ThreadPoolExecutor(len(self._processes))
+        self._progress = progress
+        self._pool = ThreadPoolExecutor(len(self._processes) * _scripts_at_once(request))
 
     def start(self) -> dict[str, dict[str, Any]]:
         """What each way runs on. Raises CannotStart, also where a way would not run on the device it is for."""
@@ -59,6 +64,12 @@ class Verification:
 
     def run(self, script: Script) -> Row:
         """Runs one script. Raises CannotStart."""
+        self._progress.begun(script)
+        row = self._run(script)
+        self._progress.ended(row)
+        return row
+
+    def _run(self, script: Script) -> Row:
         script = self._skipped_without_devices(script)
         row = Row(script, self.request.ways)
         if script.problem is not None or script.skipped is not None:
@@ -82,7 +93,12 @@ class Verification:
         """What comes of running a script some of the ways, beside each other. Raises CannotStart."""
         chosen = [process for process in self._processes if process.way in ways]
         one_way = self._run_one_way if script.processes is None else self._launch_one_way
-        ran = self._pool.map(lambda process: one_way(process, script, folder), chosen)
+
+        def run(process: TrialProcess) -> Outcome:
+            with self._progress.running(script, process.way):
+                return one_way(process, script, folder)
+
+        ran = self._pool.map(run, chosen)
         return {process.way.name: outcome for process, outcome in zip(chosen, ran, strict=True)}
 
     def judged(self, script: Script, outcomes: dict[str, Outcome], folder: Path) -> Row:
@@ -176,25 +192,33 @@ class Verification:
 
 
 @contextmanager
-def verification(request: Request) -> Iterator[Verification]:
+def verification(request: Request, progress: Progress = _SILENT) -> Iterator[Verification]:
     """A run of the command; at its end no process and no temporary file of it is left."""
     with tempfile.TemporaryDirectory(prefix="diffsynth-verify-", ignore_cleanup_errors=True) as folder:
-        running = Verification(request, Path(folder))
+        running = Verification(request, Path(folder), progress)
         try:
             yield running
         finally:
             running.stop()
 
 
-def verify(request: Request, scripts: list[Script], tell: Callable[[int, Script], None]) -> tuple[list[Row], Any]:
-    """Every script's row, and what each way ran on. `tell` hears of each script before it runs. Raises CannotStart."""
-    with verification(request) as running:
+def verify(request: Request, scripts: list[Script], progress: Progress) -> tuple[list[Row], Any]:
+    """Every script's row, and what each way ran on. `progress` hears of what happens. Raises CannotStart."""
+    with verification(request, progress) as running:
         machines = running.start()
-        rows = []
-        for number, script in enumerate(scripts, start=1):
-            tell(number, script)
-            rows.append(running.run(script))
-        return rows, machines
+        with ThreadPoolExecutor(_scripts_at_once(request)) as pool:
+            asked = [pool.submit(running.run, script) for script in scripts]
+            try:
+                return [one.result() for one in asked], machines
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                running.stop()
+                raise
+
+
+def _scripts_at_once(request: Request) -> int:
+    """So many that no processor waits: a launch does, for its processes. A real card is one script's at a time."""
+    return max(2, len(os.sched_getaffinity(0))) if all(way.forks for way in request.ways) else 1
 
 
 def _check_machine(way: Way, machine: dict[str, Any]) -> None:

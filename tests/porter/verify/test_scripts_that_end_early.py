@@ -50,9 +50,12 @@ Image.new("RGB", (8, 8)).save("a.png")
         ("import os\nos._exit(5)", ["every way: its process ended with exit status 5"]),
         (
             "x = 1",
-            ["every way: nothing was saved and nothing printed", "every way: it computed nothing"],
+            [
+                "every way: nothing was saved and nothing printed",
+                "unedited, redirected and ported: it computed nothing",
+            ],
         ),
-        (NO_NETWORK, ["every way: it computed nothing"]),
+        (NO_NETWORK, ["unedited, redirected and ported: it computed nothing"]),
         (
             "import urllib.request\nurllib.request.urlopen('http://example.com')",
             [
