@@ -22,6 +22,8 @@ class Ending:
         seconds: from its first line to its last.
         error: None, or see `failure_of`; `raised` is what it raised then.
         refused, on_host: operators that the device refuses, and those it leaves to the host's processor.
+        refusals: the same with ``line`` of the script (None where it is in none), ``message`` and whether it ``runs``
+            on the host instead, each once.
     """
 
     seconds: float
@@ -29,14 +31,15 @@ class Ending:
     raised: BaseException | None
     refused: list[str]
     on_host: list[str]
+    refusals: list[dict[str, Any]]
 
     def as_json(self) -> dict[str, Any]:
-        return {"seconds": self.seconds, "error": self.error, "refused": self.refused, "on_host": self.on_host}
+        return {name: getattr(self, name) for name in ("seconds", "error", "refused", "on_host", "refusals")}
 
 
 def watched_run(run: Callable[[], object], script: str) -> Ending:
     """Runs the script of this path by `run`. Whatever ends it early is printed and kept, and not raised."""
-    notes = _Notes()
+    notes = _Notes(script)
     started = time.perf_counter()
     error, failed = None, None
     with warnings.catch_warnings():
@@ -48,9 +51,11 @@ def watched_run(run: Callable[[], object], script: str) -> Ending:
             if not (isinstance(raised, SystemExit) and raised.code in (None, 0)):
                 traceback.print_exc()
                 error, failed = failure_of(raised, script), raised
-                notes.refused += [operator for operator in [refused(str(raised))] if operator]
+                notes.hear(str(raised), error["line"])
     seconds = time.perf_counter() - started
-    return Ending(seconds, error, failed, sorted(set(notes.refused)), with_counts(set(notes.on_host)))
+    on_host = with_counts({one["operator"] for one in notes.refusals if one["runs"]})
+    never = sorted({one["operator"] for one in notes.refusals if not one["runs"]})
+    return Ending(seconds, error, failed, never, on_host, notes.refusals)
 
 
 def with_counts(operators: set[str]) -> list[str]:
@@ -65,14 +70,18 @@ def with_counts(operators: set[str]) -> list[str]:
 
 
 class _Notes:
-    """What warnings say about operators."""
+    """What warnings and errors say about operators."""
 
-    def __init__(self) -> None:
-        self.refused: list[str] = []
-        self.on_host: list[str] = []
+    def __init__(self, script: str) -> None:
+        self.refusals: list[dict[str, Any]] = []
+        self._script = script
+
+    def hear(self, message: str, line: int | None) -> None:
+        for operator, runs in ((refused(message), False), (left_to_the_host(message), True)):
+            told = {"operator": operator, "runs": runs, "line": line, "message": message}
+            if operator and told not in self.refusals:
+                self.refusals.append(told)
 
     def take(self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
-        text = str(message)
-        self.refused += [operator for operator in [refused(text)] if operator]
-        self.on_host += [operator for operator in [left_to_the_host(text)] if operator]
+        self.hear(str(message), lineno if filename == self._script else None)
         sys.stderr.write(warnings.formatwarning(message, category, filename, lineno))

@@ -12,7 +12,11 @@ import click
 from porter import __version__
 
 if TYPE_CHECKING:
+    from porter.verify.outcome import Row
     from porter.verify.verification import Request
+
+#: Endings of the reports that there are.
+REPORTS = (".json", ".xml")
 
 #: Where the report of a real card goes unless --report names another place.
 HARDWARE_REPORT = "diffsynth-verify-npu.json"
@@ -46,7 +50,9 @@ class _WithArguments(click.Command):
 @click.option("--processes", type=click.IntRange(1, 8), multiple=True, metavar="N",
               help="Processes of each launch script, 1 to 8; may be given again (default: 1, and then 2).")  # fmt: skip
 @click.option("--picture", metavar="FOLDER", help="Write the frames of all ways side by side here, a PNG a script.")
-@click.option("--report", metavar="FILE", help="Write the JSON report here too; with --device npu always written.")
+@click.option("--report", metavar="FILE", multiple=True,
+              help="Write a report here too, by its ending: .json, or .xml for JUnit's. May be given several times; "
+                   "with --device npu a .json is always written.")  # fmt: skip
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How to print the outcome.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=600.0, show_default=True,
@@ -92,7 +98,9 @@ def _run(paths: tuple[str, ...], behind: tuple[str, ...], options: dict[str, Any
         check_torch()
         check_bash(scripts)
         with Progress(len(scripts), sys.stderr).shown() as progress:
-            rows, machines = verify(request, scripts, progress)
+            rows = verify(
+                request, scripts, progress, lambda rows, machines: _tell(rows, machines, options, request.exact)
+            )
     except NothingToVerify as error:
         raise click.UsageError(str(error)) from None
     except CannotStart as error:
@@ -101,14 +109,19 @@ def _run(paths: tuple[str, ...], behind: tuple[str, ...], options: dict[str, Any
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         return 2
+    return 1 if any(row.failed for row in rows) or not any(row.passed for row in rows) else 0
+
+
+def _tell(rows: list[Row], machines: dict[str, Any], options: dict[str, Any], exact: bool) -> None:
+    """Prints and writes what came of it."""
     from porter.verify import report, text
 
     settings = {name: options[name] for name in ("device", "memory", "hardware")}
     as_json = report.render(rows, machines, settings)
-    _write_report(as_json, options)
+    for file in options["report"] or ([HARDWARE_REPORT] if options["device"] == "npu" else []):
+        _write(file, _rendered(file, rows, as_json))
     colored = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    click.echo(as_json if options["format_"] == "json" else text.render(rows, request.exact, colored))
-    return 1 if any(row.failed for row in rows) or not any(row.passed for row in rows) else 0
+    click.echo(as_json if options["format_"] == "json" else text.render(rows, exact, colored))
 
 
 def _request(options: dict[str, Any]) -> Request:
@@ -126,17 +139,26 @@ def _request(options: dict[str, Any]) -> Request:
         raise click.UsageError("--memory is for the emulated NPU; a real one has the memory it has")
     if options["picture"] is not None and os.path.exists(options["picture"]) and not os.path.isdir(options["picture"]):
         raise click.UsageError(f"--picture {options['picture']} is a file; name a folder")
+    for file in options["report"]:
+        if not file.lower().endswith(REPORTS):
+            raise click.UsageError(f"--report {file}: the name has to end in {' or '.join(REPORTS)}")
     ways = emulated_ways(options["memory"], options["hardware"]) if emulated else hardware_ways()
     return Request(ways, emulated, options["timeout"], options["picture"], options["hardware"])
 
 
-def _write_report(as_json: str, options: dict[str, Any]) -> None:
-    file = options["report"] or (HARDWARE_REPORT if options["device"] == "npu" else None)
-    if file is None:
-        return
+def _rendered(file: str, rows: list[Row], as_json: str) -> str:
+    """The report that a file's name asks for."""
+    if file.lower().endswith(".json"):
+        return as_json + "\n"
+    from porter.verify import junit
+
+    return junit.render(rows)
+
+
+def _write(file: str, text: str) -> None:
     try:
         with open(file, "w", encoding="utf-8") as written:
-            written.write(as_json + "\n")
+            written.write(text)
     except OSError as error:
         raise click.UsageError(f"--report {file}: {error.strerror}") from None
     click.echo(f"report written to {file}", err=True)

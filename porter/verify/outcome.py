@@ -29,6 +29,7 @@ class Outcome:
         adapters: of the libraries that the script imported.
         mixed_precision: whether it computed by autocast.
         refused, on_host: operators that the device refuses, and those it leaves to the host's processor.
+        refusals: the same, each with ``line`` of the script, ``message`` and whether it ``runs`` on the host instead.
         peak_memory: bytes that tensors held on the device at once; None without a device.
         notes: what was done otherwise than a launch script says.
         output: the end of what it printed, where it failed.
@@ -50,6 +51,7 @@ class Outcome:
     mixed_precision: bool = False
     refused: list[str] = field(default_factory=list)
     on_host: list[str] = field(default_factory=list)
+    refusals: list[dict[str, Any]] = field(default_factory=list)
     peak_memory: int | None = None
     notes: list[str] = field(default_factory=list)
     output: str = ""

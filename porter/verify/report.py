@@ -33,6 +33,9 @@ def render(rows: list[Row], machines: dict[str, dict[str, Any]], settings: dict[
 def _script(row: Row) -> dict[str, Any]:
     return {
         "path": row.script.path.replace(os.sep, "/"),
+        "shown": row.script.shown,
+        "arguments": list(row.script.arguments),
+        "repeat": row.script.repeat,
         "processes": row.script.processes,
         "passed": row.passed,
         "skipped": row.skipped,

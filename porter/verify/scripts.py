@@ -70,6 +70,15 @@ class Script:
             return path
         return f"{path} ({self.processes} {'process' if self.processes == 1 else 'processes'})"
 
+    @property
+    def repeat(self) -> str:
+        """The command that verifies this script alone."""
+        if self.command is not None:
+            return f"diffsynth-port verify -- {self.command}"
+        how = [] if self.processes is None else ["--processes", str(self.processes)]
+        behind = ["--", *self.arguments] if self.arguments else []
+        return shlex.join(["diffsynth-port", "verify", *how, self.path.replace(os.sep, "/"), *behind])
+
     def place_in(self, folder: str, ending: str) -> str:
         """Where something about the script goes below a folder: its own place in its tree, with another ending."""
         return os.path.splitext(destination(Input(self.path, self.inside), folder))[0] + ending

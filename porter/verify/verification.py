@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -32,7 +32,8 @@ class Request:
     """What is asked for besides the scripts.
 
     `exact` is false where results may differ by rounding; then the noise is drawn on the CPU, to be the same
-    everywhere. `picture` is the folder for pictures of the frames, `hardware` the line that is ported to.
+    everywhere. `picture` is the folder for pictures of the frames, `hardware` the line that is ported to. With
+    `keep_results` what the scripts saved is kept until all of them have run.
     """
 
     ways: list[Way]
@@ -40,6 +41,7 @@ class Request:
     timeout: float
     picture: str | None = None
     hardware: str | None = None
+    keep_results: bool = False
 
 
 class Verification:
@@ -79,7 +81,8 @@ class Verification:
         row = self.judged(script, outcomes, folder)
         if self.request.picture is not None and script.processes is None:
             self._draw(script, outcomes, folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        if not self.request.keep_results:
+            shutil.rmtree(folder, ignore_errors=True)
         return row
 
     def _skipped_without_devices(self, script: Script) -> Script:
@@ -202,18 +205,29 @@ def verification(request: Request, progress: Progress = _SILENT) -> Iterator[Ver
             running.stop()
 
 
-def verify(request: Request, scripts: list[Script], progress: Progress) -> tuple[list[Row], Any]:
-    """Every script's row, and what each way ran on. `progress` hears of what happens. Raises CannotStart."""
+def verify(
+    request: Request,
+    scripts: list[Script],
+    progress: Progress,
+    report: Callable[[list[Row], dict[str, Any]], object] = lambda rows, machines: None,
+) -> list[Row]:
+    """Every script's row. `progress` hears of what happens.
+
+    `report` is told the rows, and what each way ran on, while the files that the outcomes name are there: with
+    `Request.keep_results` those are the arrays and tensors that the scripts saved. Raises CannotStart.
+    """
     with verification(request, progress) as running:
         machines = running.start()
         with ThreadPoolExecutor(_scripts_at_once(request)) as pool:
             asked = [pool.submit(running.run, script) for script in scripts]
             try:
-                return [one.result() for one in asked], machines
+                rows = [one.result() for one in asked]
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 running.stop()
                 raise
+        report(rows, machines)
+        return rows
 
 
 def _scripts_at_once(request: Request) -> int:

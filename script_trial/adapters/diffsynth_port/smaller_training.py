@@ -14,7 +14,7 @@ from pathlib import Path
 
 from script_trial.adapters.diffsynth_port.smaller import FRAMES, HEIGHT, STEPS, WIDTH
 
-CLIPS = 3
+CLIPS = 2  # one for each of two processes
 
 #: In their place, whatever the script says.
 _SET = {
