@@ -59,7 +59,8 @@ def main() -> int:
                 report = Path(folder, f"{name}.json")
                 seconds[name].append(timed(checkout, paths, report))
                 found[name] = verdicts(report)
-                print(f"{name:<6} {seconds[name][-1][0]:7.1f} s wall {seconds[name][-1][1]:7.1f} s of processors")
+                wall, used = seconds[name][-1]
+                print(f"{name:<6} {wall:7.1f} s wall {used:7.1f} s of processors", flush=True)
     before, now = (min(wall for wall, _ in seconds[name]) for name in builds)
     print(f"wall, now to before: {now / before:.2f}")
     other = {name for name, verdict in found["before"].items() if found["now"].get(name) != verdict}
