@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import warnings
@@ -25,17 +26,35 @@ PIPELINES = {
 }
 _RUNNER = "diffsynth.diffusion.training.runner"
 
+#: What the pipelines import only once they are called, and trainings once they begin.
+_IN_A_RUN = (
+    "diffsynth.utils.data",
+    "diffsynth.utils.frames",
+    "diffsynth.models.state_dict_converters",
+    "ftfy",
+    "imageio_ffmpeg.binaries",
+    "transformers.models.umt5.modeling_umt5",
+    "transformers.models.qwen2.tokenization_qwen2",
+    "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl",
+    "transformers.models.qwen2_5_vl.processing_qwen2_5_vl",
+    "transformers.models.qwen2_vl.image_processing_qwen2_vl",
+    "transformers.models.auto.processing_auto",
+    "wcwidth",
+)
+_IN_A_TRAINING = ("peft", _RUNNER, "diffsynth.diffusion.training.run_task", "transformers.optimization")
+
 
 def import_what_takes_long() -> None:
     """What scripts of the pipelines import, and those of trainings where their packages are installed."""
+    from PIL import Image
+
     pipelines()
-    import imageio_ffmpeg  # noqa: F401
-    from transformers.models.umt5 import modeling_umt5  # noqa: F401
-
-    if find_spec("peft") is not None and find_spec("accelerate") is not None:
-        import peft  # noqa: F401
-
-        import_module(_RUNNER)
+    trains = all(find_spec(package) is not None for package in ("accelerate", "peft"))
+    for module in (*_IN_A_RUN, *(_IN_A_TRAINING if trains else ())):
+        if find_spec(module.partition(".")[0]) is not None:
+            with contextlib.suppress(ImportError):
+                import_module(module)
+    Image.init()
 
 
 def install(trial: TrialOfAdapter) -> None:
