@@ -125,6 +125,8 @@ class Operations:
         self.by_name: dict[str, Counter[str]] = {}
         self._names: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
         self._holders: weakref.WeakKeyDictionary[nn.Module, bool] = weakref.WeakKeyDictionary()
+        # A part that is called by itself, after the whole has been, is the whole's: `model.decode(z)`.
+        self._whole: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
         self._thread = _Thread()
         self._way_back: tuple[int, _Call] = (-1, _Call(self.backward, []))
         self._memory_held = _memory_held()
@@ -234,7 +236,10 @@ class Operations:
                 self._holders[network] = named or next(network.parameters(), None) is None
             if self._holders[network]:
                 return None
-            name = type(network).__name__
+            name = self._whole.get(network, type(network).__name__)
+            if network not in self._whole:
+                for part in network.modules():
+                    self._whole.setdefault(part, name)
         return self.networks.setdefault(name, NetworkRecord())
 
     def _start_of(self, start: Any) -> Any:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -167,3 +168,39 @@ def test_on_an_npu() -> None:
     assert records["bad"]["computed"]["npu"]["operations"] == 2
     assert records["bad"]["host_data"] == {"aten.exp": 1}
     assert records["bad"]["moved"]["npu->cpu"] == {"operations": 1, "bytes": 96}
+
+
+def test_a_network_that_nobody_names_goes_by_its_class_and_owns_its_parts() -> None:
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.part = nn.Linear(2, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.part(x).relu()
+
+    operations, network = Operations(), Whole()
+    with operations.counting():
+        loss = network(torch.ones(2, 2)).sum()
+        loss.backward()
+        network.part(torch.ones(2, 2))
+        nn.ReLU()(torch.ones(2))
+    assert {name: record.calls for name, record in operations.networks.items()} == {"Whole": 2}
+    assert not operations.networks["Whole"].named
+    assert operations.backward.computed["cpu"].operations > 0
+    assert operations.outside.computed["cpu"].operations >= 2  # the sum, and what has no parameters
+
+
+def test_threads_and_work_on_the_host_by_design_are_counted_apart() -> None:
+    operations, network = Operations(), WithTable()
+    with operations.counting():
+        thread = threading.Thread(target=lambda: network(torch.ones(8)))
+        thread.start()
+        thread.join()
+        with operations.working_on_host("tiles are put together"):
+            torch.ones(4).cos()
+        with operations.paused():
+            torch.ones(4).sin()
+    assert operations.networks["WithTable"].calls == 1
+    assert operations.host_work == {"tiles are put together": {"aten.cos": 1}}
+    assert operations.by_name["cpu"] == {"aten.cos": 1, "aten.mul": 1, "aten.add": 1}
