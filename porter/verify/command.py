@@ -143,7 +143,8 @@ def _request(options: dict[str, Any]) -> Request:
         if not file.lower().endswith(REPORTS):
             raise click.UsageError(f"--report {file}: the name has to end in {' or '.join(REPORTS)}")
     ways = emulated_ways(options["memory"], options["hardware"]) if emulated else hardware_ways()
-    return Request(ways, emulated, options["timeout"], options["picture"], options["hardware"])
+    shows_frames = any(file.lower().endswith(".html") for file in options["report"])
+    return Request(ways, emulated, options["timeout"], options["picture"], options["hardware"], shows_frames)
 
 
 def _rendered(file: str, rows: list[Row], as_json: str) -> str:
