@@ -22,8 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from diffsynth.trial.dataset_command import make_dataset
-from diffsynth.trial.weights import make_weights
+from script_trial.adapters.diffsynth_port.dataset_command import make_dataset
+from script_trial.adapters.diffsynth_port.weights import make_weights
 
 SCRIPT = Path(__file__).resolve().parents[1] / "examples/wanvideo/model_training/train.py"
 MODEL_ID = "Wan-AI/Wan2.1-T2V-1.3B"

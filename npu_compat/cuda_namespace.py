@@ -23,6 +23,10 @@ from npu_compat.translation import Translation
 _DEVICE_PARAMETERS = dict.fromkeys(("device", "device_id", "device_name", "peer_device_id"), "device")
 
 
+#: The submodule whose names go through torch.amp, which is redirected itself.
+_AMP = "amp"
+
+
 class CudaNamespace:
     """The patches of one accelerator, and what could not be redirected.
 
@@ -44,11 +48,11 @@ class CudaNamespace:
         """Patches of every public name, and of the private ones the accelerator has too."""
         names = self._accelerator.names
         for name, path in names.items():
-            if not name.startswith("amp."):  # these go through torch.amp, which is redirected itself
+            if not name.startswith(f"{_AMP}."):
                 yield from self._filled(name, path)
         for name, nearest in self._accelerator.lacking.items():
             yield from self._lacking(name, nearest)
-        known = {*names, *self._accelerator.lacking, *self._accelerator.unchanged}
+        known = {*names, *self._accelerator.lacking, *self._accelerator.unchanged, _AMP}
         for name in torch.cuda.__all__:
             if name not in known:
                 yield from self._unlisted(name)

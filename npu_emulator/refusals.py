@@ -162,11 +162,11 @@ def _warn(message: str) -> None:
 
 
 def _place() -> tuple[str, int]:
-    """File and line of the user's code: the innermost frame outside torch and this package."""
+    """File and line of the user's code: the innermost frame outside torch, this package and what watches a script."""
     frame = sys._getframe(1)
     while frame is not None:
         package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if package not in ("torch", "npu_emulator", "torch_npu", "warnings", "importlib"):
+        if package not in ("torch", "npu_emulator", "torch_npu", "script_trial", "warnings", "importlib"):
             return frame.f_code.co_filename, frame.f_lineno
         if frame.f_back is None:
             break

@@ -4,5 +4,5 @@ paths -> scripts (the CUDA form and the ported form) -> three ways of running ea
 
 A script that runs a pipeline makes frames; a launch script, laid out in a folder with what it launches, trains.
 
-What runs the scripts is `python -m diffsynth.trial`, in processes of its own: nothing here imports torch.
+What runs the scripts is `python -m script_trial`, in processes of its own: nothing here imports torch.
 """

@@ -12,16 +12,37 @@ import click
 from porter import __version__
 
 if TYPE_CHECKING:
-    from porter.verify.scripts import Script
+    from porter.verify.outcome import Row
     from porter.verify.verification import Request
+
+#: Endings of the reports that there are.
+REPORTS = (".json", ".xml")
 
 #: Where the report of a real card goes unless --report names another place.
 HARDWARE_REPORT = "diffsynth-verify-npu.json"
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_BEHIND = f"{__name__}.behind"
+
+
+class _WithArguments(click.Command):
+    """Keeps what stands behind "--" apart: those words are not for this command."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        context.meta[_BEHIND] = args[at + 1 :]
+        rest = super().parse_args(context, args[:at])
+        if not context.params.get("paths") and not context.meta[_BEHIND] and not context.resilient_parsing:
+            raise click.UsageError("Missing argument 'PATHS...', or a command behind \"--\".", context)
+        return rest
+
+    def collect_usage_pieces(self, context: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(context), "[-- ARGUMENTS...]"]
+
+
+@click.command(cls=_WithArguments, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="diffsynth-port")
-@click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
+@click.argument("paths", nargs=-1, metavar="PATHS...")
 @click.option("--device", type=click.Choice(["emulated", "npu"]), default="emulated", show_default=True,
               help="The emulated NPU, or the Ascend NPU of this machine.")  # fmt: skip
 @click.option("--memory", metavar="SIZE", help="Memory of the emulated NPU, such as 8GiB (default: 64GiB).")
@@ -29,42 +50,57 @@ HARDWARE_REPORT = "diffsynth-verify-npu.json"
 @click.option("--processes", type=click.IntRange(1, 8), multiple=True, metavar="N",
               help="Processes of each launch script, 1 to 8; may be given again (default: 1, and then 2).")  # fmt: skip
 @click.option("--picture", metavar="FOLDER", help="Write the frames of all ways side by side here, a PNG a script.")
-@click.option("--report", metavar="FILE", help="Write the JSON report here too; with --device npu always written.")
+@click.option("--report", metavar="FILE", multiple=True,
+              help="Write a report here too, by its ending: .json, or .xml for JUnit's. May be given several times; "
+                   "with --device npu a .json is always written.")  # fmt: skip
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How to print the outcome.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=600.0, show_default=True,
               metavar="SECONDS", help="For each script and way.")  # fmt: skip
-def verify(paths: tuple[str, ...], **options: Any) -> None:
-    """Run scripts and their ported forms, and tell whether they make the same frames or train alike.
+@click.pass_context
+def verify(context: click.Context, /, paths: tuple[str, ...], **options: Any) -> None:
+    """Run scripts and their ported forms, and tell whether they make the same or train alike.
 
-    PATHS are scripts that use a pipeline of diffsynth, and folders of them. Each is run three ways, small and on
-    made-up weights: unedited on the CPU, which is the reference; unedited on the NPU, redirected by npu_compat; and
-    in its ported form on the NPU. It passes if all ways ran, if they handed the same arrays to the saver, and if on
-    the NPU every network computed on npu tensors alone. No script is changed, and no network is used.
+    PATHS are Python scripts, launch scripts (.sh), and folders of those that use a library it knows. ARGUMENTS behind
+    "--" are given to each; without PATHS they are a command that launches one: verify -- torchrun train.py --epochs 1
 
-    Launch scripts (.sh) of trainings are run likewise, by bash and by accelerate's own launcher, with few steps and
-    with 1 and 2 processes: the losses and the weights that are saved have to be the same.
+    Each is run three ways: unedited on the CPU, which is the reference; unedited on the NPU, redirected by npu_compat;
+    and in its ported form on the NPU. Libraries that are known are run small and on made-up weights; other programs are
+    run as they are, in the size that their arguments ask for. A script passes if all ways ran to their end, saved the
+    same frames, arrays and weights, printed the same figures, and if on the NPU everything was computed there. No
+    script is changed, and no network is used.
+
+    Launch scripts are run by bash and by the launchers that they name (accelerate, torchrun, deepspeed), with 1 and 2
+    processes.
 
     \b
     Exit status: 0 every script passed, or was skipped for what this machine does not have
                  1 a script did not pass, or none was run
                  2 the scripts could not be run
     """
-    sys.exit(_run(paths, options))
+    sys.exit(_run(paths, tuple(context.meta[_BEHIND]), options))
 
 
-def _run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
-    from porter.verify.requirements import check_launchers, check_pipelines
-    from porter.verify.scripts import PROCESSES, NothingToVerify, find_scripts
+def _run(paths: tuple[str, ...], behind: tuple[str, ...], options: dict[str, Any]) -> int:
+    from porter.verify.progress import Progress
+    from porter.verify.requirements import check_bash, check_torch
+    from porter.verify.scripts import PROCESSES, NothingToVerify, command_line, find_scripts
     from porter.verify.trial_process import CannotStart
     from porter.verify.verification import verify
 
     try:
         request = _request(options)
-        scripts = find_scripts(paths, options["hardware"], sorted(set(options["processes"])) or PROCESSES)
-        check_pipelines()
-        check_launchers(scripts)
-        rows, machines = verify(request, scripts, lambda number, script: _tell(number, len(scripts), script))
+        processes, hardware = sorted(set(options["processes"])), options["hardware"]
+        if paths:
+            scripts = find_scripts(paths, hardware, processes or PROCESSES, behind)
+        else:
+            scripts = command_line(behind, hardware, processes)
+        check_torch()
+        check_bash(scripts)
+        with Progress(len(scripts), sys.stderr).shown() as progress:
+            rows = verify(
+                request, scripts, progress, lambda rows, machines: _tell(rows, machines, options, request.exact)
+            )
     except NothingToVerify as error:
         raise click.UsageError(str(error)) from None
     except CannotStart as error:
@@ -73,14 +109,19 @@ def _run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         return 2
+    return 1 if any(row.failed for row in rows) or not any(row.passed for row in rows) else 0
+
+
+def _tell(rows: list[Row], machines: dict[str, Any], options: dict[str, Any], exact: bool) -> None:
+    """Prints and writes what came of it."""
     from porter.verify import report, text
 
     settings = {name: options[name] for name in ("device", "memory", "hardware")}
     as_json = report.render(rows, machines, settings)
-    _write_report(as_json, options)
+    for file in options["report"] or ([HARDWARE_REPORT] if options["device"] == "npu" else []):
+        _write(file, _rendered(file, rows, as_json))
     colored = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    click.echo(as_json if options["format_"] == "json" else text.render(rows, request.exact, colored))
-    return 1 if any(row.failed for row in rows) or not any(row.passed for row in rows) else 0
+    click.echo(as_json if options["format_"] == "json" else text.render(rows, exact, colored))
 
 
 def _request(options: dict[str, Any]) -> Request:
@@ -98,22 +139,27 @@ def _request(options: dict[str, Any]) -> Request:
         raise click.UsageError("--memory is for the emulated NPU; a real one has the memory it has")
     if options["picture"] is not None and os.path.exists(options["picture"]) and not os.path.isdir(options["picture"]):
         raise click.UsageError(f"--picture {options['picture']} is a file; name a folder")
+    for file in options["report"]:
+        if not file.lower().endswith(REPORTS):
+            raise click.UsageError(f"--report {file}: the name has to end in {' or '.join(REPORTS)}")
     ways = emulated_ways(options["memory"], options["hardware"]) if emulated else hardware_ways()
-    return Request(ways, emulated, options["timeout"], options["picture"], options["hardware"])
+    shows_frames = any(file.lower().endswith(".html") for file in options["report"])
+    return Request(ways, emulated, options["timeout"], options["picture"], options["hardware"], shows_frames)
 
 
-def _tell(number: int, total: int, script: Script) -> None:
-    """A line for each script, in a log file too: a run takes a while."""
-    click.echo(f"[{number}/{total}] {script.shown}", err=True)
+def _rendered(file: str, rows: list[Row], as_json: str) -> str:
+    """The report that a file's name asks for."""
+    if file.lower().endswith(".json"):
+        return as_json + "\n"
+    from porter.verify import junit
+
+    return junit.render(rows)
 
 
-def _write_report(as_json: str, options: dict[str, Any]) -> None:
-    file = options["report"] or (HARDWARE_REPORT if options["device"] == "npu" else None)
-    if file is None:
-        return
+def _write(file: str, text: str) -> None:
     try:
         with open(file, "w", encoding="utf-8") as written:
-            written.write(as_json + "\n")
+            written.write(text)
     except OSError as error:
         raise click.UsageError(f"--report {file}: {error.strerror}") from None
     click.echo(f"report written to {file}", err=True)

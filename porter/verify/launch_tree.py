@@ -30,7 +30,14 @@ _KINDS = (".py", ".sh", ".bash", ".yaml", ".yml", ".json")
 _LARGEST = 2**20
 
 #: Launchers whose script has to be there; of others (`python -m pip`) that cannot be told.
-_LAUNCHERS = ("accelerate", "deepspeed")
+_LAUNCHERS = ("accelerate", "torchrun", "deepspeed")
+
+#: By launcher, the option that says how many processes it starts on a machine.
+_PROCESSES = {
+    "accelerate": ("num_processes", "num-processes"),
+    "torchrun": ("nproc_per_node", "nproc-per-node"),
+    "deepspeed": ("num_gpus", "num-gpus"),
+}
 
 Forms = Callable[[str, bytes], tuple[bytes, bytes]]
 
@@ -46,23 +53,27 @@ class LaunchTree:
     Attributes:
         script: its path; `root` is the folder that it is run from. Both absolute.
         scripts, configs: the files that it launches and the accelerate configs that it names, as far as its text says.
+        launchers: what launches them.
         by_deepspeed: whether a launch is made by DeepSpeed, by its own launcher, a flag or a config.
+        processes: of the launch that asks for most, as far as the text says; None where each is one by itself.
+        data: the script's own bytes: it need not be a file.
     """
 
     script: str
     root: str
     scripts: tuple[str, ...]
     configs: tuple[str, ...]
+    launchers: frozenset[str]
     by_deepspeed: bool
+    processes: int | None
+    data: bytes
 
     def lay_out(self, folder: Path, form: int, forms: Forms) -> str:
         """Copies it all, as form 0 (cuda) or 1 (ported) of what `forms` gives. Returns where the script lies there."""
         for path in sorted(self._files()):
             place = folder / self._place(path)
             place.parent.mkdir(parents=True, exist_ok=True)
-            with open(path, "rb") as file:
-                data = file.read()
-            place.write_bytes(forms(path, data)[form])
+            place.write_bytes(forms(path, self.data if path == self.script else _read(path))[form])
         return self._place(self.script)
 
     def _files(self) -> set[str]:
@@ -88,13 +99,22 @@ def launch_tree(path: str, data: bytes) -> LaunchTree:
         script = ShellScript(decode(data, byte_order_mark(data)), path)
     except (CannotPort, CannotParse) as error:
         raise CannotLayOut(str(error)) from None
-    if not any(launch.launcher in _LAUNCHERS for launch in script.launches):
-        raise CannotLayOut("it launches nothing by accelerate, the launcher that verify knows")
     own, root = os.path.abspath(path), _root(script)
     scripts = tuple(dict.fromkeys(found for launch in script.launches if (found := _script_of(launch, script))))
+    if not scripts:
+        raise CannotLayOut("it launches no Python script by python, torchrun, accelerate or deepspeed")
     configs = tuple(dict.fromkeys(found for launch in script.launches for found in _configs_of(launch, root, script)))
     by_deepspeed = any(map(_is_by_deepspeed, script.launches)) or any(map(_is_for_deepspeed, configs))
-    return LaunchTree(own, root, scripts, configs, by_deepspeed)
+    processes = max(
+        (_processes_of(launch) for launch in script.launches if launch.launcher in _LAUNCHERS), default=None
+    )
+    launchers = frozenset(launch.launcher for launch in script.launches)
+    return LaunchTree(own, root, scripts, configs, launchers, by_deepspeed, processes, data)
+
+
+def _processes_of(launch: Launch) -> int:
+    asked = (value for name, value in named(launch.options) if name in _PROCESSES[launch.launcher])
+    return max((int(value) for value in asked if value.isdecimal()), default=1)
 
 
 def _script_of(launch: Launch, script: ShellScript) -> str | None:
@@ -145,6 +165,11 @@ def _root(script: ShellScript) -> str:
         if wanted and all(any(os.path.isfile(os.path.join(base, cd, one)) for cd in (cd, "")) for cd, one in wanted):
             return base
     return bases[0] if os.path.commonpath([bases[0], own]) == bases[0] else bases[-1]
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _is_kind(name: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from porter.verify.scripts import Script
 from porter.verify.ways import Way
+from script_trial.printed import figures
 
 
 @dataclass(frozen=True)
@@ -19,9 +20,16 @@ class Outcome:
         seconds: from the first line of the script to the last.
         saved: for each result it saved ``name``, ``digest`` and the file ``array``; of frames ``shape`` and ``dtype``,
             of weights ``bytes``.
+        printed: for each process the lines that it printed, without what differs between devices, folders and times.
         curves: for each launch of a launch script the numbers of every update: ``update``, ``loss`` and more.
         networks: by name ``calls``, ``devices``, ``computed``, ``moved`` (operations and bytes) and ``host_data``.
+        outside, backward: the same of what no network called for, and of the way back.
+        host_work: what the library leaves to the host by design: by why, the operators by name.
+        operators: by type of device, how often each ran.
+        adapters: of the libraries that the script imported.
+        mixed_precision: whether it computed by autocast.
         refused, on_host: operators that the device refuses, and those it leaves to the host's processor.
+        refusals: the same, each with ``line`` of the script, ``message`` and whether it ``runs`` on the host instead.
         peak_memory: bytes that tensors held on the device at once; None without a device.
         notes: what was done otherwise than a launch script says.
         output: the end of what it printed, where it failed.
@@ -32,10 +40,18 @@ class Outcome:
     line: int | None = None
     seconds: float = 0.0
     saved: list[dict[str, Any]] = field(default_factory=list)
+    printed: list[list[str]] = field(default_factory=list)
     curves: list[list[dict[str, float]]] = field(default_factory=list)
     networks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outside: dict[str, Any] = field(default_factory=dict)
+    backward: dict[str, Any] = field(default_factory=dict)
+    host_work: dict[str, dict[str, int]] = field(default_factory=dict)
+    operators: dict[str, dict[str, int]] = field(default_factory=dict)
+    adapters: list[str] = field(default_factory=list)
+    mixed_precision: bool = False
     refused: list[str] = field(default_factory=list)
     on_host: list[str] = field(default_factory=list)
+    refusals: list[dict[str, Any]] = field(default_factory=list)
     peak_memory: int | None = None
     notes: list[str] = field(default_factory=list)
     output: str = ""
@@ -49,10 +65,33 @@ class Outcome:
     def arrays(self) -> list[str]:
         return [result["array"] for result in self.saved]
 
+    @property
+    def figures(self) -> list[list[dict[str, Any]]]:
+        """For each process, the figures that it printed, see `script_trial.printed`."""
+        return [figures(lines) for lines in self.printed]
+
+    @property
+    def has_results(self) -> bool:
+        """Whether there is something to compare besides what it printed in words."""
+        return bool(self.saved or self.curves or any(self.figures))
+
+    @property
+    def saved_names(self) -> list[tuple[str, str]]:
+        """Kind and name of each result, in their order."""
+        return [(one["kind"], one["name"]) for one in self.saved]
+
+    def saved_the_same(self, other: Outcome) -> bool:
+        """Bit for bit."""
+        return [one["digest"] for one in self.saved] == [one["digest"] for one in other.saved]
+
     def same_results(self, other: Outcome) -> bool:
-        """Whether both saved the same, and trained along the same curves, bit for bit."""
-        digests = [[one["digest"] for one in outcome.saved] for outcome in (self, other)]
-        return digests[0] == digests[1] and self.curves == other.curves
+        """Whether both saved and printed the same, and trained along the same curves, bit for bit."""
+        printed = self.curves or (self.figures == other.figures if self.has_results else self.printed == other.printed)
+        return self.saved_the_same(other) and self.curves == other.curves and bool(printed)
+
+    def operators_on(self, device: str) -> dict[str, int]:
+        """How often each operator ran on a type of device, whoever called for it."""
+        return self.operators.get(device, {})
 
     def operations_on(self, device: str) -> tuple[int, int]:
         """How many operators the networks computed on a type of device, and the bytes they took and gave."""
@@ -69,15 +108,16 @@ class Outcome:
 class Row:
     """One script, run all ways.
 
-    `differences` are those between the reference and each other way, where they were asked for (None: they cannot be
-    compared), and `problems` is why it did not pass.
+    `differences` are those between the reference and each other way that saved something else, `problems` is why it
+    did not pass, and `notes` what there is to know besides.
     """
 
     script: Script
     ways: list[Way]
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
-    differences: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    differences: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -100,6 +140,6 @@ class Row:
     def equal(self) -> bool | None:
         """Whether all ways made the same, bit for bit; None where not all ran, or nothing was saved."""
         outcomes = list(self.outcomes.values())
-        if not outcomes or not all(outcome.ran and outcome.saved for outcome in outcomes):
+        if not outcomes or not all(outcome.ran and (outcome.saved or any(outcome.printed)) for outcome in outcomes):
             return None
         return all(outcomes[0].same_results(outcome) for outcome in outcomes[1:])

@@ -33,12 +33,16 @@ def render(rows: list[Row], machines: dict[str, dict[str, Any]], settings: dict[
 def _script(row: Row) -> dict[str, Any]:
     return {
         "path": row.script.path.replace(os.sep, "/"),
+        "shown": row.script.shown,
+        "arguments": list(row.script.arguments),
+        "repeat": row.script.repeat,
         "processes": row.script.processes,
         "passed": row.passed,
         "skipped": row.skipped,
         "ran": row.ran,
         "equal": row.equal,
         "problems": row.problems,
+        "notes": row.notes,
         "differences": dict(row.differences),
         "outcomes": {name: _outcome(outcome) for name, outcome in row.outcomes.items()},
     }

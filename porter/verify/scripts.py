@@ -5,20 +5,32 @@ A script that runs a pipeline is verified once. A launch script is verified with
 
 from __future__ import annotations
 
+import ast
 import glob
 import os
+import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from porter.discovery import Input, find_inputs
 from porter.port import NAMES_BOTH, Plan
 from porter.port_file import CannotPort, port_bytes
 from porter.runner import destination
 from porter.shebang import ENDINGS, is_shell_script
+from script_trial.known_adapters import libraries
 
-#: In folders, only files that hold this are scripts of a pipeline; a file that is named is always taken.
-_PIPELINE = b"diffsynth.pipelines"
+if TYPE_CHECKING:
+    from porter.verify.launch_tree import LaunchTree
+
+#: What a module that is imported by scripts consists of.
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_BESIDE_DEFINITIONS = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.Expr)
+
+#: As what a command that launches something is laid out.
+COMMAND_LINE = "command-line.sh"
 
 #: Numbers of processes that launch scripts are run with.
 PROCESSES = (1, 2)
@@ -36,7 +48,9 @@ class NotTwoForms(Exception):
 class Script:
     """A script: `cuda` and `ported` are its two forms, of which it is one itself. `problem` is why it has not both.
 
-    `processes` is for a launch script. `skipped` is why it cannot be run on this machine, which says nothing about it.
+    `arguments` are those of its command line. `processes` is for a launch script, and `command` for one that is no file
+    but a command. `skipped` is why it cannot be run on
+    this machine, which says nothing about it.
     """
 
     path: str
@@ -44,23 +58,39 @@ class Script:
     cuda: bytes = b""
     ported: bytes = b""
     problem: str | None = None
+    arguments: tuple[str, ...] = ()
     processes: int | None = None
+    command: str | None = None
     skipped: str | None = None
 
     @property
     def shown(self) -> str:
-        path = self.path.replace(os.sep, "/")
+        path = self.command or shlex.join([self.path.replace(os.sep, "/"), *self.arguments])
         if self.processes is None:
             return path
         return f"{path} ({self.processes} {'process' if self.processes == 1 else 'processes'})"
+
+    @property
+    def repeat(self) -> str:
+        """The command that verifies this script alone."""
+        if self.command is not None:
+            return f"diffsynth-port verify -- {self.command}"
+        how = [] if self.processes is None else ["--processes", str(self.processes)]
+        behind = ["--", *self.arguments] if self.arguments else []
+        return shlex.join(["diffsynth-port", "verify", *how, self.path.replace(os.sep, "/"), *behind])
 
     def place_in(self, folder: str, ending: str) -> str:
         """Where something about the script goes below a folder: its own place in its tree, with another ending."""
         return os.path.splitext(destination(Input(self.path, self.inside), folder))[0] + ending
 
 
-def find_scripts(paths: Iterable[str], hardware: str | None, processes: Sequence[int] = PROCESSES) -> list[Script]:
-    """The scripts in the order of their paths. Raises NothingToVerify."""
+def find_scripts(
+    paths: Iterable[str],
+    hardware: str | None,
+    processes: Sequence[int] = PROCESSES,
+    arguments: Sequence[str] = (),
+) -> list[Script]:
+    """The scripts in the order of their paths, each to be run with these arguments. Raises NothingToVerify."""
     scripts: list[Script] = []
     inputs = list(find_inputs(paths))
     launched: set[str] = set()
@@ -74,13 +104,60 @@ def find_scripts(paths: Iterable[str], hardware: str | None, processes: Sequence
             data = file.read()
         if is_launch:
             scripts += _launch_scripts(found, data, inputs, hardware, processes, launched)
-        elif found.inside is None or _PIPELINE in data:
+        elif found.inside is None or _is_of_a_library(data):
             scripts.append(_with_both_forms(found, data, hardware))
     # What a launch script launches is run by it; on its own it would lack its arguments.
     scripts = [one for one in scripts if one.inside is None or os.path.abspath(one.path) not in launched]
     if not scripts:
-        raise NothingToVerify("PATHS hold no script that uses a pipeline of diffsynth, and none that launches one")
-    return scripts
+        raise NothingToVerify(
+            f"PATHS hold no script that imports {_told(libraries())}, and none that launches one; name other programs "
+            "one by one"
+        )
+    return [replace(one, arguments=tuple(arguments)) for one in scripts]
+
+
+def command_line(words: Sequence[str], hardware: str | None, processes: Sequence[int]) -> list[Script]:
+    """A command that launches a script, as if it stood in a launch script in the current folder.
+
+    It is run with as many processes as it asks for, two at most, unless other numbers are asked for.
+    Raises NothingToVerify.
+    """
+    from porter.verify.launch_tree import CannotLayOut, launch_tree
+
+    path = os.path.join(os.getcwd(), COMMAND_LINE)
+    data = f"{shlex.join(words)}\n".encode()
+    try:
+        tree = launch_tree(path, data)
+    except CannotLayOut as reason:
+        raise NothingToVerify(f"{shlex.join(words)}: {reason}") from None
+    script = _with_both_forms(Input(COMMAND_LINE, None), data, hardware)
+    script = replace(script, skipped=_missing(tree), command=shlex.join(words))
+    counts = processes or (min(tree.processes or 1, 2),)
+    return [replace(script, processes=count) for count in counts]
+
+
+def _is_of_a_library(data: bytes) -> bool:
+    """Whether a file in a folder is a script of a library that a trial knows, rather than a module of definitions."""
+    names = b"|".join(name.encode() for name in sorted(libraries()))
+    if not re.search(rb"^\s*(?:from|import)\s+(?:" + names + rb")\b", data, re.MULTILINE):
+        return False
+    try:
+        body = ast.parse(data).body
+    except SyntaxError:
+        return True  # which is said of it
+    return not (any(isinstance(one, _DEFINITIONS) for one in body) and all(map(_only_defines, body)))
+
+
+def _only_defines(statement: ast.stmt) -> bool:
+    calls = isinstance(statement, (ast.Assign, ast.AnnAssign, ast.Expr)) and any(
+        isinstance(part, ast.Call) for part in ast.walk(statement)
+    )
+    return isinstance(statement, (*_DEFINITIONS, *_BESIDE_DEFINITIONS)) and not calls
+
+
+def _told(names: Iterable[str]) -> str:
+    *others, last = sorted(names)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def both_forms(path: str, data: bytes, hardware: str | None) -> tuple[bytes, bytes]:
@@ -133,16 +210,26 @@ def _launch_scripts(
         script = Script(found.path, found.inside, cuda, data)
     try:
         tree = launch_tree(found.path, data)
-        if found.inside is not None and not any(map(_uses_diffsynth, tree.scripts)):
+        if found.inside is not None and not any(map(_imports_a_library, tree.scripts)):
             return
         launched.update(tree.scripts)
-        if tree.by_deepspeed and find_spec("deepspeed") is None:
-            script = replace(script, skipped="it trains by DeepSpeed, which is not installed: pip install deepspeed")
+        script = replace(script, skipped=_missing(tree))
+        if tree.processes is None:
+            processes = [1]
     except CannotLayOut as reason:
-        if found.inside is not None and b"accelerate" not in data:
+        if found.inside is not None and not any(name in data for name in (b"accelerate", b"torchrun", b"deepspeed")):
             return
         script = replace(script, problem=script.problem or str(reason))
     yield from (replace(script, processes=count) for count in processes)
+
+
+def _missing(tree: LaunchTree) -> str | None:
+    """Which launcher of a launch script is not installed, in words."""
+    if tree.by_deepspeed and find_spec("deepspeed") is None:
+        return "it trains by DeepSpeed, which is not installed: pip install deepspeed"
+    if "accelerate" in tree.launchers and find_spec("accelerate") is None:
+        return "it is launched by accelerate, which is not installed: pip install accelerate"
+    return None
 
 
 def _gpu_script_of(path: str) -> str | None:
@@ -168,6 +255,7 @@ def _is_port_of(data: bytes, original: str, cuda: bytes, hardware: str | None) -
         return False
 
 
-def _uses_diffsynth(path: str) -> bool:
+def _imports_a_library(path: str) -> bool:
     with open(path, "rb") as file:
-        return b"diffsynth" in file.read()
+        data = file.read()
+    return any(name.encode() in data for name in libraries())

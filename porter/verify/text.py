@@ -7,15 +7,15 @@ from collections.abc import Iterable
 import click
 
 from porter.verify.outcome import Row
+from porter.verify.saved_verdict import told
 from porter.verify.training_verdict import TOLERATED
-from porter.verify.verdict import told
 
 COLUMNS = ("script", "ran", "equal", "peak memory", "ops on npu", "ops on cpu", "refused", "seconds", "")
 
 LEGEND = """\
 ran          of the ways that were tried: {ways}
-equal        all of them handed the same arrays to the saver{close};
-             of a training: had the same losses and saved the same weights (close: within {tolerance:g})
+equal        all of them saved the same arrays and printed the same figures{close};
+             of weights and losses: the same within {tolerance:g} is close
 peak memory  most that tensors held on the device at once, the ported form
 ops          operators inside the networks' calls, the ported form: on the npu with the bytes they took and gave; on the
              cpu only those that worked on the network's own data (tables prepared on the host are not counted)
@@ -64,15 +64,28 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _remarks(row: Row, exact: bool) -> list[str]:
-    remarks = [*row.problems, *([row.skipped] if row.skipped is not None else [])]
+    remarks = [*row.problems, *_failed_line(row), *([row.skipped] if row.skipped is not None else [])]
     on_host = sorted({operator for outcome in row.outcomes.values() for operator in outcome.on_host})
     if on_host:
         remarks.append(f"note: the device leaves {', '.join(on_host)} to the host's processor")
+    remarks += [f"note: {note}" for note in row.notes]
     remarks += dict.fromkeys(f"note: {note}" for outcome in row.outcomes.values() for note in outcome.notes)
     if row.passed:
         titles = {way.name: way.title for way in row.ways}
         remarks += [f"note: {titles[name]}: {told(apart)}" for name, apart in row.differences.items() if apart]
     return remarks
+
+
+def _failed_line(row: Row) -> list[str]:
+    """The first line of the script's own code that failed, as it stands there."""
+    for way in row.ways:
+        outcome = row.outcomes.get(way.name)
+        if outcome is not None and outcome.line and row.script.processes is None:
+            data = row.script.ported if way.form == "ported" else row.script.cuda
+            lines = data.decode("utf-8", "replace").splitlines()
+            if outcome.line <= len(lines):
+                return [f"    {outcome.line} | {lines[outcome.line - 1].strip()}"]
+    return []
 
 
 def _summary(rows: list[Row]) -> str:

@@ -1,11 +1,10 @@
-"""Whether two ways of running a launch script trained alike: the same losses, and the same weights saved."""
+"""Whether two ways of running a training trained alike: the same losses and learning rates at each update."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from porter.verify.outcome import Outcome
 
@@ -23,30 +22,9 @@ class Tolerance:
 TOLERATED = {True: Tolerance(1e-5, 1e-5), False: Tolerance(2e-2, 2e-2)}
 
 
-def unlike_training(
-    reference: Outcome, outcome: Outcome, difference: Mapping[str, Any] | None, exact: bool
-) -> Iterator[str]:
-    """What is not as in the reference. `difference` is that of the weights (see `compare_weights` of the trial)."""
-    tolerance = TOLERATED[exact]
-    yield from _other_losses(reference, outcome, tolerance.losses)
-    names, others = ([one["name"] for one in run.saved] for run in (reference, outcome))
-    if names != others:
-        missing, more = sorted(set(names) - set(others)), sorted(set(others) - set(names))
-        yield "saved other files than the reference: " + ", ".join(
-            [*(f"no {name}" for name in missing), *(f"{name} besides" for name in more)]
-        )
-    elif difference is not None and difference["unlike"]:
-        yield f"saved other weights than the reference: {difference['unlike']}"
-    elif difference is not None and difference["weights"] > tolerance.weights:
-        yield f"saved other weights than the reference ({told_of_weights(difference)})"
-
-
-def told_of_weights(difference: Mapping[str, Any]) -> str:
-    """A difference of weights in words."""
-    return f"{difference['where']} differs by {difference['weights']:.3g}"
-
-
-def _other_losses(reference: Outcome, outcome: Outcome, tolerance: float) -> Iterator[str]:
+def unlike_curves(reference: Outcome, outcome: Outcome, exact: bool) -> Iterator[str]:
+    """The first number of each launch's updates that is not as in the reference."""
+    tolerance = TOLERATED[exact].losses
     for number, (expected, found) in enumerate(zip(reference.curves, outcome.curves, strict=False), start=1):
         which = f" of launch {number}" if len(reference.curves) > 1 else ""
         if len(expected) != len(found):

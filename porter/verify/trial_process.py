@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
 import select
 import signal
 import subprocess
+import threading
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as TookTooLong
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from porter.verify.ways import Way
 
 #: Seconds until it has imported everything; the emulated NPU may have to be compiled first.
 _START_TIMEOUT = 600.0
+
+#: Seconds until a job that is ended has ended.
+_END_TIMEOUT = 10.0
 
 #: "package.errors.BuildError: " in front of what an exception says.
 _ERROR_NAME = re.compile(r"^[A-Za-z_][\w.]*: (?=\S)")
@@ -30,58 +37,57 @@ class Ended(Exception):
 
 
 class TrialProcess:
-    """Runs jobs in `python -m diffsynth.trial serve`, for one way.
+    """Runs jobs in `python -m script_trial serve`, for one way; threads may ask for several at once.
 
     Attributes:
         machine: what it said it runs on, once it is started.
     """
 
-    def __init__(self, way: Way, folder: Path, weights: Path) -> None:
+    def __init__(self, way: Way, folder: Path) -> None:
         self.way = way
         self.machine: dict[str, Any] = {}
-        self._environment = way.full_environment(str(weights))
-        self._folder = folder
+        self._environment = way.full_environment()
         self._log = folder / f"{way.name}.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = itertools.count()
+        self._waiting: dict[int, Future[int]] = {}
+        self._lock = threading.Lock()
+        self._turn = threading.Lock()
 
     def start(self) -> None:
         """Does nothing if it runs already. Raises CannotStart."""
-        if self._process is not None and self._process.poll() is None:
-            return
-        with open(self._log, "wb") as log:
-            self._process = subprocess.Popen(
-                self.way.command(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                bufsize=0,
-                env=self._environment,
-                start_new_session=True,  # an interrupt from the keyboard is for the command, which ends this process
-            )
-        answer = self._read(_START_TIMEOUT)
-        if answer is None:
+        with self._lock:
+            if self._process is not None and self._process.poll() is None:
+                return
+            with open(self._log, "wb") as log:
+                process = subprocess.Popen(
+                    self.way.command(),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    bufsize=0,
+                    env=self._environment,
+                    start_new_session=True,  # an interrupt from the keyboard is for the command, which ends this one
+                )
+            self._process = process
+            assert process.stdout is not None
+            first = process.stdout.readline() if select.select([process.stdout], [], [], _START_TIMEOUT)[0] else b""
+            if first:
+                self.machine = json.loads(first)
+                threading.Thread(target=self._listen, args=[process], daemon=True).start()
+        if not first:
             self.stop()
             raise CannotStart(_why_not(self._log.read_text("utf-8", "replace")))
-        self.machine = answer
 
     def ask(self, job: dict[str, Any], timeout: float) -> Any:
         """The result of a job. Raises CannotStart, and Ended where it died or took longer than `timeout` seconds."""
-        self.start()
-        result = Path(job["result"])
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(job).encode() + b"\n")
-        try:
-            answer = self._read(timeout)
-        except TimeoutError:
-            self.stop()
-            raise Ended(f"it took longer than {timeout:g} seconds (--timeout gives it more)") from None
-        status = self._process.wait() if answer is None else answer["status"]
-        if not self.way.forks:
-            self.stop()
-        if status or not result.exists():
-            raise Ended(_how_it_ended(status))
-        return json.loads(result.read_text("utf-8"))
+        if self.way.forks:
+            return self._asked(job, timeout)
+        with self._turn:  # a process for each job, and one device
+            try:
+                return self._asked(job, timeout)
+            finally:
+                self.stop()
 
     def stop(self) -> None:
         """Ends the process and whatever it started."""
@@ -89,22 +95,58 @@ class TrialProcess:
         process, self._process = self._process, None
         if process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        for group in [process.pid, *_children_of(process.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
         process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
 
-    def _read(self, timeout: float) -> dict[str, Any] | None:
-        """The next line of answers; None where the process has ended. Raises TimeoutError."""
-        assert self._process is not None
-        output: IO[bytes] | None = self._process.stdout
-        assert output is not None
-        if not select.select([output], [], [], timeout)[0]:
-            raise TimeoutError
-        line = output.readline()
-        return json.loads(line) if line else None
+    def _asked(self, job: dict[str, Any], timeout: float) -> Any:
+        self.start()
+        process, number, answer = self._process, next(self._numbers), Future[int]()
+        if process is None or process.stdin is None:
+            raise Ended("its process was ended")
+        self._waiting[number] = answer
+        try:
+            self._send(process, {"id": number, **job})
+            status = answer.result(timeout)
+        except TookTooLong:
+            self._send(process, {"id": number, "do": "end"})
+            with contextlib.suppress(TookTooLong):
+                answer.result(_END_TIMEOUT)
+            raise Ended(f"it took longer than {timeout:g} seconds (--timeout gives it more)") from None
+        finally:
+            del self._waiting[number]
+        result = Path(job["result"])
+        if status or not result.exists():
+            raise Ended(_how_it_ended(status))
+        return json.loads(result.read_text("utf-8"))
+
+    def _send(self, process: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
+        assert process.stdin is not None
+        with self._lock, contextlib.suppress(BrokenPipeError):  # that it has ended is told by its listener
+            process.stdin.write(json.dumps(message).encode() + b"\n")
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        """Hands on the answers; where the process ends before it has given one, its exit status."""
+        assert process.stdout is not None
+        for line in process.stdout:
+            told = json.loads(line)
+            if (answer := self._waiting.get(told["id"])) is not None:
+                answer.set_result(told["status"])
+        status = process.wait()
+        for answer in list(self._waiting.values()):
+            if not answer.done():
+                answer.set_result(status or 1)
+
+
+def _children_of(process: int) -> list[int]:
+    """Each leads a process group of its own."""
+    found = []
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{process}/task"):
+            with open(f"/proc/{process}/task/{task}/children") as file:
+                found += [int(child) for child in file.read().split()]
+    return found
 
 
 def _how_it_ended(status: int) -> str:

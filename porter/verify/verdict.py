@@ -2,91 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from porter.verify.outcome import Outcome
-from porter.verify.training_verdict import told_of_weights, unlike_training
+from porter.verify.placement import misplaced, worth_knowing
+from porter.verify.printed_verdict import no_numbers, unlike_printed
+from porter.verify.saved_verdict import unlike_saved
+from porter.verify.training_verdict import TOLERATED, unlike_curves
 from porter.verify.ways import Way
 
-#: On a real card sums are rounded in another order. Mean difference of the 256 levels up to which frames are the same.
-TOLERATED_MEAN = 2.0
-
-Differences = Mapping[str, Mapping[str, Any] | None]
+Differences = Mapping[str, Mapping[str, Any]]
 
 
 def problems(ways: list[Way], outcomes: Mapping[str, Outcome], differences: Differences, exact: bool) -> list[str]:
     """Why the script did not pass; empty if it did. With `exact`, results have to be the same bit for bit."""
     reference = outcomes[ways[0].name]
+
+    def of_way(way: Way) -> Iterator[str]:
+        outcome = outcomes[way.name]
+        yield from _problems_of(way, outcome, reference, _other(way, ways, outcomes))
+        if outcome is not reference:
+            as_exact = exact and not outcome.mixed_precision
+            yield from _unlike_results(reference, outcome, differences.get(way.name), as_exact)
+        if exact and outcome.mixed_precision and way is ways[-1]:
+            yield from _unlike_the_other(outcome, _other(way, ways, outcomes))
+
+    return _together(ways, of_way)
+
+
+def notes(ways: list[Way], outcomes: Mapping[str, Outcome]) -> list[str]:
+    """What is no failure and worth knowing."""
+    told = _together(ways, lambda way: worth_knowing(way.device, outcomes[way.name], _other(way, ways, outcomes)))
+    if any(outcome.mixed_precision for outcome in outcomes.values()):
+        told.append(
+            "autocast rounds other operators on the CPU than on the NPU: the reference counts to within "
+            f"{TOLERATED[False].weights:g}, and the two ways on the NPU have to be the same"
+        )
+    return told
+
+
+def _together(ways: list[Way], told_of: Callable[[Way], Iterable[str]]) -> list[str]:
+    """Each sentence once, after the ways that it is told of."""
     titles: dict[str, list[str]] = {}
     for way in ways:
-        for problem in _problems_of(way, outcomes[way.name], reference, differences.get(way.name), exact):
-            titles.setdefault(problem, []).append(way.title)
+        for sentence in filter(None, told_of(way)):
+            titles.setdefault(sentence, []).append(way.title)
     return [
-        f"{'every way' if len(of_ways) == len(ways) else ' and '.join(of_ways)}: {problem}"
-        for problem, of_ways in titles.items()
+        f"{'every way' if len(of_ways) == len(ways) else ' and '.join(of_ways)}: {sentence}"
+        for sentence, of_ways in titles.items()
     ]
 
 
-def _problems_of(
-    way: Way, outcome: Outcome, reference: Outcome, difference: Mapping[str, Any] | None, exact: bool
-) -> Iterator[str]:
+def _other(way: Way, ways: list[Way], outcomes: Mapping[str, Outcome]) -> Outcome | None:
+    """What came of another way on the same device, if it ran."""
+    others = (outcomes[one.name] for one in ways if one.device == way.device and one is not way)
+    return next((one for one in others if one.ran), None)
+
+
+def _problems_of(way: Way, outcome: Outcome, reference: Outcome, other: Outcome | None) -> Iterator[str]:
     if not outcome.ran:
         yield f"line {outcome.line}: {outcome.error}" if outcome.line else str(outcome.error)
         return
     if outcome.refused and way.device != "cpu":
         yield f"the device refuses {', '.join(outcome.refused)}"
-    if not outcome.saved and outcome.is_training:
-        yield "no weights and no encoded samples were saved"
-    elif not outcome.saved:
-        yield "nothing was saved by save_video, save_frames or Image.save"
-    yield from _network_problems(way.device, outcome, reference)
-    if outcome is not reference and reference.ran and reference.saved and outcome.saved:
-        unlike = unlike_training if outcome.is_training else _unlike
-        yield from unlike(reference, outcome, difference, exact)
+    if not outcome.saved and not any(outcome.printed):
+        yield "nothing was saved and nothing printed"
+    yield from (f"saved NaN or infinity in {one['name']}" for one in outcome.saved if not one["finite"])
+    yield from no_numbers(outcome)
+    yield from misplaced(way.device, outcome, reference, other)
 
 
-def _network_problems(device: str, outcome: Outcome, reference: Outcome) -> Iterator[str]:
-    called = {name: network for name, network in outcome.networks.items() if network["calls"]}
-    if not called:
-        yield "no network of a pipeline was called"
-    for name, network in reference.networks.items():
-        if network["calls"] and name not in called:
-            yield f"{name} was not called"
-    for name, network in called.items():
-        yield from (f"{name} {problem}" for problem in _misplaced(device, network))
+def _unlike_results(
+    reference: Outcome, outcome: Outcome, difference: Mapping[str, Any] | None, exact: bool
+) -> Iterator[str]:
+    if reference.ran and outcome.ran:
+        yield from unlike_curves(reference, outcome, exact)
+        yield from unlike_saved(reference, outcome, difference, exact)
+        if not reference.curves:  # the same numbers, with all their digits
+            yield from unlike_printed(reference, outcome, exact)
 
 
-def _misplaced(device: str, network: Mapping[str, Any]) -> Iterator[str]:
-    if not network["computed"].get(device):
-        yield f"computed nothing on {device}"
-    if network["host_data"] and device != "cpu":
-        count = sum(network["host_data"].values())
-        named = ", ".join(f"{operator} {times}" for operator, times in list(network["host_data"].items())[:3])
-        yield f"computed on the CPU: {count} operations ({named}{', ...' if len(network['host_data']) > 3 else ''})"
-    elsewhere = sorted(set(network["devices"]) - {device})
-    if elsewhere:
-        yield f"took or gave tensors on {', '.join(elsewhere)}"
-
-
-def _unlike(reference: Outcome, outcome: Outcome, difference: Mapping[str, Any] | None, exact: bool) -> Iterator[str]:
-    if reference.same_results(outcome):
+def _unlike_the_other(outcome: Outcome, other: Outcome | None) -> Iterator[str]:
+    """What is not the same, bit for bit, as in the other way on the same device."""
+    if other is None or not outcome.ran:
         return
-    if difference is None:
-        yield f"saved {_shapes(outcome)} where the reference saved {_shapes(reference)}"
-    elif exact or difference["mean"] > TOLERATED_MEAN:
-        yield f"saved other frames than the reference ({told(difference)})"
-
-
-def told(difference: Mapping[str, Any]) -> str:
-    """A difference in words; levels are those of 0 to 255."""
-    if "weights" in difference:
-        return told_of_weights(difference)
-    return (
-        f"{difference['share']:.1%} of the values differ, by up to {difference['largest']:g} levels, "
-        f"{difference['mean']:.3g} on average"
-    )
-
-
-def _shapes(outcome: Outcome) -> str:
-    return ", ".join("x".join(map(str, result["shape"])) for result in outcome.saved)
+    if not outcome.saved_the_same(other):
+        yield "saved other values than the other way on the same device"
+    yield from unlike_printed(other, outcome, True, "the other way on the same device")

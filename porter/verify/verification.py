@@ -1,4 +1,4 @@
-"""Running every script every way: the ways beside each other, the scripts one after the other."""
+"""Running every script every way: the ways beside each other, and as many scripts as keep the processors busy."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ from typing import Any
 
 from porter.verify.launch_tree import Forms, launch_tree
 from porter.verify.outcome import Outcome, Row
+from porter.verify.progress import Progress
 from porter.verify.scripts import NotTwoForms, Script, both_forms
 from porter.verify.trial_process import CannotStart, Ended, TrialProcess
-from porter.verify.verdict import problems
+from porter.verify.verdict import notes, problems
 from porter.verify.ways import Way
 
 #: Characters of what a failed script printed that the report keeps.
 _OUTPUT_KEPT = 4000
+
+
+_SILENT = Progress(0, None)
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class Request:
     """What is asked for besides the scripts.
 
     `exact` is false where results may differ by rounding; then the noise is drawn on the CPU, to be the same
-    everywhere. `picture` is the folder for pictures of the frames, `hardware` the line that is ported to.
+    everywhere. `picture` is the folder for pictures of the frames, `hardware` the line that is ported to. With
+    `keep_results` what the scripts saved is kept until all of them have run.
     """
 
     ways: list[Way]
@@ -36,19 +41,20 @@ class Request:
     timeout: float
     picture: str | None = None
     hardware: str | None = None
+    keep_results: bool = False
 
 
 class Verification:
     """The processes of a run, and the temporary folder it works in."""
 
-    def __init__(self, request: Request, folder: Path) -> None:
+    def __init__(self, request: Request, folder: Path, progress: Progress) -> None:
         self.request = request
         self._folder = folder
-        self._weights, self._data = folder / "weights", folder / "data"
-        self._weights.mkdir()
-        self._data.mkdir()
-        self._processes = [TrialProcess(way, folder, self._weights) for way in request.ways]
-        self._pool = ThreadPoolExecutor(len(self._processes))
+        self._made_up = folder / "made_up"
+        self._made_up.mkdir()
+        self._processes = [TrialProcess(way, folder) for way in request.ways]
+        self._progress = progress
+        self._pool = ThreadPoolExecutor(len(self._processes) * _scripts_at_once(request))
 
     def start(self) -> dict[str, dict[str, Any]]:
         """What each way runs on. Raises CannotStart, also where a way would not run on the device it is for."""
@@ -60,6 +66,12 @@ class Verification:
 
     def run(self, script: Script) -> Row:
         """Runs one script. Raises CannotStart."""
+        self._progress.begun(script)
+        row = self._run(script)
+        self._progress.ended(row)
+        return row
+
+    def _run(self, script: Script) -> Row:
         script = self._skipped_without_devices(script)
         row = Row(script, self.request.ways)
         if script.problem is not None or script.skipped is not None:
@@ -69,7 +81,8 @@ class Verification:
         row = self.judged(script, outcomes, folder)
         if self.request.picture is not None and script.processes is None:
             self._draw(script, outcomes, folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        if not self.request.keep_results:
+            shutil.rmtree(folder, ignore_errors=True)
         return row
 
     def _skipped_without_devices(self, script: Script) -> Script:
@@ -83,14 +96,19 @@ class Verification:
         """What comes of running a script some of the ways, beside each other. Raises CannotStart."""
         chosen = [process for process in self._processes if process.way in ways]
         one_way = self._run_one_way if script.processes is None else self._launch_one_way
-        ran = self._pool.map(lambda process: one_way(process, script, folder), chosen)
+
+        def run(process: TrialProcess) -> Outcome:
+            with self._progress.running(script, process.way):
+                return one_way(process, script, folder)
+
+        ran = self._pool.map(run, chosen)
         return {process.way.name: outcome for process, outcome in zip(chosen, ran, strict=True)}
 
     def judged(self, script: Script, outcomes: dict[str, Outcome], folder: Path) -> Row:
         """The row of a script that has been run all ways. Raises CannotStart."""
         differences = self._differences(outcomes, folder)
         found = problems(self.request.ways, outcomes, differences, self.request.exact)
-        return Row(script, self.request.ways, outcomes, differences, found)
+        return Row(script, self.request.ways, outcomes, differences, found, notes(self.request.ways, outcomes))
 
     def stop(self) -> None:
         for process in self._processes:
@@ -106,10 +124,11 @@ class Verification:
         job = {
             "do": "run",
             "path": str(path),
+            "arguments": list(script.arguments),
             "beside": os.path.dirname(os.path.abspath(script.path)),
             "folder": str(work),
-            "started_in": os.getcwd(),
-            "noise_on_cpu": not self.request.exact,
+            "results": str(folder / "results"),
+            **self._everywhere(),
         }
         return self._asked(process, job, folder)
 
@@ -129,13 +148,19 @@ class Verification:
         tree = launch_tree(script.path, script.cuda)
         job = {
             "do": "launch",
+            "arguments": list(script.arguments),
             "script": tree.lay_out(folder / "work", form, self._forms_beside(script)),
             "root": tree.root,
             "folder": str(folder),
-            "data": str(self._data),
             "processes": script.processes,
+            **self._everywhere(),
         }
         return replace(self._asked(process, job, folder), is_training=True)
+
+    def _everywhere(self) -> dict[str, Any]:
+        """What all jobs are told."""
+        shared = {"started_in": os.getcwd(), "made_up": str(self._made_up)}
+        return {**shared, "noise_on_cpu": not self.request.exact}
 
     def _forms_beside(self, script: Script) -> Forms:
         """Both forms of a launch script and of what lies beside it; what cannot be ported stays as it is."""
@@ -149,16 +174,13 @@ class Verification:
 
         return forms
 
-    def _differences(self, outcomes: dict[str, Outcome], folder: Path) -> dict[str, dict[str, Any] | None]:
+    def _differences(self, outcomes: dict[str, Outcome], folder: Path) -> dict[str, dict[str, Any]]:
         """Between the first way and each other one that saved something else."""
         first, *others = outcomes.values()
-        found: dict[str, dict[str, Any] | None] = {}
+        found: dict[str, dict[str, Any]] = {}
         for way, outcome in zip(self.request.ways[1:], others, strict=True):
-            if first.saved and outcome.saved and not first.same_results(outcome):
-                if first.is_training and [one["name"] for one in first.saved] != [one["name"] for one in outcome.saved]:
-                    continue
-                kind = "compare_weights" if first.is_training else "compare"
-                job = {"do": kind, "first": first.arrays, "second": outcome.arrays}
+            if first.saved_names == outcome.saved_names and first.saved and not first.saved_the_same(outcome):
+                job = {"do": "compare", "first": first.saved, "second": outcome.saved}
                 found[way.name] = self._processes[0].ask(
                     {**job, "result": str(folder / f"{way.name}-difference.json")}, self.request.timeout
                 )
@@ -173,25 +195,44 @@ class Verification:
 
 
 @contextmanager
-def verification(request: Request) -> Iterator[Verification]:
+def verification(request: Request, progress: Progress = _SILENT) -> Iterator[Verification]:
     """A run of the command; at its end no process and no temporary file of it is left."""
     with tempfile.TemporaryDirectory(prefix="diffsynth-verify-", ignore_cleanup_errors=True) as folder:
-        running = Verification(request, Path(folder))
+        running = Verification(request, Path(folder), progress)
         try:
             yield running
         finally:
             running.stop()
 
 
-def verify(request: Request, scripts: list[Script], tell: Callable[[int, Script], None]) -> tuple[list[Row], Any]:
-    """Every script's row, and what each way ran on. `tell` hears of each script before it runs. Raises CannotStart."""
-    with verification(request) as running:
+def verify(
+    request: Request,
+    scripts: list[Script],
+    progress: Progress,
+    report: Callable[[list[Row], dict[str, Any]], object] = lambda rows, machines: None,
+) -> list[Row]:
+    """Every script's row. `progress` hears of what happens.
+
+    `report` is told the rows, and what each way ran on, while the files that the outcomes name are there: with
+    `Request.keep_results` those are the arrays and tensors that the scripts saved. Raises CannotStart.
+    """
+    with verification(request, progress) as running:
         machines = running.start()
-        rows = []
-        for number, script in enumerate(scripts, start=1):
-            tell(number, script)
-            rows.append(running.run(script))
-        return rows, machines
+        with ThreadPoolExecutor(_scripts_at_once(request)) as pool:
+            asked = [pool.submit(running.run, script) for script in scripts]
+            try:
+                rows = [one.result() for one in asked]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                running.stop()
+                raise
+        report(rows, machines)
+        return rows
+
+
+def _scripts_at_once(request: Request) -> int:
+    """So many that no processor waits: a launch does, for its processes. A real card is one script's at a time."""
+    return max(2, len(os.sched_getaffinity(0))) if all(way.forks for way in request.ways) else 1
 
 
 def _check_machine(way: Way, machine: dict[str, Any]) -> None:
@@ -209,6 +250,9 @@ def _check_machine(way: Way, machine: dict[str, Any]) -> None:
 
 def _outcome(result: dict[str, Any]) -> Outcome:
     error = result.pop("error") or {}
+    if "curve" in result:  # of a script that is run in one process
+        result |= {"curves": [result["curve"]] if result["curve"] else [], "printed": [result["printed"]]}
+        del result["curve"]
     return Outcome(error=error.get("message"), line=error.get("line"), **result)
 
 

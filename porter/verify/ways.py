@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 
 #: What a process runs, after the imports that make its device.
-_TRIAL = "import runpy; runpy.run_module('diffsynth.trial', run_name='__main__', alter_sys=True)"
+_TRIAL = "import runpy; runpy.run_module('script_trial', run_name='__main__', alter_sys=True)"
 _EMULATE = "import npu_emulator; npu_emulator.enable()"
 _REDIRECT = "import npu_compat"
 
@@ -47,14 +47,14 @@ class Way:
         return [*self.trial(), "serve", *([] if self.forks else ["--once"])]
 
     def trial(self) -> list[str]:
-        """`python -m diffsynth.trial` on the way's device."""
+        """`python -m script_trial` on the way's device."""
         return [sys.executable, "-c", "; ".join([*self.imports, _TRIAL])]
 
-    def full_environment(self, weights: str) -> dict[str, str]:
-        """The caller's environment with this way's over it. `weights` is the folder of the made-up models."""
+    def full_environment(self) -> dict[str, str]:
+        """The caller's environment with this way's over it."""
         # The networks are tiny: one thread is the fastest, and the ways run beside each other.
         inherited = {"OMP_NUM_THREADS": "1", **os.environ}
-        return {**inherited, **_OFFLINE, "DIFFSYNTH_MODEL_BASE_PATH": weights, **_SWITCHES, **self.environment}
+        return {**inherited, **_OFFLINE, **_SWITCHES, **self.environment}
 
 
 def emulated_ways(memory: str | None, hardware: str | None) -> list[Way]:

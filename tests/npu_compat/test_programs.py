@@ -92,3 +92,25 @@ def test_inference_on_the_cpu_where_that_is_asked_for(environment, run_python, t
     with torch.inference_mode():
         expected = torch.stack([program.build()(batch) for batch in program.batches()])
     torch.testing.assert_close(torch.load(tmp_path / "results.pt")["results"], expected)
+
+
+AMP = """
+import npu_compat, torch
+layer = torch.nn.Linear(4, 4).cuda()
+optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+scaler = torch.cuda.amp.GradScaler(init_scale=8.0)
+with torch.cuda.amp.autocast(dtype=torch.bfloat16):
+    loss = layer(torch.ones(2, 4).cuda()).float().square().mean()
+scaler.scale(loss).backward()
+scaler.step(optimizer)
+scaler.update()
+print(loss.device.type, scaler.get_scale())
+"""
+
+
+def test_mixed_precision_by_its_old_names_on_the_cpu(environment, run_python, tmp_path):
+    file = tmp_path / "amp.py"
+    file.write_text(AMP)
+    done = run_python(file, env={**environment, "NPU_COMPAT_FALLBACK": "cpu"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "cpu 8.0\n"

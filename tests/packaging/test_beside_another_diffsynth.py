@@ -57,9 +57,9 @@ def write_wheel(folder: Path, files: dict[str, str]) -> Path:
 
 @pytest.fixture
 def another(tmp_path: Path, root: Path) -> Path:
-    """A wheel in the place of DiffSynth-Studio's: all names of the pipelines, but for what runs scripts small."""
+    """A wheel in the place of DiffSynth-Studio's: all names of the pipelines."""
     paths = [path.relative_to(root) for path in (root / "diffsynth").rglob("*.py")]
-    names = [path.as_posix() for path in paths if "trial" not in path.parts]
+    names = [path.as_posix() for path in paths]
     return write_wheel(tmp_path, {name: f"# somebody else's {name}\n" for name in names})
 
 
@@ -84,7 +84,7 @@ def install_and_uninstall_each(environment: Environment, other: Path, wheels: di
         environment.install(wheel)
         assert environment.files() == before
         assert environment.diffsynth() == theirs
-    verify_names_it(environment, theirs)
+    port_a_script(environment)
     for distribution in wheels:
         environment.uninstall(distribution)
         assert environment.files() == before
@@ -92,14 +92,12 @@ def install_and_uninstall_each(environment: Environment, other: Path, wheels: di
     assert not [name for name in installed if name.startswith(("porter", "diffsynth_port"))]
 
 
-def verify_names_it(environment: Environment, theirs: Path) -> None:
-    """The tools work beside it, and verify says in one sentence why it cannot."""
+def port_a_script(environment: Environment) -> None:
+    """The tools work beside it."""
     script = environment.bin.parent / "script.py"
     script.write_text('from diffsynth.pipelines.wan_video import WanVideoPipeline\npipe.to(device="cuda")\n')
     environment.run("diffsynth-port", str(script), "--target", "npu")
     assert script.read_text().endswith('pipe.to(device="npu")\n')
-    (sentence,) = environment.run("diffsynth-port", "verify", str(script), status=2).splitlines()
-    assert sentence.startswith(f"diffsynth-port verify: the diffsynth in {theirs} is another project's")
 
 
 def test_its_files_are_the_same_bytes_throughout(

@@ -42,7 +42,7 @@ def test_make_port_sets_up_and_ports_the_examples(
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith(
-        "diffsynth-port verify: verify runs the scripts, which needs torch: pip install '.[pipeline]'"
+        "diffsynth-port verify: verify runs the scripts, which needs torch: install it, and the libraries that they use"
     )
 
 

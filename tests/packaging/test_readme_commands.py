@@ -38,7 +38,7 @@ SLOW = [
     "pip install '.[pipeline]'",
     "diffsynth-port verify examples/wanvideo/model_inference",
     "pip install '.[train]'",
-    "python -m diffsynth.trial dataset data/example_video_dataset",
+    "python -m script_trial dataset data/example_video_dataset",
 ]
 
 #: What ends otherwise than with 0, and what it has to say then.

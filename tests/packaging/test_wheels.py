@@ -11,7 +11,7 @@ from zipfile import ZipFile
 
 import pytest
 
-TOOLS = {"accelerator_autoload.py", "accelerator_tables", "npu_compat", "npu_emulator", "porter"}
+TOOLS = {"accelerator_autoload.py", "accelerator_tables", "npu_compat", "npu_emulator", "porter", "script_trial"}
 PIPELINES = "diffsynth_port_pipelines"
 
 both_wheels = pytest.mark.parametrize("distribution", ["diffsynth-port", "diffsynth-port-pipelines"])
@@ -50,7 +50,7 @@ def test_the_tools_hold_every_source_file_of_their_packages_and_nothing_else(
 
 def test_the_pipelines_hold_every_source_file_in_a_folder_of_their_own(wheels: dict[str, Path], root: Path) -> None:
     own = {f"{PIPELINES}.pth", f"{PIPELINES}/__init__.py"}
-    expected = own | {f"{PIPELINES}/{name}" for name in sources(root, {"diffsynth"})}
+    expected = own | {f"{PIPELINES}/{name}" for name in sources(root, {"diffsynth", "script_trial"})}
     assert files_in(wheels["diffsynth-port-pipelines"]) == expected
 
 

@@ -3,7 +3,10 @@
 DiffSynth-Studio's package has the same name. So ours is kept in a folder of its own, where it overwrites no file, and
 the last to be asked for: an installed DiffSynth-Studio, an editable one, and a clone on the path all come first.
 
-A .pth file calls `offer` as each Python process starts: nothing is imported here until somebody asks for `diffsynth`.
+`script_trial`, which makes up their weights and data sets, lies here for those who install the pipelines alone. The
+tools bring it too, at the top: where they are installed, theirs is the one that is found.
+
+A .pth file calls `offer` as each Python process starts: nothing is imported here until somebody asks for one of both.
 """
 
 from __future__ import annotations
@@ -16,17 +19,17 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-_NAME = "diffsynth"
+_NAMES = ("diffsynth", "script_trial")
 
 
 class LastResort:
-    """A finder that knows `diffsynth` alone, and only where no other finder knows it."""
+    """A finder that knows those packages alone, and only where no other finder knows them."""
 
     @classmethod
     def find_spec(
         cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name != _NAME:
+        if name not in _NAMES:
             return None
         from importlib.util import spec_from_file_location
         from os.path import dirname, join
@@ -36,12 +39,12 @@ class LastResort:
             found = ask(name, path, target) if ask else None
             if found is not None and found.origin is not None:  # a mere folder of that name has none
                 return None
-        folder = join(dirname(__file__), _NAME)
+        folder = join(dirname(__file__), name)
         return spec_from_file_location(name, join(folder, "__init__.py"), submodule_search_locations=[folder])
 
 
 def offer() -> None:
-    """Has `import diffsynth` ask `LastResort`, once."""
+    """Has imports ask `LastResort`, once."""
     if LastResort not in sys.meta_path:
         # In front, to be asked before a folder called "diffsynth" passes for a package; it gives way by itself.
         sys.meta_path.insert(0, LastResort)

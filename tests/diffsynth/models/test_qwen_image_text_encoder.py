@@ -15,7 +15,11 @@ from diffsynth.models.qwen_image_prompt import LENGTH, edit_inputs, text_inputs
 from diffsynth.models.qwen_image_text_encoder import QwenImageTextEncoder
 from diffsynth.models.qwen_image_tokenizer import PICTURE, QwenImageTokenizer
 from diffsynth.models.state_dict_converters import without_language_head
-from diffsynth.trial.qwen_folders import QWEN_PROCESSOR_FILES, QWEN_TOKENIZER_FILES, QWEN_VOCAB_SIZE
+from script_trial.adapters.diffsynth_port.qwen_folders import (
+    QWEN_PROCESSOR_FILES,
+    QWEN_TOKENIZER_FILES,
+    QWEN_VOCAB_SIZE,
+)
 from tests.diffsynth.pipelines.qwen_oracle import TextEncoder
 
 SIZES = {

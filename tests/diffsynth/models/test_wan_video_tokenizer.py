@@ -9,7 +9,7 @@ import tokenizers
 import torch
 
 from diffsynth.models.wan_video_tokenizer import WanTokenizer, clean_prompt
-from diffsynth.trial.tokenizer_folder import TOKENIZER_FILES
+from script_trial.adapters.diffsynth_port.tokenizer_folder import TOKENIZER_FILES
 
 PROMPTS = ["A red boat, in the rain", "夜晚的老城小巷，雨水滴落。", "🦙 on a hill", "", "word " * 600]
 

@@ -5,7 +5,7 @@ import torch
 
 from diffsynth.pipelines.qwen_image import QwenImagePipeline
 from diffsynth.pipelines.wan_video import ModelConfig, WanVideoPipeline
-from diffsynth.trial.weights import make_weights
+from script_trial.adapters.diffsynth_port.weights import make_weights
 
 T5, VAE = "models_t5_umt5-xxl-enc-bf16.pth", "Wan2.1_VAE.pth"
 ONE_DIT = ["diffusion_pytorch_model*.safetensors"]

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from diffsynth.diffusion.request import NotFiniteWarning
-from diffsynth.trial.watched_run import watched_run
+from script_trial.adapters.diffsynth_port.install import fail_on_what_is_no_number
+from script_trial.watched_run import watched_run
 from tests.diffsynth.pipelines.conftest import QUICK, QUICK_PICTURE
 from tests.diffsynth.pipelines.test_wan_video_lora import DISK
 
@@ -58,12 +59,17 @@ def broken(pipe):
     return pipe
 
 
+def as_in_a_trial(pipe, options):
+    fail_on_what_is_no_number()
+    pipe("a dog", **options)
+
+
 def test_latents_that_are_no_numbers_are_said_and_fail_a_trial(open_pipeline, open_qwen):
     for pipe, options in ((open_pipeline(), QUICK), (open_qwen(), QUICK_PICTURE)):
         broken(pipe)
         with pytest.warns(NotFiniteWarning, match=r"latents are NaN or infinite, and what is decoded .*no picture"):
             pipe("a dog", **options)
-        ending = watched_run(lambda pipe=pipe, options=options: pipe("a dog", **options), __file__)
+        ending = watched_run(lambda pipe=pipe, options=options: as_in_a_trial(pipe, options), __file__)
         assert ending.error["message"].startswith("NotFiniteWarning: ")
 
 

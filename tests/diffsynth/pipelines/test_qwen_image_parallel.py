@@ -11,8 +11,8 @@ import torch
 from benchmarks.parallel_scale import ACTIVATIONS
 from diffsynth.core.parallel.degrees import DegreeError
 from diffsynth.pipelines.qwen_image import QwenImagePipeline
-from diffsynth.trial.catalogue import Sizes
-from diffsynth.trial.weights import make_weights
+from script_trial.adapters.diffsynth_port.catalogue import Sizes
+from script_trial.adapters.diffsynth_port.weights import make_weights
 from tests.diffsynth.pipelines.parallel_checks import (
     OF_A_RING,
     check_near_the_exact,

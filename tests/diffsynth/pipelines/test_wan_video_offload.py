@@ -10,8 +10,8 @@ from diffsynth.core.device.npu_compatible_device import memory_info
 from diffsynth.core.vram import State
 from diffsynth.models.wan_video_dit import TextCache
 from diffsynth.pipelines import wan_video
-from diffsynth.trial.catalogue import Sizes
-from diffsynth.trial.weights import make_weights
+from script_trial.adapters.diffsynth_port.catalogue import Sizes
+from script_trial.adapters.diffsynth_port.weights import make_weights
 from tests.diffsynth.pipelines.conftest import QUICK
 
 ON_CPU = {

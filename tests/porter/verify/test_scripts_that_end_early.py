@@ -49,13 +49,13 @@ Image.new("RGB", (8, 8)).save("a.png")
         ),
         ("import os\nos._exit(5)", ["every way: its process ended with exit status 5"]),
         (
-            "print('nothing')",
+            "x = 1",
             [
-                "every way: nothing was saved by save_video, save_frames or Image.save",
-                "every way: no network of a pipeline was called",
+                "every way: nothing was saved and nothing printed",
+                "unedited, redirected and ported: it computed nothing",
             ],
         ),
-        (NO_NETWORK, ["every way: no network of a pipeline was called"]),
+        (NO_NETWORK, ["unedited, redirected and ported: it computed nothing"]),
         (
             "import urllib.request\nurllib.request.urlopen('http://example.com')",
             [

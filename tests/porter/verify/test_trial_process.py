@@ -22,7 +22,7 @@ REFERENCE = emulated_ways(None, None)[0]
 @pytest.fixture
 def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TrialProcess]:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    process = TrialProcess(REFERENCE, tmp_path, tmp_path / "weights")
+    process = TrialProcess(REFERENCE, tmp_path)
     yield process
     process.stop()
 
@@ -35,9 +35,12 @@ def job(folder: Path, program: str) -> dict[str, Any]:
     return {
         "do": "run",
         "path": str(script),
+        "arguments": [],
         "beside": str(folder),
         "folder": str(work),
         "started_in": str(folder),
+        "made_up": str(folder / "made_up"),
+        "results": str(folder / "results"),
         "noise_on_cpu": False,
         "result": str(folder / "result.json"),
     }

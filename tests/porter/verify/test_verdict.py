@@ -14,21 +14,25 @@ from porter.verify.verdict import problems
 from porter.verify.ways import emulated_ways
 
 WAYS = emulated_ways(None, None)
-LITTLE = {"largest": 3.0, "mean": 0.25, "share": 0.125}
-MUCH = {"largest": 200.0, "mean": 31.0, "share": 1.0}
+NO_WEIGHTS = {"weights": 0.0, "where": "", "unlike": ""}
+LITTLE = {"frames": {"largest": 3.0, "mean": 0.25, "share": 0.125}, **NO_WEIGHTS}
+MUCH = {"frames": {"largest": 200.0, "mean": 31.0, "share": 1.0}, **NO_WEIGHTS}
 
 
 def network(device: str, **changes: Any) -> dict[str, Any]:
     computed = {device: {"operations": 1200, "bytes": 3 * 2**20}}
-    return {"calls": 2, "devices": [device], "computed": computed, "moved": {}, "host_data": {}} | changes
+    whole = {"named": True, "calls": 2, "devices": [device], "computed": computed, "moved": {}, "host_data": {}}
+    return whole | changes
 
 
 def outcome(device: str, **changes: Any) -> Outcome:
-    saved = [{"name": "a.mp4", "shape": [5, 32, 48, 3], "dtype": "uint8", "digest": "d", "array": "a.npy"}]
+    frames = {"name": "a.mp4", "kind": "array", "shape": [5, 32, 48, 3], "dtype": "uint8"}
+    saved = [{**frames, "digest": "d", "finite": True, "array": "a.npy"}]
     whole = Outcome(
         seconds=1.25,
         saved=saved,
         networks={"dit": network(device)},
+        operators={device: {"aten.mm": 1200}},
         peak_memory=None if device == "cpu" else 10 * 2**20,
     )
     return replace(whole, **changes)
@@ -55,9 +59,8 @@ def test_the_same_everywhere_passes() -> None:
     ("changes", "problem"),
     [
         ({"host_data": {"aten.mm": 3, "aten.add": 1}}, "dit computed on the CPU: 4 operations (aten.mm 3, aten.add 1)"),
-        ({"devices": ["cpu", "npu"]}, "dit took or gave tensors on cpu"),
+        ({"devices": ["cpu"], "computed": {}}, "dit took or gave tensors on cpu"),
         ({"computed": {}}, "dit computed nothing on npu"),
-        ({"calls": 0}, "dit was not called"),
     ],
 )
 def test_networks_belong_on_the_npu(changes: dict[str, Any], problem: str) -> None:
@@ -66,9 +69,69 @@ def test_networks_belong_on_the_npu(changes: dict[str, Any], problem: str) -> No
     assert f"unedited, redirected: {problem}" in found(redirected=changed)
 
 
-def test_a_network_that_the_reference_does_not_call_need_not_be_called() -> None:
-    idle = {"dit": network("cpu"), "dit2": network("cpu", calls=0, devices=[], computed={})}
-    assert found(cpu=outcome("cpu", networks=idle)) == []
+def test_a_network_that_the_reference_calls_has_to_be_called() -> None:
+    assert found(ported=outcome("npu", networks={})) == ["ported: dit was not called"]
+    assert found(cpu=outcome("cpu", networks={})) == []
+
+
+def test_a_network_may_take_tensors_of_the_host_and_move_them() -> None:
+    assert found(ported=outcome("npu", networks={"dit": network("npu", devices=["cpu", "npu"])})) == []
+
+
+def test_what_a_program_brings_along_is_where_it_is_in_both_ways_on_the_npu() -> None:
+    judge = {"Judge": network("cpu", named=False), "dit": network("npu")}
+    assert found(redirected=outcome("npu", networks=judge), ported=outcome("npu", networks=judge)) == []
+    on_npu = {**judge, "Judge": network("npu", named=False)}
+    assert found(redirected=outcome("npu", networks=on_npu), ported=outcome("npu", networks=judge)) == [
+        "ported: Judge computed nothing on npu"
+    ]
+
+
+def test_a_program_that_computes_nothing_on_the_npu_fails() -> None:
+    assert "ported: nothing was computed on npu" in found(ported=outcome("npu", operators={"cpu": {"aten.mm": 1}}))
+    nothing = {way.name: outcome(way.device, operators={}) for way in WAYS}
+    assert "unedited, redirected and ported: it computed nothing" in found(**nothing)
+
+
+def test_operators_that_one_way_leaves_to_the_host_are_named() -> None:
+    elsewhere = outcome("npu", operators={"npu": {"aten.mm": 1190}, "cpu": {"aten.mm": 10, "aten.sort": 3}})
+    assert found(ported=elsewhere) == [
+        "ported: computed on the CPU what the other way computes on npu: 10 operations (aten.mm 10)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expected", "printed", "problem"),
+    [
+        (["loss 0.6931"], ["loss 0.6930"], "printed 'loss 0.6930' where the reference printed 'loss 0.6931'"),
+        (["loss 0.5", "loss 0.4"], ["loss 0.5"], "printed 1 lines with figures where the reference printed 2"),
+        (["done"], ["done"], ""),
+        (["epoch 1 of 2", "loss 0.5"], ["epoch 1 of 3", "loss 0.5"], ""),
+    ],
+)
+def test_figures_have_to_be_the_same_to_the_last_digit(expected: list[str], printed: list[str], problem: str) -> None:
+    everywhere = {way.name: outcome(way.device, printed=[expected]) for way in WAYS}
+    assert found(**{**everywhere, "ported": outcome("npu", printed=[printed])}) == (
+        [f"ported: {problem}"] if problem else []
+    )
+
+
+def test_what_is_printed_in_words_counts_where_there_is_nothing_else() -> None:
+    said = {way.name: outcome(way.device, saved=[], printed=[["a cat"]]) for way in WAYS}
+    assert found(**said) == []
+    said["ported"] = outcome("npu", saved=[], printed=[["a dog"]])
+    assert found(**said) == ["ported: printed 'a dog' where the reference printed 'a cat'"]
+    silent = {way.name: outcome(way.device, saved=[]) for way in WAYS}
+    assert found(**silent) == ["every way: nothing was saved and nothing printed"]
+
+
+def test_nan_and_infinity_are_no_results() -> None:
+    (saved,) = outcome("cpu").saved
+    bad = {way.name: outcome(way.device, saved=[saved | {"finite": False}], printed=[["loss nan"]]) for way in WAYS}
+    assert found(**bad) == [
+        "every way: saved NaN or infinity in a.mp4",
+        "every way: printed NaN or infinity: 'loss nan'",
+    ]
 
 
 def test_what_is_refused_fails_even_where_it_was_only_warned_of() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from diffsynth.trial.dataset_command import make_dataset
-from diffsynth.trial.image_dataset import make_image_dataset
-from diffsynth.trial.weights import make_for_patterns, make_weights
+from script_trial.adapters.diffsynth_port.dataset_command import make_dataset
+from script_trial.adapters.diffsynth_port.image_dataset import make_image_dataset
+from script_trial.adapters.diffsynth_port.weights import make_for_patterns, make_weights
 from tests.diffsynth.diffusion.training import driver
 
 WAN21, WAN22 = "Wan-AI/Wan2.1-T2V-1.3B", "Wan-AI/Wan2.2-T2V-A14B"

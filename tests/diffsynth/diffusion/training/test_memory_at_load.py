@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from diffsynth.trial.catalogue import Sizes
-from diffsynth.trial.weights import make_weights
+from script_trial.adapters.diffsynth_port.catalogue import Sizes
+from script_trial.adapters.diffsynth_port.weights import make_weights
 from tests.diffsynth.diffusion.training.conftest import FULL, WAN21, run
 from tests.diffsynth.diffusion.training.driver import WAN
 from tests.diffsynth.diffusion.training.test_same_curve import FSDP, OF_A_BLOCK

@@ -1,0 +1,36 @@
+"""diffsynth-port's own package `diffsynth`: pipelines of Wan2.1, Wan2.2 and Qwen-Image, and their training."""
+
+from __future__ import annotations
+
+from importlib.machinery import ModuleSpec
+
+from script_trial.adapter import TrialOfAdapter
+
+#: How its first line says that a package `diffsynth` is ours: DiffSynth-Studio's has the same name.
+_FIRST_LINE = '"""Diffusion pipelines for NVIDIA, AMD, Ascend and CPU under one API.'
+
+
+class DiffSynthPort:
+    name = "diffsynth-port"
+    library = "diffsynth"
+
+    def is_for(self, spec: ModuleSpec) -> bool:
+        if spec.origin is None or not spec.has_location:
+            return False
+        with open(spec.origin, encoding="utf-8", errors="replace") as file:
+            return file.readline().rstrip() == _FIRST_LINE
+
+    def warm(self) -> None:
+        from script_trial.adapters.diffsynth_port.install import import_what_takes_long
+
+        import_what_takes_long()
+
+    def install(self, trial: TrialOfAdapter) -> None:
+        from script_trial.adapters.diffsynth_port.install import install
+
+        install(trial)
+
+
+adapter = DiffSynthPort()
+
+__all__ = ["adapter"]

@@ -1,0 +1,163 @@
+"""Hooks into the pipelines and their training: what they load is made up, what they are asked for is less."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+import warnings
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from torch import nn
+
+from script_trial.adapter import TrialOfAdapter
+from script_trial.adapters.diffsynth_port.made_up_checkpoints import Checkpoints
+from script_trial.adapters.diffsynth_port.made_up_files import dataset, with_clip, with_weights
+from script_trial.adapters.diffsynth_port.smaller import smaller_call
+from script_trial.adapters.diffsynth_port.smaller_training import is_of_training, smaller_arguments
+
+#: The pipelines that a trial knows, by module.
+PIPELINES = {
+    "diffsynth.pipelines.wan_video": "WanVideoPipeline",
+    "diffsynth.pipelines.qwen_image": "QwenImagePipeline",
+}
+_RUNNER = "diffsynth.diffusion.training.runner"
+
+#: What the pipelines import only once they are called, and trainings once they begin.
+_IN_A_RUN = (
+    "diffsynth.utils.data",
+    "diffsynth.utils.frames",
+    "diffsynth.models.state_dict_converters",
+    "ftfy",
+    "imageio_ffmpeg.binaries",
+    "transformers.models.umt5.modeling_umt5",
+    "transformers.models.qwen2.tokenization_qwen2",
+    "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl",
+    "transformers.models.qwen2_5_vl.processing_qwen2_5_vl",
+    "transformers.models.qwen2_vl.image_processing_qwen2_vl",
+    "transformers.models.auto.processing_auto",
+    "wcwidth",
+)
+_IN_A_TRAINING = ("peft", _RUNNER, "diffsynth.diffusion.training.run_task", "transformers.optimization")
+
+
+def import_what_takes_long() -> None:
+    """What scripts of the pipelines import, and those of trainings where their packages are installed."""
+    from PIL import Image
+
+    pipelines()
+    trains = all(find_spec(package) is not None for package in ("accelerate", "peft"))
+    for module in (*_IN_A_RUN, *(_IN_A_TRAINING if trains else ())):
+        if find_spec(module.partition(".")[0]) is not None:
+            with contextlib.suppress(ImportError):
+                import_module(module)
+    Image.init()
+
+
+def install(trial: TrialOfAdapter) -> None:
+    from diffsynth import core
+    from diffsynth.core.loader.model_config import ModelConfig
+    from diffsynth.diffusion.base_pipeline import BasePipeline
+    from diffsynth.utils import data
+
+    checkpoints = Checkpoints(trial.started_in)
+
+    def loaded(pipe: object) -> None:
+        checkpoints.watch(pipe)
+        _name_networks(pipe, trial)
+
+    for pipeline in pipelines():
+        pipeline.from_pretrained = _loading(pipeline.from_pretrained, loaded)
+        called = functools.partial(_name_networks, trial=trial)
+        pipeline.__call__ = smaller_call(pipeline.__call__, called, trial.noise_on_cpu)
+    ModelConfig.download_if_necessary = with_weights(  # type: ignore[method-assign]
+        ModelConfig.download_if_necessary, trial
+    )
+    core.load_state_dict = checkpoints.for_load_state_dict(core.load_state_dict)
+    BasePipeline.load_lora = checkpoints.for_load_lora(BasePipeline.load_lora)  # type: ignore[method-assign]
+    data.VideoData.__init__ = with_clip(data.VideoData.__init__, trial)  # type: ignore[method-assign]
+    for name in ("save_video", "save_frames"):
+        setattr(data, name, _kept(getattr(data, name), trial))
+    fail_on_what_is_no_number()
+    _install_in_training(trial)
+
+
+def fail_on_what_is_no_number() -> None:
+    """A generation that has come to NaN is no result, whatever its frames are equal to."""
+    from diffsynth.diffusion.request import NotFiniteWarning
+
+    warnings.simplefilter("error", NotFiniteWarning)
+
+
+def pipelines() -> list[Any]:
+    """The classes of those pipelines that there are, imported."""
+    there = [(module, name) for module, name in PIPELINES.items() if find_spec(module) is not None]
+    return [getattr(import_module(module), name) for module, name in there]
+
+
+def networks_of(pipe: object) -> dict[str, nn.Module]:
+    """The networks of a pipeline by the names of its attributes."""
+    held = {**vars(pipe), **vars(pipe).get("_modules", {})}
+    return {name: value for name, value in held.items() if isinstance(value, nn.Module)}
+
+
+def _name_networks(pipe: object, trial: TrialOfAdapter) -> None:
+    for name, network in networks_of(pipe).items():
+        trial.name_network(name, network)
+
+
+def _loading(from_pretrained: Callable[..., Any], then: Callable[[Any], None]) -> Any:
+    """A pipeline's `from_pretrained`, after which the pipeline is told to `then`."""
+
+    @functools.wraps(from_pretrained)
+    def loaded(*args: Any, **kwargs: Any) -> Any:
+        pipe = from_pretrained(*args, **kwargs)
+        then(pipe)
+        return pipe
+
+    return staticmethod(loaded)
+
+
+def _kept(save: Callable[..., Any], trial: TrialOfAdapter) -> Callable[..., Any]:
+    """`save_video` or `save_frames`, whose frames are a result, (F, H, W, C)."""
+    import numpy as np
+
+    @functools.wraps(save)
+    def kept(frames: Any, save_path: Any, *args: Any, **kwargs: Any) -> Any:
+        frames = list(frames)  # to be read twice
+        trial.keep(str(save_path), np.stack([np.asarray(frame) for frame in frames]))
+        return save(frames, save_path, *args, **kwargs)
+
+    return kept
+
+
+def _install_in_training(trial: TrialOfAdapter) -> None:
+    """Where the script is a training, on its own arguments: less work, and its losses kept."""
+    if not is_of_training(sys.argv[1:]):
+        return
+    make_dataset = functools.partial(dataset, trial)
+    sys.argv[1:] = smaller_arguments(sys.argv[1:], trial.folder, make_dataset)
+    runner: Any = import_module(_RUNNER)
+    open_logs = runner.open_logs
+
+    @functools.wraps(open_logs)
+    def with_curve(*args: Any, is_main: bool, **kwargs: Any) -> list[Any]:
+        return [*open_logs(*args, is_main=is_main, **kwargs), *([_Curve(trial)] if is_main else [])]
+
+    runner.open_logs = with_curve
+
+
+class _Curve:
+    """A log of a training (diffsynth.diffusion.training.logs.Log) that keeps every number."""
+
+    def __init__(self, trial: TrialOfAdapter) -> None:
+        self._trial = trial
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self._trial.log(values, step)
+
+    def finish(self) -> None:
+        pass

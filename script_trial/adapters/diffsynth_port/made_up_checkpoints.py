@@ -1,0 +1,79 @@
+"""Checkpoints of a training that a script reads and that nobody has trained here, made up: a network, or a LoRA of one.
+
+pipe.dit.load_state_dict(load_state_dict("models/train/full/epoch-1.safetensors"))
+pipe.load_lora(pipe.dit, "models/train/lora/epoch-4.safetensors")
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from script_trial.random_values import random_weight
+
+#: What the networks that are trained are called in a pipeline.
+TRAINED = "dit"
+RANK = 4
+
+
+class Checkpoints:
+    """Makes checkpoints up for the pipelines that a script loads. Those of one path are the same each time."""
+
+    def __init__(self, started_in: Path) -> None:
+        self._started_in = started_in
+        self._network: nn.Module | None = None
+
+    def watch(self, pipe: object) -> None:
+        """From now on a checkpoint is one of this pipeline's network."""
+        self._network = getattr(pipe, TRAINED, None)
+
+    def for_load_state_dict(self, load: Callable[..., Any]) -> Callable[..., Any]:
+        """`diffsynth.core.load_state_dict`, with a whole network made up where its file is missing."""
+
+        @functools.wraps(load)
+        def made(file_path: Any, *args: Any, **kwargs: Any) -> Any:
+            found = self._found(file_path)
+            if found is not None or self._network is None:
+                return load(found or file_path, *args, **kwargs)
+            state = self._network.state_dict()
+            return {
+                key: random_weight(key, tuple(tensor.shape), tensor.dtype, Path(file_path).as_posix(), {})
+                for key, tensor in state.items()
+            }
+
+        return made
+
+    def for_load_lora(self, load: Callable[..., None]) -> Callable[..., None]:
+        """`BasePipeline.load_lora`, with a LoRA of the network's layers made up where its file is missing."""
+
+        @functools.wraps(load)
+        def made(pipe: Any, module: nn.Module, lora_config: Any = None, *args: Any, **kwargs: Any) -> None:
+            found = self._found(lora_config)
+            if found is not None:
+                load(pipe, module, found, *args, **kwargs)
+            else:
+                content = dict(_lora(module, Path(lora_config).as_posix()))
+                load(pipe, module, None, *args, **{**kwargs, "state_dict": content})
+
+        return made
+
+    def _found(self, file: Any) -> Any:
+        """The file as the script finds it, else as the user has it; None where it has to be made up."""
+        if not isinstance(file, (str, os.PathLike)) or os.path.exists(file):
+            return file
+        elsewhere = self._started_in / file
+        return elsewhere if elsewhere.exists() else None
+
+
+def _lora(network: nn.Module, seed: str) -> Iterator[tuple[str, Tensor]]:
+    """A LoRA of every linear layer in the network's blocks, in the format that training saves."""
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Linear) and "blocks." in name:
+            down, up = f"{name}.lora_A.default.weight", f"{name}.lora_B.default.weight"
+            yield down, random_weight(down, (RANK, layer.in_features), layer.weight.dtype, seed, {})
+            yield up, random_weight(up, (layer.out_features, RANK), layer.weight.dtype, seed, {})

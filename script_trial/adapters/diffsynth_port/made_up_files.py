@@ -1,0 +1,79 @@
+"""What the pipelines and their training read, made up: weights of their models, clips, data sets."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from script_trial.adapter import CannotMakeUp, TrialOfAdapter
+from script_trial.adapters.diffsynth_port.catalogue import MODELS
+from script_trial.adapters.diffsynth_port.image_dataset import make_image_dataset
+from script_trial.adapters.diffsynth_port.small_dataset import make_small_dataset
+from script_trial.adapters.diffsynth_port.smaller import HEIGHT, WIDTH
+from script_trial.adapters.diffsynth_port.smaller_training import CLIPS
+from script_trial.adapters.diffsynth_port.weights import make_weights
+from script_trial.made_up import pattern
+
+# Small, and more frames than any script asks for: reading stops at those that are used.
+CLIP_HEIGHT, CLIP_WIDTH, CLIP_FRAMES = 64, 96, 121
+CLIP_RATE = 16
+
+#: The folder for all of it, below that for everything that is made up.
+_OWN = "diffsynth-port"
+
+
+def with_weights(download: Callable[..., Any], trial: TrialOfAdapter) -> Callable[..., Any]:
+    """`ModelConfig.download_if_necessary`, with the model's files written first where they are missing."""
+
+    @functools.wraps(download)
+    def made(config: Any, *args: Any, **kwargs: Any) -> Any:
+        if config.path is None and config.model_id is not None:
+            config = replace(config, local_model_path=str(weights_root(config.model_id, trial)))
+        # There is no network in a trial, and the clients would try for a minute.
+        return download(replace(config, skip_download=True), *args, **kwargs)
+
+    return made
+
+
+def weights_root(model_id: str, trial: TrialOfAdapter) -> Path:
+    """The folder below which the files of a model lie, made up.
+
+    Raises:
+        CannotMakeUp: no such model is known.
+    """
+    if model_id not in MODELS:
+        raise CannotMakeUp(f"the weights of {model_id}, which cannot be made up; those of {', '.join(MODELS)} can")
+    root = trial.made_up / _OWN / "models"
+    trial.once(f"{_OWN}/models/{model_id}", lambda _: make_weights(model_id, root))
+    return root
+
+
+def dataset(trial: TrialOfAdapter, columns: tuple[str, ...]) -> Path:
+    """The folder of a small data set whose metadata has these columns with files."""
+    if set(columns) <= {"image", "edit_image"}:
+        make = functools.partial(make_image_dataset, pictures=CLIPS, height=HEIGHT, width=WIDTH)
+        return trial.once(f"{_OWN}/data/pictures", make)
+    return trial.once(f"{_OWN}/data/{'-'.join(columns)}", lambda folder: make_small_dataset(folder, columns, CLIPS))
+
+
+def with_clip(init: Callable[..., None], trial: TrialOfAdapter) -> Callable[..., None]:
+    """`VideoData.__init__`, with a clip made up where its file is missing."""
+
+    @functools.wraps(init)
+    def made(self: object, video_file: Any = None, *args: Any, **kwargs: Any) -> None:
+        if video_file is not None:
+            video_file = trial.found_or_made_up(video_file, write_clip)
+        init(self, video_file, *args, **kwargs)
+
+    return made
+
+
+def write_clip(path: Path) -> None:
+    """A clip of slowly moving colours, as a file of the kind its name says."""
+    from diffsynth.utils.data.saving import save_video
+
+    frames = [pattern(CLIP_HEIGHT, CLIP_WIDTH, frame / CLIP_FRAMES) for frame in range(CLIP_FRAMES)]
+    save_video(frames, path, fps=CLIP_RATE)

@@ -1,0 +1,121 @@
+"""The same training on less work: what the arguments of a launched script are cut down to for a trial.
+
+    --height 480 --width 832 --dataset_repeat 100 --num_epochs 5 --output_path /data/out
+    --height 32 --width 48 --dataset_repeat 1 --num_epochs 2 --output_path FOLDER/outside/data/out
+
+What the script does not say is left to it: the made-up data set is so small that nothing else needs to be cut.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from script_trial.adapters.diffsynth_port.smaller import FRAMES, HEIGHT, STEPS, WIDTH
+
+CLIPS = 2  # one for each of two processes
+
+#: In their place, whatever the script says.
+_SET = {
+    "height": HEIGHT,
+    "width": WIDTH,
+    "max_pixels": HEIGHT * WIDTH,
+    "num_frames": FRAMES,
+    "dataset_repeat": 1,
+    "validation_inference_steps": STEPS,
+}
+#: At most this; a script that says less keeps what it says.
+_AT_MOST = {
+    "num_epochs": 2,
+    "batch_size": 2,
+    "gradient_accumulation_steps": 2,
+    "save_steps": 2,
+    "validation_steps": 2,
+    "dataset_num_workers": 1,
+}
+_WRITTEN = ("output_path",)
+
+MakeDataset = Callable[[tuple[str, ...]], Path]
+
+
+def is_of_training(arguments: Sequence[str]) -> bool:
+    """Whether these are arguments of a training script of the pipelines, and no other program's."""
+    return any(name in {"dataset_base_path", "output_path"} for name, _ in _pairs(arguments))
+
+
+def smaller_arguments(arguments: Sequence[str], folder: Path, make_dataset: MakeDataset) -> list[str]:
+    """The arguments for a trial.
+
+    Args:
+        arguments: those of the launched script, ``--name value`` or ``--name=value``.
+        folder: what would be written elsewhere goes below it.
+        make_dataset: gives the folder of a small data set whose metadata has these columns with files.
+    """
+    given = dict(_pairs(arguments))
+    changed = {name: str(value) for name, value in _SET.items() if name in given}
+    for name, most in _AT_MOST.items():
+        if name in given and given[name].isdecimal():
+            changed[name] = str(min(int(given[name]), most))
+    changed |= {name: inside(given[name], folder) for name in _WRITTEN if name in given}
+    if given.get("task", "").endswith(":train"):  # on what the task before it has written
+        changed["dataset_base_path"] = inside(given.get("dataset_base_path", ""), folder)
+    elif "dataset_base_path" in given:
+        dataset = make_dataset(file_columns(given))
+        changed["dataset_base_path"] = str(dataset)
+        if "dataset_metadata_path" in given:
+            changed["dataset_metadata_path"] = str(_metadata(dataset, given))
+    return _replaced(arguments, changed)
+
+
+def inside(path: str, folder: Path) -> str:
+    """The path itself if it leads below a folder from the current one, else a place of its own there."""
+    full = os.path.abspath(path)
+    if os.path.commonpath([full, folder]) == str(folder):
+        return path
+    return str(folder / "outside" / full.lstrip(os.sep))
+
+
+def file_columns(given: dict[str, str]) -> tuple[str, ...]:
+    """The columns of the metadata that hold files: those the script names, else a picture or a video as its model."""
+    named = tuple(key.strip() for key in given.get("data_file_keys", "").split(",") if key.strip())
+    if named:
+        return named
+    return ("image",) if "Image" in given.get("model_id_with_origin_paths", "") else ("video",)
+
+
+def _metadata(dataset: Path, given: dict[str, str]) -> Path:
+    """The metadata file of a made-up data set: the one that the script names, if it has one called so."""
+    named = os.path.basename(given["dataset_metadata_path"])
+    edits = ["metadata_edit.csv"] if "edit_image" in file_columns(given) else []
+    there = (dataset / name for name in [named, *edits] if (dataset / name).is_file())
+    return next(there, dataset / "metadata.csv")
+
+
+def _pairs(arguments: Sequence[str]) -> list[tuple[str, str]]:
+    """Each option with its value; a switch has an empty one."""
+    found = []
+    for index, word in enumerate(arguments):
+        if word.startswith("--"):
+            name, has_value, value = word[2:].partition("=")
+            following = arguments[index + 1] if index + 1 < len(arguments) else "--"
+            found.append((name, value if has_value else "" if following.startswith("--") else following))
+    return found
+
+
+def _replaced(arguments: Sequence[str], changed: dict[str, str]) -> list[str]:
+    """The arguments with other values, in the same order and form."""
+    replaced: list[str] = []
+    pending: str | None = None
+    for word in arguments:
+        if pending is not None:
+            replaced.append(pending)
+            pending = None
+            continue
+        name, has_value, _ = word[2:].partition("=") if word.startswith("--") else ("", "", "")
+        if name in changed and has_value:
+            replaced.append(f"--{name}={changed[name]}")
+            continue
+        replaced.append(word)
+        pending = changed.get(name)
+    return replaced

@@ -1,0 +1,54 @@
+"""The command `weights`: small random checkpoints on disk, so that scripts run without the published ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from script_trial.adapters.diffsynth_port.catalogue import DTYPES, MODELS, REDIRECTED_TO, Sizes, entries_of
+
+_DEFAULT = Sizes()
+
+
+@click.command(epilog=f"Model ids: {', '.join(MODELS)}.")
+@click.argument("model_ids", nargs=-1, required=True, metavar="MODEL_ID...")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default="models",
+    show_default=True,
+    envvar="DIFFSYNTH_MODEL_BASE_PATH",
+    show_envvar=True,
+    help="Root of the model tree: files go to DIR/MODEL_ID.",
+    metavar="DIR",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Equal seeds and sizes give equal files.")
+@click.option("--width", type=int, default=_DEFAULT.width, show_default=True, help="Of the DiT; a multiple of 128.")
+@click.option("--layers", type=int, default=_DEFAULT.layers, show_default=True, help="Blocks of the DiT.")
+@click.option("--dtype", type=click.Choice(DTYPES), help="By default each file holds what the published one holds.")
+@click.option("--force", is_flag=True, help="Replace files that are there and differ.")
+def weights(
+    model_ids: tuple[str, ...], output: Path, seed: int, width: int, layers: int, dtype: str | None, force: bool
+) -> None:
+    """Write small random checkpoints in the layout, file names and key names of published models.
+
+    For a Wan model, the converted text encoder and VAE are written as well: pipelines read these unless told
+    redirect_common_files=False.
+    """
+    try:
+        sizes = Sizes(width=width, layers=layers)
+        for model_id in model_ids:
+            entries_of(model_id)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    from script_trial.adapters.diffsynth_port.weights import make_weights  # torch, only once there is something to do
+
+    redirected = [REDIRECTED_TO[model_id] for model_id in model_ids if model_id in REDIRECTED_TO]
+    for model_id in dict.fromkeys([*model_ids, *redirected]):
+        try:
+            paths = make_weights(model_id, output, seed=seed, sizes=sizes, dtype=dtype, force=force)
+        except OSError as error:
+            raise click.UsageError(str(error)) from None
+        for path in paths:
+            click.echo(f"{path}  {path.stat().st_size:,} bytes")

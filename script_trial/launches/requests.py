@@ -1,0 +1,133 @@
+"""Serves what a launch script starts: each launcher and each process of a launch is forked off here, imports paid.
+
+A request that changes how the accelerator is to be seen is run in a fresh process, since that is read at its start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: Variables that are read when torch and its accelerator are imported.
+_READ_AT_START = ("ASCEND_", "CUDA_", "HIP_", "NPU_", "TORCH_DEVICE_", "PYTORCH_CUDA_", "LD_")
+
+
+@dataclass
+class _Run:
+    """A request that is being run: the client that waits for its end, and its process."""
+
+    client: socket.socket
+    process: int
+
+
+class LaunchRequests:
+    """Listens at a socket until a process has ended. Only one may be open in a process."""
+
+    def __init__(self, path: Path, *, forks: bool) -> None:
+        self._forks = forks
+        self._runs: list[_Run] = []
+        self._environment = dict(os.environ)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._wake, self._woken = socket.socketpair()
+        for end in (self._wake, self._woken):
+            end.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+
+    def serve_until_ended(self, script: subprocess.Popen[bytes]) -> int:
+        """The exit status of the launch script, negative for a signal."""
+        while (status := script.poll()) is None:
+            self._reap()
+            waiting = [self._listener, self._woken, *(run.client for run in self._runs)]
+            ready, _, _ = select.select(waiting, [], [], 1.0)
+            if self._woken in ready:
+                with contextlib.suppress(BlockingIOError):
+                    self._woken.recv(4096)
+            if self._listener in ready:
+                self._start(self._listener.accept()[0])
+            for run in [run for run in self._runs if run.client in ready]:
+                os.kill(run.process, signal.SIGKILL)  # whoever asked for it has gone
+        for run in self._runs:
+            os.kill(run.process, signal.SIGKILL)
+        return status
+
+    def _start(self, client: socket.socket) -> None:
+        asked, streams, _, _ = socket.recv_fds(client, 1, 3)
+        with client.makefile("rb") as rest:
+            asked += rest.readline()
+        if not asked.endswith(b"\n") or len(streams) != 3:  # it was ended before it had said what it wants
+            client.close()
+            return
+        request = json.loads(asked)
+        child = os.fork()
+        if child == 0:
+            self._run(request, streams)
+        for stream in streams:
+            os.close(stream)
+        self._runs.append(_Run(client, child))
+
+    def _run(self, request: dict[str, Any], streams: list[int]) -> None:
+        """In the child: what was asked for, with the client's streams, folder and environment."""
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for number, stream in enumerate(streams):
+                os.dup2(stream, number)
+            os.closerange(3, 1 << 12)
+            os.chdir(request["folder"])
+            environment = request["environment"]
+            if not self._forks or self._is_seen_otherwise(environment):
+                command = [*fresh_command(), *request["arguments"]]
+                os.execve(command[0], command, environment)
+            os.environ.clear()
+            os.environ.update(environment)
+            status = _main(request["arguments"])
+        finally:
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(status)
+
+    def _is_seen_otherwise(self, environment: dict[str, str]) -> bool:
+        both = [
+            {name: value for name, value in one.items() if name.startswith(_READ_AT_START)}
+            for one in (environment, self._environment)
+        ]
+        return both[0] != both[1]
+
+    def _reap(self) -> None:
+        for run in list(self._runs):
+            ended, status = os.waitpid(run.process, os.WNOHANG)
+            if ended:
+                self._runs.remove(run)
+                code = os.waitstatus_to_exitcode(status)
+                with contextlib.suppress(OSError):
+                    run.client.sendall(str(code if code >= 0 else 128 - code).encode())
+                run.client.close()
+
+
+def fresh_command() -> list[str]:
+    """What runs `python -m script_trial` with the same imports as this process."""
+    return sys.orig_argv[: sys.orig_argv.index("serve")]
+
+
+def _main(arguments: list[str]) -> int:
+    from script_trial.__main__ import main
+
+    try:
+        main(arguments, prog_name="python -m script_trial")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return 0

@@ -1,0 +1,65 @@
+"""Acts as soon as a module has been imported, wherever in a script that is, and before the script goes on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+Then = Callable[[ModuleSpec], None]
+
+
+def on_import(waiting: Mapping[str, Then]) -> None:
+    """From now on, each of these modules is acted on when it has been imported: at once if it has been already."""
+    there = {name: spec for name in waiting if (spec := getattr(sys.modules.get(name), "__spec__", None)) is not None}
+    later = {name: then for name, then in waiting.items() if name not in there}
+    if later:
+        sys.meta_path.insert(0, _Finder(later))
+    for name, spec in there.items():
+        waiting[name](spec)
+
+
+class _Finder:
+    """Lets the other finders find, and has the loader of a module that is waited for act after its work."""
+
+    def __init__(self, waiting: dict[str, Then]) -> None:
+        self._waiting = waiting
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        then = self._waiting.get(name)
+        if then is None:
+            return None
+        for finder in sys.meta_path:
+            ask = None if finder is self else getattr(finder, "find_spec", None)
+            spec: ModuleSpec | None = ask(name, path, target) if ask else None
+            if spec is not None:
+                if spec.loader is not None and hasattr(spec.loader, "exec_module"):
+                    spec.loader = _ThenLoader(spec.loader, self, spec, then)
+                return spec
+        return None
+
+    def done(self, name: str) -> None:
+        self._waiting.pop(name, None)
+
+
+class _ThenLoader(Loader):
+    """A module's own loader in all but one thing."""
+
+    def __init__(self, own: Loader, finder: _Finder, spec: ModuleSpec, then: Then) -> None:
+        self._own, self._finder, self._spec, self._then = own, finder, spec, then
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._own, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._own.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self._spec.loader = module.__loader__ = self._own  # whoever asks the module sees its own
+        self._own.exec_module(module)
+        self._finder.done(self._spec.name)
+        self._then(self._spec)

@@ -1,0 +1,64 @@
+"""One script, run as it is but small, with everything recorded that tells whether its port is right."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from script_trial.offline import refuse_network
+from script_trial.printed import Printed
+from script_trial.trial import Place, Trial
+from script_trial.watched_run import watched_run
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script to run.
+
+    Attributes:
+        path: the file that is run; with `is_module` the name of a module.
+        arguments: those of its command line.
+        beside: the folder whose modules it may import, as if it lay there.
+    """
+
+    path: str
+    beside: str
+    arguments: tuple[str, ...] = ()
+    is_module: bool = False
+
+
+def run_script(script: Script, place: Place, at: Path | None = None) -> tuple[dict[str, Any], BaseException | None]:
+    """Runs it in this process, which should end afterwards: savers, libraries and warnings stay changed.
+
+    It runs in the folder `at`, or in that of `place`; what it wrote there is looked into if that is where it ran.
+
+    Returns:
+        all that was recorded (seconds, error, refused, on_host, saved, networks and more), and what ended it early.
+    """
+    os.chdir(at or place.folder)
+    refuse_network()
+    trial = Trial(place)
+    sys.argv = [script.path, *script.arguments]
+    sys.path.insert(0, script.beside)
+
+    printed = Printed(script.path)
+
+    def run() -> None:
+        trial.start()
+        with trial.operations.counting(operators=torch.accelerator.is_available()), printed.listening():
+            if script.is_module:
+                runpy.run_module(script.path, run_name="__main__", alter_sys=True)
+            else:
+                runpy.run_path(script.path, run_name="__main__")
+
+    ending = watched_run(run, script.path)
+    if at is None:
+        trial.results.look_into(place.folder)
+    lines = printed.comparable(place.folder, Path(script.path).parent, place.made_up)
+    return {**ending.as_json(), **trial.as_json(), "printed": lines}, ending.raised

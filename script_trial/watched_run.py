@@ -1,0 +1,87 @@
+"""A script, run to its end in this process, with what its warnings and its error say of operators."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from script_trial.failure import failure_of
+from script_trial.refusals import left_to_the_host, refused
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a script ended.
+
+    Attributes:
+        seconds: from its first line to its last.
+        error: None, or see `failure_of`; `raised` is what it raised then.
+        refused, on_host: operators that the device refuses, and those it leaves to the host's processor.
+        refusals: the same with ``line`` of the script (None where it is in none), ``message`` and whether it ``runs``
+            on the host instead, each once.
+    """
+
+    seconds: float
+    error: dict[str, Any] | None
+    raised: BaseException | None
+    refused: list[str]
+    on_host: list[str]
+    refusals: list[dict[str, Any]]
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("seconds", "error", "refused", "on_host", "refusals")}
+
+
+def watched_run(run: Callable[[], object], script: str) -> Ending:
+    """Runs the script of this path by `run`. Whatever ends it early is printed and kept, and not raised."""
+    notes = _Notes(script)
+    started = time.perf_counter()
+    error, failed = None, None
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.showwarning = notes.take  # type: ignore[assignment]
+        try:
+            run()
+        except BaseException as raised:
+            if not (isinstance(raised, SystemExit) and raised.code in (None, 0)):
+                traceback.print_exc()
+                error, failed = failure_of(raised, script), raised
+                notes.hear(str(raised), error["line"])
+    seconds = time.perf_counter() - started
+    on_host = with_counts({one["operator"] for one in notes.refusals if one["runs"]})
+    never = sorted({one["operator"] for one in notes.refusals if not one["runs"]})
+    return Ending(seconds, error, failed, never, on_host, notes.refusals)
+
+
+def with_counts(operators: set[str]) -> list[str]:
+    """Operators that ran elsewhere, with calls and bytes where the device counts them, as the emulated one does."""
+    emulator: Any = sys.modules.get("npu_emulator")
+    counted = emulator.slow_operators() if emulator is not None else []
+    told = {
+        f"{one.name} on {one.type}" if one.type else f"aten::{one.name}": f" ({one.calls:,} calls, {one.bytes:,} bytes)"
+        for one in counted
+    }
+    return sorted(operator + told.get(operator, "") for operator in operators)
+
+
+class _Notes:
+    """What warnings and errors say about operators."""
+
+    def __init__(self, script: str) -> None:
+        self.refusals: list[dict[str, Any]] = []
+        self._script = script
+
+    def hear(self, message: str, line: int | None) -> None:
+        for operator, runs in ((refused(message), False), (left_to_the_host(message), True)):
+            told = {"operator": operator, "runs": runs, "line": line, "message": message}
+            if operator and told not in self.refusals:
+                self.refusals.append(told)
+
+    def take(self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+        self.hear(str(message), lineno if filename == self._script else None)
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno))

@@ -1,0 +1,95 @@
+"""Adapters are found, told apart, and installed as soon as their library is there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.machinery import ModuleSpec
+from importlib.metadata import EntryPoint
+from importlib.util import find_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+from script_trial import known_adapters
+from script_trial.on_import import on_import
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_to_ask_for_them_imports_no_library() -> None:
+    program = (
+        "import sys\nfrom script_trial.known_adapters import libraries\nprint(sorted(libraries()))\n"
+        "others = {'torch', 'numpy', 'PIL', 'porter', 'npu_compat', 'npu_emulator'}\n"
+        "print(sorted({*others, *libraries()} & {*sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    known, imported = done.stdout.splitlines()
+    assert "'diffsynth'" in known
+    assert imported == "[]"
+
+
+def test_ours_is_told_from_another_package_of_its_name(tmp_path: Path) -> None:
+    ours = find_spec("diffsynth")
+    assert ours is not None
+    found = known_adapters.adapter_for(ours)
+    assert found is not None
+    assert found.name == "diffsynth-port"
+    (tmp_path / "__init__.py").write_text("from .core import *\n")
+    other = spec_from_file_location("diffsynth", tmp_path / "__init__.py")
+    assert other is not None
+    assert getattr(known_adapters.adapter_for(other), "name", "") != "diffsynth-port"
+
+
+class Mine:
+    name, library = "mine", "a_library_of_mine"
+
+    def is_for(self, spec: ModuleSpec) -> bool:
+        return True
+
+
+def test_another_distribution_names_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [
+        EntryPoint("mine", "tests.script_trial.test_known_adapters:Mine", known_adapters.GROUP),
+        EntryPoint("broken", "no_such_package", known_adapters.GROUP),
+    ]
+    monkeypatch.setattr(EntryPoint, "load", lambda self: Mine() if self.name == "mine" else __import__(self.value))
+    monkeypatch.setattr(known_adapters, "entry_points", lambda group: points)
+    known_adapters.known_adapters.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match=r"the adapter broken \(no_such_package\) is left out: No module named"):
+            assert known_adapters.known_adapters()[0].name == "mine"
+        assert "a_library_of_mine" in known_adapters.libraries()
+        found = known_adapters.adapter_for(ModuleSpec("a_library_of_mine", None))
+        assert found is not None
+        assert found.name == "mine"
+    finally:
+        known_adapters.known_adapters.cache_clear()
+
+
+def test_a_module_is_acted_on_before_the_script_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "library_x.py").write_text("def load():\n    return 'real'\n")
+    (tmp_path / "library_y.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    import library_y  # type: ignore[import-not-found]
+
+    seen = []
+
+    def change(spec: ModuleSpec) -> None:
+        seen.append(spec.name)
+        if spec.name == "library_x":
+            sys.modules[spec.name].load = lambda: "made up"  # type: ignore[attr-defined]
+
+    on_import({"library_x": change, "library_y": change, "library_z": change})
+    assert seen == ["library_y"]
+    from library_x import load  # type: ignore[import-not-found]
+
+    assert load() == "made up"
+    assert seen == ["library_y", "library_x"]
+    assert sys.modules["library_x"].__spec__.loader is sys.modules["library_x"].__loader__
+    assert type(library_y.__loader__) is type(sys.modules["library_x"].__loader__)
+    with pytest.raises(ModuleNotFoundError):
+        import library_z  # type: ignore[import-not-found]  # noqa: F401
+    for name in ("library_x", "library_y"):
+        del sys.modules[name]
