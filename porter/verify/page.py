@@ -26,6 +26,9 @@ DIFFERENCE = "difference"
 _CURVE_WIDTH, _CURVE_HEIGHT, _CURVE_MARGIN = 420, 130, 34
 _SOURCE_LINES_AROUND = 2
 
+#: In place of frames; of a way, and of the difference.
+_NOTHING = (element("td", "no frames"), element("td", "none: equal to the bit"))
+
 _INTRODUCTION = "Version {}. Each script is run small and on made-up weights, in several ways: {}."
 
 
@@ -122,16 +125,25 @@ def _excerpt(row: Row, way: Way) -> Markup | None:
 def _frames(ways: Sequence[Way], pictures: Pictures) -> Markup | None:
     if not any(pictures.values()):
         return None
-    titles = {**{way.name: way.title for way in ways}, DIFFERENCE: "difference, ported from reference"}
-    rows = [
-        [titles[name], *(element("img", src=one, alt=f"{titles[name]}, frame {at}") for at, one in enumerate(shown, 1))]
+    titles = {**{way.name: way.title for way in ways}, DIFFERENCE: f"difference, {ways[-1].title} from {ways[0].title}"}
+    lines = [
+        element(
+            "tr",
+            element("th", titles[name], scope="row"),
+            _cells_of(titles[name], shown) or _NOTHING[name == DIFFERENCE],
+        )
         for name, shown in pictures.items()
-        if shown
     ]
-    lines = [element("tr", element("th", row[0], scope="row"), [element("td", one) for one in row[1:]]) for row in rows]
     return element(
         "div", element("h3", "What it made"), element("div", element("table", lines, class_="frames"), class_="scroll")
     )
+
+
+def _cells_of(title: str, shown: Sequence[str]) -> list[Markup]:
+    return [
+        element("td", element("img", src=one, alt=f"{title}, frame {number} of those shown"))
+        for number, one in enumerate(shown, start=1)
+    ]
 
 
 def _curves(row: Row) -> list[Markup]:

@@ -89,7 +89,13 @@ def test_the_command_that_repeats_it_is_a_shell_s() -> None:
 def test_frames_of_the_ways_stand_side_by_side() -> None:
     made = rendered(row(), pictures={**{way.name: [red_frame()] * 2 for way in WAYS}, page.DIFFERENCE: [red_frame()]})
     assert made.count("<img ") == 7
-    assert "difference, ported from reference" in made
+    assert "difference, ported from unedited, CPU" in made
+
+
+def test_a_way_without_frames_and_no_difference_are_told() -> None:
+    made = rendered(row(), pictures={"cpu": [red_frame()], "redirected": [], page.DIFFERENCE: []})
+    assert "no frames" in made
+    assert "none: equal to the bit" in made
 
 
 def test_losses_are_plotted_without_what_is_no_number() -> None:
