@@ -5,16 +5,17 @@ The page stands alone: frames are in it as PNGs, and it fetches nothing.
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
 from porter import __version__
 from porter.reporting.html import Markup, element, page, table
 from porter.verify.outcome import Outcome, Row
+from porter.verify.saved_verdict import told
 from porter.verify.text import bytes_told
-from porter.verify.verdict import told
 from porter.verify.ways import Way
 
 #: For each way by name, and for "difference", the frames to show as data URIs.
@@ -32,10 +33,8 @@ _NOTHING = (element("td", "no frames"), element("td", "none: equal to the bit"))
 _INTRODUCTION = "Version {}. Each script is run small and on made-up weights, in several ways: {}."
 
 
-def render(
-    rows: Sequence[Row], machines: Mapping[str, Mapping[str, Any]], options: Sequence[str], pictures: Sequence[Pictures]
-) -> str:
-    """The page of a run. `options` are those of the command besides paths, `pictures` those of each row."""
+def render(rows: Sequence[Row], machines: Mapping[str, Mapping[str, Any]], options: Sequence[str] = ()) -> str:
+    """The page of a run. `options` are those of the command that have to be given again to repeat it."""
     counts = {verdict: sum(_verdict(row) == verdict for row in rows) for verdict in ("passed", "failed", "skipped")}
     order = sorted(range(len(rows)), key=lambda number: not rows[number].failed)
     return page(
@@ -46,7 +45,7 @@ def render(
         element("h2", "Scripts"),
         table(("script", "", "ways", "equal", "peak memory", "seconds"), (_line(rows[n], n) for n in order)),
         element("h2", "What each did"),
-        [_script(rows[number], number, options, pictures[number]) for number in order],
+        [_script(rows[number], number, options) for number in order],
         element("h2", "Where it ran"),
         table(("way", *_MACHINE), ([way.title, *_machine(machines[way.name])] for way in rows[0].ways)),
     )  # fmt: skip
@@ -72,24 +71,22 @@ def _line(row: Row, number: int) -> list[object]:
     ]
 
 
-def _script(row: Row, number: int, options: Sequence[str], pictures: Pictures) -> Markup:
-    command = ["diffsynth-port", "verify", row.script.path, *options]
-    if row.script.processes is not None:
-        command += ["--processes", str(row.script.processes)]
+def _script(row: Row, number: int, options: Sequence[str]) -> Markup:
+    told_again = f"diffsynth-port verify {shlex.join(options)}".strip()
     return element(
         "details",
         element("summary", _chip(_verdict(row)), row.script.shown),
         element(
             "div",
             _problems(row),
-            _frames(row.ways, pictures),
+            _frames(row.ways, row.pictures),
             _curves(row),
             _networks(row),
             _operators(row),
             _notes(row),
             [_output(way, row.outcomes[way.name]) for way in row.ways if way.name in row.outcomes],
             element("h3", "To repeat it"),
-            element("pre", shlex.join(command)),
+            element("pre", row.script.repeat.replace("diffsynth-port verify", told_again, 1)),
             class_="inside",
         ),
         id=f"script-{number}",
@@ -153,6 +150,8 @@ def _curves(row: Row) -> list[Markup]:
         [f"Losses of launch {number}" for number in range(1, launches + 1)] if launches > 1 else ["Losses"] * launches
     )
     plots = [_curve(title, _losses(row, launch)) for launch, title in enumerate(titles)]
+    if not launches:
+        plots = [_curve("Losses that it printed", _printed_losses(row))]
     keys = [[_key(number), " ", way.title, "\u2003"] for number, way in enumerate(row.ways)]
     return [plot for plot in plots if plot] + ([element("p", keys, class_="soft")] if any(plots) else [])
 
@@ -161,6 +160,20 @@ def _losses(row: Row, launch: int) -> list[list[float]]:
     """By way, the loss of each update."""
     curves = [row.outcomes[way.name].curves for way in row.ways if way.name in row.outcomes]
     return [[one["loss"] for one in curve[launch] if "loss" in one] if len(curve) > launch else [] for curve in curves]
+
+
+def _printed_losses(row: Row) -> list[list[float]]:
+    """By way, the figures that the first process printed as a loss, in lines that say the same else."""
+    series: list[list[float]] = []
+    for way in row.ways:
+        by_words: dict[str, list[float]] = {}
+        for line in next(iter(row.outcomes.get(way.name, Outcome()).figures), []):
+            before, loss, after = line["says"].lower().partition("loss")
+            at = before.count("#")
+            if loss and "#" in after and at < len(line["figures"]):
+                by_words.setdefault(re.sub(r"\d+", "", line["says"]), []).append(float(line["figures"][at]))
+        series.append(max(by_words.values(), key=len, default=[]))
+    return series
 
 
 def _curve(title: str, losses: list[list[float]]) -> Markup | None:
@@ -223,28 +236,52 @@ def _computed(network: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _operators(row: Row) -> Markup | None:
-    """What the device refused, and what it left to others."""
-    refused = _by_way(row, lambda outcome: outcome.refused)
-    slow = _by_way(row, lambda outcome: outcome.on_host)
-    parts = [("Refused by the device", refused), ("Run on the AI CPU or the host's processor", slow)]
-    lists = [
+    """Operators by the device that ran them, what the device refused, and what it or the library left to others."""
+    counted = [
+        [way.title, *(f"{sum(row.outcomes[way.name].operators_on(device).values()):,}" for device in ("npu", "cpu"))]
+        for way in row.ways
+        if row.outcomes.get(way.name, Outcome()).operators
+    ]
+    lists = {
+        "Refused by the device": _by_way(
+            row, lambda one: [_refusal(each) for each in one.refusals if not each["runs"]]
+        ),
+        "Run on the AI CPU, or on the host for want of a kernel": _by_way(row, lambda one: one.on_host),
+        "Left to the host by the library's design": _by_way(
+            row, lambda one: list(map(_host_work, one.host_work.items()))
+        ),
+    }
+    told_of = [
         [element("h3", title), element("ul", [element("li", f"{name} ({', '.join(ways)})") for name, ways in found])]
-        for title, found in parts
+        for title, found in lists.items()
         if found
     ]
-    return element("div", lists) if lists else None
+    if not counted and not told_of:
+        return None
+    header = ("way", "on npu", "on the host")
+    return element("div", [element("h3", "All operators"), table(header, counted)] if counted else None, told_of)
 
 
-def _by_way(row: Row, operators: Any) -> list[tuple[str, list[str]]]:
+def _refusal(refusal: Mapping[str, Any]) -> str:
+    return f"{refusal['operator']}, line {refusal['line']}" if refusal["line"] else str(refusal["operator"])
+
+
+def _host_work(work: tuple[str, Mapping[str, int]]) -> str:
+    why, operators = work
+    return f"{why}: {sum(operators.values()):,} operators"
+
+
+def _by_way(row: Row, told: Callable[[Outcome], Iterable[str]]) -> list[tuple[str, list[str]]]:
+    """What is told of each outcome, with the titles of the ways that it is told of."""
     found: dict[str, list[str]] = {}
     for way in row.ways:
-        for operator in operators(row.outcomes[way.name]) if way.name in row.outcomes else ():
-            found.setdefault(operator, []).append(way.title)
+        for one in dict.fromkeys(told(row.outcomes[way.name])) if way.name in row.outcomes else ():
+            found.setdefault(one, []).append(way.title)
     return sorted(found.items())
 
 
 def _notes(row: Row) -> Markup | None:
-    notes = list(dict.fromkeys(note for outcome in row.outcomes.values() for note in outcome.notes))
+    notes = list(dict.fromkeys([*row.notes, *(note for one in row.outcomes.values() for note in one.notes)]))
     titles = {way.name: way.title for way in row.ways}
     notes += [f"{titles[name]}: {told(apart)}" for name, apart in row.differences.items() if apart]
     if not notes:

@@ -24,6 +24,9 @@ MACHINES = {way.name: {"torch": "2.13.0", "npu": None, "python": "3.11.7", "plat
 SOURCE = b"import torch\nx = torch.ones(3)\ny = x[0] < 1\nprint(y)\n"
 
 
+REFUSED = {"operator": "index on complex64", "line": 3, "message": "index is refused", "runs": False}
+
+
 def red_frame() -> str:
     written = io.BytesIO()
     Image.new("RGB", (64, 48), "red").save(written, "PNG")
@@ -37,7 +40,9 @@ def network(device: str) -> dict[str, Any]:
 
 
 def row(path: str = "a.py", problems: tuple[str, ...] = (), **changes: Any) -> Row:
-    saved = [{"name": "a.mp4", "shape": [5, 32, 48, 3], "dtype": "uint8", "digest": "d", "array": "a.npy"}]
+    saved = [
+        {"name": "a.mp4", "kind": "array", "shape": [5, 32, 48, 3], "dtype": "uint8", "digest": "d", "array": "a.npy"}
+    ]
     whole = {
         way.name: Outcome(seconds=1.5, saved=saved, networks={"dit": network(way.device)}, peak_memory=10 * 2**20)
         for way in WAYS
@@ -49,12 +54,18 @@ def row(path: str = "a.py", problems: tuple[str, ...] = (), **changes: Any) -> R
 def failed() -> Row:
     problem = "ported: line 3: index is <refused>"
     return row(
-        "b.py", (problem,), error="index is <refused>", line=3, refused=["index on complex64"], output="Trace & back"
+        "b.py",
+        (problem,),
+        error="index is <refused>",
+        line=3,
+        refused=["index on complex64"],
+        refusals=[REFUSED],
+        output="Trace & back",
     )
 
 
-def rendered(*rows: Row, pictures: page.Pictures | None = None) -> str:
-    return page.render(rows, MACHINES, ["--memory", "8GiB"], [pictures or {}] * len(rows))
+def rendered(*rows: Row, pictures: dict[str, list[str]] | None = None) -> str:
+    return page.render([replace(one, pictures=pictures or {}) for one in rows], MACHINES, ["--memory", "8GiB"])
 
 
 def test_failures_come_first_and_stand_open() -> None:
@@ -69,7 +80,7 @@ def test_a_failure_shows_its_reason_its_line_and_what_was_refused() -> None:
     assert "line 3: index is &lt;refused&gt;" in made
     assert "&gt;    3 y = x[0] &lt; 1" in made
     assert made.count("y = x[0]") == 1, "two ways that end in one line show it once"
-    assert "index on complex64 (unedited, redirected, ported)" in made
+    assert "index on complex64, line 3 (unedited, redirected, ported)" in made
     assert "Trace &amp; back" in made
 
 
@@ -81,9 +92,14 @@ def test_networks_are_told_with_operators_host_work_and_memory() -> None:
 
 
 def test_the_command_that_repeats_it_is_a_shell_s() -> None:
-    assert "<pre>diffsynth-port verify &#x27;a b.py&#x27; --memory 8GiB</pre>" in rendered(row("a b.py")).replace(
-        "'", "&#x27;"
-    )
+    assert "<pre>diffsynth-port verify --memory 8GiB 'a b.py'</pre>" in rendered(row("a b.py"))
+
+
+def test_what_is_left_to_the_host_and_where_operators_ran() -> None:
+    work = {"tiles are put together on the host": {"aten.add": 1200}}
+    made = rendered(row(host_work=work, operators={"npu": {"aten.mm": 3000, "aten.mul": 4}, "cpu": {"aten.arange": 2}}))
+    assert "<li>tiles are put together on the host: 1,200 operators (unedited, redirected, ported)</li>" in made
+    assert "<td>3,004</td><td>2</td>" in made
 
 
 def test_frames_of_the_ways_stand_side_by_side() -> None:
@@ -104,6 +120,14 @@ def test_losses_are_plotted_without_what_is_no_number() -> None:
     assert "nan" not in made.lower()
     assert len(re.findall(r"<polyline[^>]*way-\d", made)) == 3
     assert "3 updates" in made
+
+
+def test_losses_that_are_printed_are_plotted() -> None:
+    printed = [["step 1, lr 1e-3: loss 2.5, other 7.0", "step 2, lr 1e-3: loss 0.5, other 7.0", "done in 3.0"]]
+    made = rendered(row(printed=printed))
+    assert "Losses that it printed" in made
+    assert ">2.5<" in made
+    assert ">0.5<" in made
 
 
 def test_a_skipped_script_says_why() -> None:
