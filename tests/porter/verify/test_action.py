@@ -1,4 +1,4 @@
-"""The action for GitHub's workflows: its last step, run by bash in a repository, with a stand-in that tells its arguments."""
+"""The action for GitHub's workflows: its last step, run by bash, with a stand-in that tells what it was given."""
 
 from __future__ import annotations
 
