@@ -1,4 +1,4 @@
-"""How far the results of several runs are apart, frames or weights, and a picture of frames side by side."""
+"""How far the results of several runs are apart, frames or weights."""
 
 from __future__ import annotations
 
@@ -6,11 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-MARGIN = 4
-LABEL_WIDTH, LABEL_HEIGHT = 150, 12
-SHOWN_FRAMES = 5
-SMALLEST = 96  # pixels; smaller frames are shown magnified
 
 
 def differences(first: list[str], second: list[str]) -> dict[str, float] | None:
@@ -23,41 +18,6 @@ def differences(first: list[str], second: list[str]) -> dict[str, float] | None:
         return None
     apart = np.concatenate([np.abs(a.astype(np.float64) - b.astype(np.float64)).ravel() for a, b in pairs])
     return {"largest": float(apart.max()), "mean": float(apart.mean()), "share": float((apart > 0).mean())}
-
-
-def draw_side_by_side(runs: list[dict[str, str | None]], picture: Path) -> None:
-    """A PNG with a row for each run (``label``, and ``array``: an ``.npy`` file or None), its frames left to right."""
-    from PIL import Image, ImageDraw
-
-    rows = [(run["label"], _frames(run["array"])) for run in runs]
-    shapes = [frame.size for _, frames in rows for frame in frames] or [(SMALLEST, SMALLEST)]
-    width, height = (max(sizes) for sizes in zip(*shapes, strict=True))
-    columns = max(len(frames) for _, frames in rows) or 1
-    size = (LABEL_WIDTH + columns * (width + MARGIN), MARGIN + len(rows) * (height + MARGIN))
-    sheet = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(sheet)
-    for row, (label, frames) in enumerate(rows):
-        top = MARGIN + row * (height + MARGIN)
-        draw.text((MARGIN, top + height // 2 - LABEL_HEIGHT // 2), str(label), fill="black")
-        if not frames:
-            draw.text((LABEL_WIDTH, top + height // 2 - LABEL_HEIGHT // 2), "no frames", fill="black")
-        for column, frame in enumerate(frames):
-            sheet.paste(frame, (LABEL_WIDTH + column * (width + MARGIN), top))
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(picture)
-
-
-def _frames(array: str | None) -> list[Any]:
-    """A few frames, spread over the video, large enough to look at."""
-    from PIL import Image
-
-    if array is None:
-        return []
-    video = np.load(array)
-    chosen = np.unique(np.linspace(0, len(video) - 1, SHOWN_FRAMES).round().astype(int))
-    frames = [Image.fromarray(video[index]).convert("RGB") for index in chosen]
-    scale = max(1, -(-SMALLEST // min(frames[0].size)))
-    return [frame.resize((frame.width * scale, frame.height * scale), Image.Resampling.NEAREST) for frame in frames]
 
 
 def compare(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@
      "processes": 2, "noise_on_cpu": false, "result": FILE}
     {"do": "compare", "first": [{"kind": "array", "name": ..., "array": FILE} ...], "second": [...], "result": FILE}
     {"do": "picture", "runs": [{"label": ..., "array": FILE}], "picture": FILE, "result": FILE}
+    {"do": "show", "runs": {NAME: [FILE ...]}, "result": FILE}
 
 A job has an ``id`` besides, and {"do": "end", "id": ...} ends one with all its processes. A child writes its result as
 JSON to the file and what it prints to ``output.txt`` beside it. The answer on standard output is one line: the ``id``
@@ -174,12 +175,18 @@ def _compare(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _picture(job: dict[str, Any]) -> None:
-    from script_trial.compare import draw_side_by_side
+    from script_trial.pictures import draw_side_by_side
 
     draw_side_by_side(job["runs"], Path(job["picture"]))
 
 
-_JOBS = {"run": _run, "launch": _launch, "compare": _compare, "picture": _picture}
+def _show(job: dict[str, Any]) -> dict[str, list[str]]:
+    from script_trial.pictures import frames_as_uris
+
+    return frames_as_uris(job["runs"])
+
+
+_JOBS = {"run": _run, "launch": _launch, "compare": _compare, "picture": _picture, "show": _show}
 
 
 def _own_stdout() -> TextIO:

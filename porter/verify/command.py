@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from porter.verify.verification import Request
 
 #: Endings of the reports that there are.
-REPORTS = (".json", ".xml")
+REPORTS = (".json", ".xml", ".html")
 
 #: Where the report of a real card goes unless --report names another place.
 HARDWARE_REPORT = "diffsynth-verify-npu.json"
@@ -51,8 +51,11 @@ class _WithArguments(click.Command):
               help="Processes of each launch script, 1 to 8; may be given again (default: 1, and then 2).")  # fmt: skip
 @click.option("--picture", metavar="FOLDER", help="Write the frames of all ways side by side here, a PNG a script.")
 @click.option("--report", metavar="FILE", multiple=True,
-              help="Write a report here too, by its ending: .json, or .xml for JUnit's. May be given several times; "
-                   "with --device npu a .json is always written.")  # fmt: skip
+              help="Write a report here too, by its ending: .html for people, .json, or .xml for JUnit's. May be given "
+                   "several times; with --device npu a .json is always written.")  # fmt: skip
+@click.option("--skip-others", is_flag=True,
+              help="Of the files among PATHS take only scripts of known libraries, as of folders; it is no error if "
+                   "there are none. For hooks, which name every file that changed.")  # fmt: skip
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How to print the outcome.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=600.0, show_default=True,
@@ -92,16 +95,17 @@ def _run(paths: tuple[str, ...], behind: tuple[str, ...], options: dict[str, Any
         request = _request(options)
         processes, hardware = sorted(set(options["processes"])), options["hardware"]
         if paths:
-            scripts = find_scripts(paths, hardware, processes or PROCESSES, behind)
+            scripts = find_scripts(paths, hardware, processes or PROCESSES, behind, options["skip_others"])
         else:
             scripts = command_line(behind, hardware, processes)
         check_torch()
         check_bash(scripts)
         with Progress(len(scripts), sys.stderr).shown() as progress:
-            rows = verify(
-                request, scripts, progress, lambda rows, machines: _tell(rows, machines, options, request.exact)
-            )
+            rows, machines = verify(request, scripts, progress)
     except NothingToVerify as error:
+        if options["skip_others"] and all(map(os.path.exists, paths)):
+            click.echo("no script to verify", err=True)
+            return 0
         raise click.UsageError(str(error)) from None
     except CannotStart as error:
         click.echo(f"diffsynth-port verify: {error}", err=True)
@@ -109,6 +113,7 @@ def _run(paths: tuple[str, ...], behind: tuple[str, ...], options: dict[str, Any
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         return 2
+    _tell(rows, machines, options, request.exact)
     return 1 if any(row.failed for row in rows) or not any(row.passed for row in rows) else 0
 
 
@@ -119,7 +124,7 @@ def _tell(rows: list[Row], machines: dict[str, Any], options: dict[str, Any], ex
     settings = {name: options[name] for name in ("device", "memory", "hardware")}
     as_json = report.render(rows, machines, settings)
     for file in options["report"] or ([HARDWARE_REPORT] if options["device"] == "npu" else []):
-        _write(file, _rendered(file, rows, as_json))
+        _write(file, _rendered(file, rows, machines, as_json, _given(options)))
     colored = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     click.echo(as_json if options["format_"] == "json" else text.render(rows, exact, colored))
 
@@ -143,14 +148,24 @@ def _request(options: dict[str, Any]) -> Request:
         if not file.lower().endswith(REPORTS):
             raise click.UsageError(f"--report {file}: the name has to end in {' or '.join(REPORTS)}")
     ways = emulated_ways(options["memory"], options["hardware"]) if emulated else hardware_ways()
-    shows_frames = any(file.lower().endswith(".html") for file in options["report"])
-    return Request(ways, emulated, options["timeout"], options["picture"], options["hardware"], shows_frames)
+    shows = any(file.lower().endswith(".html") for file in options["report"])
+    return Request(ways, emulated, options["timeout"], options["picture"], options["hardware"], shows)
 
 
-def _rendered(file: str, rows: list[Row], as_json: str) -> str:
+def _given(options: dict[str, Any]) -> list[str]:
+    """Those of the command's options that a script has to be verified with again to see the same."""
+    named = [name for name in ("device", "memory", "hardware") if options[name] not in (None, "emulated")]
+    return [word for name in named for word in (f"--{name}", options[name])]
+
+
+def _rendered(file: str, rows: list[Row], machines: dict[str, Any], as_json: str, options: list[str]) -> str:
     """The report that a file's name asks for."""
     if file.lower().endswith(".json"):
         return as_json + "\n"
+    if file.lower().endswith(".html"):
+        from porter.verify import page
+
+        return page.render(rows, machines, options)
     from porter.verify import junit
 
     return junit.render(rows)

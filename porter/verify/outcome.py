@@ -109,7 +109,8 @@ class Row:
     """One script, run all ways.
 
     `differences` are those between the reference and each other way that saved something else, `problems` is why it
-    did not pass, and `notes` what there is to know besides.
+    did not pass, and `notes` what there is to know besides. `pictures` are a few frames of each way, by name, and of
+    "difference", as URIs that hold them, where they were asked for.
     """
 
     script: Script
@@ -118,6 +119,7 @@ class Row:
     differences: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    pictures: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:

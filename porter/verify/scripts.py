@@ -49,8 +49,7 @@ class Script:
     """A script: `cuda` and `ported` are its two forms, of which it is one itself. `problem` is why it has not both.
 
     `arguments` are those of its command line. `processes` is for a launch script, and `command` for one that is no file
-    but a command. `skipped` is why it cannot be run on
-    this machine, which says nothing about it.
+    but a command. `skipped` is why it cannot be run on this machine, which says nothing about it.
     """
 
     path: str
@@ -89,10 +88,16 @@ def find_scripts(
     hardware: str | None,
     processes: Sequence[int] = PROCESSES,
     arguments: Sequence[str] = (),
+    skip_others: bool = False,
 ) -> list[Script]:
-    """The scripts in the order of their paths, each to be run with these arguments. Raises NothingToVerify."""
+    """The scripts in the order of their paths, each to be run with these arguments. Raises NothingToVerify.
+
+    With `skip_others` a file that is named is taken only where it would be found in its folder.
+    """
     scripts: list[Script] = []
     inputs = list(find_inputs(paths))
+    if skip_others:
+        inputs = [replace(one, inside=one.inside or os.path.dirname(one.path) or ".") for one in inputs]
     launched: set[str] = set()
     for found in inputs:
         if found.problem is not None:

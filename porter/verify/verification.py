@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -32,8 +32,8 @@ class Request:
     """What is asked for besides the scripts.
 
     `exact` is false where results may differ by rounding; then the noise is drawn on the CPU, to be the same
-    everywhere. `picture` is the folder for pictures of the frames, `hardware` the line that is ported to. With
-    `keep_results` what the scripts saved is kept until all of them have run.
+    everywhere. `picture` is the folder for pictures of the frames, `hardware` the line that is ported to. With `shows`
+    each row has its frames.
     """
 
     ways: list[Way]
@@ -41,7 +41,7 @@ class Request:
     timeout: float
     picture: str | None = None
     hardware: str | None = None
-    keep_results: bool = False
+    shows: bool = False
 
 
 class Verification:
@@ -81,8 +81,9 @@ class Verification:
         row = self.judged(script, outcomes, folder)
         if self.request.picture is not None and script.processes is None:
             self._draw(script, outcomes, folder)
-        if not self.request.keep_results:
-            shutil.rmtree(folder, ignore_errors=True)
+        if self.request.shows:
+            row = replace(row, pictures=self._frames(outcomes, folder))
+        shutil.rmtree(folder, ignore_errors=True)
         return row
 
     def _skipped_without_devices(self, script: Script) -> Script:
@@ -193,6 +194,20 @@ class Verification:
         job = {"do": "picture", "runs": runs, "picture": picture, "result": str(folder / "picture.json")}
         self._processes[0].ask(job, self.request.timeout)
 
+    def _frames(self, outcomes: dict[str, Outcome], folder: Path) -> dict[str, list[str]]:
+        """To look at; none where no way saved any array, or PIL is not there to draw them."""
+        runs = {
+            name: [one["array"] for one in outcome.saved if one["kind"] == "array"]
+            for name, outcome in outcomes.items()
+        }
+        if not any(runs.values()):
+            return {}
+        job = {"do": "show", "runs": runs, "result": str(folder / "frames.json")}
+        with suppress(Ended):
+            frames: dict[str, list[str]] = self._processes[0].ask(job, self.request.timeout)
+            return frames
+        return {}
+
 
 @contextmanager
 def verification(request: Request, progress: Progress = _SILENT) -> Iterator[Verification]:
@@ -205,17 +220,8 @@ def verification(request: Request, progress: Progress = _SILENT) -> Iterator[Ver
             running.stop()
 
 
-def verify(
-    request: Request,
-    scripts: list[Script],
-    progress: Progress,
-    report: Callable[[list[Row], dict[str, Any]], object] = lambda rows, machines: None,
-) -> list[Row]:
-    """Every script's row. `progress` hears of what happens.
-
-    `report` is told the rows, and what each way ran on, while the files that the outcomes name are there: with
-    `Request.keep_results` those are the arrays and tensors that the scripts saved. Raises CannotStart.
-    """
+def verify(request: Request, scripts: list[Script], progress: Progress) -> tuple[list[Row], dict[str, dict[str, Any]]]:
+    """Every script's row, and what each way ran on. `progress` hears of what happens. Raises CannotStart."""
     with verification(request, progress) as running:
         machines = running.start()
         with ThreadPoolExecutor(_scripts_at_once(request)) as pool:
@@ -226,8 +232,7 @@ def verify(
                 pool.shutdown(wait=False, cancel_futures=True)
                 running.stop()
                 raise
-        report(rows, machines)
-        return rows
+        return rows, machines
 
 
 def _scripts_at_once(request: Request) -> int:

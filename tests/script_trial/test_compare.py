@@ -1,13 +1,16 @@
-"""How far results are apart, and the picture of them."""
+"""How far results are apart, and how they are shown."""
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from script_trial.compare import differences, draw_side_by_side
+from script_trial.compare import differences
+from script_trial.pictures import DIFFERENCE, draw_side_by_side, frames_as_uris
 
 
 def test_differences_and_the_picture(tmp_path: Path) -> None:
@@ -22,3 +25,32 @@ def test_differences_and_the_picture(tmp_path: Path) -> None:
     sheet = Image.open(tmp_path / "new" / "sheet.png")
     assert sheet.getpixel((200, 50)) == (0, 0, 0)
     assert sheet.getpixel((sheet.width - 10, 150)) == (255, 255, 255)
+
+
+def test_a_few_frames_of_each_run_and_where_they_differ(tmp_path: Path) -> None:
+    first = np.zeros((9, 8, 16, 3), np.uint8)
+    second = first.copy()
+    second[0, 0, 0, 1] = 2
+    sound = np.zeros((2, 100), np.float32)
+    files = [str(tmp_path / f"{name}.npy") for name in ("sound", "first", "second")]
+    for file, array in zip(files, (sound, first, second), strict=True):
+        np.save(file, array)
+    shown = frames_as_uris({"cpu": [files[0], files[1]], "npu": [files[0], files[1]], "ported": [files[2]]})
+    assert {name: len(frames) for name, frames in shown.items()} == {"cpu": 5, "npu": 5, "ported": 5, DIFFERENCE: 5}
+    brightest = opened(shown[DIFFERENCE][0])
+    assert brightest.getpixel((0, 0)) == (0, 255, 0)
+    assert min(brightest.size) >= 96, "small frames are magnified"
+
+
+def test_equal_runs_have_no_frames_of_difference_and_unlike_ones_none_at_all(tmp_path: Path) -> None:
+    for name, shape in (("a", (1, 600, 900, 3)), ("b", (1, 4, 4, 3)), ("weights", (3, 3))):
+        np.save(tmp_path / f"{name}.npy", np.ones(shape, np.uint8))
+    a, b, weights = ([str(tmp_path / f"{name}.npy")] for name in ("a", "b", "weights"))
+    assert frames_as_uris({"cpu": a, "npu": a})[DIFFERENCE] == []
+    assert DIFFERENCE not in frames_as_uris({"cpu": a, "npu": b})
+    assert frames_as_uris({"cpu": weights, "npu": []}) == {"cpu": [], "npu": []}
+    assert max(opened(frames_as_uris({"cpu": a})["cpu"][0]).size) == 360, "large ones are reduced"
+
+
+def opened(uri: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))

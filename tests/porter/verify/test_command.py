@@ -49,8 +49,9 @@ def test_a_folder_is_told_of_in_a_table_a_report_and_pictures(run: Run, tmp_path
     (tmp_path / "scripts" / "bad.py").write_text("import diffsynth.pipelines.nothing\n")
     (tmp_path / "scripts" / "other.py").write_text("print('no pipeline here')\n")
     done = run(
-        "scripts", "--picture", "frames", "--report", "report.json", "--report", "report.xml", "--memory", "4GiB"
-    )
+        "scripts", "--picture", "frames", "--report", "report.json", "--report", "report.xml", "--memory", "4GiB",
+        "--report", "report.html",
+    )  # fmt: skip
     assert done.returncode == 1, done.stderr
 
     heading, bad, reason, code, good, *_ = done.stdout.splitlines()
@@ -83,10 +84,22 @@ def test_a_folder_is_told_of_in_a_table_a_report_and_pictures(run: Run, tmp_path
     assert "to repeat it: diffsynth-port verify scripts/bad.py" in (suite[0][0].text or "")
     assert len(suite[1]) == 0
 
+    page = (tmp_path / "report.html").read_text()
+    assert page.count('src="data:image/png;base64,') == 15
+    assert "none: equal to the bit" in page
+    assert "diffsynth-port verify --memory 4GiB scripts/bad.py" in page
+
     picture = Image.open(tmp_path / "frames" / "good.png").convert("RGB")
     rows = [picture.crop((150, 4 + 100 * row, picture.width, 100 + 100 * row)).tobytes() for row in range(3)]
     assert rows[0] == rows[1] == rows[2]
     assert len(set(rows[0])) > 100  # frames, no blank sheet
+
+
+def test_a_hook_names_files_that_are_no_scripts(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text("import torch\n\ndef f():\n    return torch.ones(1)\n")
+    done = run("module.py", "--skip-others")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "no script to verify\n")
+    assert run("missing.py", "--skip-others").returncode == 2
 
 
 @pytest.mark.slow
