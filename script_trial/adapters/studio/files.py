@@ -1,0 +1,106 @@
+"""Videos that scripts read and hand to savers, and LoRAs: made up where they are not here, and kept as results."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from script_trial.adapter import TrialOfAdapter
+from script_trial.adapters.studio.catalogue import entries_of
+from script_trial.random_values import random_weight
+
+# Small, and more frames than any script asks for: reading stops at those that are used.
+CLIP = (121, 64, 96)  # frames, height, width
+CLIP_RATE = 16
+LORA_RANK = 4
+
+
+def install_files(trial: TrialOfAdapter) -> None:
+    """Hooks into VideoData, the savers of diffsynth.utils.data, and BasePipeline.load_lora."""
+    from diffsynth.diffusion.base_pipeline import BasePipeline
+    from diffsynth.utils import data
+
+    save_video = data.save_video
+    data.VideoData.__init__ = _with_clip(data.VideoData.__init__, trial, save_video)
+    for name in ("save_video", "save_frames"):
+        setattr(data, name, _kept(getattr(data, name), trial))
+    BasePipeline.load_lora = _with_lora(BasePipeline.load_lora, trial)
+
+
+def _kept(save: Callable[..., Any], trial: TrialOfAdapter) -> Callable[..., Any]:
+    """A saver of frames that has the trial keep them first."""
+
+    @functools.wraps(save)
+    def kept(frames: Any, save_path: Any, *args: Any, **kwargs: Any) -> Any:
+        frames = list(frames)
+        trial.keep(str(save_path), np.stack([np.asarray(frame) for frame in frames]))
+        return save(frames, save_path, *args, **kwargs)
+
+    return kept
+
+
+def _with_clip(init: Callable[..., None], trial: TrialOfAdapter, save: Callable[..., Any]) -> Callable[..., None]:
+    """`VideoData.__init__`, with a clip made up where its file is missing."""
+
+    def write(path: Path) -> None:
+        save([_frame(number / CLIP[0], *CLIP[1:]) for number in range(CLIP[0])], str(path), fps=CLIP_RATE)
+
+    @functools.wraps(init)
+    def made(self: Any, video_file: Any = None, *args: Any, **kwargs: Any) -> None:
+        if isinstance(video_file, (str, os.PathLike)):
+            video_file = str(trial.found_or_made_up(video_file, write))
+        init(self, video_file, *args, **kwargs)
+
+    return made
+
+
+def _frame(time: float, height: int, width: int) -> np.ndarray:
+    """Moving colours, (height, width, 3) bytes; `time` goes from 0 to 1."""
+    y, x = np.mgrid[0:height, 0:width] / max(height, width)
+    waves = [np.sin(2 * np.pi * (angle[0] * x + angle[1] * y + time)) for angle in ((1, 2), (2, -1), (-1, 3))]
+    return ((np.stack(waves, axis=-1) + 1) * 127.5).astype(np.uint8)
+
+
+def _with_lora(load: Callable[..., None], trial: TrialOfAdapter) -> Callable[..., None]:
+    """`BasePipeline.load_lora`, with a LoRA of the network's blocks made up where its file is missing."""
+
+    @functools.wraps(load)
+    def made(pipe: Any, module: Any, lora_config: Any = None, *args: Any, **kwargs: Any) -> None:
+        name = _missing(lora_config, trial)
+        if name is None:
+            load(pipe, module, lora_config, *args, **kwargs)
+            return
+        trial.note(f"the LoRA {name} is made up")
+        content = dict(_lora(module, name, pipe))
+        load(pipe, module, None, *args, **{**kwargs, "state_dict": content})
+
+    return made
+
+
+def _missing(lora: Any, trial: TrialOfAdapter) -> str | None:
+    """What a LoRA is called that is not here."""
+    if isinstance(lora, (str, os.PathLike)):
+        here = any(path.exists() for path in (Path(lora), trial.started_in / lora))
+        return None if here else os.fspath(lora)
+    if getattr(lora, "path", None) is not None:
+        return None if os.path.exists(str(lora.path)) else str(lora.path)
+    if getattr(lora, "model_id", None) and not entries_of(lora.model_id, lora.origin_file_pattern or ""):
+        return f"{lora.model_id}/{lora.origin_file_pattern}"
+    return None
+
+
+def _lora(network: Any, seed: str, pipe: Any) -> Iterator[tuple[str, Any]]:
+    """A LoRA of every linear layer in the network's blocks, in the format that training saves."""
+    from torch import nn
+
+    for name, layer in network.named_modules():
+        if not isinstance(layer, nn.Linear) or "blocks." not in name:
+            continue
+        for key, shape in (("lora_A", (LORA_RANK, layer.in_features)), ("lora_B", (layer.out_features, LORA_RANK))):
+            full = f"{name}.{key}.default.weight"
+            yield full, random_weight(full, shape, pipe.torch_dtype, seed, {}).to(pipe.device)

@@ -1,0 +1,84 @@
+"""Numbers that a constructor has in its own code rather than as arguments, replaced by smaller ones.
+
+    self.blocks = ModuleList([FluxJointTransformerBlock(3072, 24) for _ in range(num_blocks)])
+
+is run as it stands with 256 for 3072 and 2 for 24: the function is compiled once more from its source, and nothing
+else about it changes, neither its file nor its lines.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import textwrap
+from collections.abc import Mapping
+from importlib import import_module
+from types import CodeType, FunctionType
+
+Numbers = Mapping[int, int]
+
+_VAE_WIDTHS = {128: 32, 256: 64, 512: 64}  # multiples of the 32 groups of its norms
+
+# By network: the functions that build it, in the network's module, and what to replace in each.
+HARD_CODED: dict[str, dict[str, Numbers]] = {
+    "diffsynth.models.flux_dit.FluxDiT": {"FluxDiT.__init__": {3072: 256, 24: 2, 38: 2}},
+    "diffsynth.models.flux_vae.FluxVAEEncoder": {"FluxVAEEncoder.__init__": _VAE_WIDTHS},
+    "diffsynth.models.flux_vae.FluxVAEDecoder": {"FluxVAEDecoder.__init__": _VAE_WIDTHS},
+    # 3584 is the width of the text encoder, which `transformers_configs` makes 256.
+    "diffsynth.models.qwen_image_dit.QwenImageDiT": {"QwenImageDiT.__init__": {3072: 256, 24: 2, 3584: 256}},
+    "diffsynth.models.wan_video_vae.WanVideoVAE": {"VideoVAE_.__init__": {96: 8}},
+    "diffsynth.models.wan_video_vae.WanVideoVAE38": {
+        "WanVideoVAE38.__init__": {160: 8},
+        "VideoVAE38_.__init__": {160: 8, 256: 8},
+    },
+    "diffsynth.models.wan_video_image_encoder.WanImageEncoder": {
+        "clip_xlm_roberta_vit_h_14": {
+            **{32: 2, 24: 2, 4: 1},  # layers, and the ratio of the MLP to the width
+            **{250002: 1024, 1024: 64},  # vocabulary and width of the text tower, which is not used
+        },
+    },
+    "diffsynth.models.ltx2_video_vae.LTX2VideoEncoder": {"LTX2VideoEncoder.__init__": {6: 1, 4: 1}},
+}
+
+
+@functools.cache
+def make_small(model_class: str) -> None:
+    """From now on the network of this dotted name is built with smaller numbers. One with no entry stays as it is."""
+    for name, numbers in HARD_CODED.get(model_class, {}).items():
+        function = _function(model_class.rpartition(".")[0], name)
+        function.__code__ = _with_numbers(function, numbers)
+        function.__defaults__ = tuple(_replaced(value, numbers) for value in function.__defaults__ or ())
+
+
+def _function(module: str, name: str) -> FunctionType:
+    found = functools.reduce(getattr, name.split("."), import_module(module))
+    assert isinstance(found, FunctionType)
+    return found
+
+
+def _replaced(value: object, numbers: Numbers) -> object:
+    return numbers.get(value, value) if type(value) is int else value
+
+
+class _Numbers(ast.NodeTransformer):
+    def __init__(self, numbers: Numbers) -> None:
+        self._numbers = numbers
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        return ast.copy_location(ast.Constant(_replaced(node.value, self._numbers)), node)  # type: ignore[arg-type]
+
+
+def _with_numbers(function: FunctionType, numbers: Numbers) -> CodeType:
+    """The code of the function, compiled with other numbers."""
+    source = textwrap.dedent(inspect.getsource(function))
+    inside = f"class _:\n{textwrap.indent(source, ' ')}"  # where super() means the same
+    tree = ast.increment_lineno(ast.parse(inside), function.__code__.co_firstlineno - 2)
+    compiled = compile(_Numbers(numbers).visit(tree), function.__code__.co_filename, "exec")
+    code = _named(compiled, function.__name__)
+    return code.replace(co_qualname=function.__code__.co_qualname) if hasattr(code, "co_qualname") else code
+
+
+def _named(code: CodeType, name: str) -> CodeType:
+    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return next((one for one in inner if one.co_name == name), None) or _named(inner[0], name)
