@@ -1,4 +1,4 @@
-"""Tokenizers and processors, made up: bytes as tokens, and the special tokens of all families, in one vocabulary.
+"""Tokenizers and processors, made up: bytes as tokens, and the special tokens of all families.
 
 The files are those that transformers' AutoTokenizer and the classes that pipelines name (Qwen2Tokenizer, CLIPTokenizer,
 T5TokenizerFast, Qwen2VLProcessor) load. Families differ in what ends a text and in which side is padded.
@@ -57,6 +57,13 @@ _WORD_ENDS = {f"{letter}</w>": 256 + number for letter, number in _BYTES.items()
 TOKEN_IDS = {token: 512 + number for number, token in enumerate(_SPECIAL)}
 
 
+# T5's is a Unigram vocabulary, in which what it lacks is spelt in bytes.
+_T5_PIECES = [
+    *[(piece, 0.0) for piece in ("<pad>", "</s>", "<unk>", *(f"<0x{value:02X}>" for value in range(256)))],
+    *[(letter, -6.0) for letter in "▁abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;!?'\"()-"],
+]
+
+
 @dataclass(frozen=True)
 class Kind:
     """What a family's tokenizer does: the class that its configuration names, and what goes around a text."""
@@ -97,12 +104,12 @@ def kind_of(model_id: str, pattern: str) -> Kind:
 def write_tokenizer(kind: Kind, folder: Path) -> None:
     """Writes the files of a tokenizer, and of a processor of pictures beside it."""
     folder.mkdir(parents=True)
-    vocabulary = {**_BYTES, **_WORD_ENDS, **TOKEN_IDS}
-    _write(folder / "tokenizer.json", json.loads(_tokenizer(kind, vocabulary)))
+    _write(folder / "tokenizer.json", json.loads(_unigram() if kind is _T5 else _bpe(kind)))
     _write(folder / "tokenizer_config.json", _configuration(kind))
     _write(folder / "special_tokens_map.json", _special(kind))
     _write(folder / "vocab.json", {**_BYTES, **_WORD_ENDS, **(TOKEN_IDS if kind is _CLIP else {})})
-    _write(folder / "added_tokens.json", TOKEN_IDS)
+    if kind is not _T5:
+        _write(folder / "added_tokens.json", TOKEN_IDS)
     _write(folder / "preprocessor_config.json", _PICTURES)
     (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
 
@@ -113,18 +120,19 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 def _special(kind: Kind) -> dict[str, str]:
     return {
-        "bos_token": kind.before or "<s>",
+        **({} if kind is _T5 else {"bos_token": kind.before or "<s>"}),
         "eos_token": kind.after or ("<|im_end|>" if kind is _QWEN else "</s>"),
         "pad_token": kind.pad,
-        "unk_token": "<unk>" if kind.tokenizer_class.startswith("PreTrained") else kind.pad,
+        "unk_token": kind.pad if kind in (_QWEN, _CLIP) else "<unk>",
     }
 
 
 def _configuration(kind: Kind) -> dict[str, Any]:
+    tokens = {"<pad>": 0, "</s>": 1, "<unk>": 2} if kind is _T5 else TOKEN_IDS
     added = {
         str(number): {"content": token, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
         | {"special": True}
-        for token, number in TOKEN_IDS.items()
+        for token, number in tokens.items()
     }
     return {
         "tokenizer_class": kind.tokenizer_class,
@@ -137,10 +145,22 @@ def _configuration(kind: Kind) -> dict[str, Any]:
     }
 
 
-def _tokenizer(kind: Kind, vocabulary: dict[str, int]) -> str:
+def _unigram() -> str:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
+    tokenizer = Tokenizer(models.Unigram(_T5_PIECES, unk_id=2, byte_fallback=True))
+    tokenizer.add_special_tokens(["<pad>", "</s>", "<unk>"])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    text: str = tokenizer.to_str()
+    return text
+
+
+def _bpe(kind: Kind) -> str:
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
-    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
+    tokenizer = Tokenizer(models.BPE({**_BYTES, **_WORD_ENDS, **TOKEN_IDS}, [], unk_token="<unk>"))
     tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in TOKEN_IDS])
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -87,7 +87,8 @@ def _filled(key: str, tensor: Tensor, identity: str) -> Tensor:
     if not tensor.is_meta:
         return tensor.detach().clone().contiguous()
     dtype = _DTYPE if tensor.dtype.is_floating_point else tensor.dtype
-    return random_weight(key, tuple(tensor.shape), dtype, identity, _GAINS)
+    shape = tuple(tensor.shape)
+    return random_weight(key, shape or (1,), dtype, identity, _GAINS).reshape(shape)
 
 
 def _converter(model_name: str) -> str:
