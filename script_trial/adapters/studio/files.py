@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,13 @@ CLIP = (121, 64, 96)  # frames, height, width
 CLIP_RATE = 16
 LORA_RANK = 4
 
+# Each under every name that a script may import it by.
+_SAVERS_OF_SOUND = (
+    ("diffsynth.utils.data.audio_video", "write_video_audio"),
+    ("diffsynth.utils.data.media_io_ltx2", "write_video_audio_ltx2"),
+    ("diffsynth.utils.data.audio", "save_audio"),
+)
+
 
 def install_files(trial: TrialOfAdapter) -> None:
     """Hooks into VideoData, the savers of diffsynth.utils.data, and BasePipeline.load_lora."""
@@ -29,7 +38,33 @@ def install_files(trial: TrialOfAdapter) -> None:
     data.VideoData.__init__ = _with_clip(data.VideoData.__init__, trial, save_video)
     for name in ("save_video", "save_frames"):
         setattr(data, name, _kept(getattr(data, name), trial))
+    for module, saver in _SAVERS_OF_SOUND:
+        _keep_sound(module, saver, trial)
     BasePipeline.load_lora = _with_lora(BasePipeline.load_lora, trial)
+
+
+def _keep_sound(module: str, saver: str, trial: TrialOfAdapter) -> None:
+    """Has what a saver of sound, or of frames with sound, is given kept; one whose packages are missing is left."""
+    try:
+        loaded = import_module(module)
+    except ImportError:
+        return
+    save = getattr(loaded, saver)
+    signature = inspect.signature(save)
+
+    @functools.wraps(save)
+    def kept(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs).arguments
+        path = given.get("output_path", given.get("save_path"))
+        if "video" in given:
+            given["video"] = list(given["video"])
+            trial.keep(str(path), np.stack([np.asarray(frame) for frame in given["video"]]))
+        sound = given.get("audio", given.get("waveform"))
+        if sound is not None:
+            trial.keep(f"{path} (sound)", sound.detach().float().cpu().numpy())
+        return save(**given)
+
+    setattr(loaded, saver, kept)
 
 
 def _kept(save: Callable[..., Any], trial: TrialOfAdapter) -> Callable[..., Any]:

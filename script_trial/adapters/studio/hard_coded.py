@@ -3,7 +3,7 @@
     self.blocks = ModuleList([FluxJointTransformerBlock(3072, 24) for _ in range(num_blocks)])
 
 is run as it stands with 256 for 3072 and 2 for 24: the function is compiled once more from its source, and nothing
-else about it changes, neither its file nor its lines.
+else about it changes, neither its file nor its lines. A word stands for the number under that key of a dict.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from importlib import import_module
 from types import CodeType, FunctionType
 
-Numbers = Mapping[int, int]
+Numbers = Mapping[int | str, int]
 
-_VAE_WIDTHS = {128: 32, 256: 64, 512: 64}  # multiples of the 32 groups of its norms
+_VAE_WIDTHS: Numbers = {128: 32, 256: 64, 512: 64}  # multiples of the 32 groups of its norms
 
 # By network: the functions that build it, in the network's module, and what to replace in each.
 HARD_CODED: dict[str, dict[str, Numbers]] = {
@@ -38,7 +38,13 @@ HARD_CODED: dict[str, dict[str, Numbers]] = {
             **{250002: 1024, 1024: 64},  # vocabulary and width of the text tower, which is not used
         },
     },
-    "diffsynth.models.ltx2_video_vae.LTX2VideoEncoder": {"LTX2VideoEncoder.__init__": {6: 1, 4: 1}},
+    "diffsynth.models.ltx2_video_vae.LTX2VideoEncoder": {"LTX2VideoEncoder.__init__": {"multiplier": 1, "num_layers": 1}},
+    "diffsynth.models.ltx2_video_vae.LTX2VideoDecoder": {"LTX2VideoDecoder.__init__": {"num_layers": 1}},
+    # 3840 is the width of the text encoder, and 49 its layers and its embedding; the heads are of 128.
+    "diffsynth.models.ltx2_text_encoder.LTX2TextEncoderPostModules": {
+        "GemmaFeaturesExtractorProjLinear.__init__": {3840: 256, 49: 3},
+        "Embeddings1DConnector.__init__": {30: 2},
+    },
 }
 
 
@@ -64,6 +70,14 @@ def _replaced(value: object, numbers: Numbers) -> object:
 class _Numbers(ast.NodeTransformer):
     def __init__(self, numbers: Numbers) -> None:
         self._numbers = numbers
+
+    def visit_Dict(self, node: ast.Dict) -> ast.Dict:
+        for place, (key, value) in enumerate(zip(node.keys, node.values, strict=True)):
+            if isinstance(key, ast.Constant) and isinstance(key.value, str) and key.value in self._numbers:
+                node.values[place] = ast.copy_location(ast.Constant(self._numbers[key.value]), value)
+            else:
+                self.visit(value)
+        return node
 
     def visit_Constant(self, node: ast.Constant) -> ast.Constant:
         return ast.copy_location(ast.Constant(_replaced(node.value, self._numbers)), node)  # type: ignore[arg-type]

@@ -50,19 +50,21 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "LTXModel": {
         "num_attention_heads": 2,
         "cross_attention_dim": 256,
+        "caption_channels": 256,
         "audio_num_attention_heads": 2,
         "audio_cross_attention_dim": 128,
     },
     # Of the text encoder it takes the output of every layer, and of its embedding.
     "LTX2TextEncoderPostModules": {
+        "embedding_dim_gemma": 256,
         "num_layers_gemma": LAYERS + 1,
         "num_connector_layers": 1,
         "video_attention_heads": 2,
         "audio_attention_heads": 2,
     },
     "LTX2VideoDecoder": {"base_channels": 16},
-    "LTX2AudioDecoder": {"ch": 32, "num_res_blocks": 1},
-    "LTX2AudioEncoder": {"ch": 32, "num_res_blocks": 1},
+    "LTX2AudioDecoder": {"ch_mult": (1, 1, 1), "num_res_blocks": 1},
+    "LTX2AudioEncoder": {"ch_mult": (1, 1, 1), "num_res_blocks": 1},
     "LTX2Vocoder": {"upsample_initial_channel": 64},
     "LTX2LatentUpsampler": {"mid_channels": 64, "num_blocks_per_stage": 1},
 }
@@ -81,7 +83,8 @@ def small_arguments(network: Callable[..., Any], entry: Mapping[str, Any]) -> di
     smaller = _by_rule(asked)
     if own is not None:
         smaller = {name: value for name, value in smaller.items() if name in (*_LAYERS, *_VOCABULARIES)} | own
-    return {**given, **{name: value for name, value in smaller.items() if asked.get(name) != value}}
+    there = {name: value for name, value in smaller.items() if asked.get(name) is not None}
+    return {**given, **{name: value for name, value in there.items() if asked[name] != value}}
 
 
 def _by_rule(asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -111,6 +111,7 @@ def write_tokenizer(kind: Kind, folder: Path) -> None:
     if kind is not _T5:
         _write(folder / "added_tokens.json", TOKEN_IDS)
     _write(folder / "preprocessor_config.json", _PICTURES)
+    (folder / "chat_template.jinja").write_text(_CHAT, encoding="utf-8")  # where a processor looks for it
     (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
 
 

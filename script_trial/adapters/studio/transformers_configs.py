@@ -20,8 +20,13 @@ _HEAD_SIZES = ("head_dim", "d_kv")
 _INNER_WIDTH = 64
 _INNER_WIDTHS = ("intermediate_size", "d_ff")
 
-# Of configs in which the size of a head is the width over the heads: what the width becomes.
-WIDTHS = {"Qwen2_5_VLTextConfig": 256, "Qwen2_5_VLVisionConfig": 160}
+# Widths that are not the published ones: where the size of a head is the width over the heads, and where another
+# network takes all layers' outputs side by side.
+WIDTHS = {
+    "Qwen2_5_VLTextConfig": 256,
+    "Qwen2_5_VLVisionConfig": 160,
+    "Gemma3TextConfig": 256,
+}
 
 # What a config calls the tokens that a made-up tokenizer has.
 _TOKENS = {
@@ -60,8 +65,8 @@ def make_small(config: Any, layers: int) -> None:
         return
     config._made_small = True
     inner = _inner_configs(config)
-    for one in inner.values():
-        make_small(one, layers)
+    for name, one in inner.items():
+        make_small(one, LAYERS if "vision" in name else layers)
     _tokens(config)
     if not inner:
         _numbers(config, layers)
@@ -81,6 +86,7 @@ def _numbers(config: Any, layers: int) -> None:
             if isinstance(getattr(config, name, None), int):
                 setattr(config, name, min(getattr(config, name), largest))
 
+    heads = HEADS if layers <= LAYERS else 1  # where there have to be many
     set_smaller(_LAYERS, layers)
     set_smaller(("vocab_size",), VOCABULARY)
     set_smaller(_INNER_WIDTHS, _INNER_WIDTH)
@@ -90,10 +96,10 @@ def _numbers(config: Any, layers: int) -> None:
         config.fullatt_block_indexes = [layers - 1]
     if type(config).__name__ in WIDTHS:
         config.hidden_size = WIDTHS[type(config).__name__]
-        set_smaller(_HEADS, HEADS)
+        set_smaller(_HEADS, heads)
         set_smaller(("num_key_value_heads",), 1)
     elif any(isinstance(getattr(config, name, None), int) for name in _HEAD_SIZES):
-        set_smaller(_HEADS, HEADS)
+        set_smaller(_HEADS, heads)
         set_smaller(("num_key_value_heads",), 1)
 
 
