@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from script_trial.adapter import TrialOfAdapter
+from script_trial.adapters.studio.library import studio
 
 STEPS = 2
 CACHED_STEPS = 4  # a cache has to be filled before it is used
@@ -25,9 +26,10 @@ SEED = 0
 
 def install_calls(trial: TrialOfAdapter) -> None:
     """From the first pipeline of a class on, its calls are small, and its networks named by their attributes."""
-    from diffsynth.diffusion.base_pipeline import BasePipeline
+    from torch import nn
 
-    init, module_setattr = BasePipeline.__init__, BasePipeline.__setattr__
+    pipeline = studio("diffusion.base_pipeline").BasePipeline
+    init, module_setattr = pipeline.__init__, pipeline.__setattr__
     small: set[type] = set()
 
     @functools.wraps(init)
@@ -39,13 +41,11 @@ def install_calls(trial: TrialOfAdapter) -> None:
 
     def named(self: Any, name: str, value: Any) -> None:
         module_setattr(self, name, value)
-        from torch import nn
-
         if isinstance(value, nn.Module):
             trial.name_network(name, value)
 
-    BasePipeline.__init__ = started
-    BasePipeline.__setattr__ = named
+    pipeline.__init__ = started
+    pipeline.__setattr__ = named
 
 
 def smaller_call(call: Callable[..., Any], trial: TrialOfAdapter) -> Callable[..., Any]:
@@ -111,7 +111,6 @@ def _tiles(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def _smaller_pictures(name: str, value: Any, size: tuple[int, int], frames: int) -> dict[str, Any]:
     """A picture or video of this size; nothing where the argument is something else."""
-    from diffsynth.utils.data import VideoData
     from PIL import Image
 
     def resized(picture: Any) -> Any:
@@ -119,7 +118,7 @@ def _smaller_pictures(name: str, value: Any, size: tuple[int, int], frames: int)
 
     if isinstance(value, Image.Image):
         return {name: resized(value)}
-    if isinstance(value, VideoData):
+    if isinstance(value, studio("utils.data").VideoData):
         return {name: [resized(value[index]) for index in range(min(frames, len(value)))]}
     if isinstance(value, (list, tuple)) and value and all(isinstance(one, Image.Image) for one in value):
         kept = value[:frames] if "video" in name else value

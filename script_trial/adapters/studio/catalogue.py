@@ -13,6 +13,8 @@ import inspect
 import re
 from typing import Any
 
+from script_trial.adapters.studio.library import studio
+
 Entry = dict[str, Any]
 Name = tuple[str, str]  # of a file: the model's id, and the pattern inside its folder
 
@@ -139,20 +141,16 @@ def _stem(pattern: str) -> str:
 
 
 def _table() -> list[Entry]:
-    from diffsynth.configs import MODEL_CONFIGS
-
-    table: list[Entry] = MODEL_CONFIGS
+    table: list[Entry] = studio("configs").MODEL_CONFIGS
     return table
 
 
 @functools.cache
 def _names_by_hash() -> dict[str, tuple[Name, ...]]:
     """The names in the comments before each entry's hash, put right."""
-    from diffsynth.configs import model_configs
-
     names: dict[str, tuple[Name, ...]] = {}
     pending: list[Name] = []
-    for line in inspect.getsource(model_configs).splitlines():
+    for line in inspect.getsource(studio("configs.model_configs")).splitlines():
         if line.lstrip().startswith("#"):
             pending += [(model_id, pattern) for model_id, pattern in _EXAMPLE.findall(line)]
         elif found := _HASH.search(line):

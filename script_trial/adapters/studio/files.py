@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from script_trial.adapter import TrialOfAdapter
 from script_trial.adapters.studio.catalogue import entries_of
+from script_trial.adapters.studio.library import studio
 from script_trial.random_values import random_weight
 
 # Small, and more frames than any script asks for: reading stops at those that are used.
@@ -23,33 +24,34 @@ LORA_RANK = 4
 
 # Each under every name that a script may import it by.
 _SAVERS_OF_SOUND = (
-    ("diffsynth.utils.data.audio_video", "write_video_audio"),
-    ("diffsynth.utils.data.media_io_ltx2", "write_video_audio_ltx2"),
-    ("diffsynth.utils.data.audio", "save_audio"),
+    ("utils.data.audio_video", "write_video_audio"),
+    ("utils.data.media_io_ltx2", "write_video_audio_ltx2"),
+    ("utils.data.audio", "save_audio"),
 )
 
 
 def install_files(trial: TrialOfAdapter) -> None:
     """Hooks into VideoData, the savers of diffsynth.utils.data, and BasePipeline.load_lora."""
-    from diffsynth.diffusion.base_pipeline import BasePipeline
-    from diffsynth.utils import data
-
+    data, pipeline = studio("utils.data"), studio("diffusion.base_pipeline").BasePipeline
     save_video = data.save_video
     data.VideoData.__init__ = _with_clip(data.VideoData.__init__, trial, save_video)
     for name in ("save_video", "save_frames"):
         setattr(data, name, _kept(getattr(data, name), trial))
+    _keep_sound(trial)
+    pipeline.load_lora = _with_lora(pipeline.load_lora, trial)
+
+
+def _keep_sound(trial: TrialOfAdapter) -> None:
+    """Has what savers of sound, and of frames with sound, are given kept; those whose packages are missing are left."""
+    loaded: list[tuple[Any, str]] = []
     for module, saver in _SAVERS_OF_SOUND:
-        _keep_sound(module, saver, trial)
-    BasePipeline.load_lora = _with_lora(BasePipeline.load_lora, trial)
+        with contextlib.suppress(ImportError):
+            loaded.append((studio(module), saver))
+    for holder, saver in loaded:  # all are there by now, each with the saver itself
+        setattr(holder, saver, _sound_kept(getattr(holder, saver), trial))
 
 
-def _keep_sound(module: str, saver: str, trial: TrialOfAdapter) -> None:
-    """Has what a saver of sound, or of frames with sound, is given kept; one whose packages are missing is left."""
-    try:
-        loaded = import_module(module)
-    except ImportError:
-        return
-    save = getattr(loaded, saver)
+def _sound_kept(save: Callable[..., Any], trial: TrialOfAdapter) -> Callable[..., Any]:
     signature = inspect.signature(save)
 
     @functools.wraps(save)
@@ -64,7 +66,7 @@ def _keep_sound(module: str, saver: str, trial: TrialOfAdapter) -> None:
             trial.keep(f"{path} (sound)", sound.detach().float().cpu().numpy())
         return save(**given)
 
-    setattr(loaded, saver, kept)
+    return kept
 
 
 def _kept(save: Callable[..., Any], trial: TrialOfAdapter) -> Callable[..., Any]:
@@ -88,7 +90,7 @@ def _with_clip(init: Callable[..., None], trial: TrialOfAdapter, save: Callable[
     @functools.wraps(init)
     def made(self: Any, video_file: Any = None, *args: Any, **kwargs: Any) -> None:
         if isinstance(video_file, (str, os.PathLike)):
-            video_file = str(trial.found_or_made_up(video_file, write))
+            video_file = str(trial.found_or_made_up(os.fspath(video_file), write))
         init(self, video_file, *args, **kwargs)
 
     return made

@@ -15,6 +15,7 @@ import textwrap
 from collections.abc import Mapping
 from importlib import import_module
 from types import CodeType, FunctionType
+from typing import Any, cast
 
 Numbers = Mapping[int | str, int]
 
@@ -34,11 +35,16 @@ HARD_CODED: dict[str, dict[str, Numbers]] = {
     },
     "diffsynth.models.wan_video_image_encoder.WanImageEncoder": {
         "clip_xlm_roberta_vit_h_14": {
-            **{32: 2, 24: 2, 4: 1},  # layers, and the ratio of the MLP to the width
-            **{250002: 1024, 1024: 64},  # vocabulary and width of the text tower, which is not used
+            32: 2,  # layers of both towers
+            24: 2,
+            4: 1,  # the ratio of the MLP to the width
+            250002: 1024,  # vocabulary and width of the text tower, which is not used
+            1024: 64,
         },
     },
-    "diffsynth.models.ltx2_video_vae.LTX2VideoEncoder": {"LTX2VideoEncoder.__init__": {"multiplier": 1, "num_layers": 1}},
+    "diffsynth.models.ltx2_video_vae.LTX2VideoEncoder": {
+        "LTX2VideoEncoder.__init__": {"multiplier": 1, "num_layers": 1}
+    },
     "diffsynth.models.ltx2_video_vae.LTX2VideoDecoder": {"LTX2VideoDecoder.__init__": {"num_layers": 1}},
     # 3840 is the width of the text encoder, and 49 its layers and its embedding; the heads are of 128.
     "diffsynth.models.ltx2_text_encoder.LTX2TextEncoderPostModules": {
@@ -58,8 +64,7 @@ def make_small(model_class: str) -> None:
 
 
 def _function(module: str, name: str) -> FunctionType:
-    found = functools.reduce(getattr, name.split("."), import_module(module))
-    assert isinstance(found, FunctionType)
+    found: FunctionType = functools.reduce(getattr, name.split("."), cast("Any", import_module(module)))
     return found
 
 
@@ -90,7 +95,8 @@ def _with_numbers(function: FunctionType, numbers: Numbers) -> CodeType:
     tree = ast.increment_lineno(ast.parse(inside), function.__code__.co_firstlineno - 2)
     compiled = compile(_Numbers(numbers).visit(tree), function.__code__.co_filename, "exec")
     code = _named(compiled, function.__name__)
-    return code.replace(co_qualname=function.__code__.co_qualname) if hasattr(code, "co_qualname") else code
+    names = {name: getattr(function.__code__, name) for name in ("co_qualname",) if hasattr(code, name)}  # not in 3.10
+    return code.replace(**names)
 
 
 def _named(code: CodeType, name: str) -> CodeType:

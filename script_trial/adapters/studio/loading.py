@@ -10,18 +10,17 @@ from typing import Any
 
 from script_trial.adapter import CannotMakeUp, TrialOfAdapter
 from script_trial.adapters.studio.catalogue import Entry, entries_of, name_in
+from script_trial.adapters.studio.library import studio
 from script_trial.adapters.studio.tokenizer_folders import kind_of, write_tokenizer
 from script_trial.adapters.studio.weights import building, small_entry, write_weights
 
 
 def install_loading(trial: TrialOfAdapter) -> None:
     """Hooks into ModelConfig and ModelPool."""
-    from diffsynth.core.loader.config import ModelConfig
-    from diffsynth.models.model_loader import ModelPool
-
+    config, pool = studio("core.loader.config").ModelConfig, studio("models.model_loader").ModelPool
     made_up = _MadeUpFiles(trial)
-    ModelConfig.download_if_necessary = made_up.instead_of(ModelConfig.download_if_necessary)
-    ModelPool.load_model_file = _with_small_networks(ModelPool.load_model_file)
+    config.download_if_necessary = made_up.instead_of(config.download_if_necessary)
+    pool.load_model_file = _with_small_networks(pool.load_model_file)
 
 
 def _with_small_networks(load: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,9 +70,6 @@ class _MadeUpFiles:
         return str(self._weights(model_id, pattern))
 
     def _weights(self, model_id: str, pattern: str) -> Path:
-        from diffsynth.configs import MODEL_CONFIGS
-        from diffsynth.core.loader import hash_model_file
-
         entries = entries_of(model_id, pattern)
         if not entries:
             raise CannotMakeUp(
@@ -81,11 +77,9 @@ class _MadeUpFiles:
             )
         name = f"weights/{model_id}/{pattern.replace('*', '-all')}"
         small = [small_entry(entry, model_id) for entry in entries]
-        path = self._trial.once(
-            f"{name.rpartition('.')[0]}.safetensors", functools.partial(write_weights, small, name)
-        )
-        file_hash = hash_model_file(str(path))
+        path = self._trial.once(f"{name.rpartition('.')[0]}.safetensors", functools.partial(write_weights, small, name))
+        file_hash = studio("core.loader").hash_model_file(str(path))
         if file_hash not in self._known:  # the two experts of Wan2.2 have one
             self._known.add(file_hash)
-            MODEL_CONFIGS.extend({"model_hash": file_hash, **entry} for entry in small)
+            studio("configs").MODEL_CONFIGS.extend({"model_hash": file_hash, **entry} for entry in small)
         return path

@@ -1,6 +1,6 @@
 """Networks of transformers inside DiffSynth-Studio's, whose configs are in the code: made small as they are built.
 
-    class QwenImageTextEncoder: def __init__(self): self.model = Qwen2_5_VLModel(Qwen2_5_VLConfig(hidden_size=3584, ...))
+    self.model = Qwen2_5_VLModel(Qwen2_5_VLConfig(hidden_size=3584, num_hidden_layers=28, ...))
 
 A config is changed in place at the moment when a model of transformers is given it, before anything is built from it.
 """
@@ -44,19 +44,20 @@ _TOKENS = {
 @contextlib.contextmanager
 def small_configs(layers: int = LAYERS) -> Iterator[None]:
     """Within it, models of transformers are built small, with this many layers."""
-    from transformers import PreTrainedModel
+    import transformers
 
-    init = PreTrainedModel.__init__
+    model: Any = transformers.PreTrainedModel
+    init = model.__init__
 
     def small(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
         make_small(config, layers)
         init(self, config, *args, **kwargs)
 
-    PreTrainedModel.__init__ = small
+    model.__init__ = small
     try:
         yield
     finally:
-        PreTrainedModel.__init__ = init
+        model.__init__ = init
 
 
 def make_small(config: Any, layers: int) -> None:
@@ -108,5 +109,6 @@ def _tokens(config: Any) -> None:
     for name, value in list(vars(config).items()):
         if not name.endswith(("token_id", "token_index")):
             continue
-        if isinstance(value, int) and value >= VOCABULARY or name in _TOKENS and value is not None:
+        known = name in _TOKENS and value is not None
+        if known or (isinstance(value, int) and value >= VOCABULARY):
             setattr(config, name, TOKEN_IDS[_TOKENS.get(name, "<unk>")])

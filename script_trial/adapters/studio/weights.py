@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from script_trial.adapters.studio.catalogue import Entry
 from script_trial.adapters.studio.hard_coded import make_small
+from script_trial.adapters.studio.library import studio
 from script_trial.adapters.studio.sizes import LAYERS, small_arguments
 from script_trial.adapters.studio.transformers_configs import small_configs
 from script_trial.random_values import random_weight
@@ -25,7 +26,7 @@ from script_trial.random_values import random_weight
 _BETWEEN = "|"
 _DTYPE = torch.bfloat16  # of most published files
 
-# Text encoders of which a pipeline takes inner layers by number: the layers that they need, by a part of the model's id.
+# Of text encoders whose inner layers a pipeline takes by number: the layers they need, by a part of the model's id.
 _DEPTHS = {
     ("Flux2TextEncoder", ""): 31,
     ("ZImageTextEncoder", "klein"): 28,
@@ -76,9 +77,7 @@ def _class_of(entry: Mapping[str, Any]) -> type[nn.Module]:
 
 def _state(entry: Entry) -> dict[str, Tensor]:
     """The network's own state: parameters without values, and the values of its buffers."""
-    from diffsynth.core.vram.initialization import skip_model_initialization
-
-    with skip_model_initialization(), building(entry):
+    with studio("core.vram.initialization").skip_model_initialization(), building(entry):
         state: dict[str, Tensor] = _class_of(entry)(**entry["extra_kwargs"]).state_dict()
     return state
 
