@@ -9,6 +9,7 @@ loading.py               where both are handed to the library, which loads them 
 calls.py                 a pipeline's call on less work
 files.py                 videos and LoRAs made up, what its savers are given kept
 host_work.py             what it computes on the host by design
+fused_operators.py       on the CPU, what it does by fused operators on an NPU
 cpu_namespace.py         what it asks of torch.cpu, which has it not
 """
 
@@ -46,6 +47,7 @@ class StudioAdapter:
         from script_trial.adapters.studio.calls import install_calls
         from script_trial.adapters.studio.cpu_namespace import complete_torch_cpu
         from script_trial.adapters.studio.files import install_files
+        from script_trial.adapters.studio.fused_operators import install_fused_operators
         from script_trial.adapters.studio.host_work import install_host_work
         from script_trial.adapters.studio.loading import install_loading
 
@@ -54,6 +56,7 @@ class StudioAdapter:
         install_calls(trial)
         install_files(trial)
         install_host_work(trial)
+        install_fused_operators(trial)
 
 
 def _folders(spec: ModuleSpec) -> list[str]:

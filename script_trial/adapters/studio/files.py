@@ -15,6 +15,7 @@ import numpy as np
 from script_trial.adapter import TrialOfAdapter
 from script_trial.adapters.studio.catalogue import entries_of
 from script_trial.adapters.studio.library import studio
+from script_trial.made_up import pattern
 from script_trial.random_values import random_weight
 
 # Small, and more frames than any script asks for: reading stops at those that are used.
@@ -85,7 +86,8 @@ def _with_clip(init: Callable[..., None], trial: TrialOfAdapter, save: Callable[
     """`VideoData.__init__`, with a clip made up where its file is missing."""
 
     def write(path: Path) -> None:
-        save([_frame(number / CLIP[0], *CLIP[1:]) for number in range(CLIP[0])], str(path), fps=CLIP_RATE)
+        frames, height, width = CLIP
+        save([pattern(height, width, number / frames) for number in range(frames)], str(path), fps=CLIP_RATE)
 
     @functools.wraps(init)
     def made(self: Any, video_file: Any = None, *args: Any, **kwargs: Any) -> None:
@@ -94,13 +96,6 @@ def _with_clip(init: Callable[..., None], trial: TrialOfAdapter, save: Callable[
         init(self, video_file, *args, **kwargs)
 
     return made
-
-
-def _frame(time: float, height: int, width: int) -> np.ndarray:
-    """Moving colours, (height, width, 3) bytes; `time` goes from 0 to 1."""
-    y, x = np.mgrid[0:height, 0:width] / max(height, width)
-    waves = [np.sin(2 * np.pi * (angle[0] * x + angle[1] * y + time)) for angle in ((1, 2), (2, -1), (-1, 3))]
-    return ((np.stack(waves, axis=-1) + 1) * 127.5).astype(np.uint8)
 
 
 def _with_lora(load: Callable[..., None], trial: TrialOfAdapter) -> Callable[..., None]:

@@ -20,7 +20,7 @@ WHY = "tiles of the VAE are put together on the host"
 # By module: methods that put tiles together, and the methods of networks that they call for each.
 _TILED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "diffsynth.models.wan_video_vae": (
-        ("WanVideoVAE.tiled_decode", "WanVideoVAE.tiled_encode"),
+        ("WanVideoVAE.decode", "WanVideoVAE.encode"),
         ("VideoVAE_.decode", "VideoVAE_.encode", "VideoVAE38_.decode", "VideoVAE38_.encode"),
     ),
 }
