@@ -7,10 +7,11 @@ weights.py               made-up files of weights
 tokenizer_folders.py     made-up tokenizers and processors
 loading.py               where both are handed to the library, which loads them itself
 calls.py                 a pipeline's call on less work
+training.py              training scripts on less work, with data made up
 files.py                 videos and LoRAs made up, what its savers are given kept
 host_work.py             what it computes on the host by design
 fused_operators.py       on the CPU, what it does by fused operators on an NPU
-cpu_namespace.py         what it asks of torch.cpu, which has it not
+cpu_namespace.py         what works on a GPU and lacks on the CPU
 """
 
 from __future__ import annotations
@@ -45,18 +46,21 @@ class StudioAdapter:
             found, oldest = (".".join(map(str, one)) for one in (version, OLDEST))
             raise CannotMakeUp(f"DiffSynth-Studio {oldest} or later; {found} is installed, which is not known")
         from script_trial.adapters.studio.calls import install_calls
-        from script_trial.adapters.studio.cpu_namespace import complete_torch_cpu
+        from script_trial.adapters.studio.cpu_namespace import complete_torch_cpu, read_files_for_numbered_cpus
         from script_trial.adapters.studio.files import install_files
         from script_trial.adapters.studio.fused_operators import install_fused_operators
         from script_trial.adapters.studio.host_work import install_host_work
         from script_trial.adapters.studio.loading import install_loading
+        from script_trial.adapters.studio.training import install_training
 
         complete_torch_cpu()
+        read_files_for_numbered_cpus()
         install_loading(trial)
         install_calls(trial)
         install_files(trial)
         install_host_work(trial)
         install_fused_operators(trial)
+        install_training(trial)
 
 
 def _folders(spec: ModuleSpec) -> list[str]:
