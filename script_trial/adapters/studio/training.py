@@ -32,12 +32,13 @@ def install_training(trial: TrialOfAdapter) -> None:
     sys.argv[1:] = smaller_arguments(sys.argv[1:], trial.folder, functools.partial(_dataset, trial))
     diffusion = studio("diffusion")
     module, logger = diffusion.DiffusionTrainingModule, diffusion.ModelLogger
-    module.add_lora_to_model = _seeded(module.add_lora_to_model)
+    numbers = _Numbers()
+    module.add_lora_to_model = numbers.seeded(module.add_lora_to_model)
     for holder in (diffusion, studio("diffusion.runner")):
         for name in ("launch_training_task", "launch_data_process_task"):
-            setattr(holder, name, _seeded(getattr(holder, name)))
+            setattr(holder, name, numbers.seeded(getattr(holder, name)))
     logger.on_step_end = _with_curve(logger.on_step_end, trial)
-    _draw_on_host(torch.Generator().manual_seed(SEED))
+    numbers.draw_on_host()
     trial.note(_SEEDED)
 
 
@@ -46,30 +47,38 @@ def _dataset(trial: TrialOfAdapter, columns: tuple[str, ...]) -> Path:
     return trial.once(f"datasets/{'-'.join(columns)}", lambda folder: make_small_dataset(folder, columns, CLIPS))
 
 
-def _seeded(function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def seeded(*args: Any, **kwargs: Any) -> Any:
-        torch.manual_seed(SEED)
-        random.seed(SEED)
-        return function(*args, **kwargs)
+class _Numbers:
+    """Random numbers that are the same in every run and on every device."""
 
-    return seeded
+    def __init__(self) -> None:
+        self._own = torch.Generator()
 
+    def seeded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, before which all generators are at their start, whatever has drawn from them until then."""
 
-def _draw_on_host(own: torch.Generator) -> None:
-    """From now on normal numbers that no generator is named for are the same on every device."""
-    randn = torch.randn
+        @functools.wraps(function)
+        def seeded(*args: Any, **kwargs: Any) -> Any:
+            torch.manual_seed(SEED)
+            random.seed(SEED)
+            self._own.manual_seed(SEED)
+            return function(*args, **kwargs)
 
-    def on_host(*size: Any, generator: Any = None, dtype: Any = None, device: Any = None, **kwargs: Any) -> Tensor:
-        if generator is not None:
-            return randn(*size, generator=generator, dtype=dtype, device=device, **kwargs)
-        return randn(*size, generator=own, dtype=dtype, **kwargs).to(device or "cpu")
+        return seeded
 
-    def like(input: Tensor, *, dtype: Any = None, device: Any = None, **kwargs: Any) -> Tensor:
-        numbers = randn(input.shape, generator=own)
-        return numbers.to(dtype=dtype or input.dtype, device=device or input.device)
+    def draw_on_host(self) -> None:
+        """From now on normal numbers that no generator is named for come from one of the host's."""
+        randn, own = torch.randn, self._own
 
-    torch.randn, torch.randn_like = on_host, like
+        def on_host(*size: Any, generator: Any = None, dtype: Any = None, device: Any = None, **kwargs: Any) -> Tensor:
+            if generator is not None:
+                return randn(*size, generator=generator, dtype=dtype, device=device, **kwargs)
+            return randn(*size, generator=own, dtype=dtype, **kwargs).to(device or "cpu")
+
+        def like(input: Tensor, *, dtype: Any = None, device: Any = None, **kwargs: Any) -> Tensor:
+            numbers = randn(input.shape, generator=own)
+            return numbers.to(dtype=dtype or input.dtype, device=device or input.device)
+
+        torch.randn, torch.randn_like = on_host, like
 
 
 def _with_curve(on_step_end: Callable[..., Any], trial: TrialOfAdapter) -> Callable[..., Any]:
