@@ -10,7 +10,7 @@ calls.py                 a pipeline's call on less work
 training.py              training scripts on less work, with data made up
 files.py                 videos and LoRAs made up, what its savers are given kept
 host_work.py             what it computes on the host by design
-fused_operators.py       on the CPU, what it does by fused operators on an NPU
+as_on_npu.py             on the CPU, what it computes otherwise on an NPU
 cpu_namespace.py         what works on a GPU and lacks on the CPU
 """
 
@@ -45,10 +45,10 @@ class StudioAdapter:
         if version is not None and version < OLDEST:
             found, oldest = (".".join(map(str, one)) for one in (version, OLDEST))
             raise CannotMakeUp(f"DiffSynth-Studio {oldest} or later; {found} is installed, which is not known")
+        from script_trial.adapters.studio.as_on_npu import compute_as_on_npu
         from script_trial.adapters.studio.calls import install_calls
         from script_trial.adapters.studio.cpu_namespace import complete_torch_cpu, read_files_for_numbered_cpus
         from script_trial.adapters.studio.files import install_files
-        from script_trial.adapters.studio.fused_operators import install_fused_operators
         from script_trial.adapters.studio.host_work import install_host_work
         from script_trial.adapters.studio.loading import install_loading
         from script_trial.adapters.studio.training import install_training
@@ -59,7 +59,7 @@ class StudioAdapter:
         install_calls(trial)
         install_files(trial)
         install_host_work(trial)
-        install_fused_operators(trial)
+        compute_as_on_npu(trial)
         install_training(trial)
 
 

@@ -116,7 +116,7 @@ def entries_of(model_id: str, pattern: str) -> list[Entry]:
 def name_in(path: str) -> Name | None:
     """The model and the file that a path ends with, as in ``models/Org/Model/vae/file.safetensors``, if it is known."""
     parts = path.replace("\\", "/").split("/")
-    for start in range(len(parts) - 2):
+    for start in reversed(range(len(parts) - 2)):
         name = ("/".join(parts[start : start + 2]), "/".join(parts[start + 2 :]))
         if entries_of(*name):
             return name

@@ -15,5 +15,7 @@ pipe = ErnieImagePipeline.from_pretrained(
     ],
     tokenizer_config=ModelConfig(model_id="PaddlePaddle/ERNIE-Image", origin_file_pattern="tokenizer/"),
 )
-image = pipe(prompt="A cup of tea on a wet table.", negative_prompt="", height=1024, width=1024, seed=42)
+image = pipe(
+    prompt="A cup of tea on a wet table.", negative_prompt="", height=1024, width=1024, seed=42, rand_device="cuda"
+)
 image.save("tea.jpg")

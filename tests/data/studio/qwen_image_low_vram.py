@@ -20,9 +20,7 @@ pipe = QwenImagePipeline.from_pretrained(
             origin_file_pattern="transformer/diffusion_pytorch_model*.safetensors",
             **vram_config,
         ),
-        ModelConfig(
-            model_id="Qwen/Qwen-Image", origin_file_pattern="text_encoder/model*.safetensors", **vram_config
-        ),
+        ModelConfig(model_id="Qwen/Qwen-Image", origin_file_pattern="text_encoder/model*.safetensors"),
         ModelConfig(
             model_id="Qwen/Qwen-Image", origin_file_pattern="vae/diffusion_pytorch_model.safetensors", **vram_config
         ),

@@ -1,9 +1,9 @@
-"""On an NPU, Z-Image's norms and rotary embedding are fused operators, which round once; the CPU does the same here.
+"""What DiffSynth-Studio computes otherwise where it finds an NPU: on the CPU the trial has it do the same.
 
-DiffSynth-Studio puts them in by itself where it finds an NPU (`apply_npu_patch`). Its plain forms round between their
-steps, so that in bfloat16 their frames differ by a level or two: no fault of a port, and none of the device's. Where
-there is no NPU, the trial has its functions for the NPU put in all the same, with what they call computed as the vendor
-defines it, and the results of all ways are to be the same again.
+Z-Image's norms and rotary embedding are fused operators there (`apply_npu_patch`), which round once where the plain
+forms round between their steps, and FLUX.2's table of positions is in float32 instead of float64. In bfloat16 frames
+differ by some levels then: no fault of a port, and none of the device's. With the same computation on the CPU, the
+results of all ways are to be the same again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from script_trial.adapter import TrialOfAdapter
 from script_trial.adapters.studio.library import studio
 from script_trial.on_import import on_import
 
-_NOTE = "the CPU computes Z-Image's norms and rotary embedding as the NPU's fused operators do: rounded once"
+_FUSED = "the CPU computes Z-Image's norms and rotary embedding as the NPU's fused operators do: rounded once"
+_SINGLE = "the CPU computes FLUX.2's table of positions in float32, as the NPU does"
 
 
 class FusedOnHost:
@@ -43,13 +44,32 @@ class FusedOnHost:
         return (wide * cos.float() + turned * sin.float()).to(x.dtype)
 
 
-def install_fused_operators(trial: TrialOfAdapter) -> None:
-    """Hooks into Z-Image's pipeline, in a process that has no NPU."""
+def compute_as_on_npu(trial: TrialOfAdapter) -> None:
+    """Hooks into those modules as soon as they are imported, in a process that has no NPU."""
     if not studio("core.device.npu_compatible_device").IS_NPU_AVAILABLE:
-        on_import({"diffsynth.pipelines.z_image": lambda _: _patch_without_npu(trial)})
+        on_import(
+            {
+                "diffsynth.pipelines.z_image": lambda _: _fuse_z_image(trial),
+                "diffsynth.models.flux2_dit": lambda _: _single_positions(trial),
+            }
+        )
 
 
-def _patch_without_npu(trial: TrialOfAdapter) -> None:
+def _single_positions(trial: TrialOfAdapter) -> None:
+    network = studio("models.flux2_dit")
+    table = network.get_1d_rotary_pos_embed
+
+    @functools.wraps(table)
+    def single(*args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("freqs_dtype") is torch.float64:
+            trial.note(_SINGLE)
+            kwargs["freqs_dtype"] = torch.float32
+        return table(*args, **kwargs)
+
+    network.get_1d_rotary_pos_embed = single
+
+
+def _fuse_z_image(trial: TrialOfAdapter) -> None:
     pipeline, operators = studio("pipelines.z_image"), studio("core.npu_patch.npu_fused_operator")
     patch = pipeline.apply_npu_patch
 
@@ -57,7 +77,7 @@ def _patch_without_npu(trial: TrialOfAdapter) -> None:
     def patched(enable_npu_patch: bool = True) -> Any:
         if not enable_npu_patch:
             return patch(enable_npu_patch)
-        trial.note(_NOTE)
+        trial.note(_FUSED)
         operators.torch_npu = FusedOnHost
         pipeline.IS_NPU_AVAILABLE = True
         try:
