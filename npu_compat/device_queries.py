@@ -1,9 +1,10 @@
-"""The question torch asks itself, which accelerator there is: cuda would be the answer, being available now."""
+"""The questions torch asks itself, which accelerator there is: cuda would be the answer, being available now."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -15,7 +16,11 @@ _QUESTION = "_get_available_device_type"
 
 
 def device_query_patches(accelerator: Accelerator) -> Iterator[Patch]:
-    """``torch._utils._get_available_device_type`` in every module of torch that has imported it."""
+    """``torch._utils._get_available_device_type`` in every module of torch that has imported it.
+
+    On the CPU also ``torch.accelerator.current_accelerator``, which a torch built for CUDA would answer with cuda: the
+    step of an optimizer then asks for its current stream.
+    """
     raw = torch._utils._get_available_device_type
     answer = None if accelerator.name == "cpu" else accelerator.name
 
@@ -26,3 +31,12 @@ def device_query_patches(accelerator: Accelerator) -> Iterator[Patch]:
         if name.startswith("torch.") and vars(module).get(_QUESTION) is raw:
             replaced = wrappers.like(_get_available_device_type, raw)
             yield Attribute(module, _QUESTION, replaced, f"{name}.{_QUESTION}")
+    accelerators: Any = getattr(torch, "accelerator", None)  # from torch 2.6 on
+    if accelerator.name == "cpu" and accelerators is not None:
+        raw_current = accelerators.current_accelerator
+
+        def current_accelerator(check_available: bool = False) -> None:
+            return None
+
+        replaced = wrappers.like(current_accelerator, raw_current)
+        yield Attribute(accelerators, "current_accelerator", replaced, "torch.accelerator.current_accelerator")

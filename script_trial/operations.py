@@ -97,6 +97,7 @@ class _Call:
     def __init__(self, record: NetworkRecord, data: list[Tensor]) -> None:
         self.record = record
         self.data = set(_host_storages(data))
+        self.left_to_host = False  # whether some of it was the library's own deliberate work there
 
 
 class _Thread(threading.local):
@@ -214,13 +215,14 @@ class Operations:
         record.calls += torch._C._current_graph_task_id() == -1  # what is computed again on the way back is no call
         inputs, parameters = _tensors(args, kwargs), list(network.parameters())
         record.on_device = record.on_device or any(one.device.type not in ("cpu", "meta") for one in parameters)
-        self._thread.call = _Call(record, [*inputs, *parameters])
+        self._thread.call = call = _Call(record, [*inputs, *parameters])
         try:
             result = method(*args, **kwargs)
         finally:
             self._thread.call = before
             record.peak_memory = max(record.peak_memory, self._memory_held())
-        record.devices |= {tensor.device.type for tensor in [*inputs, *_tensors(result)] if tensor.numel() > 1}
+        given = [one for one in _tensors(result) if not (call.left_to_host and one.device.type == "cpu")]
+        record.devices |= {tensor.device.type for tensor in [*inputs, *given] if tensor.numel() > 1}
         return result
 
     def _record_of(self, network: nn.Module) -> NetworkRecord | None:
@@ -275,6 +277,8 @@ class Operations:
         name = operator.name
         if device == "cpu" and thread.host_work is not None:
             self.host_work.setdefault(thread.host_work, Counter())[name] += 1
+            if call is not None:
+                call.left_to_host = True
             return
         counts, tally = self.by_name.get(device), record.computed.get(device)
         if counts is None:

@@ -114,6 +114,8 @@ def test_everything_on_the_cpu(bare, monkeypatch):
     with npu_compat.redirected() as report:
         assert report.accelerator == "cpu"
         assert torch.cuda.is_available()
+        assert torch.accelerator.current_accelerator(check_available=True) is None
+        assert not torch.accelerator.is_available()
         assert torch.zeros(1, device="cuda:0").device.type == torch.ones(1).cuda().device.type == "cpu"
         assert torch.ones(1).to(0).device.type == "cpu"
         assert torch.zeros(1, device=0).device.type == "cpu"

@@ -39,6 +39,13 @@ def test_factories_make_npu_tensors(name: str) -> None:
     assert made.device.index == (1 if name in ("full", "integer device") else 0)
 
 
+def test_repeats_many_dimensions() -> None:
+    """torch copies on twice as many dimensions for it, more than a copy may have; torch_npu has a kernel of its own."""
+    host = torch.arange(24.0).reshape(1, 2, 3, 2, 2)
+    assert torch.equal(host.npu()[:, :, :1].repeat(2, 1, 2, 1, 3).cpu(), host[:, :, :1].repeat(2, 1, 2, 1, 3))
+    assert torch.equal(host.npu().tile(1, 1, 2, 1, 1).cpu(), host.tile(1, 1, 2, 1, 1))
+
+
 def test_moves_keep_values() -> None:
     host = torch.randn(3, 4)
     there = host.to("npu:1")
