@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from script_trial.small.random_weights import fill, making_up
-from script_trial.small.sizes import small
+from script_trial.small.sizes import WIDTH, small
 
 NO_TOKENIZER = 512  # tokens of a network that comes with no tokenizer
 
@@ -28,6 +28,20 @@ _WRITTEN = {
     "decoder_start_token_id": ("<|startoftranscript|>", "<pad>"),
 }
 
+# Of a type of model, what no rule for a name finds.
+_ROPE_3D = {"rope_type": "default", "rope_theta": 1000000.0, "mrope_section": [2, 3, 3]}  # half of a head's width
+_OF_A_TYPE: dict[str, dict[str, Any]] = {
+    "qwen2_vl": {"text_config": {"rope_parameters": _ROPE_3D}},
+    "qwen2_5_vl": {
+        "text_config": {"rope_parameters": _ROPE_3D},
+        "vision_config": {"out_hidden_size": WIDTH, "fullatt_block_indexes": [1], "window_size": 56},
+    },
+    "qwen3_vl": {
+        "text_config": {"rope_parameters": _ROPE_3D},
+        "vision_config": {"out_hidden_size": WIDTH, "deepstack_visual_indexes": [0, 1], "num_position_embeddings": 64},
+    },
+}
+
 
 def small_config(config_class: Any, tokenizer: Any = None, given: Mapping[str, Any] | None = None) -> Any:
     """A config of one of transformers' classes, made small, for texts of this tokenizer. `given` goes first."""
@@ -35,6 +49,7 @@ def small_config(config_class: Any, tokenizer: Any = None, given: Mapping[str, A
     smaller = small(config_class().to_dict(), vocabulary)
     if tokenizer is not None:
         _name_tokens(smaller, config_class().to_dict(), tokenizer)
+    smaller = _merged(smaller, _OF_A_TYPE.get(config_class.model_type, {}))
     return config_class(**_merged(smaller, given or {}))
 
 

@@ -45,11 +45,12 @@ def fitted(processor: Any, config: Any) -> Any:
     sizes = getattr(processor, "size", None)
     if isinstance(side, (list, tuple)):
         side = side[0]
+    edges = dict(sizes) if sizes is not None else {}
     if isinstance(side, int):
         for name in ("size", "crop_size"):
-            if isinstance(getattr(processor, name, None), Mapping):
-                setattr(processor, name, {edge: side for edge in dict(getattr(processor, name)) if edge is not None})
-    elif isinstance(sizes, Mapping) and "longest_edge" in sizes and hasattr(processor, "merge_size"):
+            if getattr(processor, name, None) is not None:
+                setattr(processor, name, dict.fromkeys(dict(getattr(processor, name)), side))
+    elif "longest_edge" in edges and hasattr(processor, "merge_size"):
         patch = processor.patch_size * processor.merge_size
         processor.size = {"shortest_edge": patch**2 * 4, "longest_edge": patch**2 * PATCHES_OF_A_PICTURE}
     return processor
