@@ -19,14 +19,15 @@ Resolver = Callable[[Any, str, Mapping[str, Any]], "Path | None"]
 
 
 class Hub:
-    """Made-up folders by the names of models. Adapters add what they know; who added last is asked first."""
+    """Made-up folders by the names of models, for which every adapter adds what it knows."""
 
     def __init__(self, trial: TrialOfAdapter) -> None:
         self.trial = trial
         self._resolvers: list[Resolver] = []
 
-    def add(self, resolver: Resolver) -> None:
-        self._resolvers.insert(0, resolver)
+    def add(self, resolver: Resolver, refuses: bool = False) -> None:
+        """Adds one who is asked. `refuses`: it raises for what it does not know, hence is asked after the others."""
+        self._resolvers.insert(len(self._resolvers) if refuses else 0, resolver)
 
     def folder(self, loading: Any, name: Any, keywords: Mapping[str, Any]) -> Any:
         """What to load instead of `name`: the user's own folder, a made-up one, or `name` if nobody knows better."""

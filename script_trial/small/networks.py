@@ -1,4 +1,4 @@
-"""Networks of transformers' and diffusers' classes, small and random, written by the libraries' own `save_pretrained`."""
+"""Networks of transformers' and diffusers' classes, small and random, written by the libraries' own saving."""
 
 from __future__ import annotations
 

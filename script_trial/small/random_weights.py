@@ -1,16 +1,16 @@
-"""Random weights that behave: each layer keeps the size of what goes through it, so that outputs are not degenerate."""
+"""Networks of other libraries built aside from their script, and filled with random weights that behave."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from script_trial.random_values import uniform
 
 
 @contextmanager
@@ -38,15 +38,9 @@ def fill(network: nn.Module, seed: str) -> None:
 
 
 def random_weight(name: str, shape: tuple[int, ...], seed: str, table: bool = False) -> Tensor:
-    """float32 values for the parameter `name`, a function of the arguments alone. `table`: it holds vectors to look up.
-
-    Uniform rather than normal numbers: their bits are the same on every processor and with any number of threads.
-    """
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    """float32 values for a parameter, a function of the arguments alone. `table`: it holds vectors to look up."""
     mean, deviation = (0.0, 1.0) if table else _mean_and_deviation(name, shape)
-    reach = math.sqrt(3) * deviation
-    return torch.rand(shape, generator=generator).mul_(2 * reach).add_(mean - reach)
+    return uniform(name, shape, seed, mean, deviation)
 
 
 def _mean_and_deviation(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
@@ -59,5 +53,3 @@ def _mean_and_deviation(name: str, shape: tuple[int, ...]) -> tuple[float, float
     if math.prod(shape) == max(shape):  # the scale of a norm
         return 1.0, 0.1
     return 0.0, math.prod(shape[1:]) ** -0.5
-
-

@@ -61,7 +61,9 @@ def make_tokenizer(tokenizer_class: Any) -> Any:
         tokenizer = tokenizer_class(tokenizer_object=_unigram_tokenizer(), **kept)
     else:
         tokenizer = _of_its_class(tokenizer_class, kept)
-    tokenizer.add_special_tokens({"additional_special_tokens": _of(_ADDED, name, [])}, replace_extra_special_tokens=False)
+    tokenizer.add_special_tokens(
+        {"additional_special_tokens": _of(_ADDED, name, [])}, replace_extra_special_tokens=False
+    )
     if tokenizer.pad_token is None and tokenizer.eos_token is None:
         tokenizer.add_special_tokens({"pad_token": "<pad>"})
     if name.startswith(tuple(_CHATTING)):

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from script_trial.adapter import CannotMakeUp, TrialOfAdapter
+from script_trial.made_up import pattern, write_picture
 
 CLIP_FRAMES, CLIP_RATE = 33, 16
 SOUND_SECONDS, SOUND_RATE = 1, 16000
@@ -40,7 +41,7 @@ def _content(trial: TrialOfAdapter, address: str) -> bytes:
     """
     suffix = Path(urlsplit(address).path).suffix.lower()
     if suffix in _PICTURES:
-        return trial.once(f"web/picture{suffix or '.png'}", _write_picture).read_bytes()
+        return trial.once(f"web/picture{suffix or '.png'}", write_picture).read_bytes()
     if suffix in _CLIPS:
         return trial.once(f"web/clip{suffix}", _write_clip).read_bytes()
     if suffix in _SOUNDS:
@@ -48,16 +49,10 @@ def _content(trial: TrialOfAdapter, address: str) -> bytes:
     raise CannotMakeUp(f"{address}, which is neither here nor a picture, a clip or a sound to make up")
 
 
-def _write_picture(path: Path) -> None:
-    from PIL import Image
-
-    Image.fromarray(_pattern(256, 256, 0.0)).save(path)
-
-
 def _write_clip(path: Path) -> None:
     import imageio
 
-    imageio.mimsave(path, [_pattern(64, 96, frame / CLIP_FRAMES) for frame in range(CLIP_FRAMES)], fps=CLIP_RATE)
+    imageio.mimsave(path, [pattern(64, 96, frame / CLIP_FRAMES) for frame in range(CLIP_FRAMES)], fps=CLIP_RATE)
 
 
 def _write_sound(path: Path) -> None:
@@ -72,14 +67,6 @@ def _write_sound(path: Path) -> None:
         sound.setsampwidth(2)
         sound.setframerate(SOUND_RATE)
         sound.writeframes(samples.tobytes())
-
-
-def _pattern(height: int, width: int, time: float) -> Any:
-    import numpy as np
-
-    y, x = np.mgrid[0:height, 0:width] / max(height, width)
-    waves = [np.sin(2 * np.pi * (angle[0] * x + angle[1] * y + time)) for angle in ((1, 2), (2, -1), (-1, 3))]
-    return ((np.stack(waves, axis=-1) + 1) * 127.5).astype(np.uint8)
 
 
 def _is_elsewhere(address: Any) -> bool:

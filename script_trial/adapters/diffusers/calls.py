@@ -137,7 +137,7 @@ def _small_pictures(pictures: Any) -> Any:
 
 
 def _generator(pipe: Any, asked: Mapping[str, Any], on_cpu: bool) -> Any:
-    """Where the script gives none, one of its device with a fixed seed: a device's own goes on from what it drew before.
+    """Where the script gives none, one of its device, seeded: a device's own goes on from what it drew before.
 
     With `on_cpu` those that it gives are replaced by generators of the CPU with the same seeds; diffusers draws where
     its generator is.

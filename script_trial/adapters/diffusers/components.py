@@ -98,7 +98,9 @@ class _Components:
         """The tokenizer of a text encoder; of its processor where it has one instead."""
         tokenizer = self._made.get(encoder.replace("text_encoder", "tokenizer"))
         if tokenizer is None and encoder == "text_encoder" and self._types:
-            kinds = [_one_of(kinds).__name__ for name, kinds in self._types.items() if name in ("tokenizer", "processor")]
+            kinds = [
+                _one_of(kinds).__name__ for name, kinds in self._types.items() if name in ("tokenizer", "processor")
+            ]
             if kinds:
                 return tokenizer_of(self._encoder_class("tokenizer").config_class.model_type)
         return tokenizer

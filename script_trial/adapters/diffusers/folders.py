@@ -30,7 +30,9 @@ class Folders:
         known = published(model_id)
         if _is_pipeline_loader(loading):
             own = issubclass(loading, DiffusionPipeline) and loading is not DiffusionPipeline
-            return self._pipeline(_class_of(loading, known, model_id) if not own else loading, known, model_id, keywords)
+            return self._pipeline(
+                _class_of(loading, known, model_id) if not own else loading, known, model_id, keywords
+            )
         subfolder = keywords.get("subfolder")
         if known is not None and subfolder:
             pipeline = self._pipeline(_named(known.pipeline), known, model_id, keywords)
@@ -42,7 +44,9 @@ class Folders:
             return self._pipeline(_named(known.pipeline), known, model_id, keywords)
         return None
 
-    def _pipeline(self, pipeline_class: Any, known: Published | None, model_id: str, keywords: Mapping[str, Any]) -> Path:
+    def _pipeline(
+        self, pipeline_class: Any, known: Published | None, model_id: str, keywords: Mapping[str, Any]
+    ) -> Path:
         made_of = of_class(pipeline_class.__name__, known)
         variant = keywords.get("variant")
 

@@ -1,6 +1,6 @@
 """What pipelines are published as, where their classes' own defaults say otherwise: which ids, parts and settings.
 
-Sizes follow from `script_trial.small.sizes`; here stand the kinds of blocks, the channels of latents and the settings of
+Sizes follow from `script_trial.small.sizes`; here stand the kinds of blocks, the channels of latents, the settings of
 schedulers, and widths that are the sum of several.
 """
 
@@ -205,7 +205,9 @@ _IDS: tuple[tuple[str, Published], ...] = (
     (r"flux\.1-kontext", Published("FluxKontextPipeline", {"transformer": {"guidance_embeds": True}})),
     (
         r"flux\.1-fill",
-        Published("FluxFillPipeline", {"transformer": {"guidance_embeds": True, "in_channels": 384, "out_channels": 64}}),
+        Published(
+            "FluxFillPipeline", {"transformer": {"guidance_embeds": True, "in_channels": 384, "out_channels": 64}}
+        ),
     ),
     (
         r"flux\.1-(canny|depth)",

@@ -1,4 +1,4 @@
-"""The adapter for Hugging Face's transformers: small models from their own classes, tokenizers, `generate`, `Trainer`."""
+"""The adapter for Hugging Face's transformers: small models of its own classes, tokenizers, generation, training."""
 
 from __future__ import annotations
 

@@ -34,7 +34,9 @@ class Folders:
         if keywords.get("gguf_file") is not None:
             raise CannotMakeUp(f"{keywords['gguf_file']} of {model_id}: GGUF files cannot be made up")
         if _is_tokenizer(loading) and model_type_of(model_id) is None:
-            return self._once(f"{model_id}/{loading.__name__}", lambda place: make_tokenizer(loading).save_pretrained(place))
+            return self._once(
+                f"{model_id}/{loading.__name__}", lambda place: make_tokenizer(loading).save_pretrained(place)
+            )
         config_class, model_type = _config_class(loading, model_id)
         tokenizer = tokenizer_of(model_type)
         given = _given(keywords)
@@ -66,8 +68,8 @@ def refuse_quantized(keywords: Mapping[str, Any]) -> None:
     for bits, asked in (("4", "load_in_4bit"), ("8", "load_in_8bit")):
         if keywords.get(asked) or told.get(asked):
             raise CannotMakeUp(
-                f"bitsandbytes' {bits}-bit weights, which are made of CUDA kernels and have no NPU form there: load the "
-                "model in bfloat16 instead, without quantization_config"
+                f"bitsandbytes' {bits}-bit weights, whose kernels are CUDA's: load the model in bfloat16, without "
+                "quantization_config, or quantize it by torchao"
             )
     method = told.get("quant_method")
     if method is not None:
@@ -83,8 +85,8 @@ def _config_class(loading: Any, model_id: str) -> tuple[Any, str]:
     own = loading if isinstance(loading, type) and issubclass(loading, PreTrainedConfig) else None
     own = own or getattr(loading, "config_class", None)
     if own is not None and own is not AutoConfig:
-        of_the_name = CONFIG_MAPPING[named] if named in CONFIG_MAPPING else None
-        return own, str(named if of_the_name is own else own.model_type)
+        is_of_it = named in CONFIG_MAPPING and CONFIG_MAPPING[named] is own
+        return own, str(named if is_of_it else own.model_type)
     if named is None or named not in CONFIG_MAPPING:
         raise CannotMakeUp(
             f"the model {model_id}, whose id names no type of model that is known: load it by its own class instead of "

@@ -35,7 +35,7 @@ def install(trial: TrialOfAdapter) -> None:
     """Hooks into transformers, in the process of a script."""
     go_offline()
     hub = hub_of(trial)
-    hub.add(Folders(trial))
+    hub.add(Folders(trial), refuses=True)
     for module, names in _LOADING.items():
         for name in names:
             owner = getattr(import_module(f"transformers.{module}"), name, None)
