@@ -19,10 +19,19 @@ def tokenizer_of(model_type: str) -> Any:
 
     name = _listed(TOKENIZER_MAPPING_NAMES, model_type)
     if name is None:
+        name = "TokenizersBackend" if _reads_text(model_type) else None
+    if name is None:
         return None
     if name.startswith("MistralCommon"):  # reads a format of its own
         name = "PreTrainedTokenizerFast"
     return make_tokenizer(_of_transformers(name))
+
+
+def _reads_text(model_type: str) -> bool:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    config = CONFIG_MAPPING[model_type]() if model_type in CONFIG_MAPPING else None
+    return config is not None and getattr(config.get_text_config(), "vocab_size", None) is not None
 
 
 def image_processor_of(model_type: str, config: Any) -> Any:
