@@ -22,14 +22,32 @@ def shorten_generation(trial: TrialOfAdapter) -> None:
     @functools.wraps(generate)
     def shorter(model: Any, *args: Any, **keywords: Any) -> Any:
         shortened = _shortened(model, args, keywords)
-        if shortened != keywords:
-            trial.note(f"{NEW_TOKENS} new tokens at most")
-        with _logits_watched(model, trial):
+        trial.note(f"{NEW_TOKENS} new tokens at most")
+        with _logits_watched(model, trial), _drawn_alike(trial.noise_on_cpu):
             made = generate(model, *args, **shortened)
         trial.keep("generated tokens", _tokens(made).cpu().numpy())
         return made
 
     GenerationMixin.generate = shorter
+
+
+@contextmanager
+def _drawn_alike(on_cpu: bool) -> Iterator[None]:
+    """Tokens are drawn from a seed, since a device's own random numbers go on from what it drew before."""
+    import torch
+
+    torch.manual_seed(0)
+    multinomial = torch.multinomial
+
+    @functools.wraps(multinomial)
+    def drawn_on_cpu(weights: Any, *args: Any, **keywords: Any) -> Any:
+        return multinomial(weights.cpu(), *args, **keywords).to(weights.device)
+
+    torch.multinomial = drawn_on_cpu if on_cpu else multinomial
+    try:
+        yield
+    finally:
+        torch.multinomial = multinomial
 
 
 def _shortened(model: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, Any]:
