@@ -20,7 +20,7 @@ def shorten_training(trial: TrialOfAdapter) -> None:
     """Has every `Trainer` make at most `UPDATES` updates."""
     from transformers import Trainer
 
-    init, log = Trainer.__init__, Trainer.log
+    init, log, step = Trainer.__init__, Trainer.log, Trainer.training_step
 
     @functools.wraps(init)
     def shorter(trainer: Any, model: Any = None, args: Any = None, *more: Any, **keywords: Any) -> None:
@@ -42,7 +42,19 @@ def shorten_training(trial: TrialOfAdapter) -> None:
             trial.log(numbers, trainer.state.global_step)
         log(trainer, logs, *more, **keywords)
 
-    Trainer.__init__, Trainer.log = shorter, listened
+    @functools.wraps(step)
+    def drawn_alike(trainer: Any, *args: Any, **keywords: Any) -> Any:
+        import torch
+
+        # On the host the same generator also shuffles samples: what a step draws must be none of those numbers.
+        samples = torch.get_rng_state()
+        torch.manual_seed(trainer.args.seed + trainer.state.global_step)
+        try:
+            return step(trainer, *args, **keywords)
+        finally:
+            torch.set_rng_state(samples)
+
+    Trainer.__init__, Trainer.log, Trainer.training_step = shorter, listened, drawn_alike
 
 
 def _shorten(args: Any) -> None:
