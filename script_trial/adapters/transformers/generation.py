@@ -78,12 +78,13 @@ def _tokens(made: Any) -> Any:
 
 @contextmanager
 def _logits_watched(model: Any, trial: TrialOfAdapter) -> Iterator[None]:
-    """Keeps logits that are NaN: the token that is chosen from them does not tell."""
+    """Keeps logits that are NaN, the first of a call: the token that is chosen from them does not tell."""
     import torch
 
     def look(module: Any, inputs: Any, output: Any) -> None:
         logits = getattr(output, "logits", None)
         if isinstance(logits, torch.Tensor) and bool(torch.isnan(logits).any()):
+            hook.remove()
             trial.keep("logits", logits.detach().float().cpu().numpy())
 
     hook = model.register_forward_hook(look)
