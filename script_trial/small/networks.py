@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from script_trial.adapter import CannotMakeUp
 from script_trial.small.random_weights import fill, making_up
 from script_trial.small.sizes import WIDTH, small
 
@@ -93,6 +95,18 @@ def small_arguments(network_class: Any, given: Mapping[str, Any]) -> dict[str, A
         raise TypeError(f"{network_class.__name__} asks for {', '.join(missing)}")
     defaults = {name: one.default for name, one in parameters.items() if one.default is not one.empty}
     return {**small({**defaults, **given}, NO_TOKENIZER), **given}
+
+
+@contextmanager
+def told_of(what: str) -> Iterator[None]:
+    """Whatever a library raises while something is made up: said in one sentence, as a CannotMakeUp."""
+    try:
+        yield
+    except CannotMakeUp:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CannotMakeUp(f"{what}, which cannot be made up small ({type(error).__name__}: {reason})") from error
 
 
 def write_network(network: nn.Module, folder: Path, seed: str, dtype: torch.dtype, **how: Any) -> None:

@@ -142,7 +142,10 @@ def _of_transformers(name: str) -> Any:
 
 
 def _listed(names: Mapping[str, Any], model_type: str) -> Any:
+    """The first class that a table has for a type of model, whatever its form."""
     found = names.get(model_type)
+    if isinstance(found, Mapping):
+        found = next((name for name in found.values() if name), None)
     return found[0] if isinstance(found, (list, tuple)) else found
 
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from script_trial.adapter import TrialOfAdapter
+from script_trial.adapters.diffusers.published import TEXT
 
 SIDE = 64  # pixels
 STEPS = 2
-TEXT = 64  # tokens
 LATENT_FRAMES = 2
 
 _PICTURES = ("image", "mask_image", "control_image", "last_image", "ip_adapter_image", "reference_images")

@@ -77,7 +77,7 @@ class _Components:
             arguments = {**NETWORKS.get(kind.__name__, {}), **given}
             return self._filled(name, build(kind, **small_arguments(kind, arguments)))
         if "Processor" in kind.__name__ or "Extractor" in kind.__name__:
-            return fitted(kind(), self._seen_by(name))
+            return fitted(kind(), self._seeing())
         raise CannotMakeUp(f"the {name} of a {self._pipeline}, a {kind.__name__}, which cannot be made up")
 
     def _filled(self, name: str, network: Any) -> Any:
@@ -114,12 +114,10 @@ class _Components:
         model_type = encoder.config.model_type
         return processor_of(model_type, encoder.config, self._made.get("tokenizer") or tokenizer_of(model_type))
 
-    def _seen_by(self, name: str) -> Any:
-        """The config of the network that sees what an image processor makes."""
-        for seeing in ("image_encoder", "safety_checker"):
-            if seeing in self._made:
-                return self._made[seeing].config
-        raise CannotMakeUp(f"the {name} of a {self._pipeline}, which has no network to see its pictures")
+    def _seeing(self) -> Any:
+        """The config of the network that sees what an image processor makes; None without one."""
+        seeing = next((self._made[name] for name in ("image_encoder", "safety_checker") if name in self._made), None)
+        return getattr(seeing, "config", None)
 
 
 def _one_of(kinds: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from script_trial.adapter import CannotMakeUp, TrialOfAdapter
 from script_trial.adapters.diffusers.components import make_components
 from script_trial.adapters.diffusers.published import NETWORKS, Published, of_class, published
-from script_trial.small.networks import build, small_arguments
+from script_trial.small.networks import build, small_arguments, told_of
 from script_trial.small.random_weights import fill, making_up
 
 
@@ -51,7 +51,7 @@ class Folders:
         variant = keywords.get("variant")
 
         def write(place: Path) -> None:
-            with making_up():
+            with told_of(f"a {pipeline_class.__name__} of {model_id}"), making_up():
                 pipeline = pipeline_class(**make_components(pipeline_class, made_of, model_id))
             pipeline.save_pretrained(place, variant=variant)
 
@@ -61,8 +61,9 @@ class Folders:
         subfolder, variant = keywords.get("subfolder"), keywords.get("variant")
 
         def write(place: Path) -> None:
-            arguments = small_arguments(network_class, NETWORKS.get(network_class.__name__, {}))
-            network: Any = build(network_class, **arguments)
+            with told_of(f"a {network_class.__name__} of {model_id}"):
+                arguments = small_arguments(network_class, NETWORKS.get(network_class.__name__, {}))
+                network: Any = build(network_class, **arguments)
             fill(network, f"{model_id}/{subfolder}")
             network.save_pretrained(place / (subfolder or ""), variant=variant)
 

@@ -35,6 +35,9 @@ class Published:
     without: tuple[str, ...] = ()
 
 
+#: Tokens of a text, at most, where a pipeline lets its caller choose.
+TEXT = 64
+
 _FIRST, _OTHERS = CHANNELS
 _BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 _VAE = {
@@ -79,7 +82,9 @@ _FLOW_SHIFTED = {"use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 1
 NETWORKS: Mapping[str, Mapping[str, Any]] = {
     "AutoencoderKL": _VAE,
     "UNet2DConditionModel": {"sample_size": 8},
+    "UNet2DModel": {"sample_size": 32},
     "WanVACETransformer3DModel": {"vace_layers": [0, 1]},
+    "CogVideoXTransformer3DModel": {"max_text_seq_length": TEXT},
     "AutoencoderKLTemporalDecoder": {
         "down_block_types": ("DownEncoderBlock2D",) * 4,
         "block_out_channels": (_FIRST, _OTHERS, _OTHERS, _OTHERS),

@@ -10,7 +10,7 @@ from typing import Any
 
 from script_trial.adapter import CannotMakeUp, TrialOfAdapter
 from script_trial.adapters.transformers.model_types import model_type_of
-from script_trial.small.networks import build, small_config, write_network
+from script_trial.small.networks import build, small_config, told_of, write_network
 from script_trial.small.processors import tokenizer_of, write_processing
 from script_trial.small.tokenizers import make_tokenizer
 
@@ -38,6 +38,12 @@ class Folders:
                 f"{model_id}/{loading.__name__}", lambda place: make_tokenizer(loading).save_pretrained(place)
             )
         config_class, model_type = _config_class(loading, model_id)
+        with told_of(f"a {model_type} of {model_id}"):
+            return self._of_type(loading, model_id, keywords, config_class, model_type)
+
+    def _of_type(
+        self, loading: Any, model_id: str, keywords: Mapping[str, Any], config_class: Any, model_type: str
+    ) -> Path:
         tokenizer = tokenizer_of(model_type)
         given = _given(keywords)
         config = keywords.get("config")
