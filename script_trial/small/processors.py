@@ -73,13 +73,14 @@ def feature_extractor_of(model_type: str) -> Any:
 
 
 def video_processor_of(model_type: str) -> Any:
+    from transformers.utils import is_torchvision_available
+
+    if not is_torchvision_available():
+        raise CannotMakeUp(f"the video processor of {model_type}, which needs the package torchvision")
     from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPING_NAMES
 
     name = _listed(VIDEO_PROCESSOR_MAPPING_NAMES, model_type)
-    made = None if name is None else _made(_of_transformers(name))
-    if made is None and name is not None:
-        raise CannotMakeUp(f"the video processor of {model_type}, which needs the package torchvision")
-    return made
+    return None if name is None else _of_transformers(name)()
 
 
 def processor_of(model_type: str, config: Any, tokenizer: Any) -> Any:

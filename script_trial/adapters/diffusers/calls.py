@@ -98,6 +98,7 @@ def _less(pipe: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
         if asked.get(name) is not None:
             less[name] = min(asked[name], TEXT) if isinstance(asked[name], int) else (0, 1, 2)[: len(asked[name])]
     less["max_area"] = SIDE * SIDE
+    less["use_resolution_binning"] = False  # which would make the picture as large as the nearest that was trained
     for name in _PICTURES:
         less[name] = _small_pictures(asked.get(name))
     for name in _CLIPS:

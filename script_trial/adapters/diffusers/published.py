@@ -73,7 +73,6 @@ _WAN_22_VAE = {
     "scale_factor_spatial": 16,
     "latents_mean": [0.0] * 48,
     "latents_std": [1.0] * 48,
-    "clip_output": False,
 }
 _WAN_SEES = {"in_channels": 36, "image_dim": WIDTH, "added_kv_proj_dim": WIDTH}
 _FLOW_SHIFTED = {"use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 1.15, "shift": 3.0}
@@ -129,7 +128,8 @@ _CLASSES: Mapping[str, Published] = {
             "transformer": {"joint_attention_dim": 2 * WIDTH, "pooled_projection_dim": 2 * WIDTH},
         },
     ),
-    "StableVideoDiffusion": Published("StableVideoDiffusionPipeline"),
+    # The pipeline makes its picture 224 pixels wide, whatever the encoder says.
+    "StableVideoDiffusion": Published("StableVideoDiffusionPipeline", {"image_encoder": {"image_size": 224}}),
     "LatentConsistencyModel": Published(
         "LatentConsistencyModelPipeline", {"scheduler": _BETAS, "unet": {"time_cond_proj_dim": WIDTH}}
     ),

@@ -17,14 +17,15 @@ def keep_decoded(trial: TrialOfAdapter) -> None:
 
     def kept(postprocess: Any) -> Any:
         @functools.wraps(postprocess)
-        def keeping(processor: Any, decoded: Any, *args: Any, **keywords: Any) -> Any:
+        def keeping(processor: Any, *args: Any, **keywords: Any) -> Any:
             nonlocal inside
+            decoded = args[0] if args else keywords.get("image", keywords.get("video"))
             if inside or not hasattr(decoded, "detach"):
-                return postprocess(processor, decoded, *args, **keywords)
+                return postprocess(processor, *args, **keywords)
             trial.keep("decoded", decoded.detach().float().cpu().numpy())
             inside = True
             try:
-                return postprocess(processor, decoded, *args, **keywords)
+                return postprocess(processor, *args, **keywords)
             finally:
                 inside = False
 
