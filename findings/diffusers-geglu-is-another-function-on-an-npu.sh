@@ -44,3 +44,4 @@ rounding = torch.finfo(torch.float32).eps * elsewhere.abs().max().item()
 print(f"asked for {asked}, apart by {apart:.1e}, where rounding is {rounding:.1e}")
 sys.exit(0 if asked == [{"dim": -1, "approximate": 1}] and apart > 100 * rounding else 1)
 PY
+# Seen: asked for [{'dim': -1, 'approximate': 1}], apart by 2.7e-03, where rounding is 3.8e-06
