@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# diffusers 0.42.1: the GEGLU layer (of every Stable Diffusion UNet's transformer blocks, among others) is another function
-# on an Ascend NPU than anywhere else. Where `torch_npu` is there it calls `npu_geglu(..., approximate=1)`, whose GELU is the
-# approximation by tanh; elsewhere the GELU is exact. Nothing says so, and no argument chooses. The same weights and
-# inputs give other results by more than rounding.
+# diffusers 0.42.1: the GEGLU layer (of every Stable Diffusion UNet's transformer blocks, among others) is another
+# function on an Ascend NPU than anywhere else. Where `torch_npu` is there it calls `npu_geglu(..., approximate=1)`, whose
+# GELU is the approximation by tanh; elsewhere the GELU is exact. Nothing says so, and no argument chooses. The same
+# weights and inputs give other results by more than rounding.
 #
 # What it means: a pipeline cannot be the same to the last bits on an NPU and on a GPU, in whatever type it is run.
 #

@@ -49,8 +49,8 @@ image ="""
 BROKEN = [
     ("a boat", "a cat", "saved other "),
     ("image =", "pipe.vae.decoder.conv_out.bias.data.fill_(float('nan'))\nimage =", "saved NaN or infinity in decoded"),
-    ("image =", ON_THE_CPU.format("", ""), "computed on the CPU what the other way computes on npu: "),
-    ("image =", ON_THE_CPU.format("torch.compile(", ")"), "computed on the CPU what the other way computes on npu: "),
+    ("image =", ON_THE_CPU.format("", ""), "computed on the CPU"),
+    ("image =", ON_THE_CPU.format("torch.compile(", ")"), "computed on the CPU"),
     ("image =", "raise ValueError('no')\nimage =", "line 6: ValueError: no"),
     ('"npu"', '"cpu"', "nothing was computed on npu"),
 ]  # fmt: skip
@@ -62,7 +62,7 @@ BROKEN = [
 )
 def test_a_broken_port_fails(verify_text: Callable[..., Row], old: str, new: str, problem: str) -> None:
     row = verify_text(PROGRAM.replace('"npu"', '"cuda"'), PROGRAM.replace(old, new))
-    assert [one for one in row.problems if one.startswith(f"ported: {problem}")], row.problems
+    assert any(problem in one for one in row.problems), row.problems
     assert all(one.startswith("ported: ") for one in row.problems)
 
 

@@ -67,11 +67,11 @@ loss ="""
 BROKEN = [
     ("a red boat", "a red cat", "saved other "),
     ("{loss.item():.6f}", "{loss.item() + 1e-6:.6f}", "printed 'loss "),
-    ("loss =", ON_THE_CPU.format("torch.compile(", ")") , "computed on the CPU what the other way computes on npu: "),
+    ("loss =", ON_THE_CPU.format("torch.compile(", ")") , "computed on the CPU"),
     ("made =", "model.lm_head.weight.data.fill_(float('nan'))\nmade =", "saved NaN or infinity in logits"),
     ("made =", "raise ValueError('no')\nmade =", "line 8: ValueError: no"),
     ('"npu"', '"cpu"', "nothing was computed on npu"),
-    ("loss =", ON_THE_CPU.format("", ""), "computed on the CPU what the other way computes on npu: "),
+    ("loss =", ON_THE_CPU.format("", ""), "computed on the CPU"),
 ]  # fmt: skip
 # A case of each kind that no other tells of is in the default run.
 QUICK = 3
@@ -83,7 +83,7 @@ QUICK = 3
 )
 def test_a_broken_port_fails(verify_text: Callable[..., Row], old: str, new: str, problem: str) -> None:
     row = verify_text(PROGRAM.replace('"npu"', '"cuda"'), PROGRAM.replace(old, new))
-    assert [one for one in row.problems if one.startswith(f"ported: {problem}")], row.problems
+    assert any(problem in one for one in row.problems), row.problems
     assert all(one.startswith("ported: ") for one in row.problems)
 
 
