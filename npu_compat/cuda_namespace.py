@@ -127,7 +127,8 @@ class CudaNamespace:
         value = _loaded(owner, leaf, name)
         if isinstance(value, ModuleType):
             for below in _public(value):
-                yield from self._lacking(f"{name}.{below}", nearest)
+                if f"{name}.{below}" not in self._accelerator.names:  # a module that lacks some has the others
+                    yield from self._lacking(f"{name}.{below}", nearest)
             return
         replacement = self._replacement(name, value, nearest)
         if replacement is not None:

@@ -81,6 +81,9 @@ def surface_patches(translation: Translation) -> Iterator[Patch]:
     raw = torch.set_default_tensor_type
     replaced = tensor_methods.default_tensor_type(raw, translation)
     yield Attribute(torch, "set_default_tensor_type", replaced, "torch.set_default_tensor_type")
+    if translation.accelerator.name == "cpu":  # a module's `to` takes a number for an accelerator of torch's own
+        moved = wrappers.first_or_keyword(torch.nn.Module.to, translation)
+        yield Attribute(torch.nn.Module, "to", moved, "torch.nn.Module.to")
 
 
 def late_modules() -> set[str]:

@@ -17,12 +17,17 @@ def random_weight(
 
     Uniform rather than normal numbers: their bits are the same on every processor and with any number of threads.
     """
-    digest = hashlib.sha256(f"{seed}/{key}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
     mean, deviation = _mean_and_deviation(key, shape)
     deviation *= next((gain for ending, gain in gains.items() if key.endswith(ending)), 1.0)
+    return uniform(key, shape, seed, mean, deviation).to(dtype)
+
+
+def uniform(key: str, shape: tuple[int, ...], seed: str, mean: float, deviation: float) -> Tensor:
+    """float32 values with this mean and standard deviation, a function of the arguments alone."""
+    digest = hashlib.sha256(f"{seed}/{key}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
     reach = math.sqrt(3) * deviation
-    return torch.rand(shape, generator=generator).mul_(2 * reach).add_(mean - reach).to(dtype)
+    return torch.rand(shape, generator=generator).mul_(2 * reach).add_(mean - reach)
 
 
 def _mean_and_deviation(key: str, shape: tuple[int, ...]) -> tuple[float, float]:

@@ -134,6 +134,7 @@ class Trial:
             @functools.wraps(compile_)
             def compiled(*args: Any, **kwargs: Any) -> Any:
                 self.note("what it compiles by torch.compile was run uncompiled, for its operators to be counted")
+                torch.compiler.set_stance("force_eager")  # or Dynamo would compile the counting, where it is called
                 return compile_(*args, **kwargs)
 
             torch.autocast.__enter__, torch.compile = entered, compiled

@@ -90,6 +90,7 @@ TORCH_LIBRARY(npu_emulator, m) {
   m.def("reset_peak_memory(int device) -> ()", [](int64_t device) { reset_peaks(checked(device)); });
   m.def("reset_accumulated_memory(int device) -> ()", [](int64_t device) { reset_totals(checked(device)); });
   m.def("empty_cache() -> ()", release_reserves);
+  m.def("forked_after_use() -> bool", forked_after_use);
   m.def("default_generator(int device) -> Generator?",
         [](int64_t device) { return std::optional(default_generator(checked(device))); });
   m.def("host_memory() -> int[]", host_memory);

@@ -33,7 +33,7 @@ std::deque<Account>& accounts() {
 
 thread_local c10::DeviceIndex charged_device = kNobody;
 std::atomic<bool> used{false};
-std::atomic<bool> forked_after_use{false};
+std::atomic<bool> in_bad_fork{false};
 
 size_t round_up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
@@ -90,7 +90,7 @@ std::string readable(size_t bytes) {
 
 void refuse_forked_child() {
   TORCH_CHECK(
-      !forked_after_use,
+      !in_bad_fork,
       "Cannot re-initialize NPU in forked subprocess. To use NPU with multiprocessing, you must use the "
       "'spawn' start method");
 }
@@ -173,10 +173,12 @@ void ChargingAllocator::free_raw(void* address) {
 
 }  // namespace
 
+bool forked_after_use() { return in_bad_fork; }
+
 void open_devices(int64_t count, int64_t bytes_each) {
   TORCH_CHECK(accounts().empty(), "npu_emulator: the devices are already open");
   for (int64_t i = 0; i < count; ++i) accounts().emplace_back().total = static_cast<size_t>(bytes_each);
-  pthread_atfork(nullptr, nullptr, [] { forked_after_use = used.load(); });
+  pthread_atfork(nullptr, nullptr, [] { in_bad_fork = used.load(); });
 }
 
 c10::DeviceIndex device_count() { return static_cast<c10::DeviceIndex>(accounts().size()); }

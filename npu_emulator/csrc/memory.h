@@ -15,6 +15,9 @@ void check_device(int64_t device);
 void charge(c10::DeviceIndex device, size_t bytes);
 void refund(c10::DeviceIndex device, size_t bytes) noexcept;
 
+// True in a process that was forked after the device had been used: it refuses memory there.
+bool forked_after_use();
+
 // The share of its memory that this process may use, in (0, 1].
 void set_memory_fraction(c10::DeviceIndex device, double fraction);
 double memory_fraction(c10::DeviceIndex device);

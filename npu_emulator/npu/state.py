@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-_original_pid = os.getpid()
 _switches: dict[str, Any] = {"sync_debug": 0, "task_queue": 1, "deterministic": 0, "compatible": False, "timeout": 0}
 
 # Names that libraries look at before they call: the device is ready, so nothing is queued.
@@ -39,7 +38,8 @@ def is_initialized() -> bool:
 
 
 def _is_in_bad_fork() -> bool:
-    return os.getpid() != _original_pid
+    """Whether this process was forked after its parent had used the device; torch seeds no generator then."""
+    return bool(torch.ops.npu_emulator.forked_after_use())
 
 
 def _sleep(cycles: int) -> None:

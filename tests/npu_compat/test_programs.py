@@ -84,6 +84,21 @@ def test_a_host_that_is_not_linux(environment, run_python, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_numbers_of_devices_and_submodules_on_the_cpu_where_that_is_asked_for(environment, run_python, tmp_path):
+    """A module's `to` reads its arguments in C++, where a number is a device of torch's own accelerator."""
+    file = tmp_path / "numbered.py"
+    file.write_text(
+        "import torch, npu_compat\n"
+        "layer = torch.nn.Linear(2, 2).to(0)\n"
+        "layer = layer.to(device=0, dtype=torch.bfloat16)\n"
+        "assert layer.weight.device.type == 'cpu' and layer.weight.dtype == torch.bfloat16\n"
+        "torch.cuda.random.set_rng_state_all(torch.cuda.random.get_rng_state_all())\n"
+        "assert torch.cuda.memory.max_memory_allocated() == 0\n"
+    )
+    done = run_python(file, env={**environment, "NPU_COMPAT_FALLBACK": "cpu"})
+    assert done.returncode == 0, done.stderr
+
+
 def test_inference_on_the_cpu_where_that_is_asked_for(environment, run_python, tmp_path):
     fallback = {**environment, "NPU_COMPAT_FALLBACK": "cpu"}
     done = run_python("-m", "npu_compat", "run", INFER, str(tmp_path / "results.pt"), env=fallback)

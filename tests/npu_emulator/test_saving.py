@@ -93,6 +93,20 @@ def test_forked_child_may_not_use_the_device(run: object) -> None:
     assert "Cannot re-initialize NPU in forked subprocess" in result.stdout, result.stderr
 
 
+def test_forked_child_uses_and_seeds_a_device_that_its_parent_did_not(run: object) -> None:
+    code = """
+        import os, torch
+        if os.fork() == 0:
+            torch.manual_seed(3)
+            same = torch.rand(4, device="npu").cpu().equal(torch.rand(4, generator=torch.Generator().manual_seed(3)))
+            print(same, torch.npu._is_in_bad_fork(), flush=True)
+            os._exit(0)
+        os.wait()
+    """
+    result = run(code)  # type: ignore[operator]
+    assert "True False" in result.stdout, result.stderr
+
+
 QUEUE = """
     import torch
     import torch.multiprocessing as mp

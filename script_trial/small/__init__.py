@@ -1,0 +1,1 @@
+"""Models made small: configs cut down by rule, random weights, made-up vocabularies."""
