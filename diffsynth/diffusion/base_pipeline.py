@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info, resolve_device
+from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info, resolve_device, room_left
 from diffsynth.core.loader.checkpoint import load_state_dict
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.parallel.mesh import Mesh
@@ -77,6 +77,11 @@ class BasePipeline:
     def get_vram(self) -> float:
         """The device's whole memory, GiB."""
         return memory_info(self.device)[1] / 1024**3
+
+    def room_for_tiles(self, name: str) -> int:
+        """Bytes that tiles of the named network may take at once: half of what the device has left under its limit."""
+        weights = self.networks[name].weights
+        return room_left(self.device, None if weights is None else weights.vram_limit) // 2
 
     def adopt(self, name: str, network: LoadedModel) -> None:
         """Takes a loaded network in under one of `network_names`."""

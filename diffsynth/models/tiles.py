@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Integral
 from typing import NamedTuple
 
@@ -16,6 +16,15 @@ class Tile(NamedTuple):
     rows: tuple[int, int]
     columns: tuple[int, int]
     weight: Tensor | None  # (height, width) of the tile in output pixels; None: the tile is the whole picture
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns, in cells."""
+        return self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
+
+    def to(self, device: torch.device) -> Tile:
+        """The same with its weight on the device."""
+        return self if self.weight is None else self._replace(weight=self.weight.to(device))
 
     def cut(self, picture: Tensor, scale: int = 1) -> Tensor:
         """This tile's part of ``picture`` (..., height, width), a view; ``scale`` pixels of it make a cell."""
@@ -66,6 +75,23 @@ def tiles_over(height: int, width: int, size: tuple[int, int], stride: tuple[int
     for tile in tiles:
         tile.cut(total, scale).add_(tile.weight)
     return [tile._replace(weight=tile.weight / tile.cut(total, scale)) for tile in tiles]
+
+
+def batches(tiles: Iterable[Tile], most: Callable[[Tile], int]) -> Iterator[list[Tile]]:
+    """Tiles in a row of one size, in lists of at most as many as ``most`` says of such a tile."""
+    batch: list[Tile] = []
+    for tile in tiles:
+        if batch and (tile.size != batch[0].size or len(batch) >= most(tile)):
+            yield batch
+            batch = []
+        batch.append(tile)
+    if batch:
+        yield batch
+
+
+def alike_together(tiles: Iterable[Tile]) -> list[Tile]:
+    """The tiles, those of one size in a row: few batches hold them."""
+    return sorted(tiles, key=lambda tile: tile.size, reverse=True)
 
 
 def spans(length: int, size: int, stride: int) -> list[tuple[int, int]]:

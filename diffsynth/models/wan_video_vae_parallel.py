@@ -19,6 +19,7 @@ def decode_across(
     tile_stride: tuple[int, int] = (15, 26),
     framewise: bool = False,
     progress: Progress = iter,
+    room: int = 0,
 ) -> Tensor:
     """`WanVideoVAE.decode`, each device decoding some of the tiles; the video is the same on all.
 
@@ -28,8 +29,9 @@ def decode_across(
     if len(tiles) < 2:
         return vae.decode(latents, framewise=framewise)
     check_latents(latents, vae.z_dim)
-    own = progress(tiles[group.index :: group.size])
-    return group.sum(vae.decode_tiles(latents, own, framewise=framewise)).clamp_(-1, 1)
+    own = tiles[group.index :: group.size]
+    decoded = vae.decode_tiles(latents, own, framewise=framewise, progress=progress, room=room)
+    return group.sum(decoded).clamp_(-1, 1)
 
 
 def encode_across(
@@ -42,6 +44,7 @@ def encode_across(
     tile_stride: tuple[int, int] = (15, 26),
     framewise: bool = False,
     progress: Progress = iter,
+    room: int = 0,
 ) -> Tensor:
     """`WanVideoVAE.encode`, each device encoding some of the tiles; the latents are the same on all."""
     check_video(video, framewise)
@@ -49,5 +52,5 @@ def encode_across(
     tiles = tiles_over(height, width, tile_size, tile_stride) if tiled else []
     if len(tiles) < 2:
         return vae.encode(video, framewise=framewise)
-    own = progress(tiles[group.index :: group.size])
-    return group.sum(vae.encode_tiles(video, own, framewise=framewise))
+    own = tiles[group.index :: group.size]
+    return group.sum(vae.encode_tiles(video, own, framewise=framewise, progress=progress, room=room))

@@ -304,7 +304,9 @@ class WanVideoPipeline(BasePipeline):
         self.needs("vae", "encoding a video")
         self.load_models_to_device(["vae"])
         encode = self.vae.encode if self.mesh is None else partial(encode_across, self.vae, self.mesh.world)
-        return encode(video.to(self.device), **tiles, progress=labelled(progress_bar_cmd, "VAE encoding")).float()
+        progress = labelled(progress_bar_cmd, "VAE encoding")
+        video = video.to(self.device)
+        return encode(video, **tiles, progress=progress, room=self.room_for_tiles("vae")).float()
 
     def decode_latents(
         self, latents: Tensor, *, framewise: bool = False, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object
@@ -314,7 +316,7 @@ class WanVideoPipeline(BasePipeline):
         self.load_models_to_device(["vae"])
         progress = labelled(progress_bar_cmd, "VAE decoding")
         decode = self.vae.decode if self.mesh is None else partial(decode_across, self.vae, self.mesh.world)
-        return decode(latents, **tiles, framewise=framewise, progress=progress)
+        return decode(latents, **tiles, framewise=framewise, progress=progress, room=self.room_for_tiles("vae"))
 
     def denoise(
         self,
