@@ -7,8 +7,9 @@ import difflib
 import functools
 import os
 import threading
+import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -32,7 +33,7 @@ def in_turn(call: Call) -> Call:
     @functools.wraps(call)
     def called(pipe: BasePipeline, *args: Any, **kwargs: Any) -> Any:
         alone = pipe.vram_management_enabled or pipe.mesh is not None
-        with pipe._turn if alone else contextlib.nullcontext():
+        with pipe._turn if alone else contextlib.nullcontext(), pipe._first_call_timed():
             return call(pipe, *args, **kwargs)
 
     return called  # type: ignore[return-value]
@@ -67,6 +68,7 @@ class BasePipeline:
         self._fused_lora: dict[nn.Module, FusedLora] = {}
         self._hot_by_choice: set[nn.Module] = set()
         self._compiled: set[nn.Module] = set()
+        self._compiles_at_next_call = False
         self._turn = threading.RLock()
 
     @property
@@ -104,6 +106,9 @@ class BasePipeline:
                 count = "one too many" if network.name in places else "which has no use here"
                 raise ValueError(f"model_configs hold a {network.name}, {count}: {kind}")
             self.adopt(free[0], network)
+        for network in self.networks.values():
+            if hasattr(network.module, "warm_up"):
+                network.module.warm_up(self.device, network.dtype)
 
     def needs(self, name: str, purpose: str) -> LoadedModel:
         """The network of that name.
@@ -221,6 +226,8 @@ class BasePipeline:
     ) -> None:
         """Compiles the repeated blocks of the networks, one block at a time, with torch.compile.
 
+        That happens within the next call of the pipeline, which prints how long it took.
+
         Args:
             mode, dynamic, fullgraph, backend: as torch.compile takes them.
             compile_models: names of networks; None means the DiTs.
@@ -238,6 +245,7 @@ class BasePipeline:
                 warnings.warn(f"compile_pipeline: {name} has no repeated blocks and runs as it is", stacklevel=2)
                 continue
             self._compiled.add(module)
+            self._compiles_at_next_call = True
             for block in blocks:
                 # The forward alone, so that hooks that bring the weights in stay outside the compiled part.
                 block.forward = torch.compile(
@@ -250,6 +258,17 @@ class BasePipeline:
         anew."""
         if module in self._compiled:
             torch.compiler.reset()
+            self._compiles_at_next_call = True
+
+    @contextlib.contextmanager
+    def _first_call_timed(self) -> Iterator[None]:
+        """Prints how long the call takes that compiles."""
+        compiles, self._compiles_at_next_call = self._compiles_at_next_call, False
+        started = time.perf_counter()
+        yield
+        if compiles:
+            seconds = time.perf_counter() - started
+            print(f"compile_pipeline: {seconds:.1f} s to the first frame, compiling included; the next call is faster")
 
 
 def _read_lora_file(

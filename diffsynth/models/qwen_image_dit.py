@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from diffsynth.core.attention.attention import attention
-from diffsynth.core.fused import gated, gelu_of_linear, modulated, normed_and_rotated
+from diffsynth.core.fused import gated, gelu_of_linear, modulated, normed_and_rotated, warm_up
 from diffsynth.models.rotary import TextAndPicturesRotary
 from diffsynth.models.time_embedding import Float32Linear, sinusoid
 
@@ -255,6 +255,12 @@ class QwenImageDiT(nn.Module):
         rows, columns = grids[0]
         velocity = self.proj_out(self.norm_out(pictures[:, : rows * columns], time))
         return self.unpatch(velocity, rows, columns).float()
+
+    def warm_up(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Has the device load what the first forward would load."""
+        attention = self.transformer_blocks[0].attn
+        head_dim = attention.head_dim
+        warm_up(device, dtype, dim=attention.num_heads * head_dim, head_dim=head_dim, normed=head_dim)
 
     def _grid(self, latents: Tensor) -> tuple[int, int]:
         """Tokens along height and width."""

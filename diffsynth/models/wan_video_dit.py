@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from diffsynth.core.attention.attention import attention
-from diffsynth.core.fused import gated, gelu_of_linear, modulated, normed_and_rotated
+from diffsynth.core.fused import gated, gelu_of_linear, modulated, normed_and_rotated, warm_up
 from diffsynth.models.rotary import AxialRotary
 from diffsynth.models.time_embedding import Float32Linear, sinusoid
 
@@ -312,6 +312,12 @@ class WanModel(nn.Module):
             if step_cache is not None:
                 step_cache.store(tokens, after)
         return _unpatchify(self.head(after, time).float(), grid, self.patch_size)
+
+    def warm_up(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Has the device load what the first forward would load."""
+        attention = self.blocks[0].self_attn
+        dim = attention.norm_q.weight.shape[0]
+        warm_up(device, dtype, dim=dim, head_dim=dim // attention.num_heads, normed=dim)
 
     def _through_blocks(
         self,

@@ -8,6 +8,7 @@ from diffsynth.core.fused.choice import (
     modulated,
     normed_and_rotated,
 )
+from diffsynth.core.fused.warm_up import warm_up
 
 __all__ = [
     "FusedOperatorsError",
@@ -16,4 +17,5 @@ __all__ = [
     "gelu_of_linear",
     "modulated",
     "normed_and_rotated",
+    "warm_up",
 ]

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from diffsynth.core.fused import plain
 
+# What differs from call to call: a kernel that was compiled for one number of tokens serves any other.
+_VARYING = ("rows", "length")
 # Numbers that a program holds: enough to keep the memory busy, few enough for the registers.
 _NUMBERS = 4096
 
@@ -166,7 +168,7 @@ def _standardised(values, inside, width, eps):  # type: ignore[no-untyped-def]
     return centred * inverse, inverse
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_VARYING)
 def _modulated(  # type: ignore[no-untyped-def]
     tokens, scale, shift, out, scale_stride, shift_stride, rows, length, width, eps,
     ROWS: tl.constexpr, ACROSS: tl.constexpr,
@@ -180,7 +182,7 @@ def _modulated(  # type: ignore[no-untyped-def]
     tl.store(out + row * width + channel, (normed * gain + bias).to(out.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_VARYING)
 def _modulated_back(  # type: ignore[no-untyped-def]
     tokens, scale, gradient, out, scale_stride, rows, length, width, eps,
     ROWS: tl.constexpr, ACROSS: tl.constexpr,
@@ -196,7 +198,7 @@ def _modulated_back(  # type: ignore[no-untyped-def]
     tl.store(out + row * width + channel, result.to(out.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_VARYING)
 def _gated(  # type: ignore[no-untyped-def]
     tokens, update, gate, out, gate_stride, rows, length, width,
     ROWS: tl.constexpr, ACROSS: tl.constexpr,
@@ -220,7 +222,7 @@ def _angles(  # type: ignore[no-untyped-def]
     return cosine, tl.where(channel % 2 == 0, -sine, sine)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_VARYING)
 def _normed_and_rotated(  # type: ignore[no-untyped-def]
     tokens, weight, cos, sin, out, rows, rows_of_token, length, width, head_dim, eps,
     ROWS: tl.constexpr, ACROSS: tl.constexpr,
@@ -237,7 +239,7 @@ def _normed_and_rotated(  # type: ignore[no-untyped-def]
     tl.store(out + row * width + channel, result.to(out.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_VARYING)
 def _normed_and_rotated_back(  # type: ignore[no-untyped-def]
     tokens, weight, cos, sin, gradient, out, rows, rows_of_token, length, width, head_dim, eps,
     ROWS: tl.constexpr, ACROSS: tl.constexpr,
