@@ -108,7 +108,8 @@ class BasePipeline:
             self.adopt(free[0], network)
         for network in self.networks.values():
             if hasattr(network.module, "warm_up"):
-                network.module.warm_up(self.device, network.dtype)
+                with contextlib.suppress(Exception):  # a network that runs will raise it where it can be told apart
+                    network.module.warm_up(self.device, network.dtype)
 
     def needs(self, name: str, purpose: str) -> LoadedModel:
         """The network of that name.

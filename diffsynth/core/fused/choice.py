@@ -131,12 +131,22 @@ def _choose(device_type: str, asked: str | None) -> str:
     if name == "torch" or not _is_installed(name):
         return "torch"
     try:
-        _load(name)
-    except Exception as error:  # whatever a vendor's package raises, torch computes the same
+        _try_out(_load(name), device_type)
+    except Exception as error:  # no compiler, an older operator: whatever it is, torch computes the same
         logger.warning("%s is installed but cannot be used (%s: %s)", name, type(error).__name__, error)
         return "torch"
     # One that only stands in for a vendor's package is no faster than torch.
     return "torch" if getattr(importlib.import_module(name), "__emulated__", False) else name
+
+
+@torch.no_grad()
+def _try_out(operators: Operators, device_type: str) -> None:
+    """Raises where they cannot be compiled or called there."""
+    tokens = torch.zeros(1, 2, 32, device=device_type)
+    row, table = tokens[:, 0], torch.zeros(2, 1, 16, device=device_type)
+    tokens = operators.modulated(tokens, row, row, 1e-6)
+    operators.gated(tokens, tokens, row)
+    operators.normed_and_rotated(tokens, row[0], 1e-6, 16, table, table)
 
 
 def _is_installed(package: str) -> bool:

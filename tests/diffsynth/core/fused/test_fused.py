@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from diffsynth.core.fused import FusedOperatorsError, fused_operators, gelu_of_linear
+from diffsynth.core.fused import FusedOperatorsError, choice, fused_operators, gelu_of_linear
 from diffsynth.core.fused.choice import VARIABLE
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -197,3 +197,19 @@ def test_hooks_see_the_linear_layer_run() -> None:
     linear.register_forward_hook(lambda module, given, result: seen.append(result))
     tokens = torch.randn(2, 3, 4)
     assert torch.equal(gelu_of_linear(linear, tokens), F.gelu(seen[0], approximate="tanh"))
+
+
+def test_what_does_not_work_leaves_it_to_torch(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Older:
+        def modulated(self, *given: object) -> torch.Tensor:
+            raise TypeError("an unexpected keyword argument")
+
+    monkeypatch.setitem(choice.OF_DEVICE, "cpu", "triton")
+    monkeypatch.setattr(choice, "_is_installed", lambda name: True)
+    monkeypatch.setattr(choice, "_load", lambda name: Older())
+    choice._choose.cache_clear()
+    assert fused_operators("cpu") == "torch"
+    assert "triton is installed but cannot be used (TypeError: an unexpected keyword argument)" in caplog.text
+    choice._choose.cache_clear()
