@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffsynth.core.attention.attention import attention
+from diffsynth.core.fused import normed_and_activated
 from diffsynth.models.causal_conv3d import CausalConv3d, Convolve, FrameHistory, each_frame
 from diffsynth.models.tiles import Tile, alike_together, batches, tiles_over, whole
 from diffsynth.models.video_resampling import Downsample, Upsample
@@ -37,6 +38,8 @@ DEVIATION = (
 # frame of a chunk: counted on the emulated NPU, 10 to 13 when encoding and 13 to 15 when decoding.
 PEAK_FRAMES = 16
 
+NORM_EPS = 1e-24
+
 Progress = Callable[[Iterable[Tile]], Iterable[Tile]]
 
 
@@ -47,8 +50,11 @@ class ChannelNorm(nn.Module):
         super().__init__()
         self.gamma = nn.Parameter(torch.ones(channels, *[1] * trailing))
 
-    def forward(self, frames: Tensor) -> Tensor:
-        return F.rms_norm(frames, (self.gamma.shape[0],), self.gamma.flatten(), eps=1e-24)
+    def forward(self, frames: Tensor, activate: bool = False) -> Tensor:
+        """The normed frames; ``activate``: a SiLU of them."""
+        if activate:
+            return normed_and_activated(frames, self.gamma.flatten(), NORM_EPS)
+        return F.rms_norm(frames, (self.gamma.shape[0],), self.gamma.flatten(), eps=NORM_EPS)
 
 
 class ResidualBlock(nn.Module):
@@ -67,9 +73,9 @@ class ResidualBlock(nn.Module):
         self.shortcut = CausalConv3d(in_channels, out_channels, 1) if in_channels != out_channels else None
 
     def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
-        hidden = activated(self.residual["0"], frames)
+        hidden = self.residual["0"](frames, activate=True)
         hidden = self.residual["2"](hidden, history)
-        hidden = activated(self.residual["3"], hidden)
+        hidden = self.residual["3"](hidden, activate=True)
         hidden = self.residual["6"](hidden, history)
         hidden += frames if self.shortcut is None else self.shortcut(frames, history)
         return hidden
@@ -113,7 +119,7 @@ class Encoder(nn.Module):
         frames = self.conv1(frames, history)
         for block in (*self.downsamples, *self.middle):
             frames = block(frames, history)
-        return self.head["2"](activated(self.head["0"], frames), history)
+        return self.head["2"](self.head["0"](frames, activate=True), history)
 
 
 class Decoder(nn.Module):
@@ -139,7 +145,7 @@ class Decoder(nn.Module):
         frames = self.conv1(frames, history)
         for block in (*self.middle, *self.upsamples):
             frames = block(frames, history)
-        return self.head["2"](activated(self.head["0"], frames), history)
+        return self.head["2"](self.head["0"](frames, activate=True), history)
 
 
 def middle_blocks(width: int) -> nn.ModuleList:
@@ -148,10 +154,6 @@ def middle_blocks(width: int) -> nn.ModuleList:
 
 def head_layers(width: int, out_channels: int) -> nn.ModuleDict:
     return nn.ModuleDict({"0": ChannelNorm(width), "2": CausalConv3d(width, out_channels, (3, 3, 3))})
-
-
-def activated(norm: nn.Module, frames: Tensor) -> Tensor:
-    return F.silu(norm(frames), inplace=True)
 
 
 class WanVideoVAE(nn.Module):

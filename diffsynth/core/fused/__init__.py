@@ -1,4 +1,4 @@
-"""What a transformer computes beside matmuls and attention, in as few passes over its tokens as a device can."""
+"""What networks compute beside matmuls, attention and convolutions, in as few passes as a device can."""
 
 from diffsynth.core.fused.choice import (
     FusedOperatorsError,
@@ -6,6 +6,7 @@ from diffsynth.core.fused.choice import (
     gated,
     gelu_of_linear,
     modulated,
+    normed_and_activated,
     normed_and_rotated,
 )
 from diffsynth.core.fused.warm_up import warm_up
@@ -16,6 +17,7 @@ __all__ = [
     "gated",
     "gelu_of_linear",
     "modulated",
+    "normed_and_activated",
     "normed_and_rotated",
     "warm_up",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diffsynth.core.fused.plain import gated
 
-__all__ = ["gated", "modulated", "normed_and_rotated"]
+__all__ = ["gated", "modulated", "normed_and_activated", "normed_and_rotated"]
 
 
 def modulated(tokens: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
@@ -25,6 +25,10 @@ def modulated(tokens: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tenso
         for sample, own_gain, own_bias in zip(given, gain, bias, strict=True)
     ]
     return (normed[0].unsqueeze(0) if len(normed) == 1 else torch.stack(normed)).to(tokens.dtype)
+
+
+def normed_and_activated(frames: Tensor, weight: Tensor, eps: float) -> Tensor:
+    return F.silu(torch_npu.npu_rms_norm(frames, weight, eps)[0], inplace=True)
 
 
 def normed_and_rotated(tokens: Tensor, weight: Tensor, eps: float, head_dim: int, cos: Tensor, sin: Tensor) -> Tensor:

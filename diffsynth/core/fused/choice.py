@@ -44,6 +44,8 @@ class Operators(Protocol):
 
     def gated(self, tokens: Tensor, update: Tensor, gate: Tensor) -> Tensor: ...
 
+    def normed_and_activated(self, frames: Tensor, weight: Tensor, eps: float) -> Tensor: ...
+
     def normed_and_rotated(
         self, tokens: Tensor, weight: Tensor, eps: float, head_dim: int, cos: Tensor, sin: Tensor
     ) -> Tensor: ...
@@ -79,6 +81,11 @@ def normed_and_rotated(tokens: Tensor, weight: Tensor, eps: float, head_dim: int
         (B, S, heads, head_dim), in the type of `tokens`.
     """
     return _of(tokens).normed_and_rotated(tokens, weight, eps, head_dim, cos, sin)
+
+
+def normed_and_activated(frames: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """SiLU of an RMS norm over the last axis, whose channels `weight` (channels,) scales; in the type of `frames`."""
+    return _of(frames).normed_and_activated(frames, weight, eps)
 
 
 def gelu_of_linear(linear: nn.Linear, tokens: Tensor) -> Tensor:

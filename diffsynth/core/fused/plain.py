@@ -23,6 +23,10 @@ def gated(tokens: Tensor, update: Tensor, gate: Tensor) -> Tensor:
     return torch.addcmul(tokens, update, gate.unsqueeze(1)).to(tokens.dtype)
 
 
+def normed_and_activated(frames: Tensor, weight: Tensor, eps: float) -> Tensor:
+    return F.silu(F.rms_norm(frames, tuple(weight.shape), weight, eps), inplace=True)
+
+
 def normed_and_rotated(tokens: Tensor, weight: Tensor, eps: float, head_dim: int, cos: Tensor, sin: Tensor) -> Tensor:
     if weight.shape[0] == head_dim:
         heads = F.rms_norm(tokens.unflatten(-1, (-1, head_dim)), (head_dim,), weight, eps)

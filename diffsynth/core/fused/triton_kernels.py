@@ -31,6 +31,16 @@ def gated(tokens: Tensor, update: Tensor, gate: Tensor) -> Tensor:
     return result
 
 
+def normed_and_activated(frames: Tensor, weight: Tensor, eps: float) -> Tensor:
+    if torch.is_grad_enabled() and (frames.requires_grad or weight.requires_grad):
+        return plain.normed_and_activated(frames, weight, eps)
+    frames, weight = frames.contiguous(), weight.contiguous()
+    out = torch.empty_like(frames)
+    width = weight.shape[0]
+    _launch(_normed_and_activated, frames, width, frames, weight, out, frames.numel() // width, width, eps)
+    return out
+
+
 def normed_and_rotated(tokens: Tensor, weight: Tensor, eps: float, head_dim: int, cos: Tensor, sin: Tensor) -> Tensor:
     result: Tensor = _NormedAndRotated.apply(tokens, weight, eps, head_dim, cos, sin)
     return result
@@ -208,6 +218,19 @@ def _gated(  # type: ignore[no-untyped-def]
     change = tl.load(update + row * width + channel, mask=inside, other=0.0).to(tl.float32)
     factor = tl.load(gate + row // length * gate_stride + channel, mask=inside, other=0.0).to(tl.float32)
     tl.store(out + row * width + channel, (values + change * factor).to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit(do_not_specialize=("rows",))
+def _normed_and_activated(  # type: ignore[no-untyped-def]
+    frames, weight, out, rows, width, eps,
+    ROWS: tl.constexpr, ACROSS: tl.constexpr,
+):  # fmt: skip
+    row, channel, inside = _place(rows, width, ROWS, ACROSS)
+    values = tl.load(frames + row * width + channel, mask=inside, other=0.0).to(tl.float32)
+    inverse = tl.rsqrt(tl.sum(values * values, axis=1)[:, None] / width + eps)
+    gain = tl.load(weight + channel, mask=channel < width, other=0.0).to(tl.float32)
+    normed = values * inverse * gain
+    tl.store(out + row * width + channel, (normed * tl.sigmoid(normed)).to(out.dtype.element_ty), mask=inside)
 
 
 @triton.jit

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[4]
 COMPARED = """
 import json, sys
 import torch
-from diffsynth.core.fused import fused_operators, gated, modulated, normed_and_rotated
+from diffsynth.core.fused import fused_operators, gated, modulated, normed_and_activated, normed_and_rotated
 from diffsynth.models.rotary import rotary_tables
 
 device = sys.argv[1]
@@ -55,6 +55,8 @@ cases = {
     "modulated": (lambda t, b, a: modulated(t, b[:, 1], a[:, 2], 1e-6),
                   lambda t, b, a: norm(t) * (1 + a[:, 2:3]) + b[:, 1:2], ["tokens", "row", "row"]),
     "gated": (lambda t, u, g: gated(t, u, g[:, 4]), lambda t, u, g: t + u * g[:, 4:5], ["tokens", "update", "row"]),
+    "activated": (lambda t, w: normed_and_activated(t, w, 1e-6),
+                  lambda t, w: torch.nn.functional.silu(rms(t, w)), ["tokens", (width,)]),
     "rotary of heads": (rotary, exact_of_head, ["tokens", (16,)]),
     "rotary of all": (rotary, exact_of_all, ["tokens", (width,)]),
 }
@@ -90,7 +92,7 @@ print(json.dumps(results))
 def check(printed: str, by: str) -> None:
     results = json.loads(printed)
     assert results.pop("by") == by
-    assert len(results) == 12
+    assert len(results) == 15
     for name, differences in results.items():
         bound = 2e-6 if "bfloat16" not in name else 3 * 2**-8
         assert max(differences) <= bound, (name, differences)
