@@ -62,7 +62,7 @@ def main() -> None:
                 "host": host / 1024**3,
                 "device": None if device is None else device.max_memory_allocated() / 1024**3,
                 "locked": _in_gib(locked.get("allocated_bytes.peak")),
-                "pieces": locked.get("allocations.allocated", locked.get("allocation.allocated")),
+                "pieces": locked.get("num_host_alloc", locked.get("allocations.allocated")),
             }
         )
     )

@@ -13,6 +13,7 @@ import torch
 from benchmarks import dit_speed, qwen_speed, vae_speed
 from benchmarks.dit_speed import compare, seconds
 from diffsynth.core.device.npu_compatible_device import room_left
+from diffsynth.diffusion.base_pipeline import TILES_AT_ONCE
 from diffsynth.models.wan_video_dit import TextCache
 
 Calls = Mapping[str, Callable[[], object]]
@@ -81,7 +82,8 @@ def vae_rows(options: argparse.Namespace, device: torch.device, dtype: torch.dty
     }
     rows = []
     for name, (work, given, peer) in works.items():
-        room = room_left(device) // 2 or 1 << 40  # the host has none to count on; here it is tried all the same
+        # The host has no room to count on; here it is tried all the same.
+        room = min(room_left(device) // 2 or TILES_AT_ONCE, TILES_AT_ONCE)
         calls: Calls = {
             "whole": lambda work=work, given=given: work(given),
             "diffusers": peer,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
 from typing import NamedTuple
 
@@ -77,21 +77,22 @@ def tiles_over(height: int, width: int, size: tuple[int, int], stride: tuple[int
     return [tile._replace(weight=tile.weight / tile.cut(total, scale)) for tile in tiles]
 
 
-def batches(tiles: Iterable[Tile], most: Callable[[Tile], int]) -> Iterator[list[Tile]]:
-    """Tiles in a row of one size, in lists of at most as many as ``most`` says of such a tile."""
-    batch: list[Tile] = []
+def batches(tiles: Iterable[Tile], most: Callable[[Tile], int]) -> list[list[Tile]]:
+    """Tiles of one size in as few lists as hold at most ``most`` of such a tile, and these as even as can be.
+
+    The largest come first. Where no list may have more than one, the tiles keep their order.
+    """
+    tiles = list(tiles)
+    alike: dict[tuple[int, int], list[Tile]] = {}
     for tile in tiles:
-        if batch and (tile.size != batch[0].size or len(batch) >= most(tile)):
-            yield batch
-            batch = []
-        batch.append(tile)
-    if batch:
-        yield batch
-
-
-def alike_together(tiles: Iterable[Tile]) -> list[Tile]:
-    """The tiles, those of one size in a row: few batches hold them."""
-    return sorted(tiles, key=lambda tile: tile.size, reverse=True)
+        alike.setdefault(tile.size, []).append(tile)
+    if all(most(same[0]) <= 1 for same in alike.values()):
+        return [[tile] for tile in tiles]
+    found = []
+    for same in sorted(alike.values(), key=lambda same: same[0].size, reverse=True):
+        count = -(-len(same) // max(1, most(same[0])))
+        found += [same[len(same) * part // count : len(same) * (part + 1) // count] for part in range(count)]
+    return found
 
 
 def spans(length: int, size: int, stride: int) -> list[tuple[int, int]]:

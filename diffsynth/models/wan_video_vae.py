@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from diffsynth.core.attention.attention import attention
 from diffsynth.core.fused import normed_and_activated
 from diffsynth.models.causal_conv3d import CausalConv3d, Convolve, FrameHistory, each_frame
-from diffsynth.models.tiles import Tile, alike_together, batches, tiles_over, whole
+from diffsynth.models.tiles import Tile, batches, tiles_over, whole
 from diffsynth.models.video_resampling import Downsample, Upsample
 
 PIXELS = 8  # of a latent cell, on each axis
@@ -289,7 +289,11 @@ class WanVideoVAE(nn.Module):
             rows, columns = tile.size
             return room // (PEAK_FRAMES * frames * rows * columns * PIXELS**2 * width)
 
-        return batches(progress(alike_together(tiles) if room else list(tiles)), most)
+        joined = batches(tiles, most)
+        shown = iter(progress([tile for batch in joined for tile in batch]))
+        for batch in joined:
+            yield [next(shown) for _ in batch]
+        yield from ([tile] for tile in shown)  # none: but a progress bar is at its end only then
 
     def _encode_batch(self, video: Tensor, tiles: Sequence[Tile], latents: Tensor, framewise: bool) -> None:
         mean, deviation = self._statistics(latents.device)

@@ -183,7 +183,13 @@ def test_as_many_tiles_together_as_there_is_room_for(vae, latents):
     of_one = 16 * 4 * (6 * 8) * (6 * 8) * 8 * 4
     options = {"tiled": True, "tile_size": (6, 6), "tile_stride": (3, 3)}  # 2 x 3, all of 6 x 6 cells
     alone = vae.decode(latents, **options)
-    for room, expected in ((0, [1] * 6), (of_one, [1] * 6), (4 * of_one, [4, 2]), (9 * of_one, [6])):
+    for room, expected in (
+        (0, [1] * 6),
+        (of_one, [1] * 6),
+        (2 * of_one, [2] * 3),
+        (4 * of_one, [3] * 2),
+        (9 * of_one, [6]),
+    ):
         seen.clear()
         torch.testing.assert_close(vae.decode(latents, room=room, **options), alone, rtol=0, atol=1e-5)
         assert seen[:: latents.shape[2]] == expected
