@@ -74,7 +74,9 @@ class Pinning:
         if 2 * often_bytes < sum(sizes.values()):
             return  # one that runs several times in a forward does not speak for the others
         left = {unit: sizes[unit] for unit, copy in often.items() if not copy.pinned}
-        pieces = {copy.tensors[0].untyped_storage().data_ptr() for copy in often.values() if copy.pinned}
+        pieces = {copy.tensors[0].untyped_storage().data_ptr() for copy in held.values() if copy.pinned}
+        if len(pieces) >= MOST_PIECES:
+            return
         if len(pieces) == MOST_PIECES - 1:
             share = list(left)
         else:
