@@ -84,11 +84,14 @@ class BasePipeline:
         return memory_info(self.device)[1] / 1024**3
 
     def room_for_tiles(self, name: str) -> int:
-        """Bytes that tiles of the named network may take at once: half of what the device has left under its limit,
-        and not more than keeps it busy."""
+        """Bytes that tiles of the named network may take at once.
+
+        An eighth of the device, but not more than keeps it busy: the same whatever else is there, so that memory modes
+        round alike. Only where less is left under the limit, half of that.
+        """
         weights = self.networks[name].weights
         left = room_left(self.device, None if weights is None else weights.vram_limit)
-        return min(left // 2, TILES_AT_ONCE)
+        return min(left // 2, memory_info(self.device)[1] // 8, TILES_AT_ONCE)
 
     def adopt(self, name: str, network: LoadedModel) -> None:
         """Takes a loaded network in under one of `network_names`."""
