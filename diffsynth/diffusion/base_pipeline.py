@@ -7,20 +7,24 @@ import difflib
 import functools
 import os
 import threading
+import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info, resolve_device
+from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info, resolve_device, room_left
 from diffsynth.core.loader.checkpoint import load_state_dict
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.parallel.mesh import Mesh
 from diffsynth.diffusion.loaded_model import LoadedModel
 from diffsynth.diffusion.lora import FusedLora, HotLora
 from diffsynth.diffusion.lora_file import file_metadata, linear_layers, linear_names, named_as_in, read_lora
+
+# Six tiles of the Wan pipeline's usual size, 1.5 times its usual picture: no device is idle then.
+TILES_AT_ONCE = 8 << 30
 
 LoraFile = str | os.PathLike | ModelConfig
 Call = TypeVar("Call", bound=Callable[..., Any])
@@ -32,7 +36,7 @@ def in_turn(call: Call) -> Call:
     @functools.wraps(call)
     def called(pipe: BasePipeline, *args: Any, **kwargs: Any) -> Any:
         alone = pipe.vram_management_enabled or pipe.mesh is not None
-        with pipe._turn if alone else contextlib.nullcontext():
+        with pipe._turn if alone else contextlib.nullcontext(), pipe._first_call_timed():
             return call(pipe, *args, **kwargs)
 
     return called  # type: ignore[return-value]
@@ -67,6 +71,7 @@ class BasePipeline:
         self._fused_lora: dict[nn.Module, FusedLora] = {}
         self._hot_by_choice: set[nn.Module] = set()
         self._compiled: set[nn.Module] = set()
+        self._compiles_at_next_call = False
         self._turn = threading.RLock()
 
     @property
@@ -77,6 +82,16 @@ class BasePipeline:
     def get_vram(self) -> float:
         """The device's whole memory, GiB."""
         return memory_info(self.device)[1] / 1024**3
+
+    def room_for_tiles(self, name: str) -> int:
+        """Bytes that tiles of the named network may take at once.
+
+        An eighth of the device, but not more than keeps it busy: the same whatever else is there, so that memory modes
+        round alike. Only where less is left under the limit, half of that.
+        """
+        weights = self.networks[name].weights
+        left = room_left(self.device, None if weights is None else weights.vram_limit)
+        return min(left // 2, memory_info(self.device)[1] // 8, TILES_AT_ONCE)
 
     def adopt(self, name: str, network: LoadedModel) -> None:
         """Takes a loaded network in under one of `network_names`."""
@@ -99,6 +114,10 @@ class BasePipeline:
                 count = "one too many" if network.name in places else "which has no use here"
                 raise ValueError(f"model_configs hold a {network.name}, {count}: {kind}")
             self.adopt(free[0], network)
+        for network in self.networks.values():
+            if hasattr(network.module, "warm_up"):
+                with contextlib.suppress(Exception):  # a network that runs will raise it where it can be told apart
+                    network.module.warm_up(self.device, network.dtype)
 
     def needs(self, name: str, purpose: str) -> LoadedModel:
         """The network of that name.
@@ -216,6 +235,8 @@ class BasePipeline:
     ) -> None:
         """Compiles the repeated blocks of the networks, one block at a time, with torch.compile.
 
+        That happens within the next call of the pipeline, which prints how long it took.
+
         Args:
             mode, dynamic, fullgraph, backend: as torch.compile takes them.
             compile_models: names of networks; None means the DiTs.
@@ -233,6 +254,7 @@ class BasePipeline:
                 warnings.warn(f"compile_pipeline: {name} has no repeated blocks and runs as it is", stacklevel=2)
                 continue
             self._compiled.add(module)
+            self._compiles_at_next_call = True
             for block in blocks:
                 # The forward alone, so that hooks that bring the weights in stay outside the compiled part.
                 block.forward = torch.compile(
@@ -245,6 +267,17 @@ class BasePipeline:
         anew."""
         if module in self._compiled:
             torch.compiler.reset()
+            self._compiles_at_next_call = True
+
+    @contextlib.contextmanager
+    def _first_call_timed(self) -> Iterator[None]:
+        """Prints how long the call takes that compiles."""
+        compiles, self._compiles_at_next_call = self._compiles_at_next_call, False
+        started = time.perf_counter()
+        yield
+        if compiles:
+            seconds = time.perf_counter() - started
+            print(f"compile_pipeline: {seconds:.1f} s to the first frame, compiling included; the next call is faster")
 
 
 def _read_lora_file(

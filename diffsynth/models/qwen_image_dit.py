@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from diffsynth.core.attention.attention import attention
-from diffsynth.models.rotary import TextAndPicturesRotary, rotate
+from diffsynth.core.fused import gated, gelu_of_linear, modulated, normed_and_rotated, warm_up
+from diffsynth.models.rotary import TextAndPicturesRotary
 from diffsynth.models.time_embedding import Float32Linear, sinusoid
 
 PATCH = 2  # latent cells of a token, on each axis
@@ -72,14 +73,28 @@ class JointAttention(nn.Module):
 
     def forward(self, pictures: Tensor, text: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens (B, S, dim) and (B, L, dim) to the same shapes; the tables cover the text, then the pictures."""
-        text_query, text_key = self._heads(self.add_q_proj(text)), self._heads(self.add_k_proj(text))
-        query, key = self._heads(self.to_q(pictures)), self._heads(self.to_k(pictures))
-        query = rotate(torch.cat([self.norm_added_q(text_query), self.norm_q(query)], dim=1), cos, sin)
-        key = rotate(torch.cat([self.norm_added_k(text_key), self.norm_k(key)], dim=1), cos, sin)
+        length = text.shape[1]
+        of_text, of_pictures = (cos[:length], sin[:length]), (cos[length:], sin[length:])
+        query = torch.cat(
+            [
+                self._turned(self.add_q_proj(text), self.norm_added_q, *of_text),
+                self._turned(self.to_q(pictures), self.norm_q, *of_pictures),
+            ],
+            dim=1,
+        )
+        key = torch.cat(
+            [
+                self._turned(self.add_k_proj(text), self.norm_added_k, *of_text),
+                self._turned(self.to_k(pictures), self.norm_k, *of_pictures),
+            ],
+            dim=1,
+        )
         value = torch.cat([self._heads(self.add_v_proj(text)), self._heads(self.to_v(pictures))], dim=1)
         attended = self.attend(query, key, value).flatten(2)
-        length = text.shape[1]
         return self.to_out[0](attended[:, length:]), self.to_add_out(attended[:, :length])
+
+    def _turned(self, tokens: Tensor, norm: nn.RMSNorm, cos: Tensor, sin: Tensor) -> Tensor:
+        return normed_and_rotated(tokens, norm.weight, _EPS, self.head_dim, cos, sin)
 
     def _heads(self, tokens: Tensor) -> Tensor:
         return tokens.unflatten(-1, (-1, self.head_dim))
@@ -93,7 +108,7 @@ class GeluProjection(nn.Module):
         self.proj = nn.Linear(dim, ffn_dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return F.gelu(self.proj(tokens), approximate="tanh")
+        return gelu_of_linear(self.proj, tokens)
 
 
 class FeedForward(nn.Module):
@@ -136,11 +151,11 @@ class QwenImageBlock(nn.Module):
         shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = self.img_mod(time).chunk(6, dim=-1)
         text_shift, text_scale, text_gate, *text_ffn = self.txt_mod(time).chunk(6, dim=-1)
         of_pictures, of_text = self.attn(
-            modulated(pictures, shift, scale), modulated(text, text_shift, text_scale), cos, sin
+            modulated(pictures, shift, scale, _EPS), modulated(text, text_shift, text_scale, _EPS), cos, sin
         )
         pictures, text = gated(pictures, of_pictures, gate), gated(text, of_text, text_gate)
-        pictures = gated(pictures, self.img_mlp(modulated(pictures, ffn_shift, ffn_scale)), ffn_gate)
-        text = gated(text, self.txt_mlp(modulated(text, *text_ffn[:2])), text_ffn[2])
+        pictures = gated(pictures, self.img_mlp(modulated(pictures, ffn_shift, ffn_scale, _EPS)), ffn_gate)
+        text = gated(text, self.txt_mlp(modulated(text, *text_ffn[:2], _EPS)), text_ffn[2])
         return pictures, text
 
 
@@ -154,7 +169,7 @@ class LastNorm(nn.Module):
     def forward(self, tokens: Tensor, time: Tensor) -> Tensor:
         """Tokens (B, S, dim) and the time embedding (B, dim) to (B, S, dim)."""
         scale, shift = self.linear(F.silu(time)).chunk(2, dim=-1)
-        return modulated(tokens, shift, scale)
+        return modulated(tokens, shift, scale, _EPS)
 
 
 class QwenImageDiT(nn.Module):
@@ -241,6 +256,12 @@ class QwenImageDiT(nn.Module):
         velocity = self.proj_out(self.norm_out(pictures[:, : rows * columns], time))
         return self.unpatch(velocity, rows, columns).float()
 
+    def warm_up(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Has the device load what the first forward would load."""
+        attention = self.transformer_blocks[0].attn
+        head_dim = attention.head_dim
+        warm_up(device, dtype, dim=attention.num_heads * head_dim, head_dim=head_dim, normed=head_dim)
+
     def _grid(self, latents: Tensor) -> tuple[int, int]:
         """Tokens along height and width."""
         _, channels, height, width = latents.shape
@@ -294,18 +315,3 @@ def patches(latents: Tensor) -> Tensor:
 def unpatched(tokens: Tensor, rows: int, columns: int) -> Tensor:
     """Tokens (B, rows * columns, 4 C), the channel slowest, to (B, C, H, W)."""
     return F.pixel_shuffle(tokens.transpose(1, 2).unflatten(2, (rows, columns)), PATCH)
-
-
-def modulated(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """A layer norm whose bias and gain are `shift` and ``1 + scale``, (B, dim), for each of the B."""
-    width = tokens.shape[-1:]
-    normed = [
-        F.layer_norm(sample, width, gain, bias, _EPS)
-        for sample, gain, bias in zip(tokens, 1 + scale, shift, strict=True)
-    ]
-    return normed[0].unsqueeze(0) if len(normed) == 1 else torch.stack(normed)
-
-
-def gated(tokens: Tensor, update: Tensor, gate: Tensor) -> Tensor:
-    """Tokens plus `gate` (B, dim) times the update."""
-    return torch.addcmul(tokens, update, gate.unsqueeze(1))

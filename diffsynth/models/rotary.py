@@ -25,34 +25,19 @@ def rotary_tables(positions: Sequence[Tensor], dims: Sequence[int], theta: float
         theta: base of the geometric series of frequencies.
 
     Returns:
-        float32 on the host: cosines (tokens, 1, sum(dims)), each twice, once for either channel of its pair, and
-        sines (tokens, 1, sum(dims) / 2), as `rotate` takes them.
+        cosines and sines, float32 on the host, each (tokens, 1, sum(dims)), every number twice, once for either
+        channel of its pair, as `core.fused.normed_and_rotated` takes them.
     """
-    grid = torch.meshgrid(*(axis.to("cpu", torch.float64) for axis in positions), indexing="ij")
-    angles = []
-    for axis, dim in zip(grid, dims, strict=True):
+    rows = [len(axis) for axis in positions]
+    cosines, sines = [], []
+    for number, (axis, dim) in enumerate(zip(positions, dims, strict=True)):
         exponents = torch.arange(0, dim, 2, dtype=torch.float64, device="cpu") / dim
-        angles.append(torch.outer(axis.flatten(), theta**-exponents))
-    angle = torch.cat(angles, dim=1).unsqueeze(1)
-    return angle.cos().float().repeat_interleave(2, dim=-1), angle.sin().float()
-
-
-def rotate(tokens: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turns each pair (even, odd) to (even cos - odd sin, odd cos + even sin), computed in float32.
-
-    Args:
-        tokens: (B, S, heads, head_dim).
-        cos: (S, 1, head_dim).
-        sin: (S, 1, head_dim / 2).
-
-    Returns:
-        The shape and dtype of `tokens`.
-    """
-    pairs = tokens.float().unflatten(-1, (-1, 2))
-    turned = pairs * cos.unflatten(-1, (-1, 2))
-    turned[..., 0].addcmul_(pairs[..., 1], sin, value=-1)
-    turned[..., 1].addcmul_(pairs[..., 0], sin)
-    return turned.flatten(-2).to(tokens.dtype)
+        angle = torch.outer(axis.to("cpu", torch.float64), theta**-exponents).repeat_interleave(2, dim=-1)
+        # Of one axis at a time, which the others repeat: a grid has far more tokens than its axes have rows together.
+        along = [1] * number + [-1] + [1] * (len(rows) - number - 1) + [dim]
+        cosines.append(angle.cos().float().view(along).expand(*rows, -1))
+        sines.append(angle.sin().float().view(along).expand(*rows, -1))
+    return tuple(torch.cat(each, dim=-1).flatten(0, -2).unsqueeze(1) for each in (cosines, sines))
 
 
 class KeptTables:

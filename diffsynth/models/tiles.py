@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
 from typing import NamedTuple
 
@@ -16,6 +16,15 @@ class Tile(NamedTuple):
     rows: tuple[int, int]
     columns: tuple[int, int]
     weight: Tensor | None  # (height, width) of the tile in output pixels; None: the tile is the whole picture
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns, in cells."""
+        return self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
+
+    def to(self, device: torch.device) -> Tile:
+        """The same with its weight on the device."""
+        return self if self.weight is None else self._replace(weight=self.weight.to(device))
 
     def cut(self, picture: Tensor, scale: int = 1) -> Tensor:
         """This tile's part of ``picture`` (..., height, width), a view; ``scale`` pixels of it make a cell."""
@@ -66,6 +75,24 @@ def tiles_over(height: int, width: int, size: tuple[int, int], stride: tuple[int
     for tile in tiles:
         tile.cut(total, scale).add_(tile.weight)
     return [tile._replace(weight=tile.weight / tile.cut(total, scale)) for tile in tiles]
+
+
+def batches(tiles: Iterable[Tile], most: Callable[[Tile], int]) -> list[list[Tile]]:
+    """Tiles of one size in as few lists as hold at most ``most`` of such a tile, and these as even as can be.
+
+    The largest come first. Where no list may have more than one, the tiles keep their order.
+    """
+    tiles = list(tiles)
+    alike: dict[tuple[int, int], list[Tile]] = {}
+    for tile in tiles:
+        alike.setdefault(tile.size, []).append(tile)
+    if all(most(same[0]) <= 1 for same in alike.values()):
+        return [[tile] for tile in tiles]
+    found = []
+    for same in sorted(alike.values(), key=lambda same: same[0].size, reverse=True):
+        count = -(-len(same) // max(1, most(same[0])))
+        found += [same[len(same) * part // count : len(same) * (part + 1) // count] for part in range(count)]
+    return found
 
 
 def spans(length: int, size: int, stride: int) -> list[tuple[int, int]]:

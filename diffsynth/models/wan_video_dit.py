@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from diffsynth.core.attention.attention import attention
-from diffsynth.models.rotary import AxialRotary, rotate
+from diffsynth.core.fused import gated, gelu_of_linear, modulated, normed_and_rotated, warm_up
+from diffsynth.models.rotary import AxialRotary
 from diffsynth.models.time_embedding import Float32Linear, sinusoid
 
 # Every published size has heads of this width; the files do not say how many heads there are.
@@ -118,11 +119,14 @@ class SelfAttention(nn.Module):
         self.norm_k = nn.RMSNorm(dim, eps)
 
     def forward(self, tokens: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Tokens (B, S, dim) to (B, S, dim); the tables as `rotate` takes them."""
-        query = rotate(self._heads(self.norm_q(self.q(tokens))), cos, sin)
-        key = rotate(self._heads(self.norm_k(self.k(tokens))), cos, sin)
+        """Tokens (B, S, dim) to (B, S, dim); the tables are those of `normed_and_rotated`."""
+        query = self._turned(self.q(tokens), self.norm_q, cos, sin)
+        key = self._turned(self.k(tokens), self.norm_k, cos, sin)
         value = self._heads(self.v(tokens))
         return self.o(self.attend(query, key, value).flatten(2))
+
+    def _turned(self, tokens: Tensor, norm: nn.RMSNorm, cos: Tensor, sin: Tensor) -> Tensor:
+        return normed_and_rotated(tokens, norm.weight, norm.eps, tokens.shape[-1] // self.num_heads, cos, sin)
 
     def _heads(self, tokens: Tensor) -> Tensor:
         return tokens.unflatten(-1, (self.num_heads, -1))
@@ -149,7 +153,7 @@ class FeedForward(nn.Sequential):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (B, S, dim) to (B, S, dim)."""
-        return torch.cat([nn.Sequential.forward(self, part) for part in tokens.chunk(_FFN_PARTS, dim=1)], dim=1)
+        return torch.cat([self[2](gelu_of_linear(self[0], part)) for part in tokens.chunk(_FFN_PARTS, dim=1)], dim=1)
 
 
 class WanBlock(nn.Module):
@@ -186,12 +190,12 @@ class WanBlock(nn.Module):
         Returns:
             The new tokens, and the prompt's keys and values.
         """
-        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = (self.modulation.float() + time).chunk(6, dim=1)
-        tokens = _gated(tokens, self.self_attn(_modulated(tokens, shift, scale, self.eps), cos, sin), gate)
+        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = (self.modulation.float() + time).unbind(dim=1)
+        tokens = gated(tokens, self.self_attn(modulated(tokens, shift, scale, self.eps), cos, sin), gate)
         if keys is None or values is None:
             keys, values = self.cross_attn.keys_values(context)
         tokens = tokens + self.cross_attn(self.norm3(tokens), keys, values)
-        tokens = _gated(tokens, self.ffn(_modulated(tokens, ffn_shift, ffn_scale, self.eps)), ffn_gate)
+        tokens = gated(tokens, self.ffn(modulated(tokens, ffn_shift, ffn_scale, self.eps)), ffn_gate)
         return tokens, keys, values
 
 
@@ -206,8 +210,8 @@ class Head(nn.Module):
 
     def forward(self, tokens: Tensor, time: Tensor) -> Tensor:
         """Tokens (B, S, dim) and the time embedding (B, dim) float32 to (B, S, out_features)."""
-        shift, scale = (self.modulation.float() + time.unsqueeze(1)).chunk(2, dim=1)
-        return self.head(_modulated(tokens, shift, scale, self.eps))
+        shift, scale = (self.modulation.float() + time.unsqueeze(1)).unbind(dim=1)
+        return self.head(modulated(tokens, shift, scale, self.eps))
 
 
 _DIFFUSERS_PROJECTIONS = {"q": "to_q", "k": "to_k", "v": "to_v", "o": "to_out.0"}
@@ -309,6 +313,12 @@ class WanModel(nn.Module):
                 step_cache.store(tokens, after)
         return _unpatchify(self.head(after, time).float(), grid, self.patch_size)
 
+    def warm_up(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Has the device load what the first forward would load."""
+        attention = self.blocks[0].self_attn
+        dim = attention.norm_q.weight.shape[0]
+        warm_up(device, dtype, dim=dim, head_dim=dim // attention.num_heads, normed=dim)
+
     def _through_blocks(
         self,
         tokens: Tensor,
@@ -371,17 +381,6 @@ def rotary_dims(head_dim: int) -> tuple[int, int, int]:
     """Channels of a head that turn with time, height and width: 44, 42 and 42 of 128."""
     third = 2 * (head_dim // 6)
     return head_dim - 2 * third, third, third
-
-
-def _modulated(tokens: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
-    """Layer norm, then scale and shift (B, 1, dim) float32; in the type of `tokens`."""
-    normed = F.layer_norm(tokens.float(), tokens.shape[-1:], eps=eps)
-    return torch.addcmul(shift, normed, 1 + scale).to(tokens.dtype)
-
-
-def _gated(tokens: Tensor, update: Tensor, gate: Tensor) -> Tensor:
-    """Tokens plus `gate` (B, 1, dim) float32 times the update, summed in float32; in the type of `tokens`."""
-    return torch.addcmul(tokens, update, gate).to(tokens.dtype)
 
 
 def _checkpointed(block: WanBlock, tokens: Tensor, rest: tuple[Tensor | None, ...]) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,7 +6,7 @@ the length of the video. The names of the parameters are those of Wan2.1_VAE.pth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 import torch
@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffsynth.core.attention.attention import attention
+from diffsynth.core.fused import normed_and_activated
 from diffsynth.models.causal_conv3d import CausalConv3d, Convolve, FrameHistory, each_frame
-from diffsynth.models.tiles import Tile, tiles_over, whole
+from diffsynth.models.tiles import Tile, batches, tiles_over, whole
 from diffsynth.models.video_resampling import Downsample, Upsample
 
 PIXELS = 8  # of a latent cell, on each axis
@@ -33,6 +34,12 @@ DEVIATION = (
     *(3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160),
 )
 
+# Bytes that a tile's activations take at their peak for each byte of a full-size frame ``dim`` channels wide, and each
+# frame of a chunk: counted on the emulated NPU, 10 to 13 when encoding and 13 to 15 when decoding.
+PEAK_FRAMES = 16
+
+NORM_EPS = 1e-24
+
 Progress = Callable[[Iterable[Tile]], Iterable[Tile]]
 
 
@@ -43,8 +50,11 @@ class ChannelNorm(nn.Module):
         super().__init__()
         self.gamma = nn.Parameter(torch.ones(channels, *[1] * trailing))
 
-    def forward(self, frames: Tensor) -> Tensor:
-        return F.rms_norm(frames, (self.gamma.shape[0],), self.gamma.flatten(), eps=1e-24)
+    def forward(self, frames: Tensor, activate: bool = False) -> Tensor:
+        """The normed frames; ``activate``: a SiLU of them."""
+        if activate:
+            return normed_and_activated(frames, self.gamma.flatten(), NORM_EPS)
+        return F.rms_norm(frames, (self.gamma.shape[0],), self.gamma.flatten(), eps=NORM_EPS)
 
 
 class ResidualBlock(nn.Module):
@@ -63,9 +73,9 @@ class ResidualBlock(nn.Module):
         self.shortcut = CausalConv3d(in_channels, out_channels, 1) if in_channels != out_channels else None
 
     def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
-        hidden = activated(self.residual["0"], frames)
+        hidden = self.residual["0"](frames, activate=True)
         hidden = self.residual["2"](hidden, history)
-        hidden = activated(self.residual["3"], hidden)
+        hidden = self.residual["3"](hidden, activate=True)
         hidden = self.residual["6"](hidden, history)
         hidden += frames if self.shortcut is None else self.shortcut(frames, history)
         return hidden
@@ -109,7 +119,7 @@ class Encoder(nn.Module):
         frames = self.conv1(frames, history)
         for block in (*self.downsamples, *self.middle):
             frames = block(frames, history)
-        return self.head["2"](activated(self.head["0"], frames), history)
+        return self.head["2"](self.head["0"](frames, activate=True), history)
 
 
 class Decoder(nn.Module):
@@ -135,7 +145,7 @@ class Decoder(nn.Module):
         frames = self.conv1(frames, history)
         for block in (*self.middle, *self.upsamples):
             frames = block(frames, history)
-        return self.head["2"](activated(self.head["0"], frames), history)
+        return self.head["2"](self.head["0"](frames, activate=True), history)
 
 
 def middle_blocks(width: int) -> nn.ModuleList:
@@ -144,10 +154,6 @@ def middle_blocks(width: int) -> nn.ModuleList:
 
 def head_layers(width: int, out_channels: int) -> nn.ModuleDict:
     return nn.ModuleDict({"0": ChannelNorm(width), "2": CausalConv3d(width, out_channels, (3, 3, 3))})
-
-
-def activated(norm: nn.Module, frames: Tensor) -> Tensor:
-    return F.silu(norm(frames), inplace=True)
 
 
 class WanVideoVAE(nn.Module):
@@ -195,6 +201,7 @@ class WanVideoVAE(nn.Module):
         tile_stride: tuple[int, int] = (15, 26),
         framewise: bool = False,
         progress: Progress = iter,
+        room: int = 0,
     ) -> Tensor:
         """Latents (B, z_dim, (F-1)/4 + 1, H/8, W/8) of a video (B, 3, F, H, W) in [-1, 1], without sampling.
 
@@ -202,22 +209,33 @@ class WanVideoVAE(nn.Module):
             tiled: in overlapping tiles, blended linearly, for less memory. Sizes are (rows, columns) in latent cells.
             framewise: each frame as a video of its own; there are F latent frames then.
             progress: wraps the tiles as ``tqdm`` does; called only if ``tiled``.
+            room: bytes of memory that tiles may take at once: as many as it has room for are encoded together, and
+                one at a time where it has room for less.
 
         Raises:
             ValueError: the video is not (B, 3, 4n + 1, 8h, 8w), or tiles do not overlap.
         """
         check_video(video, framewise)
         height, width = video.shape[3] // PIXELS, video.shape[4] // PIXELS
-        tiles = progress(tiles_over(height, width, tile_size, tile_stride)) if tiled else [whole(height, width)]
-        return self.encode_tiles(video, tiles, framewise=framewise)
+        tiles = tiles_over(height, width, tile_size, tile_stride) if tiled else [whole(height, width)]
+        return self.encode_tiles(video, tiles, framewise=framewise, progress=progress if tiled else iter, room=room)
 
-    def encode_tiles(self, video: Tensor, tiles: Iterable[Tile], *, framewise: bool = False) -> Tensor:
+    def encode_tiles(
+        self,
+        video: Tensor,
+        tiles: Iterable[Tile],
+        *,
+        framewise: bool = False,
+        progress: Progress = iter,
+        room: int = 0,
+    ) -> Tensor:
         """What these tiles add to the latents; the others' places are zero."""
         batch, _, count, height, width = video.shape
         length = count if framewise else (count - 1) // FRAMES + 1
         latents = torch.zeros(batch, self.z_dim, length, height // PIXELS, width // PIXELS, device=video.device)
-        for tile in tiles:
-            self._encode_tile(tile.cut(video, PIXELS), tile, latents, framewise)
+        frames = batch * (1 if framewise or count == 1 else FRAMES)
+        for joined in self._batches(tiles, progress, frames, room):
+            self._encode_batch(video, joined, latents, framewise)
         return latents
 
     def decode(
@@ -229,6 +247,7 @@ class WanVideoVAE(nn.Module):
         tile_stride: tuple[int, int] = (15, 26),
         framewise: bool = False,
         progress: Progress = iter,
+        room: int = 0,
     ) -> Tensor:
         """The video (B, 3, 4(T-1) + 1, 8h, 8w) in [-1, 1] of latents (B, z_dim, T, h, w).
 
@@ -239,33 +258,60 @@ class WanVideoVAE(nn.Module):
         """
         check_latents(latents, self.z_dim)
         height, width = latents.shape[3:]
-        tiles = progress(tiles_over(height, width, tile_size, tile_stride, PIXELS)) if tiled else [whole(height, width)]
-        return self.decode_tiles(latents, tiles, framewise=framewise).clamp_(-1, 1)
+        tiles = tiles_over(height, width, tile_size, tile_stride, PIXELS) if tiled else [whole(height, width)]
+        return self.decode_tiles(
+            latents, tiles, framewise=framewise, progress=progress if tiled else iter, room=room
+        ).clamp_(-1, 1)
 
-    def decode_tiles(self, latents: Tensor, tiles: Iterable[Tile], *, framewise: bool = False) -> Tensor:
+    def decode_tiles(
+        self,
+        latents: Tensor,
+        tiles: Iterable[Tile],
+        *,
+        framewise: bool = False,
+        progress: Progress = iter,
+        room: int = 0,
+    ) -> Tensor:
         """What these tiles add to the video, not clipped yet; the others' places are zero."""
         batch, _, length, height, width = latents.shape
         count = length if framewise else (length - 1) * FRAMES + 1
         video = torch.zeros(batch, 3, count, height * PIXELS, width * PIXELS, device=latents.device)
-        for tile in tiles:
-            self._decode_tile(tile.cut(latents), tile, tile.cut(video, PIXELS), framewise)
+        frames = batch * (1 if framewise or length == 1 else FRAMES)
+        for joined in self._batches(tiles, progress, frames, room):
+            self._decode_batch(latents, joined, video, framewise)
         return video
 
-    def _encode_tile(self, pixels: Tensor, tile: Tile, latents: Tensor, framewise: bool) -> None:
+    def _batches(self, tiles: Iterable[Tile], progress: Progress, frames: int, room: int) -> Iterator[list[Tile]]:
+        """The tiles in lists, each of what there is room to compute together, ``frames`` of each tile at a time."""
+        width = self.encoder.conv1.out_channels * self.encoder.conv1.weight.dtype.itemsize
+
+        def most(tile: Tile) -> int:
+            rows, columns = tile.size
+            return room // (PEAK_FRAMES * frames * rows * columns * PIXELS**2 * width)
+
+        joined = batches(tiles, most)
+        shown = iter(progress([tile for batch in joined for tile in batch]))
+        for batch in joined:
+            yield [next(shown) for _ in batch]
+        yield from ([tile] for tile in shown)  # none: but a progress bar is at its end only then
+
+    def _encode_batch(self, video: Tensor, tiles: Sequence[Tile], latents: Tensor, framewise: bool) -> None:
         mean, deviation = self._statistics(latents.device)
-        target, first = tile.cut(latents), 0
-        for chunk, history in chunks(pixels, FRAMES, framewise):
+        tiles = [tile.to(latents.device) for tile in tiles]
+        first = 0
+        for chunk, history in chunks([tile.cut(video, PIXELS) for tile in tiles], FRAMES, framewise):
             moments = self.conv1(self.encoder(chunk, history), None)
             values = (moments[..., : self.z_dim].float() - mean) / deviation
-            tile.add(values.movedim(-1, 1), target[:, :, first : first + values.shape[1]])
+            add_to(tiles, values.movedim(-1, 1), latents, first)
             first += values.shape[1]
 
-    def _decode_tile(self, latents: Tensor, tile: Tile, target: Tensor, framewise: bool) -> None:
+    def _decode_batch(self, latents: Tensor, tiles: Sequence[Tile], video: Tensor, framewise: bool) -> None:
         mean, deviation = self._statistics(latents.device)
+        tiles = [tile.to(latents.device) for tile in tiles]
         first = 0
-        for chunk, history in chunks(latents, 1, framewise):
+        for chunk, history in chunks([tile.cut(latents) for tile in tiles], 1, framewise):
             frames = self.decoder(self.conv2(chunk.float() * deviation + mean, None), history).float()
-            tile.add(frames.movedim(-1, 1), target[:, :, first : first + frames.shape[1]])
+            add_to(tiles, frames.movedim(-1, 1), video, first, PIXELS)
             first += frames.shape[1]
 
     def _statistics(self, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -275,17 +321,25 @@ class WanVideoVAE(nn.Module):
         return torch.tensor(MEAN, device=device), torch.tensor(DEVIATION, device=device)
 
 
-def chunks(video: Tensor, size: int, framewise: bool) -> Iterator[tuple[Tensor, FrameHistory | None]]:
-    """One frame, then ``size`` at a time, channels last, with the history that goes with them.
+def add_to(tiles: Sequence[Tile], values: Tensor, picture: Tensor, first: int, scale: int = 1) -> None:
+    """Adds the values of each tile, one batch after another, to the frames of ``picture`` from ``first`` on."""
+    frames = picture[:, :, first : first + values.shape[2]]
+    for tile, of_tile in zip(tiles, values.chunk(len(tiles)), strict=True):
+        tile.add(of_tile, tile.cut(frames, scale))
+
+
+def chunks(videos: Sequence[Tensor], size: int, framewise: bool) -> Iterator[tuple[Tensor, FrameHistory | None]]:
+    """Of videos of one shape as one batch: a frame, then ``size`` at a time, channels last, with the history that
+    goes with them.
 
     ``framewise``: one at a time, without a history.
     """
-    frames = video.movedim(1, -1)
-    history = None if framewise or frames.shape[1] == 1 else FrameHistory()
+    length = videos[0].shape[2]
+    history = None if framewise or length == 1 else FrameHistory()
     size = 1 if framewise else size
-    yield frames[:, :1].contiguous(), history
-    for start in range(1, frames.shape[1], size):
-        yield frames[:, start : start + size].contiguous(), history
+    for start, end in ((0, 1), *((start, start + size) for start in range(1, length, size))):
+        parts = [video[:, :, start:end].movedim(1, -1) for video in videos]
+        yield (parts[0].contiguous() if len(parts) == 1 else torch.cat(parts)), history
 
 
 def is_halving(place: int, keys: Iterable[str]) -> bool:

@@ -28,8 +28,9 @@ def decode_across(
     if len(tiles) < 2:
         return vae.decode(latents, framewise=framewise)
     check_latents(latents, vae.z_dim)
-    own = progress(tiles[group.index :: group.size])
-    return group.sum(vae.decode_tiles(latents, own, framewise=framewise)).clamp_(-1, 1)
+    own = tiles[group.index :: group.size]
+    decoded = vae.decode_tiles(latents, own, framewise=framewise, progress=progress)
+    return group.sum(decoded).clamp_(-1, 1)
 
 
 def encode_across(
@@ -49,5 +50,5 @@ def encode_across(
     tiles = tiles_over(height, width, tile_size, tile_stride) if tiled else []
     if len(tiles) < 2:
         return vae.encode(video, framewise=framewise)
-    own = progress(tiles[group.index :: group.size])
-    return group.sum(vae.encode_tiles(video, own, framewise=framewise))
+    own = tiles[group.index :: group.size]
+    return group.sum(vae.encode_tiles(video, own, framewise=framewise, progress=progress))

@@ -275,8 +275,10 @@ class QwenImagePipeline(BasePipeline):
         self.load_models_to_device(["vae"])
         video = video_from_frames([picture], height=picture.height, width=picture.width, num_frames=1)
         progress = labelled(progress_bar_cmd, "VAE encoding")
-        encode = self.vae.encode if self.mesh is None else partial(encode_across, self.vae, self.mesh.world)
-        return encode(video.to(self.device, vae.dtype), **tiles, progress=progress)[:, :, 0].float()
+        alone = partial(self.vae.encode, room=self.room_for_tiles("vae"))
+        encode = alone if self.mesh is None else partial(encode_across, self.vae, self.mesh.world)
+        video = video.to(self.device, vae.dtype)
+        return encode(video, **tiles, progress=progress)[:, :, 0].float()
 
     def decode_latents(
         self, latents: Tensor, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object
@@ -285,8 +287,10 @@ class QwenImagePipeline(BasePipeline):
         vae = self.needs("vae", "decoding a picture")
         self.load_models_to_device(["vae"])
         progress = labelled(progress_bar_cmd, "VAE decoding")
-        decode = self.vae.decode if self.mesh is None else partial(decode_across, self.vae, self.mesh.world)
-        return frames_from_video(decode(latents.unsqueeze(2).to(vae.dtype), **tiles, progress=progress))[0]
+        alone = partial(self.vae.decode, room=self.room_for_tiles("vae"))
+        decode = alone if self.mesh is None else partial(decode_across, self.vae, self.mesh.world)
+        latents = latents.unsqueeze(2).to(vae.dtype)
+        return frames_from_video(decode(latents, **tiles, progress=progress))[0]
 
     def denoise(
         self,

@@ -35,6 +35,27 @@ def memory_info(device: str | torch.device | int | None = None) -> tuple[int, in
     return total - int(module.memory_reserved(device)), total
 
 
+def room_left(device: str | torch.device | int | None = None, limit: float | None = None) -> int:
+    """Bytes that this process can still allocate on a device; 0 on the CPU, where nobody should count on them.
+
+    Args:
+        limit: GiB in use on the device, by whomever, that are not to be exceeded; None is all it has.
+
+    Raises:
+        UnknownDeviceError: the device is not there.
+    """
+    device = resolve_device(device)
+    if device.type == CPU:
+        return 0
+    free, total = memory_info(device)
+    module = device_module(device.type)
+    kept = 0
+    if hasattr(module, "memory_reserved"):  # what torch keeps for reuse is ours to allocate
+        kept = int(module.memory_reserved(device)) - int(module.memory_allocated(device))
+    limited = total if limit is None else min(total, int(limit * 1024**3))
+    return max(0, free + kept - (total - limited))
+
+
 def empty_cache(device: str | torch.device | int | None = None) -> None:
     """Gives back the memory torch keeps for reuse on the device. Nothing to do on the CPU."""
     device = resolve_device(device)

@@ -12,7 +12,7 @@ import torch
 
 from diffsynth.core.device.device_types import ACCELERATORS, CPU, CUDA, NPU, device_module, is_available
 from diffsynth.core.device.device_types import current_accelerator as _current_accelerator
-from diffsynth.core.device.memory import empty_cache, memory_info, synchronize
+from diffsynth.core.device.memory import empty_cache, memory_info, room_left, synchronize
 from diffsynth.core.device.resolution import UnknownDeviceError, parse_device_type, resolve_device
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "parse_device_type",
     "parse_nccl_backend",
     "resolve_device",
+    "room_left",
     "synchronize",
 ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -60,6 +60,10 @@ class Checkpoint(WeightSource):
     def read_into(self, key: str, out: Tensor) -> None:
         self.header(key)
         self._holders[key].read_into(key, out)
+
+    def parts(self, key: str) -> Callable[[int, Tensor], None]:
+        self.header(key)
+        return self._holders[key].parts(key)
 
 
 def load_state_dict(

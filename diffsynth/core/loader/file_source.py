@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -53,10 +53,25 @@ class FileSource(WeightSource):
     def where(self, key: str | None = None) -> str:
         return self._path
 
-    @torch.no_grad()
     def read_into(self, key: str, out: Tensor) -> None:
         self.header(key, out)
-        span, out = _flat(self._spans[key], out.detach())
+        self._read_span(key, self._spans[key], out.detach())
+
+    def parts(self, key: str) -> Callable[[int, Tensor], None]:
+        self.header(key)
+        span = self._spans[key]
+        if not _is_contiguous(span):
+            return super().parts(key)
+
+        def part(start: int, out: Tensor) -> None:
+            offset = span.offset + start * span.dtype.itemsize
+            self._read_span(key, ByteSpan(offset, tuple(out.shape), (1,), span.dtype), out)
+
+        return part
+
+    @torch.no_grad()
+    def _read_span(self, key: str, span: ByteSpan, out: Tensor) -> None:
+        span, out = _flat(span, out)
         if out.device.type == "cpu" and out.dtype == span.dtype and _is_contiguous(span) and out.is_contiguous():
             self._read(key, span.offset, out)
             return

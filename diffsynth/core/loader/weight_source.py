@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 import torch
@@ -46,6 +46,16 @@ class WeightSource(Protocol):
         """
         ...
 
+    def parts(self, key: str) -> Callable[[int, Tensor], None]:
+        """A function that reads some of a tensor: ``part(start, out)`` fills contiguous, 1D `out` in host memory with
+        the values from number `start` on, row by row, converted to its type. Several threads may call it at once.
+
+        Raises:
+            CheckpointError: as `read_into`, here or when it is called.
+        """
+        whole = self.read(key).view(-1)
+        return lambda start, out: _copy(whole[start : start + out.numel()], out)
+
     def read(self, key: str, dtype: torch.dtype | None = None, device: str | torch.device = "cpu") -> Tensor:
         """Reads a tensor into new memory, in its own type unless `dtype` says otherwise."""
         header = self.header(key)
@@ -88,7 +98,11 @@ class DictSource(WeightSource):
     def where(self, key: str | None = None) -> str:
         return self._name
 
-    @torch.no_grad()
     def read_into(self, key: str, out: Tensor) -> None:
         self.header(key, out)
-        out.copy_(self._tensors[key])
+        _copy(self._tensors[key], out)
+
+
+@torch.no_grad()
+def _copy(values: Tensor, out: Tensor) -> None:
+    out.copy_(values)

@@ -54,8 +54,7 @@ class Carrier:
             if after is not None:
                 self._stream.wait_event(after)
         try:
-            for weight, out in zip(weights, outs, strict=True):
-                origin.read_into(weight, out)
+            origin.fill(weights, outs)
         finally:
             # Memory may be reused as soon as the future is done, whatever happened.
             if self._stream is not None:

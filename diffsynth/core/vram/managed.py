@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -13,16 +13,16 @@ from diffsynth.core.loader.weight_source import WeightSource
 from diffsynth.core.progress import progress_bar
 from diffsynth.core.vram.carrier import Carrier
 from diffsynth.core.vram.hooks import Immovable, UnitHooks, VramError, copied_out, wants_gradient
-from diffsynth.core.vram.memory import weight_bytes
 from diffsynth.core.vram.order import ForwardOrder
 from diffsynth.core.vram.origins import BytesMoved, Disk
-from diffsynth.core.vram.policy import Placement, VramPolicy
+from diffsynth.core.vram.pinning import Pinning
+from diffsynth.core.vram.policy import VramPolicy
 from diffsynth.core.vram.promotion import Promoter
 from diffsynth.core.vram.slots import Slot, Slots
 from diffsynth.core.vram.staging import Staging
-from diffsynth.core.vram.streams import mark
+from diffsynth.core.vram.streams import has_streams, mark
 from diffsynth.core.vram.unit_state import ManagedUnit, State
-from diffsynth.core.vram.units import Weight, cut_into_units
+from diffsynth.core.vram.units import cut_into_units
 
 
 def manage_vram(
@@ -74,15 +74,17 @@ class ManagedWeights:
         self._model_name = type(model).__name__
         self._device = computation.device
         self._carrier = Carrier(self._device)
-        self._staging = Staging(self._device, _largest_bytes(weights, policy))
+        self._staging = Staging(self._device)
         disk = Disk(weights, source, key_map, self._staging, self.bytes_moved)
-        self._units = [ManagedUnit(unit, policy, disk, self.bytes_moved) for unit in units]
+        self._units = [ManagedUnit(unit, policy, disk, self._staging, self.bytes_moved) for unit in units]
         self._order = ForwardOrder([unit for unit in self._units if not unit.overlaps])
         self._slots = Slots(self._units, computation, self._carrier)
         self._promoter = Promoter(self._units, policy, self._slots, self._carrier, vram_limit)
+        self._pinning = Pinning(self._units) if has_streams(self._device) else None
         self._computing: dict[ManagedUnit, Slot] = {}
         self._move_all(State.OFFLOAD)
         self._carrier.stop()
+        self._staging.free()
         Immovable(model)
         if any(placement != computation for placement in (policy.offload, policy.onload, policy.preparing)):
             for unit in self._units:
@@ -99,6 +101,9 @@ class ManagedWeights:
 
     def onload(self) -> None:
         """Makes the model ready: its weights move to the onload placement. Nothing happens if they are there.
+
+        Weights that have to be read from disk, and are likely to move on from the host to the device at their forward,
+        wait for that: they are read then, straight to the device, or to the host where there is no room.
 
         Raises whatever keeps them from moving; they are offloaded again then.
         """
@@ -117,6 +122,8 @@ class ManagedWeights:
         self._promoter.cancel()
         self._end_forwards()
         self._slots.free()
+        if self._pinning is not None:
+            self._pinning.stop()
         self._move_all(State.OFFLOAD)
         self._carrier.stop()
         self._staging.free()
@@ -156,8 +163,13 @@ class ManagedWeights:
                     f"{unit.name} of {self._model_name} wants gradients for weights that come and go: call "
                     "requires_grad_(False) on it, or load the model without a vram_config to train it"
                 )
+            unit.hold_from_now_on()
+            if self._pinning is not None:
+                self._pinning.sends(unit)
             slot = self._computing[unit] = self._slots.fetch(unit, private=private)
-            unit.attach(slot.weights(unit))
+            weights = slot.weights(unit)
+            unit.held()
+            unit.attach(weights)
         if not unit.overlaps:
             self._prefetch_after(unit)
 
@@ -165,6 +177,7 @@ class ManagedWeights:
         """Starts moving the next unit that has to move."""
         coming = next((each for each in self._order.after(unit) if not each.resident), None)
         if coming is not None and not self._promoter.start(coming):
+            coming.hold_from_now_on()
             self._slots.prefetch(coming)
 
     def _end_forward(self, unit: ManagedUnit) -> None:
@@ -182,7 +195,7 @@ class ManagedWeights:
 
     def _move_all(self, state: State) -> None:
         """Brings every unit into that state, one after another."""
-        moving = [unit for unit in self._units if unit.moves_to(state)]
+        moving = [unit for unit in self._units if unit.moves_to(state) and not unit.waits(state)]
         for unit in progress_bar(moving, desc=self._model_name, leave=False):
             self._move(unit, state)
         for unit in self._units:
@@ -194,10 +207,3 @@ class ManagedWeights:
         after = mark(copy.placement.device)
         self._carrier.start(unit.origin, unit.weights, copy.tensors, after).result()
         unit.arrive(state, copy)
-
-
-def _largest_bytes(weights: Sequence[Weight], policy: VramPolicy) -> int:
-    """Bytes of the largest weight in the widest type that any placement has."""
-    placements = (policy.offload, policy.onload, policy.preparing, policy.computation)
-    dtypes = {placement.dtype for placement in placements if isinstance(placement, Placement)}
-    return max((weight_bytes(weight, dtype) for weight in weights for dtype in dtypes), default=0)

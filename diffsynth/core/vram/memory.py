@@ -1,4 +1,4 @@
-"""Memory for the weights of a unit: one piece, or several in pinned host memory, in which its tensors lie."""
+"""Memory for the weights of a unit: one piece in which its tensors lie."""
 
 from __future__ import annotations
 
@@ -57,41 +57,3 @@ def tensors_in(buffer: Tensor, weights: Sequence[Weight], dtype: torch.dtype) ->
             tensors.append(buffer[start : start + size].view(kind).view(weight.shape))
             start += weight_bytes(weight, dtype)
     return tensors
-
-
-def allocate_tensors(
-    weights: Sequence[Weight], dtype: torch.dtype, device: torch.device, *, pinned: bool
-) -> list[Tensor]:
-    """Memory for the weights, not yet filled."""
-    if not pinned:
-        return tensors_in(allocate(total_bytes(weights, dtype), device), weights, dtype)
-    tensors: dict[Weight, Tensor] = {}
-    for size, share in _power_of_two_pieces(weights, dtype):
-        buffer = allocate(size, device, pinned=True)
-        tensors.update(zip(share, tensors_in(buffer, share, dtype), strict=True))
-    return [tensors[weight] for weight in weights]
-
-
-def _power_of_two_pieces(weights: Sequence[Weight], dtype: torch.dtype) -> list[tuple[int, list[Weight]]]:
-    """Shares the weights out, each piece's size a power of two, or what is left.
-
-    Pinned memory is handed out in powers of two: a single piece for all could waste almost as much as it holds.
-    """
-    left = sorted(weights, key=lambda weight: weight_bytes(weight, dtype), reverse=True)
-    pieces = []
-    while left:
-        size = _power_of_two_below(total_bytes(left, dtype))
-        if weight_bytes(left[0], dtype) > size:
-            size *= 2
-        share, used = [], 0
-        for weight in left:
-            if used + weight_bytes(weight, dtype) <= size:
-                share.append(weight)
-                used += weight_bytes(weight, dtype)
-        left = [weight for weight in left if weight not in share]
-        pieces.append((used, share))
-    return pieces
-
-
-def _power_of_two_below(size: int) -> int:
-    return 1 << (max(size, 1).bit_length() - 1)

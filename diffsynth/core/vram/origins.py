@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from diffsynth.core.loader.weight_source import WeightSource
-from diffsynth.core.vram.memory import allocate_tensors, is_host
+from diffsynth.core.vram.memory import is_host
 from diffsynth.core.vram.policy import Placement
-from diffsynth.core.vram.staging import Staging
+from diffsynth.core.vram.staging import Cargo, Staging
 from diffsynth.core.vram.streams import has_streams
 from diffsynth.core.vram.units import Weight
 
@@ -36,8 +37,11 @@ class BytesMoved:
 class Origin(Protocol):
     """Something to read weights from, on the thread that carries them."""
 
-    def read_into(self, weight: Weight, out: Tensor) -> None:
-        """Fills `out`, converted to its type. On a device with streams it may still be under way on the current one."""
+    def fill(self, weights: Sequence[Weight], outs: Sequence[Tensor]) -> None:
+        """Fills contiguous `outs`, all on one device, each converted to its type.
+
+        On a device with streams they may still be under way on the current one.
+        """
 
 
 class Disk:
@@ -63,14 +67,17 @@ class Disk:
         self._moved = moved
         self._keys = {weight: next(key_map[key] for key in weight.keys if key in key_map) for weight in weights}
 
-    def read_into(self, weight: Weight, out: Tensor) -> None:
-        key = self._keys[weight]
-        if is_host(out.device):
-            self._source.read_into(key, out)
+    def fill(self, weights: Sequence[Weight], outs: Sequence[Tensor]) -> None:
+        keys = [self._keys[weight] for weight in weights]
+        if is_host(outs[0].device):
+            for key, out in zip(keys, outs, strict=True):
+                self._source.read_into(key, out)
         else:
-            self._staging.send(out, lambda host: self._source.read_into(key, host))
-            self._moved.host_to_device += out.nbytes
-        self._moved.from_disk += out.numel() * self._source.headers[key].dtype.itemsize
+            self._staging.send(Cargo(out, self._source.parts(key)) for key, out in zip(keys, outs, strict=True))
+            self._moved.host_to_device += sum(out.nbytes for out in outs)
+        self._moved.from_disk += sum(
+            out.numel() * self._source.headers[key].dtype.itemsize for key, out in zip(keys, outs, strict=True)
+        )
 
 
 class HeldCopy:
@@ -78,27 +85,79 @@ class HeldCopy:
 
     Args:
         placement: where and in what type.
-        pinned: in host memory from which a device can fetch by itself.
+        tensors: the memory.
+        pinned: it is host memory from which a device can fetch by itself.
+        staging: the way to a device from other host memory.
         moved: is counted up by what is read from here.
+        first: where they are read from when they are asked for the first time; None for a copy that others fill.
+
+    Attributes:
+        filled: the weights are there.
     """
 
-    def __init__(self, weights: Sequence[Weight], placement: Placement, *, pinned: bool, moved: BytesMoved) -> None:
+    def __init__(
+        self,
+        weights: Sequence[Weight],
+        placement: Placement,
+        tensors: Sequence[Tensor],
+        *,
+        pinned: bool = False,
+        staging: Staging,
+        moved: BytesMoved,
+        first: Origin | None = None,
+    ) -> None:
         self.placement = placement
-        self.tensors = allocate_tensors(weights, placement.dtype, placement.device, pinned=pinned)
+        self.tensors = tensors
+        self.pinned = pinned
+        self.filled = first is None
+        self._weights = weights
         self._by_weight = dict(zip(weights, self.tensors, strict=True))
+        self._staging = staging
         self._moved = moved
+        self._first = first
 
-    def read_into(self, weight: Weight, out: Tensor) -> None:
-        held = self._by_weight[weight]
-        if held.device == out.device:
-            self._moved.within_device += held.nbytes
-            out.copy_(held)
-            return
-        if is_host(out.device):
-            self._moved.device_to_host += held.nbytes
+    @property
+    def nbytes(self) -> int:
+        """What the weights take, without the gaps between them."""
+        return sum(tensor.nbytes for tensor in self.tensors)
+
+    def fill(self, weights: Sequence[Weight], outs: Sequence[Tensor]) -> None:
+        if self._first is not None:
+            self._first.fill(self._weights, self.tensors)
+            self._first, self.filled = None, True
+        held = [self._by_weight[weight] for weight in weights]
+        if held[0].device == outs[0].device:
+            for values, out in zip(held, outs, strict=True):
+                out.copy_(values)
+            self._moved.within_device += self.nbytes
+        elif is_host(outs[0].device):
+            for values, out in zip(held, outs, strict=True):
+                out.copy_(values)
+            self._moved.device_to_host += self.nbytes
         else:
-            self._moved.host_to_device += held.nbytes
-        streams = has_streams(out.device)
-        # In the type it is held in: a conversion on the way would be the host's work, and its memory.
-        arrived = held if held.dtype == out.dtype else held.to(out.device, non_blocking=streams)
-        out.copy_(arrived, non_blocking=streams)
+            self._send(held, outs)
+            self._moved.host_to_device += self.nbytes
+
+    def _send(self, held: Sequence[Tensor], outs: Sequence[Tensor]) -> None:
+        streams = has_streams(outs[0].device)
+        through_ring = streams and not self.pinned
+        if through_ring and all(values.dtype == out.dtype for values, out in zip(held, outs, strict=True)):
+            self._staging.send(Cargo(out, _copier(values)) for values, out in zip(held, outs, strict=True))
+            return
+        for values, out in zip(held, outs, strict=True):
+            # In the type they are held in: a conversion on the way would be the host's work, and its memory.
+            if through_ring:
+                arrived = torch.empty_like(values, device=out.device)
+                self._staging.send([Cargo(arrived, _copier(values))])
+            else:
+                arrived = values if values.dtype == out.dtype else values.to(out.device, non_blocking=streams)
+            out.copy_(arrived, non_blocking=streams)
+
+
+def _copier(values: Tensor) -> Callable[[int, Tensor], None]:
+    flat = values.view(-1)
+
+    def copy(start: int, out: Tensor) -> None:
+        out.copy_(flat[start : start + out.numel()])
+
+    return copy

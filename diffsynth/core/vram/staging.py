@@ -1,9 +1,16 @@
-"""From a file to a device through two pinned buffers: one is filled while the other is on its way."""
+"""From host memory to a device through a ring of pinned buffers: some are filled while others are on their way.
+
+Page-locking memory costs the system as long as copying it several times, so there is one piece of it, of a size that
+no model changes; what is larger than a buffer travels in parts.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import os
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,40 +18,86 @@ from torch import Tensor
 from diffsynth.core.vram.memory import HOST, allocate
 from diffsynth.core.vram.streams import has_streams, mark
 
+BUFFERS = 4
+BUFFER_BYTES = 16 << 20
+
+
+class Cargo(NamedTuple):
+    """What is to be sent to one tensor.
+
+    Attributes:
+        out: contiguous, on the device.
+        fill: ``fill(start, host)`` writes the values from number `start` on, in the type of `out`, to a 1D tensor; it
+            is called from several threads at once.
+    """
+
+    out: Tensor
+    fill: Callable[[int, Tensor], None]
+
 
 class Staging:
-    """Two buffers, allocated at their first use.
+    """The ring, allocated at its first use, and the threads that fill it.
 
     Args:
         device: where the model computes.
-        size: bytes of the largest tensor that will be sent.
     """
 
-    def __init__(self, device: torch.device, size: int) -> None:
+    def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._size = size
         self._buffers: list[Tensor] = []
-        self._sent: list[torch.Event | None] = [None, None]
+        self._sent: list[torch.Event | None] = [None] * BUFFERS
         self._next = 0
+        self._threads: ThreadPoolExecutor | None = None
 
-    def send(self, out: Tensor, fill: Callable[[Tensor], None]) -> None:
-        """Lets `fill` write the values to a host tensor like `out`, and starts sending that.
+    def send(self, cargoes: Iterable[Cargo]) -> None:
+        """Sends everything, in order. On a device with streams the last parts are still under way on the current one
+        when this returns; buffers fill while those before them travel.
 
-        On a device with streams it is under way on the current one when this returns.
+        Raises whatever `fill` raises; no thread writes to a buffer any more then.
         """
-        if not self._buffers:
-            self._buffers = [allocate(self._size, HOST, pinned=has_streams(self._device)) for _ in range(2)]
-        turn, self._next = self._next, 1 - self._next
+        if self._threads is None:
+            memory = allocate(BUFFERS * BUFFER_BYTES, HOST, pinned=has_streams(self._device))
+            self._buffers = [memory[turn * BUFFER_BYTES :][:BUFFER_BYTES] for turn in range(BUFFERS)]
+            threads = min(BUFFERS, os.cpu_count() or 1)
+            self._threads = ThreadPoolExecutor(threads, thread_name_prefix="weights-staging")
+        filling: deque[tuple[int, Tensor, Tensor, Future[None]]] = deque()
+        try:
+            for cargo in cargoes:
+                flat = cargo.out.view(-1)
+                for start, part in _parts(flat):
+                    if len(filling) == BUFFERS:
+                        self._depart(*filling.popleft())
+                    turn, host = self._empty_buffer(part)
+                    filling.append((turn, host, part, self._threads.submit(cargo.fill, start, host)))
+            while filling:
+                self._depart(*filling.popleft())
+        finally:
+            for _, _, _, filled in filling:
+                filled.exception()
+
+    def _empty_buffer(self, part: Tensor) -> tuple[int, Tensor]:
+        """A buffer's number, and its memory as a tensor like `part`; what was in it has been sent."""
+        turn, self._next = self._next, (self._next + 1) % BUFFERS
         sent = self._sent[turn]
         if sent is not None:
             sent.synchronize()
-        size = math.prod(out.shape) * out.dtype.itemsize
-        host = self._buffers[turn][:size].view(out.dtype).view(out.shape)
-        fill(host)
-        out.copy_(host, non_blocking=has_streams(out.device))
-        self._sent[turn] = mark(out.device)
+        return turn, self._buffers[turn][: part.nbytes].view(part.dtype)
+
+    def _depart(self, turn: int, host: Tensor, part: Tensor, filled: Future[None]) -> None:
+        filled.result()
+        part.copy_(host, non_blocking=has_streams(part.device))
+        self._sent[turn] = mark(part.device)
 
     def free(self) -> None:
         """Gives the buffers back; everything sent has to have arrived."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=True)
+        self._threads = None
         self._buffers = []
-        self._sent = [None, None]
+        self._sent = [None] * BUFFERS
+
+
+def _parts(flat: Tensor) -> Iterable[tuple[int, Tensor]]:
+    """What fits into a buffer at a time, and where it starts."""
+    count = BUFFER_BYTES // flat.dtype.itemsize
+    return ((start, flat[start : start + count]) for start in range(0, flat.numel(), count))

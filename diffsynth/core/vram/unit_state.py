@@ -8,10 +8,10 @@ from enum import IntEnum
 import torch
 from torch import Tensor, nn
 
-from diffsynth.core.vram.memory import is_host, total_bytes
+from diffsynth.core.vram.memory import allocate, is_host, tensors_in, total_bytes
 from diffsynth.core.vram.origins import BytesMoved, Disk, HeldCopy, Origin
 from diffsynth.core.vram.policy import OnDisk, Placement, VramPolicy
-from diffsynth.core.vram.streams import has_streams
+from diffsynth.core.vram.staging import Staging
 from diffsynth.core.vram.units import Unit, Weight
 
 
@@ -35,7 +35,7 @@ class ManagedUnit:
         computation_bytes: what its weights take while they compute.
     """
 
-    def __init__(self, unit: Unit, policy: VramPolicy, disk: Disk, moved: BytesMoved) -> None:
+    def __init__(self, unit: Unit, policy: VramPolicy, disk: Disk, staging: Staging, moved: BytesMoved) -> None:
         self.name = unit.name
         self.modules = unit.modules
         self.weights = unit.weights
@@ -46,16 +46,25 @@ class ManagedUnit:
         self._computation = policy.computation
         self.computation_bytes = total_bytes(unit.weights, policy.computation.dtype)
         self._disk = disk
+        self._staging = staging
         self._moved = moved
+        self._passes_host = _passes_host(policy)
         self._master: HeldCopy | None = None
         self._current: HeldCopy | None = None
+        self._coming: HeldCopy | None = None
         self._resting: list[Tensor] = []
         self._rest_on(None)
 
     @property
     def origin(self) -> Origin:
         """Where the weights can be read now."""
-        return self._current or self._disk
+        return self._current or self._coming or self._disk
+
+    @property
+    def host_copy(self) -> HeldCopy | None:
+        """The weights in host memory, where they wait for every forward; None where they do not."""
+        current = self._current
+        return current if current is not None and current.filled and is_host(current.placement.device) else None
 
     @property
     def resident(self) -> bool:
@@ -78,8 +87,50 @@ class ManagedUnit:
         """Memory for the copy of that state, which is not on disk."""
         placement = self._placements[state]
         assert isinstance(placement, Placement)
-        pinned = is_host(placement.device) and has_streams(self._computation.device)
-        return HeldCopy(self.weights, placement, pinned=pinned, moved=self._moved)
+        return self._new_copy(placement)
+
+    def waits(self, state: State) -> bool:
+        """Whether nothing is read for that state before the unit's forward, which is likely to want it elsewhere."""
+        return state is State.ONLOAD and self._passes_host and self._current is None
+
+    def hold_from_now_on(self) -> None:
+        """The next reading leaves a copy in the onload placement, if the unit has waited for its forward with it.
+
+        To be followed by `held`, once the weights have been read.
+        """
+        if self.state is State.ONLOAD and self.waits(State.ONLOAD) and self._coming is None:
+            placement = self._placements[State.ONLOAD]
+            assert isinstance(placement, Placement)
+            self._coming = self._new_copy(placement, first=self._disk)
+
+    def held(self) -> None:
+        """Takes the copy that has been left, if there is one."""
+        if self._coming is not None and self._coming.filled:
+            self.arrive(self.state, self._coming)
+
+    def replace_host_copy(self, copy: HeldCopy) -> None:
+        """The same weights in other host memory."""
+        if self._master is self._current:
+            self._master = copy
+        self._current = copy
+        self._rest_on(copy)
+
+    def pinned_copy(self, tensors: Sequence[Tensor]) -> HeldCopy:
+        """A copy like that on the host in pinned memory, which is still to be filled."""
+        assert self._current is not None
+        return HeldCopy(
+            self.weights,
+            self._current.placement,
+            tensors,
+            pinned=True,
+            staging=self._staging,
+            moved=self._moved,
+        )
+
+    def _new_copy(self, placement: Placement, first: Origin | None = None) -> HeldCopy:
+        memory = allocate(total_bytes(self.weights, placement.dtype), placement.device)
+        tensors = tensors_in(memory, self.weights, placement.dtype)
+        return HeldCopy(self.weights, placement, tensors, staging=self._staging, moved=self._moved, first=first)
 
     def arrive(self, state: State, copy: HeldCopy | None) -> None:
         """The unit is in that state from now on.
@@ -93,6 +144,7 @@ class ManagedUnit:
             if self._master is not None and self._master.placement.device == copy.placement.device:
                 self._master = None
             self._current = copy
+        self._coming = None
         self.state = state
         self._rest_on(self._current)
 
@@ -107,6 +159,7 @@ class ManagedUnit:
         self.attach(self._resting)
 
     def _rest_on(self, copy: HeldCopy | None) -> None:
+        tensors: Sequence[Tensor]
         if copy is None:
             dtype = self._computation.dtype
             tensors = [torch.empty(w.shape, dtype=w.dtype_in(dtype), device="meta") for w in self.weights]
@@ -114,6 +167,19 @@ class ManagedUnit:
             tensors = copy.tensors
         self._resting = as_attributes(self.weights, tensors)
         self.rest()
+
+
+def _passes_host(policy: VramPolicy) -> bool:
+    """Whether weights stop on the host on their way from disk to a device, as they are on both: a stop to leave out."""
+    offload, onload, preparing = policy.offload, policy.onload, policy.preparing
+    return (
+        isinstance(offload, OnDisk)
+        and isinstance(onload, Placement)
+        and isinstance(preparing, Placement)
+        and is_host(onload.device)
+        and not is_host(preparing.device)
+        and onload.dtype == preparing.dtype
+    )
 
 
 def as_attributes(weights: Sequence[Weight], tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from diffsynth.models.qwen_image_vae import QwenImageVAE
 from diffsynth.models.tiles import ramps, spans, tiles_over
 from diffsynth.models.wan_video_vae import WanVideoVAE
 
@@ -144,3 +146,63 @@ def test_progress_is_given_the_tiles(vae, video, latents):
     vae.encode(video, progress=progress)
     vae.decode(latents, progress=progress)
     assert not seen
+
+
+class Launches(TorchDispatchMode):
+    """Counts operators that compute something; each is a launch at least on a device with kernels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        self.count += not function.is_view
+        return function(*arguments, **(keywords or {}))
+
+
+@pytest.mark.parametrize("network", [WanVideoVAE, QwenImageVAE])
+@pytest.mark.parametrize("work", ["encode", "decode"])
+def test_tiles_together_take_the_launches_of_one(network, work):
+    torch.manual_seed(0)
+    vae = network(8).eval().requires_grad_(False)
+    frames = 5 if network is WanVideoVAE else 1
+    given = torch.rand(1, 3, frames, 48, 64) if work == "encode" else torch.randn(1, 16, (frames + 3) // 4, 6, 8)
+    tiles = {"tiled": True, "tile_size": (4, 4), "tile_stride": (2, 2)}  # 2 x 3 of one size
+    launches, results = {}, {}
+    for room in (0, 1 << 40):
+        with torch.no_grad(), Launches() as counted:
+            results[room] = getattr(vae, work)(given, room=room, **tiles)
+        launches[room] = counted.count / 6
+    torch.testing.assert_close(results[1 << 40], results[0], rtol=0, atol=1e-5)
+    assert launches[1 << 40] < launches[0] / 4, launches
+
+
+def test_as_many_tiles_together_as_there_is_room_for(vae, latents):
+    seen = []
+    hook = vae.decoder.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape[0]))
+    of_one = 16 * 4 * (6 * 8) * (6 * 8) * 8 * 4
+    options = {"tiled": True, "tile_size": (6, 6), "tile_stride": (3, 3)}  # 2 x 3, all of 6 x 6 cells
+    alone = vae.decode(latents, **options)
+    for room, expected in (
+        (0, [1] * 6),
+        (of_one, [1] * 6),
+        (2 * of_one, [2] * 3),
+        (4 * of_one, [3] * 2),
+        (9 * of_one, [6]),
+    ):
+        seen.clear()
+        torch.testing.assert_close(vae.decode(latents, room=room, **options), alone, rtol=0, atol=1e-5)
+        assert seen[:: latents.shape[2]] == expected
+    hook.remove()
+
+
+def test_tiles_of_several_sizes_are_together_by_size(vae, latents):
+    seen = []
+    hook = vae.decoder.register_forward_pre_hook(lambda module, given: seen.append(tuple(given[0].shape[:4])))
+    options = {"tiled": True, "tile_size": (6, 6), "tile_stride": (4, 3)}  # 2 x 3, the last row is smaller
+    alone = vae.decode(latents, **options)
+    assert len(seen) == 2 * 6
+    seen.clear()
+    torch.testing.assert_close(vae.decode(latents, room=1 << 40, **options), alone, rtol=0, atol=1e-5)
+    assert seen == [(3, 1, 6, 6)] * 2 + [(3, 1, 5, 6)] * 2
+    hook.remove()

@@ -133,6 +133,22 @@ def test_views_and_shared_storages_of_a_pth(tmp_path: Path) -> None:
         assert same(source.read(key, torch.float16), value.detach().half()), key
 
 
+@pytest.mark.usefixtures("small_scratch")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_parts_are_those_of_the_whole(
+    saved: Callable[[dict], Path], tensors: dict[str, Tensor], dtype: torch.dtype, tmp_path: Path
+) -> None:
+    torch.save({"turned": torch.randn(7, 30).t()}, tmp_path / "turned.pth")
+    source = Checkpoint([saved(tensors), tmp_path / "turned.pth"])
+    for key in source.headers:
+        whole = source.read(key, dtype).flatten()
+        part = source.parts(key)
+        for start in range(0, whole.numel(), 100):
+            out = torch.empty_like(whole[start : start + 100])
+            part(start, out)
+            assert same(out, whole[start : start + 100]), (key, start)
+
+
 def test_a_tensor_larger_than_the_buffer(tmp_path: Path) -> None:
     value = torch.randn(3, file_source.SCRATCH_BYTES // 4 + 7)
     save_file({"w": value}, tmp_path / "large.safetensors")

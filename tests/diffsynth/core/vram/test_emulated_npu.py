@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -40,6 +41,8 @@ MODES = """
     for name, (placements, limit) in modes.items():
         torch.npu.empty_cache()
         torch.npu.reset_peak_memory_stats()
+        torch.npu.reset_peak_host_memory_stats()
+        torch.npu.reset_accumulated_host_memory_stats()
         model, weights = managed(
             reference, policy(npu, "npu:0", **placements), None if limit is None else limit / 1024, **SIZES
         )
@@ -64,6 +67,7 @@ MODES = """
             "peak": torch.npu.max_memory_reserved(),
             "back": weights.bytes_moved.device_to_host,
             "left": torch.npu.memory_allocated(),
+            "locked": torch.npu.host_memory_stats(),
         }
         each = None
         del model, weights
@@ -118,6 +122,15 @@ def test_each_mode_moves_what_it_has_to(results: dict) -> None:
         rest = whole - results[name]["stayed"]
         assert rest - block <= step["host_to_device"] <= rest + 4 * block, name
         assert step["from_disk"] == (step["host_to_device"] if name == "disk, device" else 0), name
+
+
+def test_what_becomes_resident_locks_a_ring_of_buffers_and_no_more(results: dict) -> None:
+    for name in ("as much as there is", "disk, device", "streamed"):
+        locked = results[name]["locked"]
+        generations = 2
+        assert locked["allocation.allocated"] == generations, name
+        assert locked["allocated_bytes.peak"] <= 512 * MIB, name
+        assert locked["allocated_bytes.current"] == 0, name
 
 
 def test_weights_travel_back_only_where_the_host_has_no_copy(results: dict) -> None:
@@ -223,3 +236,80 @@ def test_what_others_hold_on_the_device_counts(run_on: Callable[..., str]) -> No
     none, some, most = map(int, run_on("npu", program, NPU_EMULATOR_DEVICES="1").split())
     assert none > some > most
     assert most <= 2, "no block, at most what is smaller than a granule"
+
+
+def test_what_is_streamed_again_and_again_has_few_pieces_of_its_own(run_on: Callable[..., str]) -> None:
+    program = """
+        import json
+        import torch
+        from diffsynth.core.vram import staging
+        from tests.diffsynth.core.vram.networks import file_bytes, filled, managed, policy
+
+        staging.BUFFER_BYTES = 1 << 20  # less than a weight
+        sizes = {"dim": 512, "layers": 12}
+        dtype = torch.float32
+        host, npu = ("cpu", dtype), ("npu", dtype)
+        reference = filled(dtype=dtype, **sizes)
+        ids = torch.arange(6).reshape(2, 3)
+        expected = reference(ids)
+        results = {"bytes": file_bytes(reference), "ring": staging.BUFFERS * staging.BUFFER_BYTES}
+        for name, offload in (("read", "disk"), ("held", host)):
+            chosen = policy(npu, "npu:0", offload=offload, onload=host, preparing=npu)
+            model, weights = managed(reference, chosen, 0, **sizes)
+            torch.npu.reset_accumulated_host_memory_stats()
+            weights.onload()
+            locked = []
+            for step in range(12):
+                with torch.inference_mode():
+                    assert torch.equal(model(ids.to("npu")).cpu(), expected)
+                if weights._pinning._making is not None:
+                    weights._pinning._making.result()
+                locked.append(torch.npu.host_memory_stats()["allocated_bytes.current"])
+            results[name] = {
+                "locked": locked,
+                "pinned": all(unit.host_copy.pinned for unit in weights._units),
+                "allocated": torch.npu.host_memory_stats()["allocation.allocated"],
+            }
+            weights.offload()
+            results[name]["left"] = torch.npu.host_memory_stats()["allocated_bytes.current"]
+            with torch.inference_mode():
+                assert torch.equal(model(ids.to("npu")).cpu(), expected)
+            weights.offload()
+            del model, weights
+        print(json.dumps(results))
+    """
+    results = json.loads(run_on("npu", program, NPU_EMULATOR_DEVICES="1"))
+    whole, ring = results["bytes"], results["ring"]
+    for name in ("read", "held"):
+        result = results[name]
+        assert result["pinned"], name
+        assert 3 <= result["allocated"] <= 8, name
+        assert result["locked"][1] == ring, "two forwards, as of a prompt and its negative, lock nothing"
+        growth = [after - before for before, after in pairwise(result["locked"])]
+        assert max(growth) <= whole / 2, "a piece at a time"
+        assert whole <= result["locked"][-1] - ring <= 1.01 * whole, name
+    assert results["read"]["left"] == 0
+    assert whole <= results["held"]["left"] <= 1.01 * whole
+
+
+def test_a_limit_that_rises_while_weights_are_streamed(run_on: Callable[..., str]) -> None:
+    program = """
+        import torch
+        from diffsynth.core.vram import State
+        from tests.diffsynth.core.vram.networks import filled, managed, policy
+
+        host, npu = ("cpu", torch.float32), ("npu", torch.float32)
+        reference = filled()
+        chosen = policy(npu, "npu:0", offload="disk", onload=host, preparing=npu)
+        model, weights = managed(reference, chosen, 0)
+        ids = torch.arange(6).reshape(2, 3)
+        weights.onload()
+        for limit in (0, 0, 0, 0, 0, None, None):
+            weights.vram_limit = limit
+            with torch.inference_mode():
+                assert torch.equal(model(ids.to("npu")).cpu(), reference(ids))
+        assert {unit.state for unit in weights._units} == {State.PREPARING}
+        weights.offload()
+        assert torch.npu.host_memory_stats()["allocated_bytes.current"] == 0
+    """
+    run_on("npu", program, NPU_EMULATOR_DEVICES="1")

@@ -1,0 +1,53 @@
+"""The operators in torch's own."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def modulated(tokens: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
+    width = tokens.shape[-1:]
+    if scale.dtype == tokens.dtype:
+        normed = [
+            F.layer_norm(sample, width, gain, bias, eps)
+            for sample, gain, bias in zip(tokens, 1 + scale, shift, strict=True)
+        ]
+        return normed[0].unsqueeze(0) if len(normed) == 1 else torch.stack(normed)
+    normed_all = F.layer_norm(tokens.float(), width, eps=eps)
+    return torch.addcmul(shift.unsqueeze(1), normed_all, 1 + scale.unsqueeze(1)).to(tokens.dtype)
+
+
+def gated(tokens: Tensor, update: Tensor, gate: Tensor) -> Tensor:
+    return torch.addcmul(tokens, update, gate.unsqueeze(1)).to(tokens.dtype)
+
+
+def normed_and_activated(frames: Tensor, weight: Tensor, eps: float) -> Tensor:
+    return F.silu(F.rms_norm(frames, tuple(weight.shape), weight, eps), inplace=True)
+
+
+def normed_and_rotated(tokens: Tensor, weight: Tensor, eps: float, head_dim: int, cos: Tensor, sin: Tensor) -> Tensor:
+    if weight.shape[0] == head_dim:
+        heads = F.rms_norm(tokens.unflatten(-1, (-1, head_dim)), (head_dim,), weight, eps)
+    else:
+        heads = F.rms_norm(tokens, tuple(weight.shape), weight, eps).unflatten(-1, (-1, head_dim))
+    return rotated(heads, cos, sin)
+
+
+def rotated(tokens: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turns each pair (even, odd) to (even cos - odd sin, odd cos + even sin), computed in float32.
+
+    Args:
+        tokens: (B, S, heads, head_dim).
+        cos, sin: (S, 1, head_dim), each number twice.
+
+    Returns:
+        The shape and dtype of `tokens`.
+    """
+    pairs = tokens.float().unflatten(-1, (-1, 2))
+    turned = pairs * cos.unflatten(-1, (-1, 2))
+    sin = sin[..., ::2]
+    turned[..., 0].addcmul_(pairs[..., 1], sin, value=-1)
+    turned[..., 1].addcmul_(pairs[..., 0], sin)
+    return turned.flatten(-2).to(tokens.dtype)
