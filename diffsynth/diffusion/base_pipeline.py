@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import functools
+import inspect
 import os
-import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,24 +15,15 @@ from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info
 from diffsynth.core.loader.checkpoint import load_state_dict
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.parallel.mesh import Mesh
+from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.loaded_model import LoadedModel
 from diffsynth.diffusion.lora import FusedLora, HotLora
 from diffsynth.diffusion.lora_file import file_metadata, linear_layers, linear_names, named_as_in, read_lora
+from diffsynth.diffusion.prompts import Texts
+from diffsynth.diffusion.step_end import StepEnd, StepState
+from diffsynth.diffusion.turns import Turns, between_calls
 
 LoraFile = str | os.PathLike | ModelConfig
-Call = TypeVar("Call", bound=Callable[..., Any])
-
-
-def in_turn(call: Call) -> Call:
-    """A pipeline's call, for several threads: at once where the weights stay where they are, else one after another."""
-
-    @functools.wraps(call)
-    def called(pipe: BasePipeline, *args: Any, **kwargs: Any) -> Any:
-        alone = pipe.vram_management_enabled or pipe.mesh is not None
-        with pipe._turn if alone else contextlib.nullcontext():
-            return call(pipe, *args, **kwargs)
-
-    return called  # type: ignore[return-value]
 
 
 class BasePipeline:
@@ -52,9 +40,12 @@ class BasePipeline:
         network_names: the networks that this kind of pipeline can have, each also an attribute, None where not loaded.
         networks: those that were loaded.
         mesh: the devices that share the work; None where this one does all of it.
+        scheduler: the noise levels and the steps between them; a call uses a copy. Another kind goes in its place by
+            ``pipe.scheduler = Kind.from_config(pipe.scheduler.config)``.
     """
 
     network_names: tuple[str, ...] = ()
+    level_settings: tuple[str, ...] = ()  # what the calls of this kind of pipeline give its noise levels
 
     def __init__(self, device: str | torch.device | None, torch_dtype: torch.dtype) -> None:
         self.device = resolve_device(device)
@@ -67,12 +58,74 @@ class BasePipeline:
         self._fused_lora: dict[nn.Module, FusedLora] = {}
         self._hot_by_choice: set[nn.Module] = set()
         self._compiled: set[nn.Module] = set()
-        self._turn = threading.RLock()
+        self._turns = Turns()
+        self._ready: list[str] = []  # of the networks whose weights come and go, those asked for last
 
     @property
     def vram_management_enabled(self) -> bool:
         """True where some network's weights are moved as they are needed."""
         return any(network.weights is not None for network in self.networks.values())
+
+    @property
+    def runs_alone(self) -> bool:
+        """Whether one call at a time can use the networks."""
+        return self.vram_management_enabled or self.mesh is not None
+
+    @property
+    def interrupt(self) -> bool:
+        """Set to True, ends a call after its step, which then returns what its latents are by then: in a callback, the
+        call that it is of; from anywhere else, all that run. The next call starts anew."""
+        return self._turns.interrupted
+
+    @interrupt.setter
+    def interrupt(self, value: bool) -> None:
+        self._turns.interrupted = value
+
+    _interrupt = interrupt  # what programs written for diffusers set
+
+    def interrupted_anywhere(self) -> bool:
+        """Whether the call is to end, on any of the processes that share it; all of them ask alike."""
+        if self.mesh is None:
+            return self.interrupt
+        return bool(self.mesh.world.sum(torch.full((1,), float(self.interrupt), device=self.device)).item())
+
+    def as_on_the_first(self, tensor: Tensor) -> Tensor:
+        """The first process's tensor, on all that share the work; written over the tensor."""
+        return tensor if self.mesh is None else self.mesh.world.broadcast(tensor)
+
+    def after_step(
+        self, step_end: StepEnd, index: int, timestep: Tensor, latents: Tensor, texts: Texts
+    ) -> tuple[StepState, bool]:
+        """What a callback makes of a step, and whether it has changed the networks.
+
+        Those that were ready to compute are so again.
+        """
+        ready, changes = self._ready, self._turns.changes
+        state = step_end(self, index, timestep, StepState(latents, texts))
+        if self._ready != ready:
+            self.load_models_to_device(ready)
+        return state._replace(latents=self.as_on_the_first(state.latents)), self._turns.changes != changes
+
+    @property
+    def scheduler(self) -> FlowMatchScheduler:
+        return self._scheduler
+
+    @scheduler.setter
+    def scheduler(self, scheduler: FlowMatchScheduler) -> None:
+        kind = type(scheduler).__name__
+        if not isinstance(scheduler, FlowMatchScheduler):
+            raise TypeError(
+                f"scheduler: a {kind} is none of diffsynth's; it has FlowMatchEulerDiscreteScheduler (in "
+                "diffsynth.diffusion.flow_match) and UniPCMultistepScheduler (in diffsynth.diffusion.unipc)"
+            )
+        try:
+            inspect.signature(scheduler.config).bind(1, start=1.0, **dict.fromkeys(self.level_settings))
+        except TypeError as error:
+            raise TypeError(
+                f"scheduler: the noise levels of this {kind} are not those of {type(self).__name__} ({error}): make it "
+                f"by {kind}.from_config(pipe.scheduler.config)"
+            ) from error
+        self._scheduler = scheduler
 
     def get_vram(self) -> float:
         """The device's whole memory, GiB."""
@@ -121,6 +174,8 @@ class BasePipeline:
         """Makes the named networks ready to compute, and sends the other managed ones off the device first."""
         names = self._known_names(names)
         managed = {name: network for name, network in self.networks.items() if network.weights is not None}
+        if managed:
+            self._ready = names
         leaving = [network for name, network in managed.items() if name not in names]
         for network in leaving:
             network.weights.offload()
@@ -144,6 +199,7 @@ class BasePipeline:
 
     # LoRA
 
+    @between_calls
     def load_lora(
         self,
         module: nn.Module,
@@ -181,11 +237,13 @@ class BasePipeline:
                 self._fused_lora[module] = FusedLora(network)
             self._fused_lora[module].add(layers, pairs)
 
+    @between_calls
     def enable_lora_hot_loading(self, module: nn.Module) -> None:
         """From now on `load_lora` adds changes to this network as it runs, and leaves its weights alone."""
         self._network_of(module)
         self._hot_by_choice.add(module)
 
+    @between_calls
     def clear_lora(self, module: nn.Module | None = None) -> None:
         """Takes every LoRA off again: of one network, or of all.
 
