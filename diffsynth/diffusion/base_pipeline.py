@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -12,21 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info, resolve_device
-from diffsynth.core.loader.checkpoint import load_state_dict
-from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.parallel.mesh import Mesh
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.loaded_model import LoadedModel
-from diffsynth.diffusion.lora import FusedLora, HotLora
-from diffsynth.diffusion.lora_file import file_metadata, linear_layers, linear_names, named_as_in, read_lora
 from diffsynth.diffusion.prompts import Texts
 from diffsynth.diffusion.step_end import StepEnd, StepState
-from diffsynth.diffusion.turns import Turns, between_calls
+from diffsynth.diffusion.turns import Turns
+from diffsynth.diffusion.with_lora import WithLora
 
-LoraFile = str | os.PathLike | ModelConfig
 
-
-class BasePipeline:
+class BasePipeline(WithLora):
     """Networks on one device.
 
     Args:
@@ -48,15 +42,13 @@ class BasePipeline:
     level_settings: tuple[str, ...] = ()  # what the calls of this kind of pipeline give its noise levels
 
     def __init__(self, device: str | torch.device | None, torch_dtype: torch.dtype) -> None:
+        super().__init__()
         self.device = resolve_device(device)
         self.torch_dtype = torch_dtype
         self.networks: dict[str, LoadedModel] = {}
         self.mesh: Mesh | None = None
         for name in self.network_names:
             setattr(self, name, None)
-        self._hot_lora: dict[nn.Module, HotLora] = {}
-        self._fused_lora: dict[nn.Module, FusedLora] = {}
-        self._hot_by_choice: set[nn.Module] = set()
         self._compiled: set[nn.Module] = set()
         self._turns = Turns()
         self._ready: list[str] = []  # of the networks whose weights come and go, those asked for last
@@ -179,8 +171,8 @@ class BasePipeline:
         leaving = [network for name, network in managed.items() if name not in names]
         for network in leaving:
             network.weights.offload()
-            if network.module in self._hot_lora:
-                self._hot_lora[network.module].leave_device()
+            if network.module in self._lora:
+                self._lora[network.module].leave_device()
         if leaving:
             empty_cache(self.device)
         for name in names:
@@ -196,73 +188,6 @@ class BasePipeline:
                 advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self.network_names)}"
                 raise ValueError(f"{type(self).__name__} has no network {name!r}: {advice}")
         return names
-
-    # LoRA
-
-    @between_calls
-    def load_lora(
-        self,
-        module: nn.Module,
-        lora_config: LoraFile | None = None,
-        alpha: float = 1,
-        hotload: bool | None = None,
-        state_dict: Mapping[str, Tensor] | None = None,
-    ) -> None:
-        """Changes one network by a LoRA, added to those it has.
-
-        Args:
-            module: the network, such as ``pipe.dit``.
-            lora_config: a file, or a ModelConfig to find it by; or give its content as `state_dict`.
-            alpha: strength.
-            hotload: True adds the change as the layers run, False fuses it into the weights once. None fuses where
-                the weights stay on the device, and adds where they are moved.
-
-        Raises:
-            ValueError: the file is no LoRA, or one of another model; nothing has changed then.
-        """
-        network = self._network_of(module)
-        content, metadata, source = _read_lora_file(lora_config, state_dict)
-        pairs = read_lora(content, alpha=alpha, source=source, metadata=metadata)
-        pairs = named_as_in(module, linear_names(module), pairs)
-        layers = linear_layers(module, pairs, source=source)
-        if hotload is None:
-            hotload = network.weights is not None or module in self._hot_by_choice
-        if hotload:
-            self._hot_lora.setdefault(module, HotLora()).add(layers, pairs)
-            self._compile_again(module)
-        elif network.weights is not None:
-            raise ValueError("hotload=False cannot be had for a network under a vram_config: its weights come and go")
-        else:
-            if module not in self._fused_lora:
-                self._fused_lora[module] = FusedLora(network)
-            self._fused_lora[module].add(layers, pairs)
-
-    @between_calls
-    def enable_lora_hot_loading(self, module: nn.Module) -> None:
-        """From now on `load_lora` adds changes to this network as it runs, and leaves its weights alone."""
-        self._network_of(module)
-        self._hot_by_choice.add(module)
-
-    @between_calls
-    def clear_lora(self, module: nn.Module | None = None) -> None:
-        """Takes every LoRA off again: of one network, or of all.
-
-        The weights are the same bits as before; those that somebody has written since stay, with a warning. Where one
-        cannot be read again, that error is raised, and the rest can be taken off by another call.
-        """
-        for network in self.networks.values() if module is None else [self._network_of(module)]:
-            if network.module in self._hot_lora:
-                self._hot_lora.pop(network.module).remove()
-                self._compile_again(network.module)
-            if network.module in self._fused_lora:
-                self._fused_lora[network.module].remove()
-                del self._fused_lora[network.module]
-
-    def _network_of(self, module: nn.Module) -> LoadedModel:
-        for network in self.networks.values():
-            if network.module is module:
-                return network
-        raise ValueError(f"{type(module).__name__} is no network of this pipeline; it has {', '.join(self.networks)}")
 
     def compile_pipeline(
         self,
@@ -298,20 +223,8 @@ class BasePipeline:
                     backend=backend,
                 )  # fmt: skip
 
-    def _compile_again(self, module: nn.Module) -> None:
-        """Drops what was compiled, for compiled code does not see that hooks have come or gone. The next call makes it
-        anew."""
+    def _network_changed(self, module: nn.Module) -> None:
+        """Drops what was compiled of it, for compiled code does not see that hooks have come or gone. The next call
+        makes it anew."""
         if module in self._compiled:
             torch.compiler.reset()
-
-
-def _read_lora_file(
-    lora: LoraFile | None, state_dict: Mapping[str, Tensor] | None
-) -> tuple[Mapping[str, Tensor], Mapping[str, str], str]:
-    """Its tensors, what it says of itself, and what to call it."""
-    if (lora is None) == (state_dict is None):
-        raise ValueError("load_lora takes either a file (lora_config) or its content (state_dict)")
-    if state_dict is not None:
-        return state_dict, {}, "the state_dict"
-    path = lora.download_if_necessary().path if isinstance(lora, ModelConfig) else os.fspath(lora)
-    return load_state_dict(path), file_metadata(path), str(path)
