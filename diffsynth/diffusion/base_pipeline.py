@@ -15,6 +15,7 @@ from diffsynth.core.parallel.mesh import Mesh
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.loaded_model import LoadedModel
 from diffsynth.diffusion.prompts import Texts
+from diffsynth.diffusion.request import checked_latents
 from diffsynth.diffusion.step_end import StepEnd, StepState
 from diffsynth.diffusion.turns import Turns
 from diffsynth.diffusion.with_lora import WithLora
@@ -84,6 +85,14 @@ class BasePipeline(WithLora):
     def as_on_the_first(self, tensor: Tensor) -> Tensor:
         """The first process's tensor, on all that share the work; written over the tensor."""
         return tensor if self.mesh is None else self.mesh.world.broadcast(tensor)
+
+    def given_latents(self, latents: Tensor, count: int, shape: Sequence[int]) -> Tensor:
+        """A copy of the latents that a caller gives for so many results, on the device, float32.
+
+        Raises:
+            ValueError: they are no tensor, or not of that shape each.
+        """
+        return self.as_on_the_first(checked_latents(latents, (count, *shape)).to(self.device))
 
     def after_step(
         self, step_end: StepEnd, index: int, timestep: Tensor, latents: Tensor, texts: Texts

@@ -69,7 +69,7 @@ def _check_seed(seed: object) -> None:
         raise ValueError(f"seed={seed}: expected a whole number of at most 64 bits")
 
 
-def given_latents(latents: Tensor, shape: Sequence[int]) -> Tensor:
+def checked_latents(latents: Tensor, shape: Sequence[int]) -> Tensor:
     """A copy of the latents that a caller gives, float32.
 
     Raises:

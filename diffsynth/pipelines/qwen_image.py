@@ -29,7 +29,7 @@ from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.guidance import POSITIVE, guided, guided_apart
 from diffsynth.diffusion.loaded_model import check_settings, download_all, load_models
 from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts, of_each_length, padded
-from diffsynth.diffusion.request import drawn_noise, given_latents, rounded_up, seeds_of, warn_unless_finite
+from diffsynth.diffusion.request import drawn_noise, rounded_up, seeds_of, warn_unless_finite
 from diffsynth.diffusion.step_end import LATENTS, Callback, StepEnd
 from diffsynth.diffusion.turns import in_turn
 from diffsynth.models.model_configs import MODEL_CONFIGS
@@ -269,12 +269,11 @@ class QwenImagePipeline(BasePipeline):
             dynamic_shift_len=(height // TOKEN_PIXELS) * (width // TOKEN_PIXELS),
             exponential_shift_mu=exponential_shift_mu,
         )
+        draw = partial(self.draw_noise, rand_device=rand_device, height=height, width=width)
         if latents is None:
-            draw = partial(self.draw_noise, rand_device=rand_device, height=height, width=width)
             latents = torch.cat([draw(one) for one in seeds_of(seed, prompts.count)])
         else:
-            latents = given_latents(latents, (prompts.count, *latent_shape(height, width)))
-            latents = self.as_on_the_first(latents.to(self.device))
+            latents = self.given_latents(latents, prompts.count, latent_shape(height, width))
         if input_image is not None:
             clean = self.encode_picture(checked_input(input_image, height, width), progress_bar_cmd, **tiles)
             latents = schedule.add_noise(clean, latents, 0)

@@ -29,7 +29,7 @@ from diffsynth.diffusion.flow_match import TRAINING_STEPS, FlowMatchScheduler
 from diffsynth.diffusion.guidance import BOTH, NEGATIVE, POSITIVE, branch_prompts, guided, guided_apart
 from diffsynth.diffusion.loaded_model import LoadedModel, check_settings, download_all, load_models
 from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts, together
-from diffsynth.diffusion.request import drawn_noise, given_latents, rounded_up, seeds_of, warn_unless_finite
+from diffsynth.diffusion.request import drawn_noise, rounded_up, seeds_of, warn_unless_finite
 from diffsynth.diffusion.sliding_window import check_window, predict_in_windows
 from diffsynth.diffusion.step_end import LATENTS, Callback, StepEnd
 from diffsynth.diffusion.tea_cache import TeaCache, coefficients_of
@@ -301,12 +301,11 @@ class WanVideoPipeline(BasePipeline):
 
         schedule = copy(self.scheduler)  # of this call alone
         schedule.set_timesteps(num_inference_steps, denoising_strength=denoising_strength, shift=sigma_shift)
+        draw = partial(self.draw_noise, rand_device=rand_device, height=height, width=width, num_frames=num_frames)
         if latents is None:
-            draw = partial(self.draw_noise, rand_device=rand_device, height=height, width=width, num_frames=num_frames)
             latents = torch.cat([draw(one) for one in seeds_of(seed, prompts.count)])
         else:
-            shape = (prompts.count, *latent_shape(height, width, num_frames))
-            latents = self.as_on_the_first(given_latents(latents, shape).to(self.device))
+            latents = self.given_latents(latents, prompts.count, latent_shape(height, width, num_frames))
         if input_video is not None:
             video = video_from_frames(input_video, height=height, width=width, num_frames=num_frames)
             clean = self.encode_video(video, **tiles, progress_bar_cmd=progress_bar_cmd)

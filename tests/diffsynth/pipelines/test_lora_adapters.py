@@ -28,9 +28,16 @@ def lora(seed):
     return content
 
 
-@pytest.fixture
-def pipe(open_pipeline):
+@pytest.fixture(scope="module")
+def opened(open_pipeline):
     return open_pipeline("Wan-AI/Wan2.2-T2V-A14B")
+
+
+@pytest.fixture
+def pipe(opened):
+    """A pipeline without LoRA, which a test may give some."""
+    yield opened
+    opened.clear_lora()
 
 
 def weights_of(pipe):
@@ -163,7 +170,8 @@ def test_what_is_fused_outlives_its_adapter_until_all_is_cleared(pipe):
     assert same(pipe, original)
 
 
-def test_weights_written_while_an_adapter_was_fused_stay(pipe):
+def test_weights_written_while_an_adapter_was_fused_stay(open_pipeline):
+    pipe = open_pipeline()
     pipe.load_lora_weights(lora(2), "two")
     pipe.fuse_lora()
     with torch.no_grad():
@@ -228,9 +236,8 @@ def test_what_cannot_be_is_said_and_changes_nothing(one_adapter, call, message):
     assert one_adapter.fused_loras == set()
 
 
-@pytest.fixture(scope="module")
-def one_adapter(open_pipeline):
-    pipe = open_pipeline("Wan-AI/Wan2.2-T2V-A14B")
+@pytest.fixture
+def one_adapter(pipe):
     pipe.load_lora_weights(lora(1), "one")
     return pipe
 

@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from diffsynth.pipelines.wan_video import WanVideoPipeline
 from tests.diffsynth.pipelines.conftest import QUICK, QUICK_PICTURE
@@ -37,7 +38,7 @@ def assert_near(found, expected):
     [
         {"guidance_scale_2": 3.0},
         {"cfg_merge": True, "cfg_scale": 1.0, "guidance_scale_2": 3.0},
-        {"sliding_window_size": 1, "sliding_window_stride": 1},
+        pytest.param({"sliding_window_size": 1, "sliding_window_stride": 1}, marks=pytest.mark.slow),
         {"tea_cache_l1_thresh": 0.3, "tea_cache_model_id": "Wan2.1-T2V-1.3B", "num_inference_steps": 6},
     ],
     ids=["two scales", "merged in the second expert", "windows", "tea cache"],
@@ -59,9 +60,8 @@ def test_weights_that_come_and_go_change_no_bit(open_pipeline, open_qwen, wan22,
     assert torch.equal(*(pipe(PROMPTS, NEGATIVES, **PICTURE) for pipe in (open_qwen(vram_config=DISK), qwen)))
 
 
+@pytest.mark.slow
 def test_pictures_to_edit_are_for_all(qwen):
-    from PIL import Image
-
     edited = {"edit_image": Image.linear_gradient("L").convert("RGB").resize((48, 32)), "edit_image_auto_resize": False}
     assert_near(qwen(PROMPTS, NEGATIVES, num_images_per_prompt=2, **{**PICTURE, **edited, "seed": 3}),
                 one_by_one(qwen, {**PICTURE, **edited}))  # fmt: skip
