@@ -83,8 +83,8 @@ class BasePipeline(WithLora):
         return bool(self.mesh.world.sum(torch.full((1,), float(self.interrupt), device=self.device)).item())
 
     def as_on_the_first(self, tensor: Tensor) -> Tensor:
-        """The first process's tensor, on all that share the work; written over the tensor."""
-        return tensor if self.mesh is None else self.mesh.world.broadcast(tensor)
+        """The first process's tensor, on all that share the work; it may be written over the tensor."""
+        return tensor if self.mesh is None else self.mesh.world.broadcast(tensor.contiguous())
 
     def given_latents(self, latents: Tensor, count: int, shape: Sequence[int]) -> Tensor:
         """A copy of the latents that a caller gives for so many results, on the device, float32.

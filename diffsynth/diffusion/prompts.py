@@ -65,8 +65,8 @@ class Embeddings:
     positive_mask: Tensor | None = None
     negative_mask: Tensor | None = None
 
-    def rows(self, dim: int) -> dict[str, list[Tensor]]:
-        """By text branch, one (L, dim) for each prompt.
+    def rows(self, dim: int, device: torch.device) -> dict[str, list[Tensor]]:
+        """By text branch, one (L, dim) for each prompt, on the device.
 
         Raises:
             ValueError: a tensor is of another shape, or a mask comes without what it masks.
@@ -77,7 +77,8 @@ class Embeddings:
             (NEGATIVE, "negative_", self.negative, self.negative_mask),
         ):
             if embeds is not None:
-                found[branch] = embedding_rows(f"{prefix}prompt_embeds", embeds, mask, dim)
+                rows = embedding_rows(f"{prefix}prompt_embeds", embeds, mask, dim)
+                found[branch] = [row.to(device) for row in rows]
             elif mask is not None:
                 raise ValueError(f"{prefix}prompt_embeds_mask goes with {prefix}prompt_embeds, and none were given")
         return found

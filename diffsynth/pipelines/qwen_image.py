@@ -250,7 +250,7 @@ class QwenImagePipeline(BasePipeline):
         prompts = asked_prompts(
             prompt,
             negative_prompt,
-            given.rows(self.dit.txt_in.in_features),
+            given.rows(self.dit.txt_in.in_features, self.device),
             guided=cfg_scale != 1,
             per_prompt=("num_images_per_prompt", num_images_per_prompt),
         )

@@ -278,7 +278,7 @@ class WanVideoPipeline(BasePipeline):
         prompts = asked_prompts(
             prompt,
             negative_prompt,
-            Embeddings(prompt_embeds, negative_prompt_embeds).rows(self.dit.text_embedding[0].in_features),
+            Embeddings(prompt_embeds, negative_prompt_embeds).rows(self.dit.text_embedding[0].in_features, self.device),
             guided=any(scale != 1 for scale in scales.values()),
             per_prompt=("num_videos_per_prompt", num_videos_per_prompt),
         )
