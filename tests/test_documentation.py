@@ -35,7 +35,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_there_is_a_page_in_chinese_for_what_a_reader_needs_next() -> None:
-    assert [page.stem for page in IN_CHINESE] == ["README", "command-line", "emulator", "install", "verify"]
+    assert [page.stem for page in IN_CHINESE] == [
+        "README",
+        "command-line",
+        "emulator",
+        "install",
+        "pipelines",
+        "verify",
+    ]
     linked = re.findall(r"\]\((docs/zh/[^)#]+)", (ROOT / "README.zh.md").read_text(encoding="utf-8"))
     pages = {page.relative_to(ROOT).as_posix() for page in ROOT.glob("docs/zh/*.md") if page.stem != "README"}
     assert set(linked) == pages | {"docs/zh/README.md"}

@@ -15,7 +15,10 @@ _NO_DEFAULTS: Mapping[str, Any] = MappingProxyType({})
 
 
 def known_keywords_only(
-    name: str, later: Mapping[str, str] = _NONE, later_defaults: Mapping[str, Any] = _NO_DEFAULTS
+    name: str,
+    later: Mapping[str, str] = _NONE,
+    later_defaults: Mapping[str, Any] = _NO_DEFAULTS,
+    elsewhere: Mapping[str, str] = _NONE,
 ) -> Callable[[F], F]:
     """Checks keywords before the call, and raises TypeError with the nearest one that exists.
 
@@ -24,6 +27,7 @@ def known_keywords_only(
         later: keywords of the public interface that this version does not have, each with what it is for. None,
             False and the public default, which ask for nothing, are taken; anything else is a NotImplementedError.
         later_defaults: the public default of those whose default is something else than None or False.
+        elsewhere: what other libraries call a keyword, and what it is here.
     """
 
     def decorate(function: F) -> F:
@@ -36,6 +40,8 @@ def known_keywords_only(
                 if value is not None and value is not False and not _is_default(value, later_defaults.get(keyword)):
                     raise NotImplementedError(f"{name}({keyword}=...): {later[keyword]} is not part of this version")
             for keyword in kwargs:
+                if keyword not in keywords and keyword in elsewhere:
+                    raise TypeError(f"{name}() has no keyword {keyword!r}: here it is {elsewhere[keyword]!r}")
                 if keyword not in keywords:
                     raise TypeError(unknown_keyword(name, keyword, keywords))
             return function(*args, **kwargs)

@@ -4,45 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import functools
-import os
-import threading
+import inspect
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info, resolve_device, room_left
-from diffsynth.core.loader.checkpoint import load_state_dict
-from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.parallel.mesh import Mesh
+from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.loaded_model import LoadedModel
-from diffsynth.diffusion.lora import FusedLora, HotLora
-from diffsynth.diffusion.lora_file import file_metadata, linear_layers, linear_names, named_as_in, read_lora
+from diffsynth.diffusion.prompts import Texts
+from diffsynth.diffusion.request import checked_latents
+from diffsynth.diffusion.step_end import StepEnd, StepState
+from diffsynth.diffusion.turns import Turns
+from diffsynth.diffusion.with_lora import WithLora
 
 # Six tiles of the Wan pipeline's usual size, 1.5 times its usual picture: no device is idle then.
 TILES_AT_ONCE = 8 << 30
 
-LoraFile = str | os.PathLike | ModelConfig
-Call = TypeVar("Call", bound=Callable[..., Any])
 
-
-def in_turn(call: Call) -> Call:
-    """A pipeline's call, for several threads: at once where the weights stay where they are, else one after another."""
-
-    @functools.wraps(call)
-    def called(pipe: BasePipeline, *args: Any, **kwargs: Any) -> Any:
-        alone = pipe.vram_management_enabled or pipe.mesh is not None
-        with pipe._turn if alone else contextlib.nullcontext(), pipe._first_call_timed():
-            return call(pipe, *args, **kwargs)
-
-    return called  # type: ignore[return-value]
-
-
-class BasePipeline:
+class BasePipeline(WithLora):
     """Networks on one device.
 
     Args:
@@ -56,28 +40,99 @@ class BasePipeline:
         network_names: the networks that this kind of pipeline can have, each also an attribute, None where not loaded.
         networks: those that were loaded.
         mesh: the devices that share the work; None where this one does all of it.
+        scheduler: the noise levels and the steps between them; a call uses a copy. Another kind goes in its place by
+            ``pipe.scheduler = Kind.from_config(pipe.scheduler.config)``.
     """
 
     network_names: tuple[str, ...] = ()
+    level_settings: tuple[str, ...] = ()  # what the calls of this kind of pipeline give its noise levels
 
     def __init__(self, device: str | torch.device | None, torch_dtype: torch.dtype) -> None:
+        super().__init__()
         self.device = resolve_device(device)
         self.torch_dtype = torch_dtype
         self.networks: dict[str, LoadedModel] = {}
         self.mesh: Mesh | None = None
         for name in self.network_names:
             setattr(self, name, None)
-        self._hot_lora: dict[nn.Module, HotLora] = {}
-        self._fused_lora: dict[nn.Module, FusedLora] = {}
-        self._hot_by_choice: set[nn.Module] = set()
         self._compiled: set[nn.Module] = set()
         self._compiles_at_next_call = False
-        self._turn = threading.RLock()
+        self._turns = Turns()
+        self._ready: list[str] = []  # of the networks whose weights come and go, those asked for last
 
     @property
     def vram_management_enabled(self) -> bool:
         """True where some network's weights are moved as they are needed."""
         return any(network.weights is not None for network in self.networks.values())
+
+    @property
+    def runs_alone(self) -> bool:
+        """Whether one call at a time can use the networks."""
+        return self.vram_management_enabled or self.mesh is not None
+
+    @property
+    def interrupt(self) -> bool:
+        """Set to True, ends a call after its step, which then returns what its latents are by then: in a callback, the
+        call that it is of; from anywhere else, all that run. The next call starts anew."""
+        return self._turns.interrupted
+
+    @interrupt.setter
+    def interrupt(self, value: bool) -> None:
+        self._turns.interrupted = value
+
+    _interrupt = interrupt  # what programs written for diffusers set
+
+    def interrupted_anywhere(self) -> bool:
+        """Whether the call is to end, on any of the processes that share it; all of them ask alike."""
+        if self.mesh is None:
+            return self.interrupt
+        return bool(self.mesh.world.sum(torch.full((1,), float(self.interrupt), device=self.device)).item())
+
+    def as_on_the_first(self, tensor: Tensor) -> Tensor:
+        """The first process's tensor, on all that share the work; it may be written over the tensor."""
+        return tensor if self.mesh is None else self.mesh.world.broadcast(tensor.contiguous())
+
+    def given_latents(self, latents: Tensor, count: int, shape: Sequence[int]) -> Tensor:
+        """A copy of the latents that a caller gives for so many results, on the device, float32.
+
+        Raises:
+            ValueError: they are no tensor, or not of that shape each.
+        """
+        return self.as_on_the_first(checked_latents(latents, (count, *shape)).to(self.device))
+
+    def after_step(
+        self, step_end: StepEnd, index: int, timestep: Tensor, latents: Tensor, texts: Texts
+    ) -> tuple[StepState, bool]:
+        """What a callback makes of a step, and whether it has changed the networks.
+
+        Those that were ready to compute are so again.
+        """
+        ready, changes = self._ready, self._turns.changes
+        state = step_end(self, index, timestep, StepState(latents, texts))
+        if self._ready != ready:
+            self.load_models_to_device(ready)
+        return state._replace(latents=self.as_on_the_first(state.latents)), self._turns.changes != changes
+
+    @property
+    def scheduler(self) -> FlowMatchScheduler:
+        return self._scheduler
+
+    @scheduler.setter
+    def scheduler(self, scheduler: FlowMatchScheduler) -> None:
+        kind = type(scheduler).__name__
+        if not isinstance(scheduler, FlowMatchScheduler):
+            raise TypeError(
+                f"scheduler: a {kind} is none of diffsynth's; it has FlowMatchEulerDiscreteScheduler (in "
+                "diffsynth.diffusion.flow_match) and UniPCMultistepScheduler (in diffsynth.diffusion.unipc)"
+            )
+        try:
+            inspect.signature(scheduler.config).bind(1, start=1.0, **dict.fromkeys(self.level_settings))
+        except TypeError as error:
+            raise TypeError(
+                f"scheduler: the noise levels of this {kind} are not those of {type(self).__name__} ({error}): make it "
+                f"by {kind}.from_config(pipe.scheduler.config)"
+            ) from error
+        self._scheduler = scheduler
 
     def get_vram(self) -> float:
         """The device's whole memory, GiB."""
@@ -140,11 +195,13 @@ class BasePipeline:
         """Makes the named networks ready to compute, and sends the other managed ones off the device first."""
         names = self._known_names(names)
         managed = {name: network for name, network in self.networks.items() if network.weights is not None}
+        if managed:
+            self._ready = names
         leaving = [network for name, network in managed.items() if name not in names]
         for network in leaving:
             network.weights.offload()
-            if network.module in self._hot_lora:
-                self._hot_lora[network.module].leave_device()
+            if network.module in self._lora:
+                self._lora[network.module].leave_device()
         if leaving:
             empty_cache(self.device)
         for name in names:
@@ -160,70 +217,6 @@ class BasePipeline:
                 advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self.network_names)}"
                 raise ValueError(f"{type(self).__name__} has no network {name!r}: {advice}")
         return names
-
-    # LoRA
-
-    def load_lora(
-        self,
-        module: nn.Module,
-        lora_config: LoraFile | None = None,
-        alpha: float = 1,
-        hotload: bool | None = None,
-        state_dict: Mapping[str, Tensor] | None = None,
-    ) -> None:
-        """Changes one network by a LoRA, added to those it has.
-
-        Args:
-            module: the network, such as ``pipe.dit``.
-            lora_config: a file, or a ModelConfig to find it by; or give its content as `state_dict`.
-            alpha: strength.
-            hotload: True adds the change as the layers run, False fuses it into the weights once. None fuses where
-                the weights stay on the device, and adds where they are moved.
-
-        Raises:
-            ValueError: the file is no LoRA, or one of another model; nothing has changed then.
-        """
-        network = self._network_of(module)
-        content, metadata, source = _read_lora_file(lora_config, state_dict)
-        pairs = read_lora(content, alpha=alpha, source=source, metadata=metadata)
-        pairs = named_as_in(module, linear_names(module), pairs)
-        layers = linear_layers(module, pairs, source=source)
-        if hotload is None:
-            hotload = network.weights is not None or module in self._hot_by_choice
-        if hotload:
-            self._hot_lora.setdefault(module, HotLora()).add(layers, pairs)
-            self._compile_again(module)
-        elif network.weights is not None:
-            raise ValueError("hotload=False cannot be had for a network under a vram_config: its weights come and go")
-        else:
-            if module not in self._fused_lora:
-                self._fused_lora[module] = FusedLora(network)
-            self._fused_lora[module].add(layers, pairs)
-
-    def enable_lora_hot_loading(self, module: nn.Module) -> None:
-        """From now on `load_lora` adds changes to this network as it runs, and leaves its weights alone."""
-        self._network_of(module)
-        self._hot_by_choice.add(module)
-
-    def clear_lora(self, module: nn.Module | None = None) -> None:
-        """Takes every LoRA off again: of one network, or of all.
-
-        The weights are the same bits as before; those that somebody has written since stay, with a warning. Where one
-        cannot be read again, that error is raised, and the rest can be taken off by another call.
-        """
-        for network in self.networks.values() if module is None else [self._network_of(module)]:
-            if network.module in self._hot_lora:
-                self._hot_lora.pop(network.module).remove()
-                self._compile_again(network.module)
-            if network.module in self._fused_lora:
-                self._fused_lora[network.module].remove()
-                del self._fused_lora[network.module]
-
-    def _network_of(self, module: nn.Module) -> LoadedModel:
-        for network in self.networks.values():
-            if network.module is module:
-                return network
-        raise ValueError(f"{type(module).__name__} is no network of this pipeline; it has {', '.join(self.networks)}")
 
     def compile_pipeline(
         self,
@@ -262,9 +255,9 @@ class BasePipeline:
                     backend=backend,
                 )  # fmt: skip
 
-    def _compile_again(self, module: nn.Module) -> None:
-        """Drops what was compiled, for compiled code does not see that hooks have come or gone. The next call makes it
-        anew."""
+    def _network_changed(self, module: nn.Module) -> None:
+        """Drops what was compiled of it, for compiled code does not see that hooks have come or gone. The next call
+        makes it anew."""
         if module in self._compiled:
             torch.compiler.reset()
             self._compiles_at_next_call = True
@@ -278,15 +271,3 @@ class BasePipeline:
         if compiles:
             seconds = time.perf_counter() - started
             print(f"compile_pipeline: {seconds:.1f} s to the first frame, compiling included; the next call is faster")
-
-
-def _read_lora_file(
-    lora: LoraFile | None, state_dict: Mapping[str, Tensor] | None
-) -> tuple[Mapping[str, Tensor], Mapping[str, str], str]:
-    """Its tensors, what it says of itself, and what to call it."""
-    if (lora is None) == (state_dict is None):
-        raise ValueError("load_lora takes either a file (lora_config) or its content (state_dict)")
-    if state_dict is not None:
-        return state_dict, {}, "the state_dict"
-    path = lora.download_if_necessary().path if isinstance(lora, ModelConfig) else os.fspath(lora)
-    return load_state_dict(path), file_metadata(path), str(path)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from diffsynth.core.values import check_number
-from diffsynth.diffusion.flow_match import FlowMatchScheduler, check_run
+from diffsynth.diffusion.flow_match import FlowMatchScheduler, NoiseLevels
 
 # Qwen-Image's own scheduler configuration: the shift grows linearly from (tokens, mu) to (tokens, mu).
 SMALL, LARGE = (256, 0.5), (8192, 0.9)
@@ -38,36 +38,32 @@ def exponentially_shifted_sigmas(num_steps: int, *, mu: float, start: float = 1.
     return shifted.float()
 
 
+def qwen_image_levels(
+    num_steps: int,
+    *,
+    start: float = 1.0,
+    dynamic_shift_len: int | None = None,
+    exponential_shift_mu: float | None = None,
+) -> Tensor:
+    """Qwen-Image's noise levels: `exponentially_shifted_sigmas`.
+
+    Args:
+        num_steps, start: as there.
+        dynamic_shift_len: tokens of the picture, which the shift follows from.
+        exponential_shift_mu: the shift itself, instead. With neither it is 0.8, as in training.
+
+    Raises:
+        ValueError: the shift is out of its range.
+    """
+    if exponential_shift_mu is None:
+        exponential_shift_mu = TRAINING_MU if dynamic_shift_len is None else shift_of(dynamic_shift_len)
+    check_number("exponential_shift_mu", exponential_shift_mu, above=-20, most=20)
+    return exponentially_shifted_sigmas(num_steps, mu=exponential_shift_mu, start=start)
+
+
 class DynamicShiftScheduler(FlowMatchScheduler):
-    """The schedule of one run whose shift depends on the size of the picture."""
+    """The schedule of one run whose shift depends on the size of the picture; `set_timesteps` takes what
+    `qwen_image_levels` does."""
 
-    def set_timesteps(  # type: ignore[override]
-        self,
-        num_inference_steps: int,
-        *,
-        denoising_strength: float = 1.0,
-        dynamic_shift_len: int | None = None,
-        exponential_shift_mu: float | None = None,
-    ) -> None:
-        """Lays out the steps of a generation.
-
-        Args:
-            num_inference_steps: number of network evaluations (per guidance branch), at least 1.
-            denoising_strength: in (0, 1]; the part of the way from noise to clean that is walked.
-            dynamic_shift_len: tokens of the picture, which the shift follows from.
-            exponential_shift_mu: the shift itself, instead. With neither it is 0.8, as in training.
-
-        Raises:
-            ValueError: a value is out of its range.
-        """
-        check_run(num_inference_steps, denoising_strength)
-        if exponential_shift_mu is None:
-            exponential_shift_mu = TRAINING_MU if dynamic_shift_len is None else shift_of(dynamic_shift_len)
-        check_number("exponential_shift_mu", exponential_shift_mu, above=-20, most=20)
-        self._lay_out(
-            exponentially_shifted_sigmas(int(num_inference_steps), mu=exponential_shift_mu, start=denoising_strength)
-        )
-
-    def set_training_timesteps(self) -> None:  # type: ignore[override]
-        """Lays out the 1000 noise levels that training draws from."""
-        self.set_timesteps(1000)
+    def __init__(self, config: NoiseLevels = qwen_image_levels) -> None:
+        super().__init__(config)

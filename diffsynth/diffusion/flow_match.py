@@ -6,12 +6,22 @@ A sample at noise level sigma is ``(1 - sigma) * clean + sigma * noise``; the ne
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import torch
 from torch import Tensor
 
 from diffsynth.core.values import check_number, check_whole
 
 TRAINING_STEPS = 1000
+
+NoiseLevels = Callable[..., Tensor]
+"""What lays a run's noise levels out: (number of steps, start=..., and what this kind of them takes) -> sigmas,
+float32, falling; the final 0 is not part of them. It checks what it is given."""
+
+Scheduler = TypeVar("Scheduler", bound="FlowMatchScheduler")
 
 
 def shifted_sigmas(num_steps: int, *, shift: float, start: float = 1.0) -> Tensor:
@@ -33,31 +43,60 @@ def check_run(num_inference_steps: int, denoising_strength: float) -> None:
     check_number("denoising_strength", denoising_strength, above=0, most=1)
 
 
+def wan_levels(num_steps: int, *, start: float = 1.0, shift: float = 5.0) -> Tensor:
+    """Wan's noise levels: `shifted_sigmas`; raises ValueError where `shift` is no number above 0."""
+    check_number("sigma_shift", shift, above=0)
+    return shifted_sigmas(num_steps, shift=shift, start=start)
+
+
 class FlowMatchScheduler:
-    """The schedule of one run: `sigmas` and `timesteps`, both float32 on the CPU whatever the compute type.
+    """The schedule of one run: `sigmas` and `timesteps`, both float32 on the CPU whatever the compute type; and Euler's
+    step from one to the next.
 
     In bfloat16 a timestep of 833.33 becomes 832, and of 100 steps only 89 stay apart.
+
+    Args:
+        config: the noise levels, which a model was trained for; by default Wan's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, config: NoiseLevels = wan_levels) -> None:
+        self.config = config
         self.sigmas = torch.empty(0)
         self.timesteps = torch.empty(0)
 
-    def set_timesteps(self, num_inference_steps: int, *, denoising_strength: float = 1.0, shift: float = 5.0) -> None:
+    @classmethod
+    def from_config(cls: type[Scheduler], config: NoiseLevels, **settings: Any) -> Scheduler:
+        """A scheduler of this kind on the noise levels of another: ``Kind.from_config(pipe.scheduler.config)``.
+
+        Args:
+            settings: of the kind. What shifts the noise levels is a keyword of the pipeline's call.
+
+        Raises:
+            TypeError: the kind has no such setting.
+        """
+        known = [name for name in inspect.signature(cls).parameters if name != "config"]
+        for name in settings:
+            if name not in known:
+                raise TypeError(
+                    f"{cls.__name__} has no setting {name!r}: it has {', '.join(known) or 'none'}; what shifts the "
+                    "noise levels is a keyword of the call, sigma_shift or exponential_shift_mu"
+                )
+        return cls(config=config, **settings)
+
+    def set_timesteps(self, num_inference_steps: int, *, denoising_strength: float = 1.0, **settings: Any) -> None:
         """Lays out the steps of a generation.
 
         Args:
             num_inference_steps: number of network evaluations (per guidance branch), at least 1.
             denoising_strength: in (0, 1]; the part of the way from noise to clean that is walked. Below 1 the run
                 starts from a noised input video.
-            shift: the timestep shift, 5.0 for Wan.
+            settings: what the noise levels take: of Wan's `shift`, the timestep shift, 5.0.
 
         Raises:
             ValueError: a value is out of its range.
         """
         check_run(num_inference_steps, denoising_strength)
-        check_number("sigma_shift", shift, above=0)
-        self._lay_out(shifted_sigmas(int(num_inference_steps), shift=shift, start=denoising_strength))
+        self._lay_out(self.config(int(num_inference_steps), start=denoising_strength, **settings))
 
     def _lay_out(self, sigmas: Tensor) -> None:
         self.sigmas = sigmas
@@ -73,12 +112,15 @@ class FlowMatchScheduler:
         sigma = self.sigmas[index].item()
         return torch.lerp(clean.float(), noise.float(), sigma)
 
-    def set_training_timesteps(self, shift: float = 5.0) -> None:
+    def set_training_timesteps(self, **settings: Any) -> None:
         """Lays out the 1000 noise levels that training draws from."""
-        self.set_timesteps(TRAINING_STEPS, shift=shift)
+        self.set_timesteps(TRAINING_STEPS, **settings)
 
     def training_weights(self) -> Tensor:
         """The loss weight of each level: a bell around timestep 500, zero at its lowest, mean 1; float32."""
         bell = torch.exp(-2 * ((self.timesteps.double() - TRAINING_STEPS / 2) / TRAINING_STEPS) ** 2)
         lifted = bell - bell.min()
         return (lifted / lifted.mean()).float()
+
+
+FlowMatchEulerDiscreteScheduler = FlowMatchScheduler  # as diffusers calls it

@@ -16,7 +16,7 @@ POSITIVE, NEGATIVE, BOTH = "positive", "negative", "both"
 
 
 def branch_prompts(prompt: str, negative_prompt: str, cfg_scale: float) -> dict[str, str]:
-    """The prompts to encode, by branch; without guidance there is no negative one.
+    """The prompts to encode for one result, by branch; without guidance there is no negative one.
 
     Raises:
         ValueError: one of them is no string.

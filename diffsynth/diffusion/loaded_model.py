@@ -42,27 +42,28 @@ class LoadedModel:
     weights: ManagedWeights | None
     source: WeightSource
     key_map: Mapping[str, str]
-    as_loaded: Mapping[str, ParameterState] = field(default_factory=dict)
+    as_loaded: dict[str, ParameterState] = field(default_factory=dict)
 
     @property
     def cleared(self) -> bool:
         """Whether it has no weights to compute with: its config asked for `clear_parameters`."""
         return self.weights is None and any(parameter.is_meta for parameter in self.module.parameters())
 
-    def is_as_loaded(self, layer: str) -> bool:
-        """Whether nobody has written the layer's weight, or moved it, since it came from its file."""
-        name = f"{layer}.weight"
+    def is_as_loaded(self, name: str) -> bool:
+        """Whether nobody has written the parameter, or moved it, since it came from its file."""
         return name in self.as_loaded and self.as_loaded[name].is_state_of(self.module.get_parameter(name))
 
     @torch.no_grad()
-    def read_again(self, layer: str, dtype: torch.dtype) -> None:
-        """Fills the layer's weight from its file, through the type that it was loaded in."""
-        name = f"{layer}.weight"
-        weight = self.module.get_parameter(name).data
+    def read_again(self, name: str, dtype: torch.dtype) -> None:
+        """Fills the parameter from its file, through the type that it was loaded in."""
+        parameter = self.module.get_parameter(name)
+        weight = parameter.data
         read = weight if weight.dtype == dtype else torch.empty_like(weight, dtype=dtype)
         self.source.read_into(self.key_map[name], read)
         if read is not weight:
             weight.copy_(read)
+        if weight.dtype == dtype:
+            self.as_loaded[name] = ParameterState(parameter)
 
 
 class ParameterState:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from diffsynth.core.caller import warn_caller
 from diffsynth.diffusion.loaded_model import LoadedModel
 from diffsynth.diffusion.lora_file import LowRank
 
@@ -19,57 +19,126 @@ from diffsynth.diffusion.lora_file import LowRank
 def fuse(layers: Mapping[str, nn.Linear], pairs: Mapping[str, LowRank]) -> None:
     """Adds the changes to the weights in place, summed in float32."""
     for name, layer in layers.items():
-        weight = layer.weight
-        change = LowRank(pairs[name].down.to(weight.device), pairs[name].up.to(weight.device), pairs[name].scale)
-        weight.copy_(weight.float() + change.weight())
+        weight, pair = layer.weight, pairs[name].to(layer.weight.device)
+        weight.copy_(weight.float() + pair.weight())
+        if pair.bias is not None:
+            layer.bias.copy_(layer.bias.float() + pair.bias.float())
 
 
 class FusedLora:
     """Changes that are in a network's weights, and what those were before, to the bit.
 
-    A weight that is still its file's is read from there again; of any other, a copy is kept on the host.
+    Some stay until all are taken off; upon these, adapters are merged, and go again on their own. A weight that is
+    still its file's is read from there again; of any other, a copy is kept on the host.
     """
 
     def __init__(self, network: LoadedModel) -> None:
         self._network = network
-        self._before: dict[str, _Before] = {}
+        self._before: dict[str, _Before] = {}  # by parameter
+        self._staying: dict[str, list[LowRank]] = {}  # by layer
+        self._merged: dict[str, list[LowRank]] = {}
         self._overwritten: set[str] = set()
 
-    def add(self, layers: Mapping[str, nn.Linear], pairs: Mapping[str, LowRank]) -> None:
-        """Fuses `pairs` into `layers`, on top of what was fused before."""
-        for name, layer in layers.items():
-            if name in self._before and self._before[name].was_overwritten(layer.weight):
-                self._overwritten.add(name)
-                del self._before[name]
-            if name not in self._before:
-                from_file = self._network.is_as_loaded(name)
-                copy = None if from_file else layer.weight.detach().to("cpu", copy=True)
-                self._before[name] = _Before(layer.weight.dtype, copy)
-            fuse({name: layer}, pairs)
-            self._before[name].note(layer.weight)
+    def add(self, pairs: Mapping[str, LowRank]) -> None:
+        """Fuses changes to stay, on top of what was fused before, and below what is merged."""
+        for layer, pair in pairs.items():
+            self._forget_what_others_wrote(layer)
+            self._staying.setdefault(layer, []).append(pair)
+            if layer in self._merged:
+                self._write_anew(layer, self._merged[layer])
+            else:
+                self._fuse(layer, [pair])
 
-    @torch.no_grad()
+    def merge(self, adapters: Iterable[Mapping[str, LowRank]]) -> None:
+        """Fuses adapters in the place of those that are merged, or with none takes these off.
+
+        Raises what reading the file raises; the layers that are not done yet can then be tried again.
+        """
+        asked: dict[str, list[LowRank]] = {}
+        for pairs in adapters:
+            for layer, pair in pairs.items():
+                asked.setdefault(layer, []).append(pair)
+        written: set[str] = set()
+        for layer in dict.fromkeys([*self._merged, *asked]):
+            if self._forget_what_others_wrote(layer):
+                written.add(layer)
+            if layer in self._merged:
+                self._write_anew(layer, asked.get(layer, []))
+            else:
+                self._fuse(layer, asked.get(layer, []))
+            self._merged[layer] = asked.get(layer, [])
+        self._merged = asked
+        _tell_what_others_wrote(written, "unfuse_lora")
+
+    def keep_merged(self) -> None:
+        """What is merged now stays."""
+        for layer, pairs in self._merged.items():
+            self._staying.setdefault(layer, []).extend(pairs)
+        self._merged = {}
+
     def remove(self) -> None:
         """Puts back what was there before. A weight that somebody has written since stays, with a warning.
 
         Raises what reading the file raises; the layers that are not back yet can then be tried again.
         """
-        for name, before in list(self._before.items()):
-            weight = self._network.module.get_submodule(name).weight
-            if before.was_overwritten(weight):
-                self._overwritten.add(name)
-            elif before.copy is None:
+        for layer in dict.fromkeys(name.rpartition(".")[0] for name in list(self._before)):
+            self._forget_what_others_wrote(layer)
+            self._restore(layer)
+            self._staying.pop(layer, None)
+            self._merged.pop(layer, None)
+        _tell_what_others_wrote(self._overwritten, "clear_lora")
+
+    def _fuse(self, layer: str, pairs: list[LowRank]) -> None:
+        module: nn.Linear = self._network.module.get_submodule(layer)  # type: ignore[assignment]
+        for pair in pairs:
+            names = [f"{layer}.weight", *([] if pair.bias is None else [f"{layer}.bias"])]
+            for name in names:
+                if name not in self._before:
+                    parameter = self._network.module.get_parameter(name)
+                    from_file = self._network.is_as_loaded(name)
+                    copy = None if from_file else parameter.detach().to("cpu", copy=True)
+                    self._before[name] = _Before(parameter.dtype, copy)
+            fuse({layer: module}, {layer: pair})
+            for name in names:
+                self._before[name].note(self._network.module.get_parameter(name))
+
+    def _write_anew(self, layer: str, merged: list[LowRank]) -> None:
+        self._restore(layer)
+        self._fuse(layer, [*self._staying.get(layer, []), *merged])
+
+    @torch.no_grad()
+    def _restore(self, layer: str) -> None:
+        for name in self._parameters(layer):
+            before = self._before[name]
+            if before.copy is None:
                 self._network.read_again(name, before.dtype)
             else:
-                weight.copy_(before.copy)
+                self._network.module.get_parameter(name).copy_(before.copy)
             del self._before[name]
-        if self._overwritten:
-            names = sorted(self._overwritten)
-            warnings.warn(
-                f"clear_lora leaves {len(names)} layers as others have written them after a LoRA was loaded "
-                f"({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})",
-                stacklevel=3,
-            )
+
+    def _forget_what_others_wrote(self, layer: str) -> bool:
+        """Whether somebody has written the layer since. It is then as if it had been so before the first change."""
+        names = self._parameters(layer)
+        if not any(self._before[name].was_overwritten(self._network.module.get_parameter(name)) for name in names):
+            return False
+        self._overwritten.add(layer)
+        for name in names:
+            del self._before[name]
+        self._staying.pop(layer, None)
+        self._merged.pop(layer, None)
+        return True
+
+    def _parameters(self, layer: str) -> list[str]:
+        return [name for name in (f"{layer}.weight", f"{layer}.bias") if name in self._before]
+
+
+def _tell_what_others_wrote(layers: set[str], by: str) -> None:
+    if layers:
+        names = sorted(layers)
+        warn_caller(
+            f"{by} leaves {len(names)} layers as others have written them after a LoRA was loaded "
+            f"({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        )
 
 
 @dataclass
@@ -92,16 +161,21 @@ class _Before:
 
 
 class HotLora:
-    """Changes added to the layers' outputs as they run; the weights stay as they are, wherever they are."""
+    """Changes added to the layers' outputs as they run; the weights stay as they are, wherever they are.
 
-    def __init__(self) -> None:
+    Attributes:
+        weight: what the changes are multiplied with.
+    """
+
+    def __init__(self, weight: float = 1.0) -> None:
+        self.weight = weight
         self._additions: list[_Addition] = []
         self._handles: list[RemovableHandle] = []
 
     def add(self, layers: Mapping[str, nn.Linear], pairs: Mapping[str, LowRank]) -> None:
         """Starts adding `pairs` to `layers`."""
         for name, layer in layers.items():
-            addition = _Addition(pairs[name])
+            addition = _Addition(self, pairs[name])
             self._additions.append(addition)
             self._handles.append(layer.register_forward_hook(addition))
 
@@ -121,7 +195,8 @@ class HotLora:
 class _Addition:
     """A forward hook that adds one layer's change, on the device and in the dtype of the input."""
 
-    def __init__(self, pair: LowRank) -> None:
+    def __init__(self, lora: HotLora, pair: LowRank) -> None:
+        self.lora = lora
         self.pair = pair
         self.sent: LowRank | None = None
 
@@ -129,6 +204,7 @@ class _Addition:
         tokens = args[0]
         pair = self.sent
         if pair is None or pair.down.device != tokens.device or pair.down.dtype != tokens.dtype:
-            down, up = (half.to(device=tokens.device, dtype=tokens.dtype) for half in (self.pair.down, self.pair.up))
-            pair = self.sent = LowRank(down, up, self.pair.scale)
-        return output + nn.functional.linear(nn.functional.linear(tokens, pair.down), pair.up) * pair.scale
+            pair = self.sent = self.pair.to(tokens.device, tokens.dtype)
+        change = nn.functional.linear(nn.functional.linear(tokens, pair.down), pair.up)
+        output = output + change * (pair.scale * self.lora.weight)
+        return output if pair.bias is None else output + pair.bias * self.lora.weight

@@ -3,42 +3,67 @@
 A file holds, for each layer, ``<name>.lora_A.weight`` (rank, in) and ``<name>.lora_B.weight`` (out, rank), with the
 adapter's name before ``weight`` in files that peft wrote, or ``<name>.lora_down/lora_up.weight`` with an optional
 ``<name>.alpha``. The layer's weight changes by ``scale * B @ A``. The layer is called as in the model, as in diffusers'
-form of it, or, by kohya's scripts, as either with underscores for dots.
+form of it, or, by kohya's scripts, as either with underscores for dots. Its bias may change too, by peft's
+``<name>.lora_B.bias`` or ``<name>.diff_b``, and a small layer as a whole, by ``<name>.diff``.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
 from diffsynth.core.values import check_number
 
-_PREFIXES = ("diffusion_model.", "pipe.dit.", "transformer.", "base_model.model.")
+_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "pipe.dit.", "transformer.", "base_model.model.")
 _KOHYA_PREFIXES = ("lora_unet_", "lora_transformer_")
-_KEY = re.compile(r"(?P<layer>.+)\.(?P<part>lora_A|lora_B|lora_down|lora_up)(?:\.(?P<adapter>\w+))?\.weight")
-_IS_DOWN = {"lora_A": True, "lora_down": True, "lora_B": False, "lora_up": False}
-# Where diffusers and peft put an adapter's settings in a safetensors file's own metadata.
+_KEY = re.compile(r"(?P<layer>.+)\.lora[._](?P<half>A|B|down|up)(?:\.(?P<adapter>\w+))?\.(?P<kind>weight|bias)")
+_DOWN, _UP, _BIAS = "down", "up", "bias"
+_PARTS = {
+    ("A", "weight"): _DOWN,
+    ("down", "weight"): _DOWN,
+    ("B", "weight"): _UP,
+    ("up", "weight"): _UP,
+    ("B", "bias"): _BIAS,
+    ("up", "bias"): _BIAS,
+}
+# Where diffusers and peft put an adapter's settings in a safetensors file's own metadata, or beside it.
 _METADATA = "lora_adapter_metadata"
+_PEFT_FILE, _PEFT_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+_DIFFUSERS_FILE = "pytorch_lora_weights.safetensors"
 
 
 @dataclass(frozen=True)
 class LowRank:
-    """The change of one layer: `up` (out, rank) times `down` (rank, in) times `scale`."""
+    """The change of one layer: `up` (out, rank) times `down` (rank, in) times `scale`, and of its `bias` (out,)."""
 
     down: Tensor
     up: Tensor
     scale: float
+    bias: Tensor | None = None
 
     def weight(self) -> Tensor:
         """The whole change, (out, in), float32."""
         return (self.up.float() @ self.down.float()) * self.scale
+
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> LowRank:
+        """The same elsewhere, or in another type."""
+        halves = (half.to(device=device, dtype=dtype) for half in (self.down, self.up))
+        return LowRank(*halves, self.scale, None if self.bias is None else self.bias.to(device=device, dtype=dtype))
+
+    def times(self, weight: float) -> LowRank:
+        """The change, so many times as strong."""
+        bias = None if self.bias is None else self.bias.float() * weight
+        return LowRank(self.down, self.up, self.scale * weight, bias)
 
 
 def read_lora(
@@ -50,42 +75,72 @@ def read_lora(
         state_dict: the file's content.
         alpha: strength, multiplied with the file's own alpha / rank where it has one.
         source: what to call the file in an error.
-        metadata: the file's own, where diffusers notes alpha.
+        metadata: the file's own, where diffusers notes alpha, or what `file_metadata` found beside it.
 
     Raises:
         ValueError: the file holds no LoRA, half of a layer's pair, or several adapters; or `alpha` is no number.
     """
     check_number("alpha", alpha)
-    halves: dict[str, dict[bool, Tensor]] = {}
+    parts: dict[str, dict[str, Tensor]] = {}
     adapters = set()
     for key, tensor in state_dict.items():
         match = _KEY.fullmatch(key)
-        if match:
-            halves.setdefault(match["layer"], {})[_IS_DOWN[match["part"]]] = tensor
+        if match and (match["half"], match["kind"]) in _PARTS:
+            parts.setdefault(match["layer"], {})[_PARTS[match["half"], match["kind"]]] = tensor
             adapters.add(match["adapter"])
-    if not halves:
+    whole = {key.removesuffix(".diff"): tensor for key, tensor in state_dict.items() if _is_whole(key, tensor)}
+    for layer, tensor in whole.items():
+        parts.setdefault(layer, {_DOWN: tensor, _UP: torch.eye(len(tensor), dtype=tensor.dtype, device=tensor.device)})
+    if not parts:
         raise ValueError(f"{source} holds no LoRA: expected keys such as blocks.0.self_attn.q.lora_A.weight")
     if len(adapters) > 1:
         named = ", ".join(sorted(adapter or "the unnamed one" for adapter in adapters))
         raise ValueError(f"{source} holds {len(adapters)} adapters ({named}): give a file, or a state_dict, of one")
     noted = _Settings(metadata or {})
     pairs = {}
-    for layer, half in halves.items():
-        if len(half) != 2:
-            raise ValueError(f"{source}: {layer} has only its {'down' if True in half else 'up'} projection")
-        own_alpha = state_dict.get(f"{layer}.alpha", noted.alpha(layer))
-        scale = alpha if own_alpha is None else alpha * float(own_alpha) / half[True].shape[0]
-        pairs[_without_prefix(layer)] = LowRank(half[True], half[False], scale)
-    _warn_of_what_is_left_out(state_dict, halves, source)
+    for layer, part in parts.items():
+        if not {_DOWN, _UP} <= part.keys():
+            raise ValueError(f"{source}: {layer} has only its {_DOWN if _DOWN in part else _UP} projection")
+        scale = noted.scale(layer, len(part[_DOWN]), state_dict.get(f"{layer}.alpha"), strength=alpha)
+        bias = part[_BIAS].float() * scale if _BIAS in part else None
+        if (difference := state_dict.get(f"{layer}.diff_b")) is not None:
+            bias = difference.float() * alpha
+        pairs[_without_prefix(layer)] = LowRank(part[_DOWN], part[_UP], scale, bias)
+    _warn_of_what_is_left_out(state_dict, parts, source)
     return pairs
 
 
+def _is_whole(key: str, tensor: Tensor) -> bool:
+    """Whether this is the whole difference of a linear layer's weight."""
+    return key.endswith(".diff") and tensor.ndim == 2
+
+
+def file_in(folder: Path) -> Path:
+    """The LoRA file of a folder, as peft or diffusers write it, or else the only safetensors file.
+
+    Raises:
+        ValueError: it has none, or several.
+    """
+    for name in (_PEFT_FILE, _DIFFUSERS_FILE):
+        if (folder / name).is_file():
+            return folder / name
+    found = sorted(folder.glob("*.safetensors"))
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "none"
+        raise ValueError(f"{folder} holds no one LoRA file: it has {names} that end in .safetensors; name the file")
+    return found[0]
+
+
 def file_metadata(path: str) -> dict[str, str]:
-    """What a safetensors file says of itself; nothing for other files."""
+    """What a safetensors file says of itself, and peft's settings from the file beside its own; nothing for others."""
     if not path.endswith(".safetensors"):
         return {}
     with safe_open(path, framework="pt") as file:
-        return file.metadata() or {}
+        metadata: dict[str, str] = file.metadata() or {}
+    config = Path(path).with_name(_PEFT_CONFIG)
+    if Path(path).name == _PEFT_FILE and _METADATA not in metadata and config.is_file():
+        metadata[_METADATA] = config.read_text(encoding="utf-8")
+    return metadata
 
 
 def named_as_in(model: nn.Module, layers: Iterable[str], pairs: Mapping[str, LowRank]) -> dict[str, LowRank]:
@@ -111,25 +166,31 @@ def linear_layers(model: nn.Module, pairs: Mapping[str, LowRank], *, source: str
     Raises:
         ValueError: a layer that the model does not have, or whose sizes are others.
     """
-    layers = {}
+    known = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
+    strangers = [name for name in pairs if name not in known]
+    if strangers:
+        raise ValueError(
+            f"{source} changes {strangers[0]}, which is no linear layer of {type(model).__name__}, nor are "
+            f"{len(strangers) - 1} others of the {len(pairs)} that it changes: this LoRA was made for another model"
+        )
     for name, pair in pairs.items():
-        try:
-            layer = model.get_submodule(name)
-        except AttributeError:
-            layer = None
-        if not isinstance(layer, nn.Linear):
-            raise ValueError(
-                f"{source} changes {name}, which is no linear layer of {type(model).__name__}: "
-                "this LoRA was made for another model"
-            )
-        rank, expected = len(pair.down) if pair.down.ndim else 0, (layer.out_features, layer.in_features)
-        if (pair.up.shape, pair.down.shape) != ((expected[0], rank), (rank, expected[1])):
-            raise ValueError(
-                f"{source}: {name} is {tuple(pair.up.shape)} times {tuple(pair.down.shape)}, "
-                f"but the layer is {expected}: this LoRA was made for a model of another size"
-            )
-        layers[name] = layer
-    return layers
+        _check_sizes(name, known[name], pair, source)
+    return {name: known[name] for name in pairs}
+
+
+def _check_sizes(name: str, layer: nn.Linear, pair: LowRank, source: str) -> None:
+    rank, expected = len(pair.down) if pair.down.ndim else 0, (layer.out_features, layer.in_features)
+    if (pair.up.shape, pair.down.shape) != ((expected[0], rank), (rank, expected[1])):
+        raise ValueError(
+            f"{source}: {name} is {tuple(pair.up.shape)} times {tuple(pair.down.shape)}, "
+            f"but the layer is {expected}: this LoRA was made for a model of another size"
+        )
+    if pair.bias is not None and (layer.bias is None or pair.bias.shape != layer.bias.shape):
+        has = "none" if layer.bias is None else tuple(layer.bias.shape)
+        raise ValueError(
+            f"{source}: the change of {name}'s bias is {tuple(pair.bias.shape)}, but the layer's is {has}: this LoRA "
+            "was made for another model"
+        )
 
 
 class _Settings:
@@ -137,20 +198,33 @@ class _Settings:
 
     def __init__(self, metadata: Mapping[str, str]) -> None:
         noted: dict[str, Any] = json.loads(metadata.get(_METADATA, "{}"))
-        self._alpha = next((value for name, value in noted.items() if name.endswith("lora_alpha")), None)
-        self._patterns = next((value for name, value in noted.items() if name.endswith("alpha_pattern")), None) or {}
+        self._alpha = _ending_in(noted, "lora_alpha")
+        self._patterns = _ending_in(noted, "alpha_pattern") or {}
+        self._rank_stabilised = bool(_ending_in(noted, "use_rslora"))
 
-    def alpha(self, layer: str) -> float | None:
-        """That of one layer; None where nothing is noted."""
+    def scale(self, layer: str, rank: int, in_the_file: Tensor | None, *, strength: float) -> float:
+        """What a layer's change is multiplied with: alpha, of the file's own tensors or as noted, by its rank; and the
+        strength."""
         own = (alpha for name, alpha in self._patterns.items() if layer == name or layer.endswith(f".{name}"))
-        return next(own, self._alpha)
+        alpha = float(in_the_file) if in_the_file is not None else next(own, self._alpha)
+        if alpha is None:
+            return strength
+        return strength * alpha / (math.sqrt(rank) if self._rank_stabilised else rank)
+
+
+def _ending_in(noted: Mapping[str, Any], ending: str) -> Any:
+    return next((value for name, value in noted.items() if name == ending or name.endswith(f".{ending}")), None)
 
 
 def _warn_of_what_is_left_out(state_dict: Mapping[str, Tensor], layers: Iterable[str], source: str) -> None:
-    """DoRA's scales, whole differences of biases and their like: without them the file does not do what it was made
-    for."""
-    alphas = {f"{layer}.alpha" for layer in layers}
-    others = [key for key in state_dict if not _KEY.fullmatch(key) and key not in alphas]
+    """DoRA's scales, changes of norms and their like: without them the file does not do what it was made for. Changes
+    that are zero, which some files have of every norm, are none."""
+    taken = {f"{layer}.{ending}" for layer in layers for ending in ("alpha", "diff", "diff_b")}
+    others = [
+        key
+        for key, tensor in state_dict.items()
+        if not _KEY.fullmatch(key) and key not in taken and not (".diff" in key and not tensor.any())
+    ]
     if others:
         warnings.warn(
             f"{source}: {len(others)} of its tensors are no part of a LoRA and are left out "

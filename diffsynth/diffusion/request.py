@@ -1,4 +1,4 @@
-"""What every generation is asked for, a size and noise from a seed; and a look at what came of it."""
+"""What every generation is asked for, a size and noise from a seed or latents; and a look at what came of it."""
 
 from __future__ import annotations
 
@@ -39,13 +39,50 @@ def drawn_noise(
         ValueError: the seed is no whole number, or one of more than 64 bits.
         UnknownDeviceError: this machine has no such device.
     """
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, Integral)):
-        raise ValueError(f"seed={seed!r}: expected a whole number, or None for another result each time")
-    if seed is not None and not -(2**63) <= seed < 2**64:
-        raise ValueError(f"seed={seed}: expected a whole number of at most 64 bits")
+    if seed is not None:
+        _check_seed(seed)
     drawn_on = resolve_device(rand_device)
     generator = None if seed is None else torch.Generator(drawn_on).manual_seed(int(seed))
     return torch.randn(tuple(shape), generator=generator, device=drawn_on, dtype=dtype).float()
+
+
+def seeds_of(seed: int | Sequence[int] | None, count: int) -> list[int | None]:
+    """The seed of each of `count` results: a list as it is, one number and those after it, or None for each.
+
+    Raises:
+        ValueError: a list of another length.
+    """
+    if seed is None:
+        return [None] * count
+    if isinstance(seed, Sequence) and not isinstance(seed, (str, bytes)):
+        if len(seed) != count:
+            raise ValueError(f"seed has {len(seed)} numbers, and there are {count} results: expected one for each")
+        return list(seed)
+    _check_seed(seed)
+    return [int(seed) + number for number in range(count)]
+
+
+def _check_seed(seed: object) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise ValueError(f"seed={seed!r}: expected a whole number, or None for another result each time")
+    if not -(2**63) <= seed < 2**64:
+        raise ValueError(f"seed={seed}: expected a whole number of at most 64 bits")
+
+
+def checked_latents(latents: Tensor, shape: Sequence[int]) -> Tensor:
+    """A copy of the latents that a caller gives, float32.
+
+    Raises:
+        ValueError: they are no tensor, or not of that shape.
+    """
+    if not isinstance(latents, Tensor):
+        raise ValueError(f"latents is a {type(latents).__name__}: expected a tensor of shape {tuple(shape)}")
+    if tuple(latents.shape) != tuple(shape):
+        raise ValueError(
+            f"latents is of shape {tuple(latents.shape)}: expected {tuple(shape)}, which is results, channels and the "
+            "size asked for, an eighth of the pixels on each side"
+        )
+    return latents.to(dtype=torch.float32, copy=True)
 
 
 class NotFiniteWarning(RuntimeWarning):

@@ -48,9 +48,10 @@ class TeaCache:
         """The tokens as they would leave the blocks, or None where the blocks have to run.
 
         Args:
-            modulation: the projected time embedding of this step.
+            modulation: the projected time embedding of this step, of one sample or of several at the same timestep.
             tokens: (B, S, dim), as they would enter the blocks.
         """
+        modulation = modulation[:1]  # so that a batch decides as each of its samples alone would
         must_run = self._residual is None or self.step in (0, self.last_step) or self.rel_l1_thresh <= 0
         if self._modulation is not None:
             self._estimate += self._change(modulation)

@@ -140,8 +140,9 @@ class CrossAttention(SelfAttention):
         return self._heads(self.norm_k(self.k(context))), self._heads(self.v(context))
 
     def forward(self, tokens: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Tokens (B, S, dim) to (B, S, dim)."""
+        """Tokens (B, S, dim) to (B, S, dim); the prompt's keys and values are of B, or of one that all share."""
         query = self._heads(self.norm_q(self.q(tokens)))
+        keys, values = (shared.expand(len(tokens), -1, -1, -1) for shared in (keys, values))
         return self.o(attention(query, keys, values).flatten(2))
 
 
@@ -289,7 +290,8 @@ class WanModel(nn.Module):
         Args:
             latents: (B, in_dim, T, H, W) float32; T, H and W multiples of the patch's.
             timestep: (B,) float32, 0 to 1000.
-            context: the prompt's features, (B, L, text_dim), in the type to compute in.
+            context: the prompt's features, (B, L, text_dim), in the type to compute in; or (1, L, text_dim) of a prompt
+                that all share.
             text_cache: keeps what depends on the prompt alone from step to step.
             step_cache: may skip the blocks.
             use_gradient_checkpointing: keep the tokens between the blocks only, and run each block again backwards.

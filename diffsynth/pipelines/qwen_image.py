@@ -2,7 +2,8 @@
 
 Read `QwenImagePipeline.__call__` from top to bottom: check, lay out the noise levels, start from noise (or from a
 noised picture), encode the pictures to edit and the prompts, denoise, decode. Latents, sigmas and timesteps are float32
-all the way.
+all the way. Several pictures of one call are denoised as one batch, or one for each length of their prompts, and
+decoded one by one.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ from diffsynth.core.parallel.sequence import SequenceParallel
 from diffsynth.core.parallel.sharing import Sharing
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
 from diffsynth.core.values import check_number
-from diffsynth.diffusion.base_pipeline import BasePipeline, in_turn
+from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.dynamic_shift import DynamicShiftScheduler
-from diffsynth.diffusion.guidance import branch_prompts, guided, guided_apart
+from diffsynth.diffusion.flow_match import FlowMatchScheduler
+from diffsynth.diffusion.guidance import POSITIVE, guided, guided_apart
 from diffsynth.diffusion.loaded_model import check_settings, download_all, load_models
-from diffsynth.diffusion.request import drawn_noise, rounded_up, warn_unless_finite
+from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts, of_each_length, padded
+from diffsynth.diffusion.request import drawn_noise, rounded_up, seeds_of, warn_unless_finite
+from diffsynth.diffusion.step_end import LATENTS, Callback, StepEnd
+from diffsynth.diffusion.turns import in_turn
 from diffsynth.models.model_configs import MODEL_CONFIGS
 from diffsynth.models.qwen_image_dit import QwenImageDiT
 from diffsynth.models.qwen_image_parallel import cut_dit
@@ -59,6 +64,16 @@ NOT_YET = {
     **dict.fromkeys(("layer_input_image", "layer_num"), "Qwen-Image-Layered"),
     "context_image": "in-context control",
 }
+OUTPUT_TYPES = ("quantized", "latent")
+# What diffusers' pipelines call a keyword, and what it is here.
+AS_IN_DIFFUSERS = {
+    "true_cfg_scale": "cfg_scale",
+    "guidance_scale": "cfg_scale",
+    "generator": "seed",
+    "image": "edit_image",
+    "strength": "denoising_strength",
+    "num_videos_per_prompt": "num_images_per_prompt",
+}
 
 
 class QwenImagePipeline(BasePipeline):
@@ -70,6 +85,7 @@ class QwenImagePipeline(BasePipeline):
     """
 
     network_names = ("text_encoder", "dit", "vae")
+    level_settings = ("dynamic_shift_len", "exponential_shift_mu")
     text_encoder: QwenImageTextEncoder | None
     dit: QwenImageDiT | None
     vae: QwenImageVAE | None
@@ -156,19 +172,19 @@ class QwenImagePipeline(BasePipeline):
         if self.dit is not None:
             cut_dit(self.dit, SequenceParallel(self.mesh))
 
-    @known_keywords_only("pipe", later=NOT_YET)
+    @known_keywords_only("pipe", later=NOT_YET, elsewhere=AS_IN_DIFFUSERS)
     @in_turn
     @torch.no_grad()
     def __call__(
         self,
-        prompt: str = "",
-        negative_prompt: str = "",
+        prompt: str | Sequence[str] | None = "",
+        negative_prompt: str | Sequence[str] | None = "",
         cfg_scale: float = 4.0,
         input_image: Image.Image | None = None,
         denoising_strength: float = 1.0,
         height: int = 1328,
         width: int = 1328,
-        seed: int | None = None,
+        seed: int | Sequence[int] | None = None,
         rand_device: str | torch.device = "cpu",
         num_inference_steps: int = 30,
         exponential_shift_mu: float | None = None,
@@ -178,16 +194,28 @@ class QwenImagePipeline(BasePipeline):
         tile_size: int = 128,
         tile_stride: int = 64,
         progress_bar_cmd: ProgressBar = progress_bar,
-    ) -> Image.Image:
-        """Makes a picture.
+        output_type: str = "quantized",
+        num_images_per_prompt: int = 1,
+        latents: Tensor | None = None,
+        prompt_embeds: Tensor | None = None,
+        prompt_embeds_mask: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds_mask: Tensor | None = None,
+        callback_on_step_end: Callback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = (LATENTS,),
+    ) -> Image.Image | list[Image.Image] | Tensor:
+        """Makes a picture, or several: for a list of prompts, or with `num_images_per_prompt` above 1, a list of them.
 
         Args:
-            prompt, negative_prompt: what to show, or what to change in `edit_image`, and what not.
+            prompt, negative_prompt: what to show, or what to change in `edit_image`, and what not; a list of prompts
+                makes one picture of each, or `num_images_per_prompt`, those of the first prompt first. A negative
+                prompt is for all, or one for each.
             cfg_scale: guidance scale; 1 means none, in half the time.
             input_image: a picture of the size asked for to start from; `denoising_strength` below 1 keeps some of it.
             height, width: rounded up to multiples of 16, with a warning.
             seed, rand_device: the noise is drawn on that device from that seed, in `torch_dtype`; the same seed gives
-                other noise on another kind of device.
+                other noise on another kind of device. Several pictures have the seeds from this one on, or those of a
+                list.
             num_inference_steps: number of steps.
             exponential_shift_mu: how strongly they gather where noise is strong; by default it follows from the size.
             edit_image: the picture to edit with Qwen-Image-Edit, or a list of pictures with Edit-2509, which the
@@ -196,21 +224,43 @@ class QwenImagePipeline(BasePipeline):
                 of 16.
             tiled, tile_size, tile_stride: encode and decode in overlapping square tiles, sizes in latents (8 pixels).
             progress_bar_cmd: what wraps the loops; tqdm on a terminal by default.
+            output_type: "quantized" for PIL images, "latent" for what would be decoded, (pictures, 16, H/8, W/8).
+            latents: to start from, in the place of noise, of that shape.
+            prompt_embeds, negative_prompt_embeds: embedded prompts (prompts, L, dim), in the place of prompts, and
+                masks (prompts, L) of what in them is no padding; as `encode_prompt` makes them. The text encoder is
+                then not needed.
+            callback_on_step_end: called after each step with this pipeline, the step's number, its timestep and a dict
+                of `callback_on_step_end_tensor_inputs`: "latents", "prompt_embeds", "negative_prompt_embeds". What it
+                returns by these names is gone on with. ``pipe.interrupt = True`` ends the steps.
 
         Raises:
-            ValueError: a value is out of its range, or a picture does not fit.
+            ValueError: a value is out of its range, or a picture, latents or embeddings do not fit.
             RuntimeError: a network that this needs, or the processor for `edit_image`, was not loaded.
         """
+        if output_type not in OUTPUT_TYPES:
+            raise ValueError(f"output_type={output_type!r}: expected {', '.join(map(repr, OUTPUT_TYPES))}")
+        step_end = StepEnd(callback_on_step_end, callback_on_step_end_tensor_inputs)
         check_number("cfg_scale", cfg_scale)
         height, width = fitting_size(height, width)
         tiles = {"tiled": tiled, "tile_size": (tile_size,) * 2, "tile_stride": (tile_stride,) * 2}
         if tiled:
             check_tiles(tiles["tile_size"], tiles["tile_stride"])
-        for name in self.network_names:
-            self.needs(name, "making a picture")
+        self.needs("dit", "making a picture")
+        given = Embeddings(prompt_embeds, negative_prompt_embeds, prompt_embeds_mask, negative_prompt_embeds_mask)
+        prompts = asked_prompts(
+            prompt,
+            negative_prompt,
+            given.rows(self.dit.txt_in.in_features, self.device),
+            guided=cfg_scale != 1,
+            per_prompt=("num_images_per_prompt", num_images_per_prompt),
+        )
         edited = edit_pictures(edit_image, area=EDIT_AREA if edit_image_auto_resize else None)
-        if edited.seen:
-            self._needs_processor()
+        if not prompts.encoded_already:
+            self.needs("text_encoder", "making a picture")
+            if edited.seen:
+                self._needs_processor()
+        if output_type != "latent" or input_image is not None or edited.shown:
+            self.needs("vae", "making a picture")
 
         schedule = copy(self.scheduler)  # of this call alone
         schedule.set_timesteps(
@@ -219,7 +269,11 @@ class QwenImagePipeline(BasePipeline):
             dynamic_shift_len=(height // TOKEN_PIXELS) * (width // TOKEN_PIXELS),
             exponential_shift_mu=exponential_shift_mu,
         )
-        latents = self.draw_noise(seed, rand_device, height, width)
+        draw = partial(self.draw_noise, rand_device=rand_device, height=height, width=width)
+        if latents is None:
+            latents = torch.cat([draw(one) for one in seeds_of(seed, prompts.count)])
+        else:
+            latents = self.given_latents(latents, prompts.count, latent_shape(height, width))
         if input_image is not None:
             clean = self.encode_picture(checked_input(input_image, height, width), progress_bar_cmd, **tiles)
             latents = schedule.add_noise(clean, latents, 0)
@@ -228,31 +282,61 @@ class QwenImagePipeline(BasePipeline):
                 f"denoising_strength={denoising_strength} keeps part of an input_image, and none was given"
             )
         edit_latents = [self.encode_picture(picture, progress_bar_cmd, **tiles) for picture in edited.shown]
-        prompts = branch_prompts(prompt, negative_prompt, cfg_scale)
-        texts = self.encode_prompts(prompts, edited.seen, edited.numbered)
-        latents = self.denoise(latents, schedule, texts, edit_latents, cfg_scale, progress_bar_cmd)
+        if not prompts.encoded_already:
+            self.load_models_to_device(["text_encoder"])
+        texts = prompts.embedded(partial(self._embedding, pictures=edited.seen, numbered=edited.numbered))
+        latents = self.denoise(latents, schedule, texts, edit_latents, cfg_scale, progress_bar_cmd, step_end)
         warn_unless_finite(latents)
-        picture = self.decode_latents(latents, progress_bar_cmd, **tiles)
+        if output_type == "latent":
+            self.load_models_to_device([])
+            return latents
+        pictures = [self.decode_latents(one, progress_bar_cmd, **tiles) for one in latents.split(1)]
         self.load_models_to_device([])
-        return picture
+        return pictures[0] if prompts.single else pictures
 
     def draw_noise(self, seed: int | None, rand_device: str | torch.device, height: int, width: int) -> Tensor:
         """Noise of a picture's latents: (1, 16, H/8, W/8), float32, drawn on `rand_device` in `torch_dtype`."""
-        shape = (1, LATENT_CHANNELS, height // LATENT_PIXELS, width // LATENT_PIXELS)
-        noise = drawn_noise(shape, seed, rand_device, self.torch_dtype).to(self.device)
-        # Without a seed, each process has drawn its own.
-        return noise if self.mesh is None else self.mesh.world.broadcast(noise)
+        noise = drawn_noise((1, *latent_shape(height, width)), seed, rand_device, self.torch_dtype).to(self.device)
+        return self.as_on_the_first(noise)  # without a seed, each process has drawn its own
 
     def encode_prompts(
         self, prompts: dict[str, str], pictures: Sequence[Image.Image] = (), numbered: bool = False
     ) -> dict[str, Tensor]:
         """Text embeddings (1, length, dim) by branch; of prompts that speak of `pictures`, where there are any."""
         self.load_models_to_device(["text_encoder"])
-        texts = {}
-        for branch, prompt in prompts.items():
-            given = self._prompt_inputs(prompt, pictures, numbered)
-            texts[branch] = self.text_encoder(*given.arguments(self.device))[:, given.template_tokens :]
-        return texts
+        return {branch: self._embedding(one, pictures, numbered).unsqueeze(0) for branch, one in prompts.items()}
+
+    @in_turn
+    @torch.no_grad()
+    def encode_prompt(
+        self,
+        prompt: str | Sequence[str],
+        edit_image: Image.Image | Sequence[Image.Image] | None = None,
+        edit_image_auto_resize: bool = True,
+        num_images_per_prompt: int = 1,
+    ) -> tuple[Tensor, Tensor | None]:
+        """What a call takes as `prompt_embeds` and `prompt_embeds_mask`, or as those of negative prompts: (prompts, L,
+        dim) and (prompts, L), times `num_images_per_prompt`; the mask is None where nothing is padding.
+
+        Args:
+            edit_image, edit_image_auto_resize: the pictures that the prompts speak of, as the call takes them.
+
+        Raises:
+            ValueError: a prompt is no string, or a picture does not fit.
+            RuntimeError: the text encoder, or the processor for `edit_image`, was not loaded.
+        """
+        self.needs("text_encoder", "encoding a prompt")
+        per_prompt = ("num_images_per_prompt", num_images_per_prompt)
+        prompts = asked_prompts(prompt, "", {}, guided=False, per_prompt=per_prompt)
+        edited = edit_pictures(edit_image, area=EDIT_AREA if edit_image_auto_resize else None)
+        self.load_models_to_device(["text_encoder"])
+        texts = prompts.embedded(partial(self._embedding, pictures=edited.seen, numbered=edited.numbered))
+        return padded(texts[POSITIVE])
+
+    def _embedding(self, prompt: str, pictures: Sequence[Image.Image], numbered: bool) -> Tensor:
+        """Of one prompt, (length, dim), by the text encoder, which is ready."""
+        given = self._prompt_inputs(prompt, pictures, numbered)
+        return self.text_encoder(*given.arguments(self.device))[0, given.template_tokens :]
 
     def _prompt_inputs(self, prompt: str, pictures: Sequence[Image.Image], numbered: bool) -> PromptInputs:
         if not pictures:
@@ -295,27 +379,57 @@ class QwenImagePipeline(BasePipeline):
     def denoise(
         self,
         latents: Tensor,
-        schedule: DynamicShiftScheduler,
-        texts: dict[str, Tensor],
+        schedule: FlowMatchScheduler,
+        texts: Texts,
         edit_latents: Sequence[Tensor] = (),
         cfg_scale: float = 4.0,
         progress_bar_cmd: ProgressBar = progress_bar,
+        step_end: StepEnd | None = None,
     ) -> Tensor:
-        """Walks the latents down the schedule's noise levels, from whichever they are at to clean."""
+        """Walks the latents down the schedule's noise levels, from whichever they are at to clean.
+
+        Args:
+            latents: (pictures, 16, h, w).
+            texts: by branch, (L, dim) for each picture.
+            edit_latents: of the pictures to edit, (1, 16, h, w) each.
+            step_end: what is told of each step, and may change what follows.
+        """
         self.load_models_to_device(["dit"])
-        contexts = {branch: text.to(self.networks["dit"].dtype) for branch, text in texts.items()}
         for index in labelled(progress_bar_cmd, "denoising")(range(len(schedule.timesteps))):
-            timestep = schedule.timesteps[index : index + 1].to(self.device)
-
-            def predict(latents: Tensor, branch: str, timestep: Tensor = timestep) -> Tensor:
-                return self.dit(latents, timestep, contexts[branch], edit_latents=edit_latents)
-
+            if self.interrupted_anywhere():
+                break
+            timestep = schedule.timesteps[index]
+            predict = partial(self._velocity, timestep=timestep.to(self.device), texts=texts, edit_latents=edit_latents)
             if self.mesh is not None and self.mesh.cfg.size > 1:
                 velocity = guided_apart(predict, latents, cfg_scale=cfg_scale, group=self.mesh.cfg)
             else:
                 velocity = guided(predict, latents, cfg_scale=cfg_scale, merge=False)
             latents = schedule.step(velocity, index, latents)
+            if step_end is not None and step_end.callback is not None:
+                (latents, texts), _ = self.after_step(step_end, index, timestep, latents, texts)
         return latents
+
+    def _velocity(
+        self, latents: Tensor, branch: str, *, timestep: Tensor, texts: Texts, edit_latents: Sequence[Tensor]
+    ) -> Tensor:
+        """The network's, of one text branch; pictures whose prompts are equally long as one batch."""
+        rows = texts[branch]
+        batches = of_each_length(rows)
+        parts = []
+        for numbers in batches:
+            context = torch.stack([rows[number] for number in numbers]).to(self.networks["dit"].dtype)
+            given = latents if len(batches) == 1 else latents[numbers]
+            edited = [one.expand(len(numbers), -1, -1, -1) for one in edit_latents]
+            parts.append(self.dit(given, timestep.expand(len(numbers)), context, edit_latents=edited))
+        if len(batches) == 1:
+            return parts[0]
+        back = torch.tensor([number for numbers in batches for number in numbers], device=latents.device).argsort()
+        return torch.cat(parts)[back]
+
+
+def latent_shape(height: int, width: int) -> tuple[int, ...]:
+    """Of one picture's latents: channels, rows and columns."""
+    return (LATENT_CHANNELS, height // LATENT_PIXELS, width // LATENT_PIXELS)
 
 
 def fitting_size(height: int, width: int) -> tuple[int, int]:

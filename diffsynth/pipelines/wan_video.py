@@ -1,12 +1,13 @@
 """Wan2.1 and Wan2.2 (A14B): a prompt, and if wanted a video, become a video.
 
 Read `WanVideoPipeline.__call__` from top to bottom: check, lay out the noise levels, start from noise (or from a noised
-video), encode the prompts, denoise, decode. Latents, sigmas and timesteps are float32 all the way.
+video), encode the prompts, denoise, decode. Latents, sigmas and timesteps are float32 all the way. Several videos of
+one call are denoised as one batch, and decoded one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
@@ -23,13 +24,16 @@ from diffsynth.core.parallel.sequence import SequenceParallel
 from diffsynth.core.parallel.sharing import Sharing
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
 from diffsynth.core.values import check_number
-from diffsynth.diffusion.base_pipeline import BasePipeline, in_turn
+from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.flow_match import TRAINING_STEPS, FlowMatchScheduler
 from diffsynth.diffusion.guidance import BOTH, NEGATIVE, POSITIVE, branch_prompts, guided, guided_apart
 from diffsynth.diffusion.loaded_model import LoadedModel, check_settings, download_all, load_models
-from diffsynth.diffusion.request import drawn_noise, rounded_up, warn_unless_finite
+from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts, together
+from diffsynth.diffusion.request import drawn_noise, rounded_up, seeds_of, warn_unless_finite
 from diffsynth.diffusion.sliding_window import check_window, predict_in_windows
+from diffsynth.diffusion.step_end import LATENTS, Callback, StepEnd
 from diffsynth.diffusion.tea_cache import TeaCache, coefficients_of
+from diffsynth.diffusion.turns import in_turn
 from diffsynth.models.model_configs import MODEL_CONFIGS
 from diffsynth.models.tiles import check_tiles
 from diffsynth.models.wan_video_dit import TextCache, WanModel
@@ -69,13 +73,23 @@ NOT_YET_DEFAULTS = {
     "camera_control_origin": (0, 0.532139961, 0.946026558, 0.5, 0.5, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0),
     "vace_scale": 1.0,
 }
+OUTPUT_TYPES = ("quantized", "floatpoint", "latent")
+# What diffusers' pipelines call a keyword, and what it is here.
+AS_IN_DIFFUSERS = {
+    "guidance_scale": "cfg_scale",
+    "generator": "seed",
+    "video": "input_video",
+    "strength": "denoising_strength",
+    "boundary_ratio": "switch_DiT_boundary",
+    "num_images_per_prompt": "num_videos_per_prompt",
+}
 
 
 @dataclass(frozen=True)
 class Guidance:
-    """How a generation steers: everything that stays the same from step to step."""
+    """How a generation steers: everything that stays the same from step to step; `cfg_scale` by expert."""
 
-    cfg_scale: float
+    cfg_scale: Mapping[str, float]
     cfg_merge: bool
     switch_boundary: float
     window: tuple[int, int] | None
@@ -91,6 +105,7 @@ class WanVideoPipeline(BasePipeline):
     """
 
     network_names = ("text_encoder", "dit", "dit2", "vae")
+    level_settings = ("shift",)
     text_encoder: WanTextEncoder | None
     dit: WanModel | None
     dit2: WanModel | None
@@ -184,16 +199,16 @@ class WanVideoPipeline(BasePipeline):
                     "image-to-video and control models are not part of this version"
                 )
 
-    @known_keywords_only("pipe", later=NOT_YET, later_defaults=NOT_YET_DEFAULTS)
+    @known_keywords_only("pipe", later=NOT_YET, later_defaults=NOT_YET_DEFAULTS, elsewhere=AS_IN_DIFFUSERS)
     @in_turn
     @torch.no_grad()
     def __call__(
         self,
-        prompt: str = "",
-        negative_prompt: str = "",
+        prompt: str | Sequence[str] | None = "",
+        negative_prompt: str | Sequence[str] | None = "",
         input_video: Sequence[Image.Image] | None = None,
         denoising_strength: float = 1.0,
-        seed: int | None = None,
+        seed: int | Sequence[int] | None = None,
         rand_device: str | torch.device = "cpu",
         height: int = 480,
         width: int = 832,
@@ -213,37 +228,63 @@ class WanVideoPipeline(BasePipeline):
         framewise_decoding: bool = False,
         progress_bar_cmd: ProgressBar = progress_bar,
         output_type: str = "quantized",
-    ) -> list[Image.Image] | Tensor:
-        """Makes a video.
+        num_videos_per_prompt: int = 1,
+        guidance_scale_2: float | None = None,
+        latents: Tensor | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        callback_on_step_end: Callback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = (LATENTS,),
+    ) -> list[Image.Image] | list[list[Image.Image]] | Tensor:
+        """Makes a video, or several: for a list of prompts, or with `num_videos_per_prompt` above 1, a list of them.
 
         Args:
-            prompt, negative_prompt: what to show and what not.
+            prompt, negative_prompt: what to show and what not; a list of prompts makes one video of each, or
+                `num_videos_per_prompt`, those of the first prompt first. A negative prompt is for all, or one for each.
             input_video: frames to start from, as many as `num_frames` and of the size asked for (a VideoData is
                 fine); `denoising_strength` below 1 keeps some of them.
             seed, rand_device: the noise is drawn on that device from that seed; the same seed gives other noise on
-                another kind of device.
+                another kind of device. Several videos have the seeds from this one on, or those of a list.
             height, width, num_frames: rounded up to multiples of 16, and to 4k + 1 frames, with a warning.
             cfg_scale: guidance scale; 1 means none, in half the time. `cfg_merge` runs both branches as one batch.
-            switch_DiT_boundary: with two DiTs, the second takes over below this noise level.
+            switch_DiT_boundary, guidance_scale_2: with two DiTs, the second takes over below this noise level, with
+                this guidance scale, or else with `cfg_scale`.
             num_inference_steps, sigma_shift: number of steps, and how strongly they gather where noise is strong.
             tiled, tile_size, tile_stride: encode and decode in overlapping tiles, sizes in latents (8 pixels).
             sliding_window_size, sliding_window_stride: denoise in overlapping windows of that many latent frames.
             tea_cache_l1_thresh, tea_cache_model_id: skip steps where little changes; 0.05 is careful, 0.3 is bold.
             framewise_decoding: decode each latent frame on its own: the video has (num_frames - 1) / 4 + 1 frames then.
             progress_bar_cmd: what wraps the loops; tqdm on a terminal by default.
-            output_type: "quantized" for PIL images, "floatpoint" for a tensor (1, 3, F, H, W) in [-1, 1].
+            output_type: "quantized" for PIL images, "floatpoint" for a tensor (videos, 3, F, H, W) in [-1, 1], "latent"
+                for what would be decoded, (videos, 16, (F-1)/4+1, H/8, W/8).
+            latents: to start from, in the place of noise, of that shape.
+            prompt_embeds, negative_prompt_embeds: embedded prompts (prompts, L, dim), as `encode_prompt` makes them, in
+                the place of prompts; the text encoder is then not needed.
+            callback_on_step_end: called after each step with this pipeline, the step's number, its timestep and a dict
+                of `callback_on_step_end_tensor_inputs`: "latents", "prompt_embeds", "negative_prompt_embeds". What it
+                returns by these names is gone on with. ``pipe.interrupt = True`` ends the steps.
 
         Raises:
-            ValueError: a value is out of its range, or the input video does not fit.
+            ValueError: a value is out of its range, or the input video, latents or embeddings do not fit.
             RuntimeError: a network that this needs was not loaded.
         """
-        if output_type not in ("quantized", "floatpoint"):
-            raise ValueError(f"output_type={output_type!r}: expected 'quantized' or 'floatpoint'")
+        if output_type not in OUTPUT_TYPES:
+            raise ValueError(f"output_type={output_type!r}: expected {', '.join(map(repr, OUTPUT_TYPES))}")
         check_number("cfg_scale", cfg_scale)
         check_number("switch_DiT_boundary", switch_DiT_boundary)
+        step_end = StepEnd(callback_on_step_end, callback_on_step_end_tensor_inputs)
+        self.needs("dit", "making a video")
+        scales = self._guidance_scales(cfg_scale, guidance_scale_2)
+        prompts = asked_prompts(
+            prompt,
+            negative_prompt,
+            Embeddings(prompt_embeds, negative_prompt_embeds).rows(self.dit.text_embedding[0].in_features, self.device),
+            guided=any(scale != 1 for scale in scales.values()),
+            per_prompt=("num_videos_per_prompt", num_videos_per_prompt),
+        )
         check_window(sliding_window_size, sliding_window_stride)
         guidance = Guidance(
-            cfg_scale=cfg_scale,
+            cfg_scale=scales,
             cfg_merge=cfg_merge and self._apart is None,
             switch_boundary=switch_DiT_boundary,
             window=None if sliding_window_size is None else (sliding_window_size, sliding_window_stride),
@@ -253,12 +294,18 @@ class WanVideoPipeline(BasePipeline):
         if tiled:
             check_tiles(tile_size, tile_stride)
         tiles = {"tiled": tiled, "tile_size": tile_size, "tile_stride": tile_stride}
-        for name in ("text_encoder", "dit", "vae"):
-            self.needs(name, "making a video")
+        if not prompts.encoded_already:
+            self.needs("text_encoder", "making a video")
+        if output_type != "latent" or input_video is not None:
+            self.needs("vae", "making a video")
 
         schedule = copy(self.scheduler)  # of this call alone
         schedule.set_timesteps(num_inference_steps, denoising_strength=denoising_strength, shift=sigma_shift)
-        latents = self.draw_noise(seed, rand_device, height, width, num_frames)
+        draw = partial(self.draw_noise, rand_device=rand_device, height=height, width=width, num_frames=num_frames)
+        if latents is None:
+            latents = torch.cat([draw(one) for one in seeds_of(seed, prompts.count)])
+        else:
+            latents = self.given_latents(latents, prompts.count, latent_shape(height, width, num_frames))
         if input_video is not None:
             video = video_from_frames(input_video, height=height, width=width, num_frames=num_frames)
             clean = self.encode_video(video, **tiles, progress_bar_cmd=progress_bar_cmd)
@@ -267,37 +314,80 @@ class WanVideoPipeline(BasePipeline):
             raise ValueError(
                 f"denoising_strength={denoising_strength} keeps part of an input_video, and none was given"
             )
-        texts = self.encode_prompts(prompt, negative_prompt, cfg_scale)
-        latents = self.denoise(latents, schedule, texts, guidance, progress_bar_cmd)
+        if not prompts.encoded_already:
+            self.load_models_to_device(["text_encoder"])
+        texts = prompts.embedded(self._embedding)
+        latents = self.denoise(latents, schedule, texts, guidance, progress_bar_cmd, step_end)
         warn_unless_finite(latents)
-        video = self.decode_latents(latents, **tiles, framewise=framewise_decoding, progress_bar_cmd=progress_bar_cmd)
+        if output_type == "latent":
+            self.load_models_to_device([])
+            return latents
+        videos = []
+        for one in latents.split(1):
+            video = self.decode_latents(one, **tiles, framewise=framewise_decoding, progress_bar_cmd=progress_bar_cmd)
+            videos.append(video if output_type == "floatpoint" else frames_from_video(video))
         self.load_models_to_device([])
-        return video if output_type == "floatpoint" else frames_from_video(video)
+        if output_type == "floatpoint":
+            return torch.cat(videos)
+        return videos[0] if prompts.single else videos
+
+    def _guidance_scales(self, cfg_scale: float, guidance_scale_2: float | None) -> dict[str, float]:
+        """By expert.
+
+        Raises:
+            ValueError: the second's is no number, or there is no second expert.
+        """
+        if guidance_scale_2 is None:
+            return {"dit": cfg_scale, "dit2": cfg_scale}
+        check_number("guidance_scale_2", guidance_scale_2)
+        if self.dit2 is None:
+            raise ValueError(
+                f"guidance_scale_2={guidance_scale_2} is for the second DiT of Wan2.2-A14B, and this pipeline has one: "
+                "leave it out, and give cfg_scale"
+            )
+        return {"dit": cfg_scale, "dit2": guidance_scale_2}
 
     def draw_noise(
         self, seed: int | None, rand_device: str | torch.device, height: int, width: int, num_frames: int
     ) -> Tensor:
         """Noise of a video's latents: (1, 16, (F-1)/4+1, H/8, W/8), float32, drawn on `rand_device`."""
-        shape = (
-            1,
-            LATENT_CHANNELS,
-            (num_frames - 1) // TEMPORAL_STRIDE + 1,
-            height // SPATIAL_STRIDE,
-            width // SPATIAL_STRIDE,
-        )
-        noise = drawn_noise(shape, seed, rand_device).to(self.device)
-        # Without a seed, each process has drawn its own.
-        return noise if self.mesh is None else self.mesh.world.broadcast(noise)
+        noise = drawn_noise((1, *latent_shape(height, width, num_frames)), seed, rand_device).to(self.device)
+        return self.as_on_the_first(noise)  # without a seed, each process has drawn its own
 
     def encode_prompts(self, prompt: str, negative_prompt: str, cfg_scale: float) -> dict[str, Tensor]:
         """Text embeddings (1, 512, dim) by branch; without guidance there is no negative one."""
         prompts = branch_prompts(prompt, negative_prompt, cfg_scale)
         self.load_models_to_device(["text_encoder"])
-        texts = {}
-        for name, text in prompts.items():
-            ids, mask = self.tokenizer([text])
-            texts[name] = self.text_encoder(ids.to(self.device), mask.to(self.device))
-        return texts
+        return {name: self._embedding(text).unsqueeze(0) for name, text in prompts.items()}
+
+    @in_turn
+    @torch.no_grad()
+    def encode_prompt(
+        self,
+        prompt: str | Sequence[str],
+        negative_prompt: str | Sequence[str] = "",
+        do_classifier_free_guidance: bool = True,
+        num_videos_per_prompt: int = 1,
+    ) -> tuple[Tensor, Tensor | None]:
+        """What a call takes as `prompt_embeds` and `negative_prompt_embeds`: each (prompts, 512, dim), times
+        `num_videos_per_prompt`; without guidance there is no negative one.
+
+        Raises:
+            ValueError: a prompt is no string, or there are as many negative ones as fit nothing.
+            RuntimeError: the text encoder was not loaded.
+        """
+        self.needs("text_encoder", "encoding a prompt")
+        per_prompt = ("num_videos_per_prompt", num_videos_per_prompt)
+        prompts = asked_prompts(prompt, negative_prompt, {}, guided=do_classifier_free_guidance, per_prompt=per_prompt)
+        self.load_models_to_device(["text_encoder"])
+        texts = prompts.embedded(self._embedding)
+        embeds = {branch: torch.stack(list(rows)) for branch, rows in texts.items()}
+        return embeds[POSITIVE], embeds.get(NEGATIVE)
+
+    def _embedding(self, prompt: str) -> Tensor:
+        """Of one prompt, (512, dim), by the text encoder, which is ready."""
+        ids, mask = self.tokenizer([prompt])
+        return self.text_encoder(ids.to(self.device), mask.to(self.device))[0]
 
     def encode_video(self, video: Tensor, *, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object) -> Tensor:
         """Latents of a video (1, 3, F, H, W) in [-1, 1]: (1, 16, (F-1)/4+1, H/8, W/8), float32."""
@@ -324,14 +414,23 @@ class WanVideoPipeline(BasePipeline):
         self,
         latents: Tensor,
         schedule: FlowMatchScheduler,
-        texts: dict[str, Tensor],
+        texts: Texts,
         guidance: Guidance,
         progress_bar_cmd: ProgressBar,
+        step_end: StepEnd | None = None,
     ) -> Tensor:
-        """Walks the latents down the schedule's noise levels, from whichever they are at to clean."""
+        """Walks the latents down the schedule's noise levels, from whichever they are at to clean.
+
+        Args:
+            latents: (videos, 16, T, h, w).
+            texts: by branch, (L, dim) for each video.
+            step_end: what is told of each step, and may change what follows.
+        """
         steps = len(schedule.timesteps)
         branches: Branches | None = None
         for index in labelled(progress_bar_cmd, "denoising")(range(steps)):
+            if self.interrupted_anywhere():
+                break
             timestep = schedule.timesteps[index]
             expert = self._expert(timestep.item(), guidance.switch_boundary)
             if branches is None or branches.expert is not expert:
@@ -340,6 +439,10 @@ class WanVideoPipeline(BasePipeline):
                 branches = Branches(self.networks[expert], expert, texts, guidance, steps - index, self._apart)
             velocity = branches.velocity(latents, timestep.to(self.device))
             latents = schedule.step(velocity, index, latents)
+            if step_end is not None and step_end.callback is not None:
+                (latents, new_texts), networks_changed = self.after_step(step_end, index, timestep, latents, texts)
+                if networks_changed or new_texts is not texts:
+                    texts, branches = new_texts, None
         return latents
 
     @property
@@ -358,7 +461,7 @@ class Branches:
         self,
         network: LoadedModel,
         expert: str,
-        texts: dict[str, Tensor],
+        texts: Texts,
         guidance: Guidance,
         steps: int,
         apart: Group | None,
@@ -366,11 +469,12 @@ class Branches:
         self.expert = expert
         self.dit = network.module
         self.guidance = guidance
+        self.cfg_scale = guidance.cfg_scale[expert]
         self.steps = steps
         self.apart = apart
-        self.contexts = {name: text.to(network.dtype) for name, text in texts.items()}
-        if guidance.cfg_merge and NEGATIVE in texts:
-            self.contexts = {BOTH: torch.cat([self.contexts[POSITIVE], self.contexts[NEGATIVE]])}
+        self.contexts = {name: together(rows).to(network.dtype) for name, rows in texts.items()}
+        if guidance.cfg_merge and self.cfg_scale != 1:
+            self.contexts = {BOTH: both(self.contexts, len(texts[POSITIVE]))}
         self.text_caches = {name: TextCache() for name in self.contexts}
         self.tea_caches: dict[tuple[str, int], TeaCache] = {}
 
@@ -388,8 +492,8 @@ class Branches:
                 )
 
             if self.apart is not None:
-                return guided_apart(predict, latents, cfg_scale=self.guidance.cfg_scale, group=self.apart)
-            return guided(predict, latents, cfg_scale=self.guidance.cfg_scale, merge=self.guidance.cfg_merge)
+                return guided_apart(predict, latents, cfg_scale=self.cfg_scale, group=self.apart)
+            return guided(predict, latents, cfg_scale=self.cfg_scale, merge=self.guidance.cfg_merge)
 
         if self.guidance.window is None:
             return predict_window(latents, 0)
@@ -404,6 +508,27 @@ class Branches:
         if key not in self.tea_caches:
             self.tea_caches[key] = TeaCache(self.steps, *self.guidance.tea_cache)
         return self.tea_caches[key]
+
+
+def both(contexts: Mapping[str, Tensor], count: int) -> Tensor:
+    """The contexts of both branches for so many videos as one batch, positive first.
+
+    Raises:
+        ValueError: they are not equally long.
+    """
+    lengths = [contexts[name].shape[1] for name in (POSITIVE, NEGATIVE)]
+    if lengths[0] != lengths[1]:
+        raise ValueError(
+            f"cfg_merge=True runs both prompts as one batch, and their embeddings have {lengths[0]} and {lengths[1]} "
+            "tokens: give embeddings of equal length, or leave cfg_merge out"
+        )
+    return torch.cat([contexts[name].expand(count, -1, -1) for name in (POSITIVE, NEGATIVE)])
+
+
+def latent_shape(height: int, width: int, num_frames: int) -> tuple[int, ...]:
+    """Of one video's latents: channels, latent frames, rows and columns."""
+    frames = (num_frames - 1) // TEMPORAL_STRIDE + 1
+    return (LATENT_CHANNELS, frames, height // SPATIAL_STRIDE, width // SPATIAL_STRIDE)
 
 
 def fitting_size(height: int, width: int, num_frames: int) -> tuple[int, int, int]:

@@ -62,12 +62,6 @@ def test_default_device_and_module_move() -> None:
     assert all(parameter.is_npu for parameter in layer.parameters())
 
 
-def test_repeat_takes_as_many_dimensions_as_its_own_function() -> None:
-    """It is one operator on hardware, though torch's decomposition copies twice as many dimensions."""
-    clip = torch.arange(32.0).view(1, 2, 2, 4, 2)
-    assert torch.equal(clip.npu().repeat(2, 1, 1, 1, 3).cpu(), clip.repeat(2, 1, 1, 1, 3))
-
-
 def test_views_share_storage() -> None:
     base = torch.zeros(4, 5, device="npu")
     base.view(20)[3:7] = 1

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from diffsynth.diffusion import lora
+from diffsynth.diffusion import lora_file
 from diffsynth.diffusion.lora import HotLora, fuse
 from diffsynth.diffusion.lora_file import LowRank, linear_layers, linear_names, named_as_in, read_lora
 
@@ -131,7 +131,7 @@ def test_a_hot_change_leaves_the_device_and_comes_again(model, monkeypatch):
         sent.append(weakref.ref(copy))
         return copy
 
-    monkeypatch.setattr(lora, "LowRank", sending)
+    monkeypatch.setattr(lora_file, "LowRank", sending)
     hot = HotLora()
     hot.add(layers, pairs)
     changed = layer(tokens)

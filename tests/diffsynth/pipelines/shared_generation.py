@@ -78,7 +78,7 @@ def generate_by(pipe, case):
         pipe.compile_pipeline(backend="aot_eager", dynamic=False)
     make = _video if case["model"] != QWEN else _picture_of_made_up_texts if case.get("made_up_texts") else _picture
     decoded = make(pipe, case.get("call", {}))
-    return latents[0], decoded.cpu()
+    return torch.cat(latents), decoded.cpu()
 
 
 def _video(pipe, call):
@@ -86,7 +86,8 @@ def _video(pipe, call):
     if options.pop("from_video", False):
         size = (options["width"], options["height"])
         options["input_video"] = [Image.new("RGB", size, (20 * n, 90, 200)) for n in range(options["num_frames"])]
-    return pipe("a dog", "blurry", output_type="floatpoint", **options)
+    prompt = options.pop("prompt", "a dog")
+    return pipe(prompt, "blurry", output_type="floatpoint", **options)
 
 
 def _picture(pipe, call):
@@ -96,7 +97,8 @@ def _picture(pipe, call):
         options["input_image"] = given.resize((options["width"], options["height"]))
     if size := options.pop("edited", None):
         options.update(edit_image=given.resize(size), edit_image_auto_resize=False)
-    return _before_rounding(lambda: pipe("a dog", "blurry, out of focus", **options))
+    prompt = options.pop("prompt", "a dog")
+    return _before_rounding(lambda: pipe(prompt, "blurry, out of focus", **options))
 
 
 @torch.no_grad()
@@ -117,7 +119,7 @@ def _picture_of_made_up_texts(pipe, call):
 
 
 def _before_rounding(make):
-    """The video of one frame of which `make` makes a picture."""
+    """The videos of one frame of which `make` makes pictures."""
     decoded = []
 
     def frames(video):
@@ -126,7 +128,7 @@ def _before_rounding(make):
 
     with mock.patch.object(qwen_image, "frames_from_video", frames):
         make()
-    return decoded[0]
+    return torch.cat(decoded)
 
 
 def digest(latents, decoded):

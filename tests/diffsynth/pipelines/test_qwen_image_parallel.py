@@ -30,6 +30,7 @@ CALLS = {
     "a smaller picture edited": {"edited": (32, 16)},
     "no guidance, no tiles": {"cfg_scale": 1, "tiled": False},
     "one token": {"height": 16, "width": 16},
+    "several, one of a longer prompt": {"prompt": ["a dog", "a cat runs over there"], "num_images_per_prompt": 2},
 }
 
 

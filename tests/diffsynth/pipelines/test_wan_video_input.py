@@ -46,7 +46,7 @@ def test_a_device_that_is_not_there(device):
 
 
 def test_a_pipeline_without_networks():
-    with says(RuntimeError, "making a video needs the text_encoder, and none was loaded: add its file to the model_c"):
+    with says(RuntimeError, "making a video needs the dit, and none was loaded: add its file to the model_configs"):
         WanVideoPipeline.from_pretrained(device="cpu")("a dog")
 
 
@@ -65,12 +65,13 @@ def test_a_pipeline_without_networks():
         ({"sliding_window_size": "4", "sliding_window_stride": 2}, "sliding_window_size='4': expected a whole number"),
         ({"input_video": 3}, "input_video is a int: expected frames"),
         ({"progress_bar_cmd": "tqdm"}, "progress_bar_cmd='tqdm': expected what wraps a loop"),
-        ({"output_type": "pil"}, "output_type='pil': expected 'quantized' or 'floatpoint'"),
+        ({"output_type": "pil"}, "output_type='pil': expected 'quantized', 'floatpoint', 'latent'"),
         ({"denoising_strength": 0.5}, "denoising_strength=0.5 keeps part of an input_video, and none was given"),
         ({"tea_cache_l1_thresh": 0.1}, "tea_cache_model_id='': expected one of Wan2.1-T2V-1.3B"),
         ({"sliding_window_size": 4}, "sliding_window_stride is missing"),
         ({"rand_device": "gpuu"}, "'gpuu'"),
-        ({"prompt": ["a", "b"]}, "the positive prompt is a list: expected one string"),
+        ({"prompt": []}, "prompt=[]: expected a string, or a list of them"),
+        ({"prompt": ["a", 1]}, "prompt 1 of the list is a int: expected a string"),
         ({"input_video": [Image.new("RGB", (48, 32))]}, "input_video has 1 frames, but num_frames is 9"),
         ({"input_video": [Image.new("RGB", (40, 32))] * 9}, "frame 0 of input_video is 40x32"),
         ({"input_video": [np.zeros((32, 48, 3), np.uint8)] * 9}, "frame 0 of input_video is a ndarray: expected a PIL"),

@@ -26,6 +26,12 @@ CALLS = {
     "merged branches": {"cfg_merge": True},
     "no guidance, no tiles": {"cfg_scale": 1.0, "tiled": False},
     "one token": {"height": 16, "width": 16, "num_frames": 1},
+    "several, of two experts": {
+        "prompt": ["a dog", "a cat"],
+        "num_videos_per_prompt": 2,
+        "guidance_scale_2": 3.0,
+        "num_inference_steps": 3,
+    },
 }
 
 
@@ -82,6 +88,31 @@ print(hashlib.sha256(video.numpy().tobytes()).hexdigest())
 @pytest.mark.slow
 def test_without_a_seed_all_make_the_same_video(models_folder, tmp_path):
     assert len(set(run_ranks("cpu", NO_SEED, 2, tmp_path, FOLDER=str(models_folder)))) == 1
+
+
+INTERRUPTED = """
+import hashlib, os
+import torch
+from tests.diffsynth.pipelines.shared_generation import pipeline, WAN21
+
+pipe = pipeline({"model": WAN21, "folder": os.environ["FOLDER"], "degrees": {}}, "cpu", shared=True)
+rank, seen = int(os.environ["RANK"]), []
+
+def callback(pipe, index, timestep, tensors):
+    seen.append(index)
+    pipe.interrupt = rank == 1 and index == 1
+    return {"latents": tensors["latents"] + rank}
+
+latents = pipe("a dog", height=32, width=48, num_frames=1, num_inference_steps=4, seed=0, output_type="latent",
+               callback_on_step_end=callback)
+assert seen == [0, 1], seen
+print(hashlib.sha256(latents.numpy().tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_what_one_rank_interrupts_ends_on_all_and_all_go_on_with_the_firsts_latents(models_folder, tmp_path):
+    assert len(set(run_ranks("cpu", INTERRUPTED, 2, tmp_path, FOLDER=str(models_folder)))) == 1
 
 
 MEMORY = """
