@@ -129,7 +129,7 @@ def _lists_of_layers(config: Mapping[str, Any], smaller: dict[str, Any]) -> None
     kept = (rows * LAYERS)[: max(LAYERS, len(rows))]
     smaller["num_hidden_layers" if "num_hidden_layers" in config else "num_layers"] = len(kept)
     for number, (name, value) in enumerate(lists.items()):
-        smaller[name] = type(value)(row[number] for row in kept)  # type: ignore[call-arg]
+        smaller[name] = type(value)(row[number] for row in kept)
 
 
 def _hashable(values: Sequence[Any]) -> list[Any]:

@@ -91,8 +91,8 @@ def _of_its_class(tokenizer_class: Any, kept: dict[str, Any]) -> Any:
     own = [token for token, _ in sorted(bare.get_vocab().items(), key=lambda item: item[1])]
     kind = type(backend.model).__name__
     if kind == "Unigram":
-        pieces = [(token, 0.0) for token in own]
-        return tokenizer_class(vocab=_once_each(pieces + unigrams()), **kept)
+        special = [(token, 0.0) for token in own]
+        return tokenizer_class(vocab=_once_each(special + unigrams()), **kept)
     if kind == "WordPiece":
         return tokenizer_class(vocab=_numbered([*own, *word_pieces()]), **kept)
     if "ByteLevel" in str(backend.pre_tokenizer):

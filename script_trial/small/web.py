@@ -97,7 +97,7 @@ def _requests(content: Callable[[str], bytes]) -> None:
 def _httpx(name: str, content: Callable[[str], bytes]) -> None:
     from importlib import import_module
 
-    module = import_module(name)
+    module: Any = import_module(name)
     get = module.get
 
     @functools.wraps(get)
@@ -127,4 +127,4 @@ def _urllib(content: Callable[[str], bytes]) -> None:
         place.write_bytes(content(url))
         return str(place), {}
 
-    request.urlopen, request.urlretrieve = opened, retrieved  # type: ignore[assignment]
+    request.urlopen, request.urlretrieve = opened, retrieved

@@ -284,7 +284,8 @@ def of_class(pipeline: str, known: Published | None = None) -> Published:
     return Published(pipeline, parts, also, known.settings, known.without)
 
 
-def scheduler_of(pipeline: str) -> str | None:
+def scheduler_of(pipeline: str) -> Any:
+    """The class of scheduler that pipelines of this class come with; None where its signature tells."""
     return _longest(_SCHEDULERS, pipeline)
 
 

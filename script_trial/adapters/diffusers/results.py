@@ -19,7 +19,7 @@ def keep_decoded(trial: TrialOfAdapter) -> None:
         @functools.wraps(postprocess)
         def keeping(processor: Any, *args: Any, **keywords: Any) -> Any:
             nonlocal inside
-            decoded = args[0] if args else keywords.get("image", keywords.get("video"))
+            decoded: Any = args[0] if args else keywords.get("image", keywords.get("video"))
             if inside or not hasattr(decoded, "detach"):
                 return postprocess(processor, *args, **keywords)
             trial.keep("decoded", decoded.detach().float().cpu().numpy())

@@ -37,13 +37,14 @@ def _drawn_alike(on_cpu: bool) -> Iterator[None]:
     import torch
 
     torch.manual_seed(0)
-    multinomial = torch.multinomial
+    multinomial: Any = torch.multinomial
 
     @functools.wraps(multinomial)
     def drawn_on_cpu(weights: Any, *args: Any, **keywords: Any) -> Any:
         return multinomial(weights.cpu(), *args, **keywords).to(weights.device)
 
-    torch.multinomial = drawn_on_cpu if on_cpu else multinomial
+    if on_cpu:
+        torch.multinomial = drawn_on_cpu  # type: ignore[assignment]
     try:
         yield
     finally:
