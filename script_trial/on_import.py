@@ -2,23 +2,67 @@
 
 from __future__ import annotations
 
+import builtins
+import functools
+import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 Then = Callable[[ModuleSpec], None]
 
 
-def on_import(waiting: Mapping[str, Then]) -> None:
-    """From now on, each of these modules is acted on when it has been imported: at once if it has been already."""
-    there = {name: spec for name in waiting if (spec := getattr(sys.modules.get(name), "__spec__", None)) is not None}
+def on_import(waiting: Mapping[str, Then], by_name: Mapping[str, Then] | None = None) -> None:
+    """From now on, each of these modules is acted on when it has been imported: at once if it has been already.
+
+    Those of `by_name`, top-level ones, are acted on when something imports them from now on, though they may be there:
+    a process that has imported them for others does not make a script one that uses them.
+    """
+    asked_for = by_name or {}
+    there = {name: spec for name in waiting if (spec := _spec_of(name)) is not None}
     later = {name: then for name, then in waiting.items() if name not in there}
+    later |= {name: then for name, then in asked_for.items() if _spec_of(name) is None}
     if later:
         sys.meta_path.insert(0, _Finder(later))
+    _at_next_import({name: then for name, then in asked_for.items() if name not in later})
     for name, spec in there.items():
         waiting[name](spec)
+
+
+def _spec_of(name: str) -> ModuleSpec | None:
+    return getattr(sys.modules.get(name), "__spec__", None)
+
+
+def _at_next_import(waiting: dict[str, Then]) -> None:
+    """Acts on modules that are there when they are imported again, which asks no finder."""
+    if not waiting:
+        return
+    statement, function = builtins.__import__, importlib.import_module
+
+    def act(name: str) -> None:
+        top = name.partition(".")[0]
+        then, spec = waiting.pop(top, None), _spec_of(top)
+        if then is not None and spec is not None:
+            then(spec)
+
+    @functools.wraps(statement)
+    def import_statement(name: str, *args: Any, **kwargs: Any) -> Any:
+        imported = statement(name, *args, **kwargs)
+        if waiting:
+            act(name)
+        return imported
+
+    @functools.wraps(function)
+    def import_module(name: str, package: str | None = None) -> ModuleType:
+        imported = function(name, package)
+        if waiting:
+            act(name)
+        return imported
+
+    builtins.__import__, importlib.import_module = import_statement, import_module
 
 
 class _Finder:

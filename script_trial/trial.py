@@ -62,12 +62,11 @@ class Trial:
         self.mixed_precision = False
 
     def start(self) -> None:
-        """From now on savers are listened at, and an adapter is installed as soon as its library is there.
+        """From now on savers are listened at, and an adapter is installed as soon as the script imports its library.
 
         The process should end after the script: savers and libraries stay changed.
         """
         waiting: dict[str, Then] = {**listeners(self.results, self.folder)}
-        waiting |= dict.fromkeys(libraries(), self._install)
         pictures = waiting["PIL.Image"]
 
         def listen_and_make_up(spec: ModuleSpec) -> None:
@@ -76,7 +75,10 @@ class Trial:
             pictures(spec)
             Image.open = with_picture(Image.open, self.found_or_made_up)
 
-        on_import({**waiting, "PIL.Image": listen_and_make_up, "torch": self._watch_torch(waiting["torch"])})
+        on_import(
+            {**waiting, "PIL.Image": listen_and_make_up, "torch": self._watch_torch(waiting["torch"])},
+            by_name=dict.fromkeys(libraries(), self._install),
+        )
 
     def once(self, name: str, write: Callable[[Path], object]) -> Path:
         with self._making_up():

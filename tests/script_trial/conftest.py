@@ -22,7 +22,8 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
         (Image.Image, ("save",)),
         (Image, ("open",)),
         (np, ("save", "savez", "savez_compressed", "savetxt")),
-        (torch, ("save",)),
+        (torch, ("save", "compile")),
+        (torch.autocast, ("__enter__",)),
     ):
         for name in names:
             monkeypatch.setattr(holder, name, getattr(holder, name))

@@ -93,3 +93,22 @@ def test_a_module_is_acted_on_before_the_script_goes_on(tmp_path: Path, monkeypa
         import library_z  # type: ignore[import-not-found]  # noqa: F401
     for name in ("library_x", "library_y"):
         del sys.modules[name]
+
+
+def test_a_library_that_was_imported_for_others_is_acted_on_when_the_script_imports_it() -> None:
+    program = (
+        "import sys\n"
+        "import json.decoder, wave, importlib\n"
+        "from script_trial.on_import import on_import\n"
+        "seen = []\n"
+        "on_import({'wave': lambda spec: seen.append('at once')},\n"
+        "          {name: lambda spec: seen.append(spec.name) for name in ('json', 'importlib', 'colorsys')})\n"
+        "import sys; print(seen)\n"
+        "from json.decoder import JSONDecoder; print(seen)\n"
+        "importlib.import_module('colorsys'); import json; print(seen)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    first, second, third = done.stdout.splitlines()
+    assert first == "['at once']"
+    assert second == "['at once', 'json']"
+    assert third == "['at once', 'json', 'colorsys']"

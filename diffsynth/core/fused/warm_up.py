@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from diffsynth.core.attention.attention import attention
-from diffsynth.core.device.device_types import CPU
+from diffsynth.core.device.device_types import CPU, CUDA
 from diffsynth.core.fused.choice import gated, gelu_of_linear, modulated, normed_and_rotated
 
 _TOKENS = 16
@@ -31,6 +31,7 @@ def warm_up(device: torch.device, dtype: torch.dtype, *, dim: int, head_dim: int
     weight = torch.ones(normed, device=device, dtype=dtype)
     heads = normed_and_rotated(tokens, weight, 1e-6, head_dim, table, table)
     attention(heads, heads, heads)
-    gelu_of_linear(nn.Linear(dim, head_dim, device=device, dtype=dtype), tokens)
+    if device.type == CUDA:
+        gelu_of_linear(nn.utils.skip_init(nn.Linear, dim, head_dim, device=device, dtype=dtype), tokens)
     image = torch.zeros(1, 16, 8, 8, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
     F.conv2d(image, torch.zeros(16, 16, 3, 3, device=device, dtype=dtype), padding=1)
