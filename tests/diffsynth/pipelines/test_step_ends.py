@@ -136,7 +136,8 @@ def test_a_callback_ends_its_own_call_and_others_go_on(wan21):
     stopped.set()
     thread.join()
     assert steps == [0]
-    assert torch.equal(results["other"], plain)
+    # Two calls at once share the processors, and sums may be split otherwise.
+    torch.testing.assert_close(results["other"], plain, rtol=0, atol=1e-4)
 
 
 def test_from_outside_every_call_that_runs_is_ended(wan21):
