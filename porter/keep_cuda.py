@@ -5,6 +5,7 @@
     "cuda"                     ->  DEVICE                            x.cuda()    ->  x.to(DEVICE)
     f"cuda:{rank}"             ->  f"{DEVICE}:{rank}"                x.is_cuda   ->  (x.device.type == DEVICE)
     torch.cuda.empty_cache()   ->  torch.get_device_module().empty_cache()
+    torch.cuda.is_available()  ->  torch.accelerator.is_available()
     "nccl"                     ->  torch.distributed.get_default_backend_for_device(DEVICE)
 
 The rules port to an accelerator whose words are marks, and the marks become these expressions.
@@ -34,6 +35,12 @@ _NAMED_BY_TEXT = frozenset({"DP111", "DP112", "DP113", "DP115"})
 
 _MODULE, _ASKED = "keptcudamodule", "get_device_module()"
 
+#: What is asked of torch.accelerator: without one, the module of the device is torch.cpu, which is always available.
+_ASKS_WHETHER_THERE_IS_ONE = {
+    "cuda.is_available": "accelerator.is_available",
+    "cuda.device_count": "accelerator.device_count",
+}
+
 _LITERAL = re.compile(
     rf"""(?P<prefix>[fFuUrR]{{0,2}}) (?P<quote>\"{{3}}|'{{3}}|\"|')
          (?P<text>(?:(?!(?P=quote))[^\\]|\\.)*? (?:{_DEVICE}|{_BACKEND}) (?:(?!(?P=quote))[^\\]|\\.)*) (?P=quote)""",
@@ -52,7 +59,7 @@ def keeping_cuda(wanted: Translation) -> Translation:
         wanted.new, name=_DEVICE, method=None, flag=None, backend=wanted.new.backend and _BACKEND,
         profiler_activity=wanted.new.profiler_activity and _ACTIVITY,
     )  # fmt: skip
-    module = {old: _MODULE + old.removeprefix("cuda") for old in names}
+    module = {old: _MODULE + old.removeprefix("cuda") for old in names} | _ASKS_WHETHER_THERE_IS_ONE
     return replace(wanted, new=device, names=module, lacking=wanted.lacking | other, keeps_cuda=True)
 
 
@@ -117,11 +124,16 @@ def _imported(finding: Finding, edit: Edit, unit: Unit) -> Found:
     module = getattr(statement, "module", None) or ""
     if torch is None or not module.startswith("torch.cuda"):
         return _reported(finding, "it imports CUDA's module", f"torch.{_ASKED} in its place")
-    below = f"{torch}.{_ASKED}{module.removeprefix('torch.cuda')}"
+    below = module.removeprefix("torch.")
     bound = ", ".join(alias.asname or alias.name for alias in statement.names)
-    values = ", ".join(f"{below}.{alias.name}" for alias in statement.names)
+    values = ", ".join(f"{torch}.{_asked_for(f'{below}.{alias.name}')}" for alias in statement.names)
     message = f"{bound} {'are' if ',' in bound else 'is'} asked of torch.{_ASKED}"
     return Found(replace(finding, message=message), (Edit(edit.start, edit.end, "", (f"{bound} = {values}",)),))
+
+
+def _asked_for(name: str) -> str:
+    """What stands for a name below torch: `cuda.synchronize` is asked of the module of the device."""
+    return _ASKS_WHETHER_THERE_IS_ONE.get(name, _ASKED + name.removeprefix("cuda"))
 
 
 def _torch_above(statement: ast.Import | ast.ImportFrom, names: Names) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from porter import __version__, baseline
+from porter.baseline import Baseline
 from porter.definitions import classes_with_their_own
 from porter.discovery import Input, find_inputs
 from porter.findings import SEVERITIES, Failure, FileReport
@@ -172,13 +173,14 @@ class Session:
 
     def settle(self, reports: Iterable[FileReport]) -> list[FileReport]:
         """The reports, less what the baseline accepts."""
+        accepted = self._accepted()
         done = list(reports)
         if self.record is not None and not self.check:
             try:
                 self.record.tidy()
             except (RecordError, CannotWrite, OSError) as error:
                 raise Unusable(f"{self.settings.record}: the record was not tidied up: {error}") from None
-        return self._against_baseline(done)
+        return self._against_baseline(done, accepted)
 
     def port_stream(self, data: bytes) -> tuple[FileReport, bytes]:
         """Standard input. What cannot be ported comes back as it is."""
@@ -188,7 +190,7 @@ class Session:
             return FileReport(self.stdin_filename, failure=Failure(str(error), error.line)), data
         diff = diff_of(self.stdin_filename, data, ported.data) if self.diff else ""
         report = FileReport(self.stdin_filename, ported.data != data, ported.findings, diff=diff)
-        return self._against_baseline([report])[0], ported.data
+        return self._against_baseline([report], self._accepted())[0], ported.data
 
     def render(self, reports: Sequence[FileReport], color: bool, not_looked_at: tuple[str, ...] = ()) -> str:
         from porter.reporting import RunContext, render
@@ -234,16 +236,24 @@ class Session:
             explains=self.explains,
         )
 
-    def _against_baseline(self, reports: list[FileReport]) -> list[FileReport]:
-        path = self.baseline
+    def _accepted(self) -> Baseline | None:
+        """What the baseline holds, if there is one; asked for before any file is written."""
+        if self.write_baseline or (self.settings.baseline is None and not os.path.exists(self.baseline)):
+            return None
         try:
-            if self.write_baseline:
-                baseline.write(path, reports)
-            elif self.settings.baseline is None and not os.path.exists(path):
-                return reports
-            accepted = baseline.load(path)
+            return baseline.load(self.baseline)
         except baseline.BaselineError as error:
             raise Unusable(str(error)) from None
+
+    def _against_baseline(self, reports: list[FileReport], accepted: Baseline | None) -> list[FileReport]:
+        if self.write_baseline:
+            try:
+                baseline.write(self.baseline, reports)
+                accepted = baseline.load(self.baseline)
+            except baseline.BaselineError as error:
+                raise Unusable(str(error)) from None
+        if accepted is None:
+            return reports
         return [replace(report, findings=baseline.new_findings(report, accepted)) for report in reports]
 
 

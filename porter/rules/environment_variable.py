@@ -69,16 +69,11 @@ def rename_the_variable(node: ast.Constant, unit: Unit) -> Iterator[Found]:
     old, pairs = node.value, unit.translation.environment
     if not isinstance(old, str) or old not in pairs or not _is_of_the_environment(node, unit):
         return
-    value = _value_set(node, unit) if old == DEVICES else None
-    edits = [Edit(*unit.source.span(node), "replace_start", (old, pairs[old]))]
-    if value is not None and isinstance(value.value, str):
-        new = visible_devices(value.value, unit.translation)
-        if new is None:
-            yield unit.report(RULE.code, "error", value, *refused_devices(value.value, unit.translation))
-            return
-        if new != value.value:
-            edits.append(Edit(*unit.source.span(value), "replace_start", (value.value, new)))
-    yield unit.fix(RULE.code, node, f"{old} becomes {pairs[old]}", *edits)
+    if _is_set(pairs[old], unit) and not isinstance(unit.source.parent.get(node), ast.Dict):
+        yield _left_beside(old, pairs[old], node, unit)
+        return
+    edit = Edit(*unit.source.span(node), "replace_start", (old, pairs[old]))
+    yield _renamed(old, pairs[old], node, _value_set(node, unit), edit, unit)
 
 
 @RULE.on(ast.Constant)
@@ -101,9 +96,12 @@ def rename_the_keyword(node: ast.keyword, unit: Unit) -> Iterator[Found]:
     """`dict(os.environ, CUDA_VISIBLE_DEVICES="0")`, `os.environ.update(CUDA_VISIBLE_DEVICES="0")`."""
     new = unit.translation.environment.get(node.arg or "")
     if new is not None and _is_keyword_of_the_environment(node, unit):
+        if _is_set(new, unit):
+            yield _left_beside(node.arg or "", new, node, unit)
+            return
         start, _ = unit.source.span(node)
         edit = Edit(start, start + len((node.arg or "").encode()), "rename_chain", (1, (new,)))
-        yield unit.fix(RULE.code, node, f"{node.arg} becomes {new}", edit)
+        yield _renamed(node.arg or "", new, node, node.value, edit, unit)
 
 
 @RULE.on(ast.Constant)
@@ -143,6 +141,40 @@ def report_the_keyword_that_has_no_pair(node: ast.keyword, unit: Unit) -> Iterat
     name = node.arg or ""
     if lacks_a_pair(name, unit.translation) and _is_keyword_of_the_environment(node, unit):
         yield unit.report(RULE.code, "note", node, *without_effect(name, unit.translation))
+
+
+def _renamed(old: str, new: str, node: ast.AST, value: ast.expr | None, edit: Edit, unit: Unit) -> Found:
+    """The variable under its new name, with the devices as that one has them, or why it has to stay."""
+    edits = [edit]
+    if old == DEVICES and isinstance(value, ast.Constant) and isinstance(value.value, str):
+        devices = visible_devices(value.value, unit.translation)
+        if devices is None:
+            return unit.report(RULE.code, "error", value, *refused_devices(value.value, unit.translation))
+        if devices != value.value:
+            edits.append(Edit(*unit.source.span(value), "replace_start", (value.value, devices)))
+    return unit.fix(RULE.code, node, f"{old} becomes {new}", *edits)
+
+
+def _left_beside(old: str, new: str, node: ast.AST, unit: Unit) -> Found:
+    message = f"{old} stays as it is: the program sets {new} itself"
+    return unit.report(RULE.code, "note", node, message, "take out the one that is not meant")
+
+
+def _is_set(name: str, unit: Unit) -> bool:
+    """Whether the file gives the variable a value somewhere, by its own line or keyword."""
+    return name in unit.source.text and any(_sets(node, name) for node in ast.walk(unit.source.tree))
+
+
+def _sets(node: ast.AST, name: str) -> bool:
+    match node:
+        case ast.keyword(arg=arg):
+            return arg == name
+        case ast.Subscript(slice=ast.Constant(value=value), ctx=ast.Store()):
+            return value == name
+        case ast.Call(func=func, args=[ast.Constant(value=value), _, *_]):
+            return value == name and label_of(func) in ("setdefault", "putenv", "setenv")
+        case _:
+            return False
 
 
 def _is_keyword_of_the_environment(node: ast.keyword, unit: Unit) -> bool:

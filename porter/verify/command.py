@@ -147,6 +147,8 @@ def _request(options: dict[str, Any]) -> Request:
     for file in options["report"]:
         if not file.lower().endswith(REPORTS):
             raise click.UsageError(f"--report {file}: the name has to end in {' or '.join(REPORTS)}")
+        if not os.path.isdir(os.path.dirname(file) or "."):
+            raise click.UsageError(f"--report {file}: there is no such folder; make it, or name another file")
     ways = emulated_ways(options["memory"], options["hardware"]) if emulated else hardware_ways()
     shows = any(file.lower().endswith(".html") for file in options["report"])
     return Request(ways, emulated, options["timeout"], options["picture"], options["hardware"], shows)

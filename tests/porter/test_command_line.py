@@ -284,6 +284,13 @@ def test_baseline_accepts_todays_findings(run: Run, tree: Path) -> None:
     assert run("scripts", "--target", "npu", "--baseline", "accepted.json").returncode == 1
 
 
+def test_a_baseline_that_cannot_be_read_keeps_the_files_as_they_are(run: Run, tree: Path) -> None:
+    done = run("scripts", "--target", "npu", "--baseline", "nowhere.json")
+    assert done.returncode == 2
+    assert b"nowhere.json: the baseline cannot be read" in done.stderr
+    assert (tree / "port.py").read_bytes() == CUDA
+
+
 def test_json_describes_every_finding(run: Run, tree: Path) -> None:
     done = run("scripts", "--target", "npu", "--check", "--format", "json")
     content = json.loads(done.stdout)

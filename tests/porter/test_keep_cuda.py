@@ -38,6 +38,16 @@ def kept(text: str) -> str:
         pytest.param('def f(device="cuda"): pass\n', "def f(device=DEVICE): pass\n", id="default"),
         pytest.param("torch.cuda.empty_cache()\n", "torch.get_device_module().empty_cache()\n", id="module"),
         pytest.param(
+            "if torch.cuda.is_available(): n = torch.cuda.device_count()\n",
+            "if torch.accelerator.is_available(): n = torch.accelerator.device_count()\n",
+            id="whether-there-is-one",
+        ),
+        pytest.param(
+            "from torch.cuda import is_available\n",
+            "is_available = torch.accelerator.is_available\n",
+            id="import-whether-there-is-one",
+        ),
+        pytest.param(
             'init_process_group("nccl")\n',
             "init_process_group(torch.distributed.get_default_backend_for_device(DEVICE))\n",
             id="backend",
@@ -60,6 +70,11 @@ def test_kept(before: str, after: str) -> None:
     ("text", "says"),
     [
         pytest.param("from torch import cuda\n", "cuda stays as it is: it imports CUDA's module", id="from-torch"),
+        pytest.param(
+            "from torch.cuda import is_available, synchronize\n",
+            "Ascend NPU has these in torch.accelerator and torch.get_device_module()",
+            id="from-two-modules",
+        ),
         pytest.param("torch.cuda.CUDAGraph()\n", "Ascend NPU has no torch.cuda.CUDAGraph", id="another-name"),
         pytest.param(
             'match d:\n    case "cuda": pass\n',
@@ -158,6 +173,7 @@ def test_both_forms_say_the_same_on_cuda() -> None:
     ported = port_text(SCRIPT, KEEP).text
     assert ported.count('"cuda') == 0
     with (
+        patch.object(torch.cuda, "is_available", lambda: True),
         patch.object(torch.accelerator, "is_available", lambda: True),
         patch.object(torch.accelerator, "current_accelerator", lambda: torch.device("cuda")),
         patch.object(torch, "get_device_module", lambda device=None: torch.cuda),
@@ -169,7 +185,8 @@ def test_both_forms_run_where_there_is_no_accelerator() -> None:
     torch = pytest.importorskip("torch")
     if torch.accelerator.is_available():
         pytest.skip("there is an accelerator here")
-    ported = _run(port_text(SCRIPT.replace(", torch.cuda.device_count()", ""), KEEP).text)
+    ported = _run(port_text(SCRIPT, KEEP).text)
+    assert ported["is_there"] == [False, 0]
     assert ported["named"] == ["cpu", "cpu:1", "cpu:1", "cpu:0"]
     assert ported["place"] == (True, None)
 

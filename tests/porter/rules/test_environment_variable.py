@@ -46,6 +46,37 @@ FORMS = [
 ]
 
 
+def test_devices_given_by_keyword() -> None:
+    check_transformed(
+        f'x = dict(os.environ, {OLD}="-1")',
+        f'x = dict(os.environ, {NEW}="")',
+        one_way="hides all",
+    )
+    text = f'import os\nx = dict(os.environ, {OLD}="GPU-8932f937-d72c-4106-c12f-20bd9faed9f6")\n'
+    done = port_text(text, Plan("npu"))
+    assert done.text == text
+    assert [finding.severity for finding in done.findings] == ["error"]
+
+
+BOTH = [
+    pytest.param('os.environ["{0}"] = "0"\nos.environ["{1}"] = "1"\n', id="two-lines"),
+    pytest.param('os.environ.update({0}="0", {1}="1")\n', id="keywords-of-one-call"),
+    pytest.param('x = dict(os.environ, {0}="0", {1}="1")\n', id="laid-over-by-dict"),
+    pytest.param('monkeypatch.setenv("{0}", "0")\nmonkeypatch.setenv("{1}", "1")\n', id="monkeypatch"),
+]
+
+
+@pytest.mark.parametrize("form", BOTH)
+@pytest.mark.parametrize("target", ["npu", "cuda"])
+def test_left_beside_the_variable_of_the_other_accelerator(form: str, target: str) -> None:
+    text = "import os\n" + form.format(OLD, NEW)
+    done = port_text(text, Plan(target))
+    assert done.text == text
+    if target == "npu":
+        (finding,) = done.findings
+        assert finding.message == f"{OLD} stays as it is: the program sets {NEW} itself"
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_renamed(form: str) -> None:
     check_transformed(form.format(OLD), form.format(NEW))

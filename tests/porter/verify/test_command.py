@@ -155,6 +155,7 @@ def test_without_a_compiler_it_says_so(run: Run, tmp_path: Path) -> None:
         ),
         ((".", "--picture", "file"), "--picture file is a file; name a folder"),
         ((".", "--report", "page.txt"), "--report page.txt: the name has to end in .json or .xml"),
+        ((".", "--report", "nowhere/page.html"), "--report nowhere/page.html: there is no such folder; make it"),
         (("--", "python", "nowhere.py"), "python nowhere.py: it launches no Python script by python, torchrun"),
         ((".", "--timeout", "0"), "Invalid value for '--timeout'"),
         ((".", "--processes", "0"), "Invalid value for '--processes'"),
