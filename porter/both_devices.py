@@ -49,8 +49,9 @@ def sifted(found: list[Found], unit: Unit, codes: frozenset[str] | None) -> list
         or not found
     ):
         return found
-    places = _Places(found, unit)
-    if not places.serve_both:
+    marks = sorted(at for one in found for at in _places_of(one, unit))
+    places = _Places(marks, unit) if marks else None
+    if places is None or not places.serve_both:
         return found
     spans = [unit.source.span(node) for node in (*places.serve_both, *places.for_cuda)]
     others = [one for one in found if not _is_within(one, spans, unit)]
@@ -81,12 +82,13 @@ def _is_within(one: Found, spans: Iterable[Span], unit: Unit) -> bool:
 class _Places:
     """`serve_both` are nodes that speak of both accelerators, `for_cuda` what is done for CUDA beside them.
 
-    Of CUDA speaks what the rules would rename: names that a port leaves behind do not make its own result serve both.
+    Of CUDA speaks what the rules would rename, at `marks`: names that a port leaves behind do not make its own result
+    serve both.
     """
 
-    def __init__(self, found: list[Found], unit: Unit) -> None:
+    def __init__(self, marks: list[int], unit: Unit) -> None:
         self._unit = unit
-        self._marks = sorted(at for one in found for at in _places_of(one, unit))
+        self._marks = marks
         self._of = _words_of(unit)
         self._words: dict[ast.AST, frozenset[str]] = {}
         parents = unit.source.parent

@@ -55,7 +55,7 @@ def rename_the_device(node: ast.expr, unit: Unit) -> Iterator[Found]:
             f'"{literal.new}" stands beside "{literal.old}" in this list; it was left as it is',
             f'put "{literal.new}" first if the first one is taken',
         )
-    elif not unit.translation.new.indexed and (index := literal.index or _index_beside(node, unit)):
+    elif not unit.translation.new.indexed and (index := literal.number or _index_beside(node, unit)):
         yield unit.report(
             RULE.code,
             "error",
