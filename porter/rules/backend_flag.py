@@ -48,7 +48,14 @@ _QUESTIONS = frozenset(
 _MODULE = "torch.backends.cuda.matmul"
 _DETERMINISTIC = "torch.use_deterministic_algorithms(True)"
 
-RULE = Rule("DP205", "backend-flag", __doc__, words=("cuda", "cudnn", "allow_tf32", "sdpa_kernel"), fixes=False)
+RULE = Rule(
+    "DP205",
+    "backend-flag",
+    __doc__,
+    words=("cuda", "cudnn", "allow_tf32", "sdpa_kernel"),
+    fixes=False,
+    beside=("backends", "version", "sdpa_kernel"),
+)
 
 
 @RULE.on(ast.Attribute, ast.Import, ast.ImportFrom)

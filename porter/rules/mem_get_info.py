@@ -47,7 +47,7 @@ def _words(translation: Translation) -> frozenset[str]:
     return frozenset({translation.old.name} | ({"mem_get_info"} if translation.undoes else set()))
 
 
-RULE = Rule("DP103", "mem-get-info", __doc__, words=_words, targets=frozenset({"npu"}))
+RULE = Rule("DP103", "mem-get-info", __doc__, words=_words, targets=frozenset({"npu"}), beside=("mem_get_info",))
 
 
 @RULE.on(ast.Call)
