@@ -15,7 +15,6 @@ import ast
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import cache
 
 from porter.findings import SUPPORTS_BOTH, Finding
@@ -284,4 +283,4 @@ def _left_to_cuda(one: Found, unit: Unit) -> Found:
     title = unit.translation.new.title
     message = f"the branch for CUDA calls what {title} lacks; the comparison was left as it is"
     way_out = f"see that {unit.translation.new.name} takes the other branch"
-    return Found(replace(one.finding, severity="note", message=message, way_out=way_out))
+    return Found(one.finding._replace(severity="note", message=message, way_out=way_out))

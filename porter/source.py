@@ -40,6 +40,7 @@ _WORD = re.compile(r"(\w+)")
 
 #: Before 3.12 `ast` gives wrong columns to what stands inside an f-string.
 _FSTRING_COLUMNS_ARE_RIGHT = sys.version_info >= (3, 12)
+_FSTRING = re.compile(rb"[fF][rR]?[\"']")
 
 
 class CannotParse(Exception):
@@ -71,6 +72,10 @@ class Source:
     @cached_property
     def is_ascii(self) -> bool:
         return self.data.isascii()
+
+    @cached_property
+    def _moves_what_is_in_fstrings(self) -> bool:
+        return not _FSTRING_COLUMNS_ARE_RIGHT and _FSTRING.search(self.data) is not None
 
     def statements(self) -> Iterator[ast.stmt]:
         """Every statement, outermost first, without a look at expressions."""
@@ -128,7 +133,7 @@ class Source:
 
     def span(self, node: ast.AST) -> tuple[int, int]:
         """The bytes `start, end` that an expression or statement takes."""
-        if not _FSTRING_COLUMNS_ARE_RIGHT and (joined := self._fstring_around(node)) is not None:
+        if self._moves_what_is_in_fstrings and (joined := self._fstring_around(node)) is not None:
             if node not in self._moved:
                 from porter.fstrings import spans_inside
 

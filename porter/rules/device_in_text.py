@@ -40,14 +40,15 @@ def _words(translation: Translation) -> frozenset[str]:
     return frozenset({translation.old.name})
 
 
+#: The value of an option, or of JSON within a string.
+_SPELLED = r"""{0}\b(?:(?<=[= ]{0})|(?<=='{0})|(?<=:[ ]"{0})|(?<=:"{0})|(?<=\\"{0}))"""
+
 RULE = Rule(
     "DP115",
     "device-in-text",
     __doc__,
     words=_words,
-    spelled={
-        name: rf"=[\"']?{name}\b(?<!\"{name})|[ ][\"']?{name}\b(?<![\"']{name})|[\"']\{{" for name in TARGETS_AND_CUDA
-    },
+    spelled={name: _SPELLED.format(name) for name in TARGETS_AND_CUDA},
 )
 
 
