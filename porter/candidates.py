@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from porter.rules import rules_for
-from porter.rules.base import Check, Rule
+from porter.rules.rule import Check, Rule
 from porter.targets import Translation
 
 #: Leaves letters, digits and underscores and blanks out all else, so that splitting gives a text's words.

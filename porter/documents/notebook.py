@@ -6,12 +6,12 @@ Places are given as people see them: the cell, counted from 1 among all cells, a
 from __future__ import annotations
 
 from porter.changes import apply
-from porter.documents.base import CannotPort, PortedBytes, port_unit
 from porter.documents.embedded_shell import port_shell
 from porter.documents.encoding import byte_order_mark, decode, encode
 from porter.documents.notebook_cells import CodeCell, code_cells
 from porter.documents.notebook_shell import as_shell
 from porter.documents.notebook_unit import NotebookUnit
+from porter.documents.ported import CannotPort, PortedBytes, port_unit
 from porter.port import Plan, Ported
 
 

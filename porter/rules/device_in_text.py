@@ -29,7 +29,7 @@ from functools import cache
 
 from porter.findings import Edit
 from porter.places import place_of
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.targets import TARGETS_AND_CUDA, Translation
 from porter.unit import Found, Unit
 from porter.uses import is_docstring

@@ -33,7 +33,7 @@ from collections.abc import Iterator
 from porter.engines import engine_of
 from porter.literals import device_literal
 from porter.places import device_is_meant, place_of
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 
 RULE = Rule("DP101", "device-string", __doc__, words=lambda translation: frozenset({translation.old.name}))

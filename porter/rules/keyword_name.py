@@ -27,7 +27,7 @@ import ast
 from collections.abc import Iterator
 
 from porter.findings import Edit
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.targets import Translation
 from porter.unit import Found, Unit
 
