@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from porter.lines import Lines
 from porter.source import CannotParse
-from porter.text_unit import Span
+from porter.text_unit import Lines, Span
 
 if TYPE_CHECKING:
     from yaml.nodes import Node

@@ -15,7 +15,6 @@ import ast
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import cache
 
 from porter.findings import SUPPORTS_BOTH, Finding
@@ -49,8 +48,9 @@ def sifted(found: list[Found], unit: Unit, codes: frozenset[str] | None) -> list
         or not found
     ):
         return found
-    places = _Places(found, unit)
-    if not places.serve_both:
+    marks = sorted(at for one in found for at in _places_of(one, unit))
+    places = _Places(marks, unit) if marks else None
+    if places is None or not places.serve_both:
         return found
     spans = [unit.source.span(node) for node in (*places.serve_both, *places.for_cuda)]
     others = [one for one in found if not _is_within(one, spans, unit)]
@@ -81,12 +81,13 @@ def _is_within(one: Found, spans: Iterable[Span], unit: Unit) -> bool:
 class _Places:
     """`serve_both` are nodes that speak of both accelerators, `for_cuda` what is done for CUDA beside them.
 
-    Of CUDA speaks what the rules would rename: names that a port leaves behind do not make its own result serve both.
+    Of CUDA speaks what the rules would rename, at `marks`: names that a port leaves behind do not make its own result
+    serve both.
     """
 
-    def __init__(self, found: list[Found], unit: Unit) -> None:
+    def __init__(self, marks: list[int], unit: Unit) -> None:
         self._unit = unit
-        self._marks = sorted(at for one in found for at in _places_of(one, unit))
+        self._marks = marks
         self._of = _words_of(unit)
         self._words: dict[ast.AST, frozenset[str]] = {}
         parents = unit.source.parent
@@ -282,4 +283,4 @@ def _left_to_cuda(one: Found, unit: Unit) -> Found:
     title = unit.translation.new.title
     message = f"the branch for CUDA calls what {title} lacks; the comparison was left as it is"
     way_out = f"see that {unit.translation.new.name} takes the other branch"
-    return Found(replace(one.finding, severity="note", message=message, way_out=way_out))
+    return Found(one.finding._replace(severity="note", message=message, way_out=way_out))

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from porter.rules import rules_for
-from porter.rules.base import Check, Rule
+from porter.rules.rule import Check, Rule
 from porter.targets import Translation
 
 #: Leaves letters, digits and underscores and blanks out all else, so that splitting gives a text's words.
@@ -45,11 +45,12 @@ class _Ready(NamedTuple):
 def _called_for(found: frozenset[bytes], wanted: Translation, codes: frozenset[str] | None, language: str) -> Call:
     checks: dict[type[Any], list[Check]] = {}
     calling: set[bytes] = set()
-    for rule, words, beside in _rules(wanted, codes, language):
-        own = [words[looked_for] for looked_for in words.keys() & found]
-        if not own or (beside and beside.isdisjoint(found)):
+    rules, looking = _rules(wanted, codes, language), _looking_for(wanted, codes, language)
+    for number in sorted({number for word in found for number in looking.get(word, ())}):
+        rule, words, beside = rules[number]
+        if beside and beside.isdisjoint(found):
             continue
-        calling.update(own)
+        calling.update(words[word] for word in found if word in words)
         for nodes, check in rule.checks:
             for node in nodes:
                 checks.setdefault(node, []).append(check)
@@ -61,6 +62,16 @@ def _rules(wanted: Translation, codes: frozenset[str] | None, language: str) -> 
     """The rules for a language that speak about a translation."""
     rules = (rule for rule in rules_for(language) if rule.applies_to(wanted) and (codes is None or rule.code in codes))
     return tuple(_Ready(rule, _looked_for(rule, wanted), frozenset(_as_bytes(rule.beside))) for rule in rules)
+
+
+@cache
+def _looking_for(wanted: Translation, codes: frozenset[str] | None, language: str) -> dict[bytes, list[int]]:
+    """By what has to be found, the rules that look for it, as they are numbered there."""
+    looking: dict[bytes, list[int]] = {}
+    for number, ready in enumerate(_rules(wanted, codes, language)):
+        for word in ready.words:
+            looking.setdefault(word, []).append(number)
+    return looking
 
 
 def _looked_for(rule: Rule, wanted: Translation) -> dict[bytes, bytes]:

@@ -164,7 +164,7 @@ def _colored(stream: Any) -> bool:
 def main() -> None:
     """The entry point of `diffsynth-port`. A file or folder called `verify` is ported as ./verify."""
     if sys.argv[1:2] == ["verify"]:
-        from porter.verify.command import verify
+        from porter.verify.verify_command import verify
 
         verify(sys.argv[2:], prog_name="diffsynth-port verify")
     command(prog_name="diffsynth-port")

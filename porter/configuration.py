@@ -14,9 +14,8 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from porter.lines import Lines
 from porter.source import CannotParse
-from porter.text_unit import Span
+from porter.text_unit import Lines, Span
 from porter.vocabulary import is_another_backend, says_device, says_text
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from porter.lines import Lines
-from porter.text_unit import Span
+from porter.text_unit import Lines, Span
 
 _INSTRUCTION = re.compile(
     r"^[ \t]*(?P<keyword>[A-Za-z]+)[ \t]+(?P<rest>(?:[^\n\\]|\\[^\n]|\\\r?\n(?:[ \t]*\#[^\n]*\n)*)*)", re.MULTILINE

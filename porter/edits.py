@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Protocol
 
 from porter.changes import Change
@@ -33,7 +32,7 @@ def edited(source: Bytes, found: Iterable[Found]) -> tuple[list[Change], list[Fo
             for edit in own.values():
                 _new_text(source.data[edit.start : edit.end].decode("utf-8"), edit)
         except ValueError as error:
-            finding = replace(one.finding, severity="error", message=f"{one.finding.message}, but {error}")
+            finding = one.finding._replace(severity="error", message=f"{one.finding.message}, but {error}")
             kept.append(Found(finding))
             continue
         edits |= own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
 from typing import NamedTuple
 
 from porter.places import label_of
@@ -43,7 +44,7 @@ BY_NAME = {"WhisperModel": "faster_whisper", "XGBClassifier": "xgboost", "XGBReg
 
 def engine_of(node: ast.AST, unit: Unit) -> str | None:
     """The engine that gets a value: by the call it is an argument of, or by the dictionary that is handed to one."""
-    if unit.source.names.packages.isdisjoint(ENGINES) and not _names_one(unit):
+    if not _names_one(unit):
         return None
     child = node
     for parent in unit.source.ancestors(node):
@@ -58,8 +59,9 @@ def engine_of(node: ast.AST, unit: Unit) -> str | None:
     return None
 
 
+@lru_cache(maxsize=2)  # asked for each device of a file
 def _names_one(unit: Unit) -> bool:
-    return any(name in unit.source.text for name in BY_NAME)
+    return not unit.source.names.packages.isdisjoint(ENGINES) or any(name in unit.source.text for name in BY_NAME)
 
 
 def _engine_called(function: ast.expr, unit: Unit) -> str | None:

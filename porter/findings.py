@@ -29,8 +29,7 @@ class Edit(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing a rule found. Lines and columns count from 1, columns in characters.
 
     In a notebook they count within the source of one cell, as people see it; `cell` is its number, from 1, among

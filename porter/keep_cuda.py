@@ -82,7 +82,7 @@ def _is_called_otherwise(one: Found) -> bool:
 
 
 def _kept(one: Found, unit: Unit) -> Found:
-    finding = replace(one.finding, message=_said(one.finding.message), way_out=_said(one.finding.way_out))
+    finding = one.finding._replace(message=_said(one.finding.message), way_out=_said(one.finding.way_out))
     if not one.edits:
         return Found(finding)
     if finding.code in _NAMED_BY_TEXT:
@@ -101,7 +101,7 @@ def _kept(one: Found, unit: Unit) -> Found:
 
 def _reported(finding: Finding, why: str, way_out: str) -> Found:
     message = f"{finding.message.partition(' becomes ')[0]} stays as it is: {why}"
-    return Found(replace(finding, severity="warning", message=message, way_out=way_out))
+    return Found(finding._replace(severity="warning", message=message, way_out=way_out))
 
 
 def _said(text: str) -> str:
@@ -128,7 +128,7 @@ def _imported(finding: Finding, edit: Edit, unit: Unit) -> Found:
     bound = ", ".join(alias.asname or alias.name for alias in statement.names)
     values = ", ".join(f"{torch}.{_asked_for(f'{below}.{alias.name}')}" for alias in statement.names)
     message = f"{bound} {'are' if ',' in bound else 'is'} asked of torch.{_ASKED}"
-    return Found(replace(finding, message=message), (Edit(edit.start, edit.end, "", (f"{bound} = {values}",)),))
+    return Found(finding._replace(message=message), (Edit(edit.start, edit.end, "", (f"{bound} = {values}",)),))
 
 
 def _asked_for(name: str) -> str:

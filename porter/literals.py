@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 from porter.findings import Edit
 from porter.source import Source
 from porter.targets import Translation
 
 
-@dataclass(frozen=True)
-class Literal:
-    """A literal whose text begins with `old`, which shall be `new`. `index` is the device's, where written out."""
+class Literal(NamedTuple):
+    """A literal whose text begins with `old`, which shall be `new`. `number` is the device's, where written out."""
 
     node: ast.expr
     old: str
     new: str
-    index: int | None = None
+    number: int | None = None
 
     def edit(self, source: Source) -> Edit:
         return Edit(*source.span(self.node), "replace_start", (self.old, self.new))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from porter.source import Source
 from porter.vocabulary import (
@@ -33,8 +33,7 @@ from porter.vocabulary import (
 Elements = ast.Tuple | ast.List | ast.Set
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a literal stands: `kind` of position, the `label` the program gives it, the function called if any.
 
     `alone` is false beside words that are no devices.
@@ -43,7 +42,7 @@ class Place:
     kind: str
     label: str = ""
     callee: str = ""
-    index: int = -1
+    at: int = -1
     alone: bool = True
 
     @property
@@ -52,6 +51,7 @@ class Place:
         return self.kind in ("comparison", "slice", "default", "entry")
 
 
+@lru_cache(maxsize=2)  # several rules ask for each node, one after the other
 def place_of(node: ast.AST, source: Source) -> Place:
     """The place of a literal; conditional expressions, `or`, lists and tuples pass it on to what is around them."""
     child, alone, listed = node, True, False
@@ -102,7 +102,7 @@ def device_is_meant(place: Place) -> bool:
     if place.callee in PRINTING or place.callee.endswith(("Error", "Exception", "Warning")):
         return False
     if place.kind == "positional":
-        if place.callee in LOOKUPS and place.index < LOOKUPS[place.callee]:
+        if place.callee in LOOKUPS and place.at < LOOKUPS[place.callee]:
             return False
         if place.callee in NAMING and not says_device(place.label):
             return False

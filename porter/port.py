@@ -148,7 +148,7 @@ def _keeping_cuda(text: str, plan: Plan, language: Language) -> Ported:
     reports = [one.finding for one in usual if not one.finding.is_fix]
     if language.name != PYTHON.name:
         left = (one.finding for one in usual if one.finding.is_fix)
-        reports += [replace(one, severity="note", message=f"on {wanted.new.name}, {one.message}") for one in left]
+        reports += [one._replace(severity="note", message=f"on {wanted.new.name}, {one.message}") for one in left]
         return Ported(text, sorted(reports, key=_order))
     source, found = _found(text, keeping_cuda(wanted), plan.codes, language)
     if source is None:

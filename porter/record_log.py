@@ -72,11 +72,13 @@ class Record:
         return entries.popitem()[1] if len(entries) == 1 else None
 
     def keep(self, path: str, entry: Entry) -> None:
-        """Note what ports changed. A state folder that cannot be written costs no more than the note.
+        """Note what ports changed, unless that is noted. A state folder that cannot be written costs only the note.
 
         Raises RecordError where a file was named and cannot be written.
         """
         log = self._log(path)
+        if _entries(log).get(self._key(path)) == entry:
+            return
         line = json.dumps({"path": self._key(path), **entry.to_json()}, separators=(",", ":")).encode("ascii") + b"\n"
         try:
             if self.file is None:

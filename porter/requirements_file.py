@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from porter.lines import Lines
-from porter.text_unit import Span
+from porter.text_unit import Lines, Span
 
 _LINE = re.compile(r"[ \t]*(?P<text>[^\s#](?:[^#\r\n]|(?<!\s)#)*)")
 

@@ -17,7 +17,7 @@ from porter.settings_keys import CHECKS, described
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-    from porter.rules.base import Rule
+    from porter.rules.rule import Rule
 
 _TABLE = "tool.diffsynth-port"
 

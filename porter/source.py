@@ -6,12 +6,14 @@ Everything is counted in bytes of the UTF-8 text, as `ast` counts columns; an ed
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import accumulate
+from keyword import iskeyword
 
 from porter.changes import Change, apply
 from porter.comments import python_comments
@@ -34,8 +36,11 @@ _CHILD_FIELDS = {kind: [name for name in kind._fields if name not in _HOLD_NO_NO
 _CHILD_FIELDS |= {kind: [] for kind in (ast.Constant, ast.alias, ast.Global, ast.Nonlocal)}
 _LEAVES = frozenset(kind for kind, names in _CHILD_FIELDS.items() if not names)
 
+_WORD = re.compile(r"(\w+)")
+
 #: Before 3.12 `ast` gives wrong columns to what stands inside an f-string.
 _FSTRING_COLUMNS_ARE_RIGHT = sys.version_info >= (3, 12)
+_FSTRING = re.compile(rb"[fF][rR]?[\"']")
 
 
 class CannotParse(Exception):
@@ -65,8 +70,12 @@ class Source:
         return Names(self.statements())
 
     @cached_property
-    def _is_ascii(self) -> bool:
+    def is_ascii(self) -> bool:
         return self.data.isascii()
+
+    @cached_property
+    def _moves_what_is_in_fstrings(self) -> bool:
+        return not _FSTRING_COLUMNS_ARE_RIGHT and _FSTRING.search(self.data) is not None
 
     def statements(self) -> Iterator[ast.stmt]:
         """Every statement, outermost first, without a look at expressions."""
@@ -76,7 +85,7 @@ class Source:
             if isinstance(node, ast.stmt):
                 yield node
             for name in _STATEMENT_LISTS[type(node)]:
-                stack.extend(reversed(getattr(node, name)))
+                stack += getattr(node, name)[::-1]
 
     def walk(self, lines: list[int] | None = None) -> Iterator[ast.AST]:
         """Every node that touches one of `lines` (sorted, from 1; None: all), parents before children."""
@@ -124,7 +133,7 @@ class Source:
 
     def span(self, node: ast.AST) -> tuple[int, int]:
         """The bytes `start, end` that an expression or statement takes."""
-        if not _FSTRING_COLUMNS_ARE_RIGHT and (joined := self._fstring_around(node)) is not None:
+        if self._moves_what_is_in_fstrings and (joined := self._fstring_around(node)) is not None:
             if node not in self._moved:
                 from porter.fstrings import spans_inside
 
@@ -137,7 +146,7 @@ class Source:
         """Line and column of a byte, both from 1, the column in characters."""
         line = bisect_right(self.line_starts, offset)
         start = self.line_starts[line - 1]
-        if self._is_ascii:
+        if self.is_ascii:
             return line, offset - start + 1
         return line, len(self.data[start:offset].decode("utf-8", "replace")) + 1
 
@@ -161,12 +170,12 @@ class Source:
         return start, end
 
     def _fstring_around(self, node: ast.AST) -> ast.JoinedStr | None:
-        outermost = None
-        for ancestor in self.ancestors(node):
-            if isinstance(ancestor, ast.JoinedStr):
-                outermost = ancestor
-            elif isinstance(ancestor, ast.stmt):
-                break
+        outermost, parent = None, self.parent
+        around = parent.get(node)
+        while around is not None and not isinstance(around, ast.stmt):
+            if isinstance(around, ast.JoinedStr):
+                outermost = around
+            around = parent.get(around)
         return outermost
 
 
@@ -220,15 +229,42 @@ def parse(text: str) -> ast.Module:
 
 
 def parse_changed(source: Source, changes: Sequence[Change]) -> None:
-    """Parse, changed, the statements at the top of a text that changes are in. Raises CannotParse."""
+    """Parse, changed, the statements at the top of a text that changes are in. Raises CannotParse.
+
+    Where names and words of strings have only become others, there is nothing new to parse.
+    """
+    doubtful = {change for change in changes if not _renames(source.text, change)}
+    if not doubtful:
+        return
     lines = source.data.splitlines(keepends=True)
-    starts = [0, *accumulate(len(line.decode("utf-8")) for line in lines)]
+    ends = accumulate(map(len, lines) if source.is_ascii else (len(line.decode("utf-8")) for line in lines))
+    starts = [0, *ends]
     pieces: list[str] = []
     for first, last, own in _with_their_statements(source, changes, starts):
+        if doubtful.isdisjoint(own):
+            continue
         start, end = starts[first - 1], starts[min(last, len(lines))]
         within = [Change(one.start - start, one.end - start, one.new) for one in own]
         pieces += apply(source.text[start:end], within), "\n"
     parse("".join(pieces))
+
+
+def _renames(text: str, change: Change) -> bool:
+    """Whether a change makes only words of words: letters alone, none a keyword, behind no backslash."""
+    return _rename_words(text[change.start : change.end], change.new) and text[change.start - 1 : change.start] != "\\"
+
+
+@cache
+def _rename_words(old: str, new: str) -> bool:
+    olds, news = _WORD.split(old), _WORD.split(new)
+    if len(olds) != len(news) or olds[::2] != news[::2]:  # what stands between words
+        return False
+    pairs = ((one, other) for one, other in zip(olds[1::2], news[1::2], strict=True) if one != other)
+    return "\\" not in old and all(_is_name(one) and _is_name(other) for one, other in pairs)
+
+
+def _is_name(word: str) -> bool:
+    return word.isascii() and word.isidentifier() and not iskeyword(word)
 
 
 def _with_their_statements(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from porter.documents.base import PortedBytes
+from porter.documents.ported import PortedBytes
 from porter.findings import Finding
 from porter.port import NAMES_BOTH, Plan
 from porter.port_file import port_bytes

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from porter.findings import Edit, Finding
 from porter.names import parameters_of
@@ -16,8 +16,7 @@ from porter.targets import Translation
 LIBRARY = "diffsynth"
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A finding and the edits that would make it right; a report has none."""
 
     finding: Finding

@@ -14,11 +14,11 @@ class CannotWrite(Exception):
 
 def read_file(path: str) -> tuple[bytes, os.stat_result]:
     """The bytes of a regular file and the state in which they were read. Raises OSError."""
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:  # whole files gain nothing from a buffer
         state = os.fstat(file.fileno())
         if not stat.S_ISREG(state.st_mode):
             raise OSError("not a regular file")
-        return file.read(), state
+        return file.readall(), state
 
 
 def replace_file(path: str, data: bytes, read_as: os.stat_result | None = None) -> None:

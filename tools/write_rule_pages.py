@@ -17,7 +17,7 @@ from porter.findings import SEVERITIES  # noqa: E402
 from porter.port import Plan  # noqa: E402
 from porter.port_file import PortedBytes, port_bytes  # noqa: E402
 from porter.rules import all_rules  # noqa: E402
-from porter.rules.base import Rule  # noqa: E402
+from porter.rules.rule import Rule  # noqa: E402
 
 FOLDER = ROOT / "docs" / "rules"
 LAUNCHED = ROOT / "tests" / "data" / "launch"

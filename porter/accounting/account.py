@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
-from porter.accounting.places import Place
-from porter.accounting.reasons import Reason
+from porter.accounting.reasons import Place, Reason
 from porter.findings import SUPPORTS_BOTH, Finding
 from porter.kinds import kind_of
 
@@ -44,7 +43,7 @@ def account(name: str, data: bytes, findings: Sequence[Finding], is_selection: b
     for_the_rest = Reason.NOT_SELECTED if is_selection else None
     if any(finding.code == SUPPORTS_BOTH for finding in findings):
         for_the_rest = Reason.SUPPORTS_BOTH
-    reader = import_module(f"porter.accounting.{_READERS.get(kind_of(name, data), 'text')}")
+    reader = import_module(f"porter.accounting.{_READERS.get(kind_of(name, data), 'commented_text')}")
     named = _by_place(reader.mentions(data.decode("utf-8-sig", "replace")))
     fixes = _places(finding for finding in findings if finding.is_fix)
     reports = _places(finding for finding in findings if not finding.is_fix)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from porter.accounting import text as plain
+from porter.accounting import commented_text as plain
 from porter.accounting.mentions import is_named
-from porter.accounting.places import Place
-from porter.accounting.reasons import Reason
+from porter.accounting.reasons import Place, Reason
 from porter.vocabulary import says_device, says_text
 
 _ENTRY = re.compile(r"\s*(?:-\s+)?[\"']?(?P<key>[\w.-]+)[\"']?\s*[:=]\s*(?P<value>.*)")

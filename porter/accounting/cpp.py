@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from porter.accounting.places import Place
-from porter.accounting.reasons import Reason
-from porter.accounting.text import all_for
+from porter.accounting.commented_text import all_for
+from porter.accounting.reasons import Place, Reason
 
 
 def mentions(text: str) -> Iterator[tuple[Place, Reason | None]]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from porter.accounting import commented_text as plain
 from porter.accounting import python
-from porter.accounting import text as plain
 from porter.accounting.mentions import lines_that_name
-from porter.accounting.places import Place
-from porter.accounting.reasons import Reason
+from porter.accounting.reasons import Place, Reason
 from porter.documents.fences import fenced_blocks
 from porter.documents.markdown import is_python, is_session, is_shell, without_prompts
 from porter.documents.markdown_unit import MarkdownUnit

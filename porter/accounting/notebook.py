@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from porter.accounting import commented_text as plain
 from porter.accounting import python
-from porter.accounting import text as plain
 from porter.accounting.mentions import lines_that_name
-from porter.accounting.places import Place
-from porter.accounting.reasons import Reason
-from porter.documents.base import CannotPort
+from porter.accounting.reasons import Place, Reason
 from porter.documents.ipython import as_python
 from porter.documents.notebook_cells import code_cells
+from porter.documents.ported import CannotPort
 
 
 def mentions(text: str) -> Iterator[tuple[Place, Reason | None]]:

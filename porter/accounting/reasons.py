@@ -1,8 +1,16 @@
-"""Why a line that names CUDA is passed over: each reason has a name, and a sentence for people."""
+"""What is said of a line that is passed over: where it is, and why, with a name and a sentence for each reason."""
 
 from __future__ import annotations
 
 from enum import Enum
+from typing import NamedTuple
+
+
+class Place(NamedTuple):
+    """A line, from 1; in a notebook of the cell with this number, from 1, or of none (0: the file's own line)."""
+
+    cell: int
+    line: int
 
 
 class Reason(Enum):

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from porter.accelerate_config import KEYS, AccelerateConfig
-from porter.documents.base import PortedBytes
-from porter.documents.lines import port_document
+from porter.documents.one_text import port_document
+from porter.documents.ported import PortedBytes
 from porter.port import Language, Plan
 
 

@@ -15,10 +15,10 @@ from porter.accounting.configuration import reasons
 from porter.accounting.mentions import is_named
 from porter.configuration import Configuration
 from porter.documents import accelerate_yaml
-from porter.documents.base import CannotPort, PortedBytes
 from porter.documents.encoding import byte_order_mark, decode
 from porter.documents.left_lines import left_lines
-from porter.documents.lines import port_document
+from porter.documents.one_text import port_document
+from porter.documents.ported import CannotPort, PortedBytes
 from porter.port import Language, Plan
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from porter.accounting.mentions import is_named
-from porter.documents.base import PortedBytes
-from porter.lines import Lines
+from porter.documents.ported import PortedBytes
 from porter.port import Language, Plan, port_text
+from porter.text_unit import Lines
 
 
 def port(name: str, data: bytes, plan: Plan) -> PortedBytes:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from porter.accounting.text import reasons
+from porter.accounting.commented_text import reasons
 from porter.changes import apply
 from porter.dockerfile import Dockerfile
-from porter.documents.base import CannotPort, PortedBytes
 from porter.documents.embedded_shell import port_shell
 from porter.documents.encoding import byte_order_mark, decode, encode
 from porter.documents.left_lines import left_lines
+from porter.documents.ported import CannotPort, PortedBytes
 from porter.port import Language, Plan, port_text
 from porter.rules.named_line import RULE
 

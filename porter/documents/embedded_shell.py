@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from porter.accounting.text import reasons
+from porter.accounting.commented_text import reasons
 from porter.documents.left_lines import left_lines
 from porter.documents.shell import parts
 from porter.port import Language, Plan, Ported, port_text

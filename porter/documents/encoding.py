@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from porter.documents.base import CannotPort
+from porter.documents.ported import CannotPort
 
 UTF_8 = "utf-8"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from porter.accounting.text import reasons
+from porter.accounting.commented_text import reasons
 from porter.changes import apply
-from porter.documents.base import PortedBytes
 from porter.documents.embedded_shell import port_shell
 from porter.documents.encoding import byte_order_mark, decode, encode
 from porter.documents.left_lines import left_lines
+from porter.documents.ported import PortedBytes
 from porter.port import Plan
 from porter.rules.named_line import RULE
 

@@ -13,11 +13,11 @@ import re
 from collections.abc import Callable
 
 from porter.changes import Change, apply
-from porter.documents.base import CannotPort, PortedBytes, port_unit
 from porter.documents.embedded_shell import port_shell
 from porter.documents.encoding import byte_order_mark, decode, encode
 from porter.documents.fences import fenced_blocks
 from porter.documents.markdown_unit import MarkdownUnit
+from porter.documents.ported import CannotPort, PortedBytes, port_unit
 from porter.findings import Finding
 from porter.port import Plan, names_both, names_cuda
 from porter.rules.unreadable_block import RULE

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from porter.changes import Change, within_lines
 from porter.documents.fences import Block, BlockLine
@@ -45,8 +44,7 @@ class MarkdownUnit:
 
     def placed(self, finding: Finding) -> Finding:
         """The finding, its lines and columns counted in the document."""
-        return replace(
-            finding,
+        return finding._replace(
             line=finding.line + self._first_line - 1,
             column=finding.column + self._width(finding.line),
             end_line=finding.end_line + self._first_line - 1,

@@ -5,15 +5,13 @@ Places are given as people see them: the cell, counted from 1 among all cells, a
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from porter.changes import apply
-from porter.documents.base import CannotPort, PortedBytes, port_unit
 from porter.documents.embedded_shell import port_shell
 from porter.documents.encoding import byte_order_mark, decode, encode
 from porter.documents.notebook_cells import CodeCell, code_cells
 from porter.documents.notebook_shell import as_shell
 from porter.documents.notebook_unit import NotebookUnit
+from porter.documents.ported import CannotPort, PortedBytes, port_unit
 from porter.port import Plan, Ported
 
 
@@ -32,7 +30,7 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     for cell in cells:
         shell = _shell_of(cell, plan, name)
         by_cell.setdefault(cell.number, []).extend(shell.changes)
-        findings += (replace(finding, cell=cell.number) for finding in shell.findings)
+        findings += (finding._replace(cell=cell.number) for finding in shell.findings)
     findings.sort(key=lambda one: (one.cell or 0, one.line, one.column))
     sources = [(cell, sorted(by_cell[cell.number])) for cell in cells if by_cell[cell.number]]
     if not sources:

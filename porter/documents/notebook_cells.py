@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from porter.documents.base import CannotPort
 from porter.documents.cell_source import CellSource
 from porter.documents.json_places import Place, places
+from porter.documents.ported import CannotPort
 
 _TYPES = {dict: "an object", list: "a list", str: "a string", float: "a number", bool: "true or false"}
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import replace
 
 from porter.changes import Change, within_lines
-from porter.documents.base import CannotPort
 from porter.documents.ipython import as_python
 from porter.documents.notebook_cells import CodeCell
+from porter.documents.ported import CannotPort
 from porter.findings import Finding
 from porter.source import CannotParse, parse
 
@@ -73,7 +72,7 @@ class NotebookUnit:
         """The finding, its lines counted in its cell; one about the whole unit is put into the first."""
         index, above = self._cell_of(finding.line)
         line, end_line = max(finding.line - above, 1), max(finding.end_line - above, 1)
-        return replace(finding, line=line, end_line=end_line, cell=self._cells[index].number)
+        return finding._replace(line=line, end_line=end_line, cell=self._cells[index].number)
 
     def placed_error(self, error: CannotPort) -> CannotPort:
         """The error, with the cell that it is about: the first that does not parse by itself."""

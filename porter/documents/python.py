@@ -8,8 +8,8 @@ from __future__ import annotations
 import codecs
 import re
 
-from porter.documents.base import CannotPort, PortedBytes, port_unit
 from porter.documents.encoding import UTF_8, byte_order_mark, decode, encode
+from porter.documents.ported import CannotPort, PortedBytes, port_unit
 from porter.port import Plan
 
 _TWO_LINES = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)?[^\r\n]*")

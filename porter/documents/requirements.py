@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from porter.accounting.text import reasons
-from porter.documents.base import PortedBytes
+from porter.accounting.commented_text import reasons
 from porter.documents.encoding import byte_order_mark, decode
 from porter.documents.left_lines import left_lines
-from porter.documents.lines import port_document
+from porter.documents.one_text import port_document
+from porter.documents.ported import PortedBytes
 from porter.port import Language, Plan
 from porter.requirements_file import RequirementsFile
 

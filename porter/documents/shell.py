@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from porter.accounting.commented_text import reasons
 from porter.accounting.mentions import is_named
-from porter.accounting.text import reasons
-from porter.documents.base import CannotPort, PortedBytes
 from porter.documents.encoding import byte_order_mark, decode
 from porter.documents.left_lines import left_lines
-from porter.documents.lines import port_document
+from porter.documents.one_text import port_document
+from porter.documents.ported import CannotPort, PortedBytes
 from porter.paths import relative_to
 from porter.port import Language, Plan
 from porter.shell.own_folder import CannotMove, moved

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from porter.findings import FileReport, Finding
 from porter.reporting.context import RunContext
 from porter.rules import all_rules
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS = {"error": "error", "warning": "warning", "note": "note", "fix": "note"}

@@ -8,7 +8,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from porter.rules.base import Rule
+    from porter.rules.rule import Rule
 
 
 @cache

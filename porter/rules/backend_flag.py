@@ -30,7 +30,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 from porter.uses import spelled, torch_names
 
@@ -48,7 +48,14 @@ _QUESTIONS = frozenset(
 _MODULE = "torch.backends.cuda.matmul"
 _DETERMINISTIC = "torch.use_deterministic_algorithms(True)"
 
-RULE = Rule("DP205", "backend-flag", __doc__, words=("cuda", "cudnn", "allow_tf32", "sdpa_kernel"), fixes=False)
+RULE = Rule(
+    "DP205",
+    "backend-flag",
+    __doc__,
+    words=("cuda", "cudnn", "allow_tf32", "sdpa_kernel"),
+    fixes=False,
+    beside=("backends", "version", "sdpa_kernel"),
+)
 
 
 @RULE.on(ast.Attribute, ast.Import, ast.ImportFrom)

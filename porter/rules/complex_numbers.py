@@ -32,7 +32,7 @@ import ast
 from collections.abc import Iterator
 
 from porter.operator_types import sentence
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 from porter.uses import is_dtype_of_a_tensor, is_off_the_accelerator, torch_names
 

@@ -26,7 +26,7 @@ import ast
 from collections.abc import Iterator
 
 from porter.guards import is_asked_for
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 from porter.uses import names_below
 

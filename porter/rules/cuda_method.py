@@ -33,7 +33,7 @@ from collections.abc import Iterator
 
 from porter.definitions import class_meant
 from porter.findings import Edit
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.targets import Translation
 from porter.unit import Found, Unit
 

@@ -38,7 +38,7 @@ from collections.abc import Iterator
 from porter.cuda_packages import packages
 from porter.guards import Guard, function_nobody_calls, guard_around
 from porter.places import label_of, place_of
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 from porter.uses import text_of
 

@@ -34,7 +34,7 @@ from collections.abc import Iterator
 
 from porter.literals import Literal, backend_literal, device_literal
 from porter.places import Place, device_is_meant, label_of, place_of
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.targets import Translation
 from porter.unit import Found, Unit
 from porter.uses import text_of

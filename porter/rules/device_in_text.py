@@ -29,7 +29,7 @@ from functools import cache
 
 from porter.findings import Edit
 from porter.places import place_of
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.targets import TARGETS_AND_CUDA, Translation
 from porter.unit import Found, Unit
 from porter.uses import is_docstring
@@ -40,14 +40,15 @@ def _words(translation: Translation) -> frozenset[str]:
     return frozenset({translation.old.name})
 
 
+#: The value of an option, or of JSON within a string.
+_SPELLED = r"""{0}\b(?:(?<=[= ]{0})|(?<=='{0})|(?<=:[ ]"{0})|(?<=:"{0})|(?<=\\"{0}))"""
+
 RULE = Rule(
     "DP115",
     "device-in-text",
     __doc__,
     words=_words,
-    spelled={
-        name: rf"=[\"']?{name}\b(?<!\"{name})|[ ][\"']?{name}\b(?<![\"']{name})|[\"']\{{" for name in TARGETS_AND_CUDA
-    },
+    spelled={name: _SPELLED.format(name) for name in TARGETS_AND_CUDA},
 )
 
 

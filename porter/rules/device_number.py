@@ -28,11 +28,21 @@ import ast
 from collections.abc import Iterator
 
 from porter.places import place_of
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 from porter.uses import names_device, text_of
 
-RULE = Rule("DP311", "device-number", __doc__, words=("cuda", "npu"), fixes=False, targets=frozenset({"npu"}))
+_NAMES = ("cuda", "npu")
+
+RULE = Rule(
+    "DP311",
+    "device-number",
+    __doc__,
+    words=_NAMES,
+    fixes=False,
+    targets=frozenset({"npu"}),
+    spelled={name: rf"{name}:(?!0[\"'])" for name in _NAMES},
+)
 
 
 @RULE.on(ast.Call)

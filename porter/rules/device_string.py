@@ -33,7 +33,7 @@ from collections.abc import Iterator
 from porter.engines import engine_of
 from porter.literals import device_literal
 from porter.places import device_is_meant, place_of
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 
 RULE = Rule("DP101", "device-string", __doc__, words=lambda translation: frozenset({translation.old.name}))
@@ -55,7 +55,7 @@ def rename_the_device(node: ast.expr, unit: Unit) -> Iterator[Found]:
             f'"{literal.new}" stands beside "{literal.old}" in this list; it was left as it is',
             f'put "{literal.new}" first if the first one is taken',
         )
-    elif not unit.translation.new.indexed and (index := literal.index or _index_beside(node, unit)):
+    elif not unit.translation.new.indexed and (index := literal.number or _index_beside(node, unit)):
         yield unit.report(
             RULE.code,
             "error",

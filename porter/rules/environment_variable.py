@@ -44,7 +44,7 @@ from porter.environment import (
 )
 from porter.findings import Edit
 from porter.places import label_of, place_of
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.targets import Translation
 from porter.unit import Found, Unit
 from porter.vocabulary import PRINTING

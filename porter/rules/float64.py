@@ -29,7 +29,7 @@ import ast
 from collections.abc import Iterator
 
 from porter.operator_types import sentence
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 from porter.uses import (
     comes_from_the_cpu,

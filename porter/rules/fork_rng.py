@@ -28,7 +28,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 
 RULE = Rule("DP304", "fork-rng", __doc__, words=("fork_rng",), fixes=False, targets=frozenset({"npu", "xpu"}))

@@ -26,7 +26,7 @@ import ast
 from collections.abc import Iterator
 
 from porter.operator_types import runs_on_the_ai_cpu
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 
 _OPERATORS = ("cumsum", "argsort", "sort", "floor_divide", "scatter_add")

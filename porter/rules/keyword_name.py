@@ -27,7 +27,7 @@ import ast
 from collections.abc import Iterator
 
 from porter.findings import Edit
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.targets import Translation
 from porter.unit import Found, Unit
 
@@ -36,7 +36,18 @@ def _words(translation: Translation) -> frozenset[str]:
     return frozenset(name.rpartition(".")[2] for name in translation.keywords)
 
 
-RULE = Rule("DP113", "keyword-name", __doc__, words=_words)
+#: Where the function is called with anything.
+_SPELLED = r"{0}\s*\(\s*[^\s)]"
+
+RULE = Rule(
+    "DP113",
+    "keyword-name",
+    __doc__,
+    words=_words,
+    spelled={
+        name: _SPELLED.format(name) for name in ("can_device_access_peer", "get_device_name", "get_device_properties")
+    },
+)
 
 
 @RULE.on(ast.Call)

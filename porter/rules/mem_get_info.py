@@ -33,7 +33,7 @@ import ast
 from collections.abc import Iterator
 
 from porter.findings import Edit
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.targets import Translation
 from porter.unit import LIBRARY, Found, Unit
 
@@ -47,7 +47,7 @@ def _words(translation: Translation) -> frozenset[str]:
     return frozenset({translation.old.name} | ({"mem_get_info"} if translation.undoes else set()))
 
 
-RULE = Rule("DP103", "mem-get-info", __doc__, words=_words, targets=frozenset({"npu"}))
+RULE = Rule("DP103", "mem-get-info", __doc__, words=_words, targets=frozenset({"npu"}), beside=("mem_get_info",))
 
 
 @RULE.on(ast.Call)

@@ -40,7 +40,7 @@ from collections.abc import Iterator
 
 from porter import torch_minors
 from porter.guards import is_asked_for
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.targets import Translation
 from porter.torch_npu_builds import build_of, torch_minor
 from porter.unit import Found, Unit

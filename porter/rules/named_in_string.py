@@ -27,7 +27,7 @@ from collections.abc import Iterator
 
 from porter.accounting.mentions import is_named_as_a_word
 from porter.accounting.python import reason_of_string
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 
 _WORDS = ("cuda", "nccl", "nvidia")

@@ -23,7 +23,7 @@ Look at the line, and at what stands in its place on the target.
 
 from __future__ import annotations
 
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 
 #: It judges what all other rules have left, so porter.documents.left_lines applies it.
 RULE = Rule("DP418", "named-line", __doc__, words=(), fixes=False)

@@ -26,9 +26,9 @@ import ast
 import re
 from collections.abc import Iterator
 
-from porter.nvidia_tools import instead_of
+from porter.nvidia import instead_of
 from porter.places import Place, place_of
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 from porter.uses import text_of
 

@@ -31,7 +31,7 @@ from collections.abc import Iterator
 from porter.engines import BY_NAME, ENGINES, engine_of
 from porter.literals import device_literal
 from porter.places import place_of
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.targets import Translation
 from porter.unit import Found, Unit
 from porter.vocabulary import is_another_backend

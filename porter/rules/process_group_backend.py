@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from porter.findings import Edit
 from porter.literals import backend_literal
 from porter.places import device_is_meant, label_of, place_of
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.targets import Translation
 from porter.unit import Found, Unit
 

@@ -29,7 +29,7 @@ import ast
 from collections.abc import Iterator
 
 from porter.places import place_of
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 from porter.uses import names_device
 

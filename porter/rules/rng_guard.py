@@ -30,7 +30,7 @@ import ast
 from collections.abc import Iterator
 
 from porter.places import label_of
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.targets import Translation
 from porter.unit import Found, Unit
 from porter.uses import cuda_name, names_device, text_of

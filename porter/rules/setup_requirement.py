@@ -26,7 +26,7 @@ import ast
 from collections.abc import Iterator
 
 from porter.requirements import judged
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 
 _LISTS = ("install_requires", "setup_requires", "tests_require", "extras_require")

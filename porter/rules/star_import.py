@@ -26,10 +26,17 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 
-RULE = Rule("DP213", "star-import", __doc__, words=("cuda",), fixes=False)
+RULE = Rule(
+    "DP213",
+    "star-import",
+    __doc__,
+    words=("cuda",),
+    fixes=False,
+    spelled={"cuda": r"import[\s\\]*\*"},
+)
 
 
 @RULE.on(ast.Attribute)

@@ -26,7 +26,7 @@ Nothing, where the file does support the target. Where it only names it, `--igno
 
 from __future__ import annotations
 
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 
 #: It judges what all other rules have found, so porter.both_devices applies it.
 RULE = Rule("DP116", "supports-both", __doc__, words=(), fixes=False)

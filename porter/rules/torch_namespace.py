@@ -30,7 +30,7 @@ from collections.abc import Iterator
 
 from porter.findings import Edit
 from porter.places import device_is_meant, place_of
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.targets import Translation
 from porter.unit import Found, Unit
 

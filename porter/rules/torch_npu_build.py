@@ -38,7 +38,7 @@ from collections.abc import Iterator
 from porter import torch_minors
 from porter.guards import is_asked_for
 from porter.places import label_of
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.targets import Translation
 from porter.torch_npu_builds import Lacking, build_of, lacking_in, torch_minor, way_to_it, where_it_is
 from porter.unit import Found, Unit

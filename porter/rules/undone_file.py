@@ -26,7 +26,7 @@ file that can be committed, so that a port can be undone on every machine.
 
 from __future__ import annotations
 
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 
 #: It judges whole files by their record, so porter.undo applies it.
 RULE = Rule("DP109", "undo", __doc__, words=(), fixes=False)

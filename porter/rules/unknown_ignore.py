@@ -21,7 +21,7 @@ The comment does nothing, and whoever wrote it takes the place for looked after.
 
 from __future__ import annotations
 
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 
 #: It judges comments, which no syntax tree holds, so porter.ignore_comments applies it.
 RULE = Rule("DP114", "unknown-ignore", __doc__, words=(), fixes=False)

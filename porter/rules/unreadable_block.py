@@ -24,7 +24,7 @@ Port the block by hand, or make it Python: `...` stands for anything.
 
 from __future__ import annotations
 
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 
 #: It judges a block before there is a syntax tree, so porter.documents.markdown applies it.
 RULE = Rule("DP110", "unreadable-block", __doc__, words=(), fixes=False)

@@ -29,7 +29,7 @@ import ast
 from collections.abc import Iterator
 from functools import cache
 
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.tables import read_table
 from porter.targets import Translation
 from porter.unit import Found, Unit

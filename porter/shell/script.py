@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from porter.lines import Lines
 from porter.shell.command import Command, Word
 from porter.shell.launch import Launch, launch_of
 from porter.shell.syntax import parse, text_of, walk
 from porter.shell.values import Values
+from porter.text_unit import Lines
 
 if TYPE_CHECKING:
     from tree_sitter import Node

@@ -15,7 +15,7 @@ from porter import __version__
 from porter.reporting.html import Markup, element, page, table
 from porter.verify.outcome import Outcome, Row
 from porter.verify.saved_verdict import told
-from porter.verify.text import bytes_told
+from porter.verify.table import bytes_told
 from porter.verify.ways import Way
 
 #: For each way by name, and for "difference", the frames to show as data URIs.

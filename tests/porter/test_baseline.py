@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,12 +31,12 @@ def test_accepts_what_it_was_written_from() -> None:
 
 def test_lines_may_move() -> None:
     baseline.write("accepted.json", [FileReport("a.py", findings=(LACKING,))])
-    moved = FileReport("a.py", findings=(replace(LACKING, line=30, end_line=30, column=5),))
+    moved = FileReport("a.py", findings=(LACKING._replace(line=30, end_line=30, column=5),))
     assert baseline.new_findings(moved, baseline.load("accepted.json")) == ()
 
 
 def test_one_more_of_the_same_is_new() -> None:
-    second, third = replace(LACKING, line=7), replace(LACKING, line=8)
+    second, third = LACKING._replace(line=7), LACKING._replace(line=8)
     baseline.write("accepted.json", [FileReport("a.py", findings=(LACKING, second))])
     accepted = baseline.load("accepted.json")
     assert baseline.new_findings(FileReport("a.py", findings=(LACKING, second, third)), accepted) == (third,)
@@ -48,8 +47,8 @@ def test_one_more_of_the_same_is_new() -> None:
     ("path", "finding"),
     [
         ("b.py", LACKING),
-        ("a.py", replace(LACKING, code="DP202")),
-        ("a.py", replace(LACKING, message="torch.cuda.graphs is lacking")),
+        ("a.py", LACKING._replace(code="DP202")),
+        ("a.py", LACKING._replace(message="torch.cuda.graphs is lacking")),
     ],
 )
 def test_another_file_rule_or_message_is_new(path: str, finding: Finding) -> None:

@@ -31,7 +31,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from porter.accelerate_config import AccelerateConfig, Entry
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.text_unit import TextUnit
 from porter.unit import Found
 

@@ -31,7 +31,7 @@ import re
 from collections.abc import Iterator
 
 from porter.accelerate_config import AccelerateConfig, Entry
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.targets import Translation
 from porter.text_unit import TextUnit, replaced
 from porter.unit import Found

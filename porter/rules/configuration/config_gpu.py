@@ -30,8 +30,8 @@ import re
 from collections.abc import Iterator
 
 from porter.configuration import Configuration, Key, Value
-from porter.images import judged_image
-from porter.rules.base import Rule
+from porter.nvidia import judged_image
+from porter.rules.rule import Rule
 from porter.text_unit import TextUnit
 from porter.unit import Found
 

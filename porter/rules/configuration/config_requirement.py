@@ -36,7 +36,7 @@ from collections.abc import Iterator
 
 from porter.configuration import Configuration, Value
 from porter.requirements import is_torch_npu, judged, judged_index
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.text_unit import TextUnit
 from porter.unit import Found
 

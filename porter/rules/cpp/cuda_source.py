@@ -26,9 +26,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from porter.lines import Lines
-from porter.rules.base import Rule
-from porter.text_unit import TextUnit
+from porter.rules.rule import Rule
+from porter.text_unit import Lines, TextUnit
 from porter.unit import Found
 
 _KERNEL = re.compile(rb"__global__")

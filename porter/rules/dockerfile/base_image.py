@@ -25,8 +25,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from porter.dockerfile import BaseImage, Dockerfile
-from porter.images import judged_image
-from porter.rules.base import Rule
+from porter.nvidia import judged_image
+from porter.rules.rule import Rule
 from porter.text_unit import TextUnit
 from porter.unit import Found
 

@@ -29,7 +29,7 @@ from collections.abc import Iterator
 
 from porter.requirements import WORDS, is_torch_npu, judged, judged_index
 from porter.requirements_file import Requirement, RequirementsFile
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.text_unit import TextUnit
 from porter.unit import Found
 

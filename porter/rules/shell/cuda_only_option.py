@@ -28,7 +28,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.shell.command import Word
 from porter.shell.launch import Launch
 from porter.shell.script import ShellScript

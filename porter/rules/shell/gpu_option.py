@@ -26,8 +26,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from porter.images import judged_image
-from porter.rules.base import Rule
+from porter.nvidia import judged_image
+from porter.rules.rule import Rule
 from porter.shell.command import Command
 from porter.shell.script import ShellScript
 from porter.text_unit import TextUnit

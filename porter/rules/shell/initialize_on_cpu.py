@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.shell.flag import QWEN_IMAGE, WAN_14B, Flag
 from porter.shell.launch import Launch
 from porter.shell.script import ShellScript

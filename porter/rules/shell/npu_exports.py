@@ -36,7 +36,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from porter.environment import ALLOCATOR
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.shell.launch import OPTIONS_OF_TRAINING, TRAINS
 from porter.shell.script import ShellScript
 from porter.shell.syntax import text_of

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.shell.flag import Z_IMAGE, Flag
 from porter.shell.launch import Launch
 from porter.shell.script import ShellScript

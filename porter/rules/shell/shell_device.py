@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.shell.device_value import device_values
 from porter.shell.script import ShellScript
 from porter.targets import Translation

@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from porter.requirements import judged, judged_index
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.shell.command import PRINTING, Command
 from porter.shell.script import ShellScript
 from porter.text_unit import TextUnit

@@ -28,7 +28,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from porter.environment import OF_CUDA
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.shell.command import Command
 from porter.shell.script import ShellScript
 from porter.shell.syntax import text_of, walk

@@ -25,8 +25,8 @@ from __future__ import annotations
 import os.path
 from collections.abc import Iterator
 
-from porter.nvidia_tools import TOOLS, instead_of
-from porter.rules.base import Rule
+from porter.nvidia import TOOLS, instead_of
+from porter.rules.rule import Rule
 from porter.shell.command import RUN_ANOTHER, Command
 from porter.shell.script import ShellScript
 from porter.text_unit import TextUnit

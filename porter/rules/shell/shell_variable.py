@@ -43,7 +43,7 @@ from porter.environment import (
     visible_devices,
     without_effect,
 )
-from porter.rules.base import Rule
+from porter.rules.rule import Rule
 from porter.shell.command import PRINTING, Command
 from porter.shell.script import ShellScript
 from porter.shell.values import UNKNOWN, value_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from porter.verify import text
+from porter.verify import table
 from porter.verify.outcome import Outcome, Row
 from porter.verify.scripts import Script
 from porter.verify.verdict import problems
@@ -165,7 +165,7 @@ def test_what_several_ways_have_in_common_is_said_once() -> None:
 
 def test_the_table() -> None:
     failed = outcome("npu", error="KeyError: 'x'", line=3, saved=[], refused=["index on complex64"])
-    shown = text.render([row(), row(ported=failed, redirected=outcome("npu", on_host=["isin"]))], True, False)
+    shown = table.render([row(), row(ported=failed, redirected=outcome("npu", on_host=["isin"]))], True, False)
     lines = shown.splitlines()
     assert lines[1].split() == "a.py 3/3 yes 10.0 MiB 1,200 (3.0 MiB) 0 0 3.8 passed".split()
     assert lines[2].split() == "a.py 2/3 - 10.0 MiB 1,200 (3.0 MiB) 0 1 3.8 FAILED".split()
@@ -175,13 +175,13 @@ def test_the_table() -> None:
 
 
 def test_the_table_of_a_card_says_how_close() -> None:
-    shown = text.render([row({"ported": LITTLE}, False, ported=other_frames("npu"))], False, False)
+    shown = table.render([row({"ported": LITTLE}, False, ported=other_frames("npu"))], False, False)
     assert shown.splitlines()[1].split()[2] == "close"
     assert "    note: ported: 12.5% of the values differ, by up to 3 levels, 0.25 on average\n" in shown
 
 
 def test_failed_rows_are_red() -> None:
-    shown = text.render([row(), row(ported=outcome("npu", error="no", saved=[]))], True, True)
+    shown = table.render([row(), row(ported=outcome("npu", error="no", saved=[]))], True, True)
     passed, failed = shown.splitlines()[1:3]
     assert "\x1b" not in passed
     assert failed.startswith("\x1b[31m")
@@ -189,4 +189,4 @@ def test_failed_rows_are_red() -> None:
 
 @pytest.mark.parametrize(("amount", "shown"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (2**33, "8.0 GiB")])
 def test_amounts(amount: int, shown: str) -> None:
-    assert text.bytes_told(amount) == shown
+    assert table.bytes_told(amount) == shown

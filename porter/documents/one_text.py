@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from porter.documents.base import CannotPort, PortedBytes
 from porter.documents.encoding import byte_order_mark, decode, encode
+from porter.documents.ported import CannotPort, PortedBytes
 from porter.port import Language, Plan, calls_for_nothing, port_text
 from porter.source import CannotParse
 

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from porter.accounting.mentions import lines_that_name
-from porter.accounting.places import Place
-from porter.accounting.reasons import Reason
+from porter.accounting.reasons import Place, Reason
 from porter.comments import line_comments
-from porter.nvidia_tools import TOOLS
+from porter.nvidia import TOOLS
 from porter.shell.command import PRINTING
 from porter.vocabulary import is_another_backend, says_device, says_text
 

@@ -119,14 +119,14 @@ def _run(paths: tuple[str, ...], behind: tuple[str, ...], options: dict[str, Any
 
 def _tell(rows: list[Row], machines: dict[str, Any], options: dict[str, Any], exact: bool) -> None:
     """Prints and writes what came of it."""
-    from porter.verify import report, text
+    from porter.verify import report, table
 
     settings = {name: options[name] for name in ("device", "memory", "hardware")}
     as_json = report.render(rows, machines, settings)
     for file in options["report"] or ([HARDWARE_REPORT] if options["device"] == "npu" else []):
         _write(file, _rendered(file, rows, machines, as_json, _given(options)))
     colored = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    click.echo(as_json if options["format_"] == "json" else text.render(rows, exact, colored))
+    click.echo(as_json if options["format_"] == "json" else table.render(rows, exact, colored))
 
 
 def _request(options: dict[str, Any]) -> Request:
