@@ -1,7 +1,7 @@
 """Whether what a script computes is computed on the NPU: by its networks, and by all of it together.
 
 A network that an adapter names belongs there, wherever it is otherwise. Of one that a program brings along, the program
-says where it is: there the two ways on the NPU have to agree.
+says where it is: there the two ways on the NPU have to agree, and what is on the NPU is not to be computed on the host.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ def misplaced(device: str, outcome: Outcome, reference: Outcome, other: Outcome 
     for name, network in outcome.networks.items():
         if network["named"] and device != "cpu":
             yield from (f"{name} {problem}" for problem in _of_named(device, network))
-        elif other is not None and device != "cpu":
-            yield from (f"{name} {problem}" for problem in _of_another(device, network, other.networks.get(name)))
+        elif device != "cpu":
+            as_there = None if other is None else other.networks.get(name)
+            yield from (f"{name} {problem}" for problem in _of_another(device, network, as_there))
     if other is not None and device != "cpu":
         elsewhere = _left_on_host(device, outcome, other)
         if elsewhere:
@@ -70,6 +71,9 @@ def _of_named(device: str, network: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_another(device: str, network: Mapping[str, Any], other: Mapping[str, Any] | None) -> Iterator[str]:
+    if network["computed"] and not network["computed"].get(device) and f"{device}->cpu" in network["moved"]:
+        yield f"computed on the CPU alone, with what it fetched from {device}"
+        return
     if other is None:
         return
     if not network["computed"].get(device) and other["computed"].get(device):

@@ -152,6 +152,24 @@ def test_work_that_numpy_does_is_named(verify_text: Callable[..., Row]) -> None:
     assert any("Sequential fetched 1 tensors (48 bytes) from npu in its calls" in note for note in row.notes), row
 
 
+ON_THE_HOST = """\
+class OnTheHost(torch.nn.Linear):
+    def forward(self, x):
+        return (x.cpu() @ self.weight.cpu().T).to(x.device)
+
+net = torch.nn.Sequential(OnTheHost(4, 4), """
+
+
+def test_a_network_that_computes_on_the_host_in_every_way_does_not_pass(verify_text: Callable[..., Row]) -> None:
+    begin = "net = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))"
+    program = PROGRAM.replace(begin, ON_THE_HOST.removesuffix(", ") + ")")
+    row = verify_text(program.replace('"npu"', '"cuda"'), program)
+    assert row.equal is True
+    assert row.problems == [
+        "unedited, redirected and ported: Sequential computed on the CPU alone, with what it fetched from npu"
+    ]
+
+
 def test_the_whole_program_passes(verify_text: Callable[..., Row]) -> None:
     row = verify_text(PROGRAM.replace('"npu"', '"cuda"'), PROGRAM)
     assert (row.problems, row.equal, row.notes) == ([], True, [])
