@@ -5,7 +5,7 @@ A file that a port left as it was has a record too, if it names the accelerator:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from porter.documents.ported import PortedBytes
 from porter.findings import Finding
@@ -29,11 +29,23 @@ def undone(path: str, data: bytes, plan: Plan, record: Record | None) -> Undone:
     """The file as it was before it was ported. Raises CannotPort and RecordError."""
     known = _known(path, data, plan, record) if plan.codes is None or NAMES_BOTH in plan.codes else None
     if known is None:
-        return Undone(port_bytes(path, data, plan))
+        return Undone(_by_words(path, data, plan, record))
     if known.changes and plan.source is not None and plan.source not in known.targets:
         return Undone(PortedBytes(data))
     back = restored(data, known)
     return Undone(PortedBytes(back.data, _findings(back)), entry_of(back.data, back.data, ()))
+
+
+def _by_words(path: str, data: bytes, plan: Plan, record: Record | None) -> PortedBytes:
+    """Undone by the accelerator's words alone, with a warning where a record of this path is of no more use."""
+    ported = port_bytes(path, data, plan)
+    outdated = record.entry(path) if record is not None and ported.data != data else None
+    if outdated is None or not outdated.changes:
+        return ported
+    message = "too little is left of what was ported here, so that every word of the accelerator was undone"
+    start = Place(1, 1, outdated.changes[0])
+    warning = _finding("warning", start, message, "look whether the program itself named the accelerator")
+    return replace(ported, findings=(warning, *ported.findings))
 
 
 def entry_to_keep(path: str, before: bytes, after: bytes, plan: Plan, record: Record) -> Entry | None:

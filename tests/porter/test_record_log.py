@@ -206,6 +206,17 @@ def test_another_program_at_the_same_path(run: Run, tmp_path: Path) -> None:
 # a record to be committed
 
 
+def test_a_file_of_which_too_little_is_left_is_undone_by_words_with_a_warning(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    before = b"import torch\n" + b"".join(b"y%d = torch.zeros(%d, device='cuda')\n" % (n, n) for n in range(8))
+    file.write_bytes(before)
+    run("a.py", "--target", "npu")
+    file.write_bytes(b"import torch\n\n\nz = torch.ones(3, device='npu')\n")
+    done = run("a.py", "--target", "cuda")
+    assert file.read_bytes() == b"import torch\n\n\nz = torch.ones(3, device='cuda')\n"
+    assert b"too little is left of what was ported here" in done.stdout
+
+
 def test_a_record_that_is_committed_undoes_on_another_machine(run: Run, tmp_path: Path) -> None:
     tree = tmp_path / "here"
     (tree / "sub").mkdir(parents=True)
