@@ -180,6 +180,15 @@ def test_an_output_folder_is_undone_as_well(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "ported" / "a.py").read_bytes() == SCRIPT
 
 
+def test_what_is_noted_is_not_noted_again(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes(SCRIPT)
+    run("a.py", "--target", "npu")
+    (log,) = Path(state_folder()).iterdir()
+    noted = log.read_bytes()
+    run("a.py", "--target", "npu")
+    assert log.read_bytes() == noted
+
+
 def test_looking_keeps_no_record(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.py").write_bytes(b'x = "npu"\n')
     for way in ("--check", "--diff", "--no-record"):

@@ -6,7 +6,8 @@ import ast
 
 import pytest
 
-from porter.source import Source
+from porter.changes import Change
+from porter.source import CannotParse, Source, parse_changed
 
 LEFT_OUT = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)
 
@@ -47,3 +48,25 @@ def test_a_walk_along_lines_passes_what_touches_them():
     assert set(texts) <= set(nodes)
     assert not any(isinstance(node, ast.withitem) for node in nodes)
     assert list(source.walk([])) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        ("x = cuda\n", "cuda", "lambda"),
+        ("x = cuda\n", "cuda", "2npu"),
+        ("x = cuda\n", "cuda", "npu("),
+        ("x = '\\cuda'\n", "cuda", "xpu"),
+        ("x = 'cuda'\n", "'cuda'", "'npu"),
+        ("ok = 'cuda'\nx = cuda\n", "cuda\n", "None = 1\n"),
+    ],
+)
+def test_what_a_change_breaks_is_refused(text: str, old: str, new: str) -> None:
+    start = text.rindex(old)
+    with pytest.raises(CannotParse):
+        parse_changed(Source(text), [Change(start, start + len(old), new)])
+
+
+@pytest.mark.parametrize(("old", "new"), [('"cuda:1"', '"npu:1"'), ("torch.cuda.amp", "torch.npu.amp")])
+def test_other_words_in_the_place_of_words_parse(old: str, new: str) -> None:
+    parse_changed(Source(f"x = {old}\n"), [Change(4, 4 + len(old), new)])
