@@ -17,6 +17,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from functools import cache
 
+from porter.cuda_packages import package_of, packages
 from porter.findings import SUPPORTS_BOTH, Finding
 from porter.unit import Found, Unit
 
@@ -246,8 +247,21 @@ def _guards_what_is_lacking(one: Found, found: list[Found], unit: Unit) -> bool:
     if one.finding.code != COMPARES or ("is compared with" not in one.finding.message and not one.finding.is_fix):
         return False
     span = _branch_of_cuda(one.finding, unit)
+    if span is None:
+        return False
     lacking = (other for other in found if other.finding.code in _LACKING and other.finding.severity == "error")
-    return span is not None and any(_is_within(other, [span], unit) for other in lacking)
+    return any(_is_within(other, [span], unit) for other in lacking) or _calls_a_package_for_cuda(span, unit)
+
+
+def _calls_a_package_for_cuda(span: Span, unit: Unit) -> bool:
+    """Whether something in it calls what a package has that is made for CUDA, wherever that was imported."""
+    target = unit.translation.new.name
+    for node in unit.source.parent:
+        if isinstance(node, ast.Call) and span[0] <= unit.source.span(node)[0] < span[1]:
+            name = package_of(unit.dotted(node.func) or "")
+            if name and not packages()[name].only_aarch64 and target not in packages()[name].exists_on:
+                return True
+    return False
 
 
 def _branch_of_cuda(finding: Finding, unit: Unit) -> Span | None:

@@ -38,6 +38,13 @@ def packages() -> dict[str, Package]:
     return {name: _package(row) for name, row in read_table("cuda_packages.json")["packages"].items()}
 
 
+def package_of(dotted: str) -> str | None:
+    """The longest start of a dotted name that is a package of the table."""
+    while dotted and dotted not in packages():
+        dotted = dotted.rpartition(".")[0]
+    return dotted or None
+
+
 @cache
 def distribution(name: str) -> Package | None:
     """What an index calls by this name, however it is spelled; None for one that is not made for CUDA."""

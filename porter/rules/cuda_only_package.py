@@ -35,7 +35,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from porter.cuda_packages import packages
+from porter.cuda_packages import package_of, packages
 from porter.guards import Guard, function_nobody_calls, guard_around
 from porter.places import label_of, place_of
 from porter.rules.rule import Rule
@@ -55,18 +55,18 @@ RULE = Rule("DP203", "cuda-only-package", __doc__, words=tuple(sorted(_WORDS)), 
 @RULE.on(ast.Import, ast.ImportFrom)
 def report_the_import(node: ast.Import | ast.ImportFrom, unit: Unit) -> Iterator[Found]:
     if isinstance(node, ast.Import):
-        found = {package for alias in node.names if (package := _package(alias.name))}
+        found = {package for alias in node.names if (package := package_of(alias.name))}
     elif node.level or not node.module:
         return
     else:
-        found = {package for alias in node.names if (package := _package(f"{node.module}.{alias.name}"))}
+        found = {package for alias in node.names if (package := package_of(f"{node.module}.{alias.name}"))}
     for package in sorted(found):
         yield from _reported(package, node, unit)
 
 
 @RULE.on(ast.Call)
 def report_the_import_by_name(node: ast.Call, unit: Unit) -> Iterator[Found]:
-    if label_of(node.func) in _IMPORTERS and node.args and (package := _package(text_of(node.args[0]))):
+    if label_of(node.func) in _IMPORTERS and node.args and (package := package_of(text_of(node.args[0]))):
         yield from _reported(package, node, unit)
 
 
@@ -90,13 +90,6 @@ def report_the_implementation_asked_for(node: ast.Constant, unit: Unit) -> Itera
     else:
         message = f'"{node.value}" needs flash_attn, which is made for NVIDIA devices'
         yield unit.report(RULE.code, "warning", node, message, '"sdpa"')
-
-
-def _package(module: str) -> str | None:
-    """The longest start of a dotted module name that is a package of the table."""
-    while module and module not in packages():
-        module = module.rpartition(".")[0]
-    return module or None
 
 
 def _reported(name: str, node: ast.stmt | ast.expr, unit: Unit) -> Iterator[Found]:

@@ -152,6 +152,19 @@ def test_a_comparison_that_guards_what_the_target_lacks_stays() -> None:
     assert port_text(equal, NPU).text == equal
 
 
+@pytest.mark.parametrize(
+    ("imported", "called", "device"),
+    [
+        ("import grouped_gemm", "grouped_gemm.ops.gmm(x)", "cuda"),
+        ("from flash_attn import flash_attn_func", "flash_attn_func(x)", "cuda"),
+        ("import einops", "einops.rearrange(x)", "npu"),
+    ],
+)
+def test_a_comparison_that_guards_a_package_for_cuda_stays(imported: str, called: str, device: str) -> None:
+    kernel = KERNEL.replace('    torch.cuda.nvtx.mark("grouped")\n', "").replace("kernel(x)", called)
+    assert f'!= "{device}"' in port_text(f"{imported}\n{kernel}", NPU).text
+
+
 def test_a_comparison_that_guards_nothing_of_the_kind_is_ported() -> None:
     text = KERNEL.replace('torch.cuda.nvtx.mark("grouped")', "torch.cuda.synchronize()")
     assert port_text(text, NPU).text == text.replace("cuda", "npu")
