@@ -99,7 +99,7 @@ def gelu_of_linear(linear: nn.Linear, tokens: Tensor) -> Tensor:
 def _is_epilogue(linear: nn.Linear, tokens: Tensor) -> bool:
     """Whether cublasLt computes both at once; there is no gradient of that, and no hook would see the layer run."""
     return (
-        tokens.is_cuda
+        tokens.device.type == CUDA  # `is_cuda` is true on an NPU that stands in for a GPU
         and torch.version.hip is None
         and not torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
