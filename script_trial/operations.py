@@ -38,6 +38,10 @@ _MOVES = frozenset(
 )
 
 
+#: Types of most arguments of operators that are neither tensors nor hold any.
+_SINGLE = frozenset((int, float, bool, type(None), str, torch.dtype, torch.device, torch.layout, torch.memory_format))
+
+
 @dataclass
 class Tally:
     """Operators, and the bytes of the tensors they took and gave."""
@@ -310,6 +314,7 @@ class _Operator:
     """What there is to know about an operator before it is counted."""
 
     def __init__(self, func: Any) -> None:
+        self.func = func  # or its id could become another one's
         packet = func.overloadpacket.__name__
         self.name = f"{func.namespace}.{packet}"
         self.moves = packet in _MOVES
@@ -327,16 +332,16 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, operations: Operations) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._operations = operations
-        self._known: dict[Any, _Operator] = {}
+        self._known: dict[int, _Operator] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for one in types:
             if one.__torch_dispatch__ is not Tensor.__torch_dispatch__:
                 return NotImplemented  # a subclass, which says itself what it computes
         result = func(*args, **kwargs) if kwargs else func(*args)
-        operator = self._known.get(func)
+        operator = self._known.get(id(func))  # the hash of an operator is computed in Python
         if operator is None:
-            operator = self._known[func] = _Operator(func)
+            operator = self._known[id(func)] = _Operator(func)
         if not operator.is_view:
             taken = _tensors(args, kwargs) if kwargs else _tensors(args)
             given = [result] if type(result) is Tensor else _tensors(result)
@@ -391,7 +396,12 @@ def _tensors(*values: object) -> list[Tensor]:
 
 def _add_tensors(values: Iterable[object], found: list[Tensor]) -> None:
     for value in values:
-        if isinstance(value, Tensor):
+        kind = type(value)
+        if kind is Tensor or kind is nn.Parameter:
+            found.append(value)  # type: ignore[arg-type]
+        elif kind in _SINGLE:
+            continue
+        elif isinstance(value, Tensor):
             found.append(value)
         elif isinstance(value, (list, tuple)):
             _add_tensors(value, found)

@@ -25,6 +25,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -36,10 +37,11 @@ from script_trial.known_adapters import adapter_for, known_adapters
 
 @click.command()
 @click.option("--once", is_flag=True, help="Do a single job in this process, for devices that do not survive a fork.")
-def serve(once: bool) -> None:
+@click.option("--library", "named", multiple=True, metavar="NAME", help="Import it before the first job.")
+def serve(once: bool, named: tuple[str, ...]) -> None:
     """Run the jobs that come in on standard input, one JSON object a line, beside each other."""
     answers = _own_stdout()
-    _import_what_jobs_need()
+    _import_what_jobs_need(named)
     _say(answers, machine())
     if once:
         job = json.loads(sys.stdin.readline())
@@ -201,19 +203,24 @@ def _say(answers: TextIO, message: dict[str, Any]) -> None:
     answers.flush()
 
 
-def _import_what_jobs_need() -> None:
-    """Before anything is computed: a pool of threads, or an opened device, would not survive the fork."""
+def _import_what_jobs_need(named: Iterable[str]) -> None:
+    """Before anything is computed: a pool of threads, or an opened device, would not survive the fork.
+
+    Of the libraries those that are named, and those that they import themselves.
+    """
     from script_trial import run_script  # noqa: F401
 
-    for adapter in known_adapters():
-        spec = find_spec(adapter.library)
-        if spec is not None and adapter_for(spec) is adapter:
-            adapter.warm()
+    for is_wanted in (set(named).__contains__, sys.modules.__contains__):
+        for adapter in known_adapters():
+            spec = find_spec(adapter.library) if is_wanted(adapter.library) else None
+            if spec is not None and adapter_for(spec) is adapter:
+                adapter.warm()
 
 
 def _import_what_launches_need() -> None:
     """Once, before the first of them."""
     from torch.distributed import run  # noqa: F401
+    from torch.distributed.algorithms import ddp_comm_hooks  # noqa: F401
 
     if find_spec("accelerate") is not None:
         from accelerate.commands import accelerate_cli  # noqa: F401

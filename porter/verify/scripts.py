@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -139,6 +140,27 @@ def command_line(words: Sequence[str], hardware: str | None, processes: Sequence
     script = replace(script, skipped=_missing(tree), command=shlex.join(words))
     counts = processes or (min(tree.processes or 1, 2),)
     return [replace(script, processes=count) for count in counts]
+
+
+def libraries_of(scripts: Iterable[Script]) -> frozenset[str]:
+    """The libraries that a trial knows and that are named in scripts that are run, or in what they launch."""
+    return frozenset(name for data in _texts_of(scripts) for name in libraries() if name.encode() in data)
+
+
+def _texts_of(scripts: Iterable[Script]) -> Iterator[bytes]:
+    from porter.verify.launch_tree import CannotLayOut, launch_tree
+
+    launched: set[str] = set()
+    for script in scripts:
+        if script.skipped is not None or script.problem is not None:
+            continue
+        yield script.cuda
+        if script.processes is not None:
+            with suppress(CannotLayOut):
+                launched.update(launch_tree(script.path, script.cuda).scripts)
+    for path in launched:
+        with open(path, "rb") as file:
+            yield file.read()
 
 
 def _is_of_a_library(data: bytes) -> bool:

@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import threading
+from collections.abc import Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TookTooLong
 from pathlib import Path
@@ -43,8 +44,10 @@ class TrialProcess:
         machine: what it said it runs on, once it is started.
     """
 
-    def __init__(self, way: Way, folder: Path) -> None:
+    def __init__(self, way: Way, folder: Path, libraries: Iterable[str] = ()) -> None:
+        """`libraries` are those that it imports before the first job; others are imported in each job."""
         self.way = way
+        self._libraries = libraries
         self.machine: dict[str, Any] = {}
         self._environment = way.full_environment()
         self._log = folder / f"{way.name}.log"
@@ -61,7 +64,7 @@ class TrialProcess:
                 return
             with open(self._log, "wb") as log:
                 process = subprocess.Popen(
-                    self.way.command(),
+                    self.way.command(self._libraries),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from typing import Any
 from porter.verify.launch_tree import Forms, launch_tree
 from porter.verify.outcome import Outcome, Row
 from porter.verify.progress import Progress
-from porter.verify.scripts import NotTwoForms, Script, both_forms
+from porter.verify.scripts import NotTwoForms, Script, both_forms, libraries_of
 from porter.verify.trial_process import CannotStart, Ended, TrialProcess
 from porter.verify.verdict import notes, problems
 from porter.verify.ways import Way
@@ -47,12 +47,12 @@ class Request:
 class Verification:
     """The processes of a run, and the temporary folder it works in."""
 
-    def __init__(self, request: Request, folder: Path, progress: Progress) -> None:
+    def __init__(self, request: Request, folder: Path, progress: Progress, libraries: Iterable[str]) -> None:
         self.request = request
         self._folder = folder
         self._made_up = folder / "made_up"
         self._made_up.mkdir()
-        self._processes = [TrialProcess(way, folder) for way in request.ways]
+        self._processes = [TrialProcess(way, folder, libraries) for way in request.ways]
         self._progress = progress
         self._pool = ThreadPoolExecutor(len(self._processes) * _scripts_at_once(request))
 
@@ -210,10 +210,15 @@ class Verification:
 
 
 @contextmanager
-def verification(request: Request, progress: Progress = _SILENT) -> Iterator[Verification]:
-    """A run of the command; at its end no process and no temporary file of it is left."""
+def verification(
+    request: Request, progress: Progress = _SILENT, libraries: Iterable[str] = ()
+) -> Iterator[Verification]:
+    """A run of the command; at its end no process and no temporary file of it is left.
+
+    `libraries` are those that its scripts use; what one uses besides is imported by itself.
+    """
     with tempfile.TemporaryDirectory(prefix="diffsynth-verify-", ignore_cleanup_errors=True) as folder:
-        running = Verification(request, Path(folder), progress)
+        running = Verification(request, Path(folder), progress, libraries)
         try:
             yield running
         finally:
@@ -222,7 +227,7 @@ def verification(request: Request, progress: Progress = _SILENT) -> Iterator[Ver
 
 def verify(request: Request, scripts: list[Script], progress: Progress) -> tuple[list[Row], dict[str, dict[str, Any]]]:
     """Every script's row, and what each way ran on. `progress` hears of what happens. Raises CannotStart."""
-    with verification(request, progress) as running:
+    with verification(request, progress, libraries_of(scripts)) as running:
         machines = running.start()
         with ThreadPoolExecutor(_scripts_at_once(request)) as pool:
             asked = [pool.submit(running.run, script) for script in scripts]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 #: What a process runs, after the imports that make its device.
@@ -42,9 +43,10 @@ class Way:
     environment: dict[str, str] = field(default_factory=dict)
     forks: bool = True
 
-    def command(self) -> list[str]:
-        """What serves the way: it reads jobs from its standard input."""
-        return [*self.trial(), "serve", *([] if self.forks else ["--once"])]
+    def command(self, libraries: Iterable[str]) -> list[str]:
+        """What serves the way: it reads jobs from its standard input. Most of them use these libraries."""
+        named = [word for name in sorted(libraries) for word in ("--library", name)]
+        return [*self.trial(), "serve", *named, *([] if self.forks else ["--once"])]
 
     def trial(self) -> list[str]:
         """`python -m script_trial` on the way's device."""

@@ -6,13 +6,14 @@ import functools
 import io
 import os
 from collections.abc import Callable
-from importlib.util import find_spec
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from script_trial.adapter import CannotMakeUp, TrialOfAdapter
 from script_trial.made_up import pattern, write_picture
+from script_trial.on_import import on_import
 
 CLIP_FRAMES, CLIP_RATE = 33, 16
 SOUND_SECONDS, SOUND_RATE = 1, 16000
@@ -21,16 +22,21 @@ _PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ""}
 _CLIPS = {".mp4", ".gif", ".mov", ".webm", ".avi", ".mkv"}
 _SOUNDS = {".wav"}
 
+#: What is at an address.
+Content = Callable[[str], bytes]
+
 
 def made_up_web(trial: TrialOfAdapter) -> None:
     """From now on requests, httpx and urllib give made-up files for addresses of other machines."""
     content = functools.partial(_content, trial)
     _urllib(content)
-    if find_spec("requests") is not None:
-        _requests(content)
-    for name in ("httpx", "httpx2"):
-        if find_spec(name) is not None:
-            _httpx(name, content)
+    clients: dict[str, Callable[[Content], None]] = {"requests": _requests}
+    clients |= {name: functools.partial(_httpx, name) for name in ("httpx", "httpx2")}
+    on_import({name: functools.partial(_replace, client, content) for name, client in clients.items()})
+
+
+def _replace(client: Callable[[Content], None], content: Content, _: ModuleSpec) -> None:
+    client(content)
 
 
 def _content(trial: TrialOfAdapter, address: str) -> bytes:
@@ -78,7 +84,7 @@ def _is_elsewhere(address: Any) -> bool:
     )
 
 
-def _requests(content: Callable[[str], bytes]) -> None:
+def _requests(content: Content) -> None:
     import requests
 
     get = requests.get
@@ -94,7 +100,7 @@ def _requests(content: Callable[[str], bytes]) -> None:
     requests.get = requests.api.get = made
 
 
-def _httpx(name: str, content: Callable[[str], bytes]) -> None:
+def _httpx(name: str, content: Content) -> None:
     from importlib import import_module
 
     module: Any = import_module(name)
@@ -109,7 +115,7 @@ def _httpx(name: str, content: Callable[[str], bytes]) -> None:
     module.get = made
 
 
-def _urllib(content: Callable[[str], bytes]) -> None:
+def _urllib(content: Content) -> None:
     import urllib.request as request
 
     urlopen, urlretrieve = request.urlopen, request.urlretrieve

@@ -31,7 +31,7 @@ class Sizes:
 
     width: of the DiT, a multiple of 128 (its head size). layers: blocks of the DiT. text_width: of the text encoder's
     output and the DiT's text input, a multiple of 16. text_layers: blocks of the text encoder. vae_width: channels of
-    the VAE at full resolution, even.
+    the VAE at full resolution, even. vae_blocks: residual blocks of a level of Wan's VAE; Qwen-Image's are fixed.
 
     Raises ValueError naming the size that is not legal.
     """
@@ -41,9 +41,10 @@ class Sizes:
     text_width: int = 64
     text_layers: int = 2
     vae_width: int = 8
+    vae_blocks: int = 2
 
     def __post_init__(self) -> None:
-        steps = {"width": HEAD_DIM, "layers": 1, "text_width": 16, "text_layers": 1, "vae_width": 2}
+        steps = {"width": HEAD_DIM, "layers": 1, "text_width": 16, "text_layers": 1, "vae_width": 2, "vae_blocks": 1}
         for name, step in steps.items():
             value = getattr(self, name)
             if value <= 0 or value % step:
@@ -136,7 +137,7 @@ WAN_TEXT_ENCODER = Network(
 )
 WAN_VAE = Network(
     model_class="diffsynth.models.wan_video_vae.WanVideoVAE",
-    arguments=lambda sizes: {"dim": sizes.vae_width},
+    arguments=lambda sizes: {"dim": sizes.vae_width, "num_res_blocks": sizes.vae_blocks},
     dtype="float32",
 )
 

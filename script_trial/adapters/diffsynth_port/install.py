@@ -6,7 +6,7 @@ import contextlib
 import functools
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -24,24 +24,35 @@ PIPELINES = {
     "diffsynth.pipelines.wan_video": "WanVideoPipeline",
     "diffsynth.pipelines.qwen_image": "QwenImagePipeline",
 }
+#: Networks that compute something made up when they are loaded, for nothing to be compiled later.
+_WARMED_UP = {"diffsynth.models.wan_video_dit": "WanModel", "diffsynth.models.qwen_image_dit": "QwenImageDiT"}
 _RUNNER = "diffsynth.diffusion.training.runner"
 
 #: What the pipelines import only once they are called, and trainings once they begin.
 _IN_A_RUN = (
+    "diffsynth.core.fused.plain",
     "diffsynth.utils.data",
     "diffsynth.utils.frames",
     "diffsynth.models.state_dict_converters",
     "ftfy",
     "imageio_ffmpeg.binaries",
+    "torch.utils.serialization.config",
     "transformers.models.umt5.modeling_umt5",
     "transformers.models.qwen2.tokenization_qwen2",
     "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl",
     "transformers.models.qwen2_5_vl.processing_qwen2_5_vl",
+    "transformers.models.qwen2_vl.image_processing_pil_qwen2_vl",
     "transformers.models.qwen2_vl.image_processing_qwen2_vl",
     "transformers.models.auto.processing_auto",
     "wcwidth",
 )
-_IN_A_TRAINING = ("peft", _RUNNER, "diffsynth.diffusion.training.run_task", "transformers.optimization")
+_IN_A_TRAINING = (
+    "peft",
+    _RUNNER,
+    "diffsynth.diffusion.training.model_flags",
+    "diffsynth.diffusion.training.run_task",
+    "transformers.optimization",
+)
 
 
 def import_what_takes_long() -> None:
@@ -81,6 +92,8 @@ def install(trial: TrialOfAdapter) -> None:
     data.VideoData.__init__ = with_clip(data.VideoData.__init__, trial)  # type: ignore[method-assign]
     for name in ("save_video", "save_frames"):
         setattr(data, name, _kept(getattr(data, name), trial))
+    for network in _those_there(_WARMED_UP):
+        network.warm_up = lambda *_: None  # it is no work of the script's
     fail_on_what_is_no_number()
     _install_in_training(trial)
 
@@ -94,7 +107,11 @@ def fail_on_what_is_no_number() -> None:
 
 def pipelines() -> list[Any]:
     """The classes of those pipelines that there are, imported."""
-    there = [(module, name) for module, name in PIPELINES.items() if find_spec(module) is not None]
+    return _those_there(PIPELINES)
+
+
+def _those_there(classes: Mapping[str, str]) -> list[Any]:
+    there = [(module, name) for module, name in classes.items() if find_spec(module) is not None]
     return [getattr(import_module(module), name) for module, name in there]
 
 

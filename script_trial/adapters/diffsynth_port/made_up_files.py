@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from script_trial.adapter import CannotMakeUp, TrialOfAdapter
-from script_trial.adapters.diffsynth_port.catalogue import MODELS
+from script_trial.adapters.diffsynth_port.catalogue import MODELS, Sizes
 from script_trial.adapters.diffsynth_port.image_dataset import make_image_dataset
 from script_trial.adapters.diffsynth_port.small_dataset import make_small_dataset
 from script_trial.adapters.diffsynth_port.smaller import HEIGHT, WIDTH
@@ -20,6 +21,10 @@ from script_trial.made_up import pattern
 # Small, and more frames than any script asks for: reading stops at those that are used.
 CLIP_HEIGHT, CLIP_WIDTH, CLIP_FRAMES = 64, 96, 121
 CLIP_RATE = 16
+
+#: A second block of a text encoder or of a VAE's level computes nothing that its first does not. Of a DiT's two, one
+#: can be on the device while the other is not.
+SIZES = Sizes(text_layers=1, vae_blocks=1)
 
 #: The folder for all of it, below that for everything that is made up.
 _OWN = "diffsynth-port"
@@ -47,7 +52,7 @@ def weights_root(model_id: str, trial: TrialOfAdapter) -> Path:
     if model_id not in MODELS:
         raise CannotMakeUp(f"the weights of {model_id}, which cannot be made up; those of {', '.join(MODELS)} can")
     root = trial.made_up / _OWN / "models"
-    trial.once(f"{_OWN}/models/{model_id}", lambda _: make_weights(model_id, root))
+    trial.once(f"{_OWN}/models/{model_id}", lambda _: make_weights(model_id, root, sizes=SIZES))
     return root
 
 
@@ -65,10 +70,15 @@ def with_clip(init: Callable[..., None], trial: TrialOfAdapter) -> Callable[...,
     @functools.wraps(init)
     def made(self: object, video_file: Any = None, *args: Any, **kwargs: Any) -> None:
         if video_file is not None:
-            video_file = trial.found_or_made_up(video_file, write_clip)
+            video_file = trial.found_or_made_up(video_file, functools.partial(_copy_clip, trial))
         init(self, video_file, *args, **kwargs)
 
     return made
+
+
+def _copy_clip(trial: TrialOfAdapter, path: Path) -> None:
+    """A clip that is written once for all processes, and is a file of each one's own."""
+    shutil.copyfile(trial.once(f"{_OWN}/clip{path.suffix}", write_clip), path)
 
 
 def write_clip(path: Path) -> None:

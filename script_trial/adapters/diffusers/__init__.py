@@ -22,6 +22,7 @@ class DiffusersAdapter:
 
         for module in ("pipelines.pipeline_utils", "pipelines.auto_pipeline", "loaders", "image_processor"):
             import_module(f"diffusers.{module}")
+        import_module(f"{__name__}.hooks")
 
     def install(self, trial: TrialOfAdapter) -> None:
         from script_trial.adapters.diffusers.hooks import install

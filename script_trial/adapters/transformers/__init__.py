@@ -22,6 +22,7 @@ class TransformersAdapter:
 
         for module in ("modeling_utils", "models.auto", "generation", "pipelines", "trainer"):
             import_module(f"transformers.{module}")
+        import_module(f"{__name__}.hooks")
 
     def install(self, trial: TrialOfAdapter) -> None:
         from script_trial.adapters.transformers.hooks import install
