@@ -57,6 +57,13 @@ Image.new("RGB", (8, 8)).save("a.png")
         ),
         (NO_NETWORK, ["unedited, redirected and ported: it computed nothing"]),
         (
+            "import urllib.request\nurllib.request.urlopen('http://example.com')",  # a plain program's
+            [
+                "every way: line 2: URLError: "
+                "<urlopen error a trial uses no network, and the script asked for example.com>"
+            ],
+        ),
+        (
             "import socket\nsocket.create_connection(('example.com', 80))",
             [
                 "every way: line 2: ConnectionRefusedError: "
