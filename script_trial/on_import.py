@@ -6,7 +6,9 @@ import builtins
 import functools
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -37,30 +39,42 @@ def _spec_of(name: str) -> ModuleSpec | None:
 
 
 def _at_next_import(waiting: dict[str, Then]) -> None:
-    """Acts on modules that are there when they are imported again, which asks no finder."""
+    """Acts on modules that are there when they are imported again, which asks no finder.
+
+    What is imported may itself load more of the library, which imports the library: it is whole when the outermost
+    import of it has come to its end.
+    """
     if not waiting:
         return
     statement, function = builtins.__import__, importlib.import_module
+    under_way: Counter[str] = Counter()
 
-    def act(name: str) -> None:
-        top = name.partition(".")[0]
-        then, spec = waiting.pop(top, None), _spec_of(top)
+    @contextmanager
+    def acted_on_after(name: str) -> Iterator[None]:
+        under_way[name] += 1
+        try:
+            yield
+        finally:
+            under_way[name] -= 1
+        then, spec = (None, None) if under_way[name] else (waiting.pop(name, None), _spec_of(name))
         if then is not None and spec is not None:
             then(spec)
 
     @functools.wraps(statement)
-    def import_statement(name: str, *args: Any, **kwargs: Any) -> Any:
-        imported = statement(name, *args, **kwargs)
-        if waiting:
-            act(name)
-        return imported
+    def import_statement(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+        top = name.partition(".")[0]
+        if level or top not in waiting:
+            return statement(name, globals, locals, fromlist, level)
+        with acted_on_after(top):
+            return statement(name, globals, locals, fromlist, level)
 
     @functools.wraps(function)
     def import_module(name: str, package: str | None = None) -> ModuleType:
-        imported = function(name, package)
-        if waiting:
-            act(name)
-        return imported
+        top = name.partition(".")[0]
+        if top not in waiting:
+            return function(name, package)
+        with acted_on_after(top):
+            return function(name, package)
 
     builtins.__import__, importlib.import_module = import_statement, import_module
 

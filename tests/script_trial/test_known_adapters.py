@@ -112,3 +112,26 @@ def test_a_library_that_was_imported_for_others_is_acted_on_when_the_script_impo
     assert first == "['at once']"
     assert second == "['at once', 'json']"
     assert third == "['at once', 'json', 'colorsys']"
+
+
+def test_a_library_that_imports_itself_while_more_of_it_loads_is_whole_when_it_is_acted_on(tmp_path: Path) -> None:
+    package = tmp_path / "lazy_library"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "def __getattr__(name):\n"
+        "    if name != 'Tool':\n"
+        "        raise AttributeError(name)\n"
+        "    import lazy_library.tools\n"
+        "    return lazy_library.tools.Tool\n"
+    )
+    (package / "tools.py").write_text("import lazy_library\nclass Tool: pass\n")
+    program = (
+        "import sys\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import lazy_library\n"
+        "from script_trial.on_import import on_import\n"
+        "on_import({}, {'lazy_library': lambda spec: print(sys.modules['lazy_library.tools'].Tool.__name__)})\n"
+        "from lazy_library import Tool\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.stdout, done.stderr) == ("Tool\n", "")
