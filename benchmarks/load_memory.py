@@ -33,7 +33,7 @@ sys.path.insert(0, sys.argv[1])
 import torch
 from safetensors.torch import load_file
 from diffsynth.core.loader import Checkpoint, build_on_meta, detect, fill
-from diffsynth.models.model_configs import MODEL_CONFIGS
+from diffsynth.families import MODEL_CONFIGS
 from diffsynth.models.wan_video_dit import WanModel
 
 path, dtype, who = sys.argv[2], getattr(torch, sys.argv[3]), sys.argv[4]

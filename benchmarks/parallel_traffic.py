@@ -90,10 +90,10 @@ def cut_network(name: str, mesh: Mesh) -> nn.Module:
     sequence = SequenceParallel(mesh)
     if name == "wan":
         dit = WanModel(CASES[name].dim, CASES[name].ffn_dim, HEADS, LAYERS, text_dim=TEXT_DIM)
-        wan_video_parallel.cut_dit(dit, sequence)
+        wan_video_parallel.cut(dit, sequence)
     else:
         dit = QwenImageDiT(LAYERS, HEADS, CASES[name].dim // HEADS, text_dim=TEXT_DIM)
-        qwen_image_parallel.cut_dit(dit, sequence)
+        qwen_image_parallel.cut(dit, sequence)
     return dit.eval().requires_grad_(False)
 
 

@@ -8,19 +8,31 @@ import inspect
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info, resolve_device, room_left
+from diffsynth.core.keywords import unknown_keyword
+from diffsynth.core.loader.detection import load_object
+from diffsynth.core.loader.model_config import ModelConfig
+from diffsynth.core.loader.redirect import redirected
 from diffsynth.core.parallel.mesh import Mesh
+from diffsynth.core.parallel.sequence import SequenceParallel
+from diffsynth.core.parallel.sharing import Sharing
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
-from diffsynth.diffusion.loaded_model import LoadedModel
+from diffsynth.diffusion.loaded_model import LoadedModel, check_settings, download_all, load_models
 from diffsynth.diffusion.prompts import Texts
 from diffsynth.diffusion.request import checked_latents
 from diffsynth.diffusion.step_end import StepEnd, StepState
 from diffsynth.diffusion.turns import Turns
 from diffsynth.diffusion.with_lora import WithLora
+from diffsynth.families import MODEL_CONFIGS
+from diffsynth.families.family import Family
+
+Pipeline = TypeVar("Pipeline", bound="BasePipeline")
 
 # Six tiles of the Wan pipeline's usual size, 1.5 times its usual picture: no device is idle then.
 TILES_AT_ONCE = 8 << 30
@@ -37,6 +49,7 @@ class BasePipeline(WithLora):
         UnknownDeviceError: this machine has no such device.
 
     Attributes:
+        family: what there is to know of the models that it runs.
         network_names: the networks that this kind of pipeline can have, each also an attribute, None where not loaded.
         networks: those that were loaded.
         mesh: the devices that share the work; None where this one does all of it.
@@ -44,7 +57,7 @@ class BasePipeline(WithLora):
             ``pipe.scheduler = Kind.from_config(pipe.scheduler.config)``.
     """
 
-    network_names: tuple[str, ...] = ()
+    family: ClassVar[Family]
     level_settings: tuple[str, ...] = ()  # what the calls of this kind of pipeline give its noise levels
 
     def __init__(self, device: str | torch.device | None, torch_dtype: torch.dtype) -> None:
@@ -53,12 +66,128 @@ class BasePipeline(WithLora):
         self.torch_dtype = torch_dtype
         self.networks: dict[str, LoadedModel] = {}
         self.mesh: Mesh | None = None
-        for name in self.network_names:
+        for name in (*self.network_names, *(folder.attribute for folder in self.family.folders)):
             setattr(self, name, None)
         self._compiled: set[nn.Module] = set()
         self._compiles_at_next_call = False
         self._turns = Turns()
         self._ready: list[str] = []  # of the networks whose weights come and go, those asked for last
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Pipeline],
+        torch_dtype: torch.dtype = torch.bfloat16,
+        device: str | torch.device | None = None,
+        model_configs: Sequence[ModelConfig] = (),
+        tokenizer_config: ModelConfig | None = None,
+        *,
+        use_usp: bool = False,
+        vram_limit: float | None = None,
+        ulysses_degree: int | None = None,
+        ring_degree: int | None = None,
+        cfg_degree: int | None = None,
+        **of_family: Any,
+    ) -> Pipeline:
+        """Loads a pipeline. Files that are not there yet are downloaded.
+
+        Args:
+            torch_dtype: what the networks compute in.
+            device: where; None means the accelerator that this machine has, else the CPU.
+            model_configs: one for each file or set of shards. Of two DiTs, the one for high noise comes first.
+            tokenizer_config: folder of the tokenizer; by default that of the family's first model.
+            use_usp: share each generation among the processes that torchrun started, each on a device of its own; the
+                index of `device` is then that of the process on its machine. All of them get the same result.
+            vram_limit: GiB of device memory in use up to which weights stay on the device, for networks whose
+                ModelConfig has offload settings. None: no limit.
+            ulysses_degree, ring_degree, cfg_degree: how they share it; the product is the number of processes. For
+                None, `core.parallel.degrees.choose_degrees` chooses.
+            of_family: folders of other tokenizers and processors, by the keywords in the family's record, such as
+                `processor_config`; and where its models share files, `redirect_common_files`: take these from one
+                shared copy as safetensors rather than once for each model, which is the default.
+
+        Raises:
+            UnknownDeviceError: this machine has no such device.
+            DegreeError: the degrees do not fit the number of processes.
+            RankError: the processes cannot be joined, or one of them has ended.
+            ValueError: a config is incomplete, or a file holds no model that is known here.
+            TypeError: a keyword does not exist, or its value is of another kind.
+            NotImplementedError: a keyword asks for what is not part of this version.
+        """
+        cls._check_keywords_of_family(of_family)
+        family = cls.family
+        folders = {folder.keyword: of_family.get(folder.keyword) for folder in family.folders}
+        folders["tokenizer_config"] = tokenizer_config
+        check_settings(model_configs, torch_dtype, vram_limit, **folders)
+        sharing = Sharing.asked_for(
+            use_usp, device, ulysses_degree=ulysses_degree, ring_degree=ring_degree, cfg_degree=cfg_degree
+        )
+        pipe = cls(device if sharing is None else sharing.world.device, torch_dtype)
+        if family.converted is not None and of_family.get("redirect_common_files", True):
+            converted = family.converted
+            model_configs = [redirected(config, converted.model_id, converted.files) for config in model_configs]
+        if sharing is not None:
+            own = [folders[folder.keyword] for folder in family.folders if folder.needed_by is None]
+            needed = [*model_configs, *(config for config in own if config is not None)]
+            sharing.world.first_on_each_machine(lambda: download_all(needed))
+        pipe.adopt_all(
+            load_models(
+                model_configs, table=MODEL_CONFIGS, torch_dtype=torch_dtype, device=pipe.device, vram_limit=vram_limit
+            ),
+            places=family.places,
+            kind=family.has,
+        )
+        pipe.check_networks()
+        pipe._read_folders(folders, sharing)
+        if sharing is not None:
+            pipe._share(sharing)
+        return pipe
+
+    @classmethod
+    def _check_keywords_of_family(cls, given: Mapping[str, Any]) -> None:
+        signature = inspect.signature(BasePipeline.from_pretrained)
+        common = [name for name, one in signature.parameters.items() if one.kind is not one.VAR_KEYWORD]
+        own = [*(folder.keyword for folder in cls.family.folders), *cls.family.refused]
+        own += ["redirect_common_files"] if cls.family.converted is not None else []
+        known = dict.fromkeys([*common, *own])
+        for keyword, value in given.items():
+            if keyword not in known:
+                raise TypeError(unknown_keyword(f"{cls.__name__}.from_pretrained", keyword, known))
+            if keyword in cls.family.refused and value is not None:
+                raise NotImplementedError(f"{keyword}: {cls.family.refused[keyword]} is not part of this version")
+
+    def check_networks(self) -> None:
+        """Whether the networks that were loaded go together; raises ValueError."""
+
+    def _read_folders(self, given: Mapping[str, ModelConfig | None], sharing: Sharing | None) -> None:
+        """Reads the folders of tokenizers and processors: those given, and those that a network needs."""
+        for folder in self.family.folders:
+            config = given[folder.keyword]
+            if folder.needed_by is not None:
+                if folder.needed_by not in self.networks:
+                    continue
+                config = config or (given[folder.instead] if folder.instead is not None else None)
+                if config is None and folder.default is not None:
+                    config = ModelConfig(model_id=folder.default[0], origin_file_pattern=folder.default[1])
+            if config is None:
+                continue
+            if sharing is not None:
+                sharing.world.first_on_each_machine(config.download_if_necessary)
+            setattr(self, folder.attribute, load_object(folder.reader)(config.download_if_necessary().path))
+
+    def _share(self, sharing: Sharing) -> None:
+        """Lays the processes out, and cuts the networks across them."""
+        cut = [
+            (getattr(self, name), import_module(kind.cut))
+            for name in self.networks
+            if (kind := self.family.network_at(name)).cut is not None
+        ]
+        self.mesh = sharing.mesh([how.heads(network) for network, how in cut])
+        for network, how in cut:
+            how.cut(network, SequenceParallel(self.mesh))
+
+    @property
+    def network_names(self) -> tuple[str, ...]:
+        return self.family.attributes
 
     @property
     def vram_management_enabled(self) -> bool:
@@ -169,6 +298,10 @@ class BasePipeline(WithLora):
                 count = "one too many" if network.name in places else "which has no use here"
                 raise ValueError(f"model_configs hold a {network.name}, {count}: {kind}")
             self.adopt(free[0], network)
+        self.warm_up()
+
+    def warm_up(self) -> None:
+        """Has the device load what the first forwards would load."""
         for network in self.networks.values():
             if hasattr(network.module, "warm_up"):
                 with contextlib.suppress(Exception):  # a network that runs will raise it where it can be told apart

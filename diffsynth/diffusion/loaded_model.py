@@ -93,7 +93,7 @@ def load_models(
     """Loads every network that the files of `configs` hold, in their order. The configs are not changed.
 
     Args:
-        table: the known models, such as `diffsynth.models.model_configs.MODEL_CONFIGS`.
+        table: the known models, such as `diffsynth.families.MODEL_CONFIGS`.
         vram_limit: GiB of device memory in use above which a managed network's weights stay off the device.
     """
     loaded = []

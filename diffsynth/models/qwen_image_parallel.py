@@ -18,7 +18,12 @@ from diffsynth.models.qwen_image_dit import PATCH, LastNorm, QwenImageDiT, unpat
 from diffsynth.models.rotary_parallel import RotaryOfOwnTokens
 
 
-def cut_dit(dit: QwenImageDiT, sequence: SequenceParallel) -> None:
+def heads(dit: QwenImageDiT) -> int:
+    """Of its attention, which are shared out among devices."""
+    return dit.blocks[0].attn.num_heads
+
+
+def cut(dit: QwenImageDiT, sequence: SequenceParallel) -> None:
     """From now on each device computes its part of the tokens, and gets the whole velocity.
 
     Its weights, its type, LoRA and memory control stay as they are. The forward has to be called on all devices of the

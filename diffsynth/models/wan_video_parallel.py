@@ -16,7 +16,12 @@ from diffsynth.models.rotary_parallel import RotaryOfOwnTokens
 from diffsynth.models.wan_video_dit import WanModel
 
 
-def cut_dit(dit: WanModel, sequence: SequenceParallel) -> None:
+def heads(dit: WanModel) -> int:
+    """Of its attention, which are shared out among devices."""
+    return dit.blocks[0].self_attn.num_heads
+
+
+def cut(dit: WanModel, sequence: SequenceParallel) -> None:
     """From now on each device computes its part of the tokens, and gets the whole velocity.
 
     Its weights, its type, LoRA and memory control stay as they are. The forward has to be called on all devices of the

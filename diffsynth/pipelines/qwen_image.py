@@ -19,22 +19,18 @@ from torch import Tensor
 
 from diffsynth.core.keywords import known_keywords_only
 from diffsynth.core.loader.model_config import ModelConfig
-from diffsynth.core.parallel.sequence import SequenceParallel
-from diffsynth.core.parallel.sharing import Sharing
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
 from diffsynth.core.values import check_number
 from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.dynamic_shift import DynamicShiftScheduler
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.guidance import POSITIVE, guided, guided_apart
-from diffsynth.diffusion.loaded_model import check_settings, download_all, load_models
 from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts, of_each_length, padded
 from diffsynth.diffusion.request import drawn_noise, rounded_up, seeds_of, warn_unless_finite
 from diffsynth.diffusion.step_end import LATENTS, Callback, StepEnd
 from diffsynth.diffusion.turns import in_turn
-from diffsynth.models.model_configs import MODEL_CONFIGS
+from diffsynth.families.qwen_image import FAMILY
 from diffsynth.models.qwen_image_dit import QwenImageDiT
-from diffsynth.models.qwen_image_parallel import cut_dit
 from diffsynth.models.qwen_image_processor import QwenImageProcessor
 from diffsynth.models.qwen_image_prompt import PromptInputs, edit_inputs, text_inputs
 from diffsynth.models.qwen_image_text_encoder import QwenImageTextEncoder
@@ -51,7 +47,6 @@ LATENT_CHANNELS, LATENT_PIXELS = 16, 8
 TOKEN_PIXELS = 16  # one DiT patch is 2x2 latents
 EDIT_AREA = 1024**2  # pixels of a picture to edit, as the DiT sees it
 CONDITION_AREA = 384**2  # and of each of a list, as the text encoder sees it
-PLACES = {"qwen_image_text_encoder": ["text_encoder"], "qwen_image_dit": ["dit"], "qwen_image_vae": ["vae"]}
 NOT_YET = {
     **dict.fromkeys(("inpaint_mask", "inpaint_blur_size", "inpaint_blur_sigma"), "inpainting"),
     "blockwise_controlnet_inputs": "blockwise ControlNet",
@@ -84,93 +79,17 @@ class QwenImagePipeline(BasePipeline):
         device, torch_dtype: where and in what type they compute.
     """
 
-    network_names = ("text_encoder", "dit", "vae")
+    family = FAMILY
     level_settings = ("dynamic_shift_len", "exponential_shift_mu")
     text_encoder: QwenImageTextEncoder | None
     dit: QwenImageDiT | None
     vae: QwenImageVAE | None
+    tokenizer: QwenImageTokenizer | None
+    processor: QwenImageProcessor | None
 
     def __init__(self, device: str | torch.device | None = None, torch_dtype: torch.dtype = torch.bfloat16) -> None:
         super().__init__(device, torch_dtype)
         self.scheduler = DynamicShiftScheduler()
-        self.tokenizer: QwenImageTokenizer | None = None
-        self.processor: QwenImageProcessor | None = None
-
-    @staticmethod
-    @known_keywords_only("QwenImagePipeline.from_pretrained")
-    def from_pretrained(
-        torch_dtype: torch.dtype = torch.bfloat16,
-        device: str | torch.device | None = None,
-        model_configs: Sequence[ModelConfig] = (),
-        tokenizer_config: ModelConfig | None = None,
-        processor_config: ModelConfig | None = None,
-        use_usp: bool = False,
-        vram_limit: float | None = None,
-        ulysses_degree: int | None = None,
-        ring_degree: int | None = None,
-        cfg_degree: int | None = None,
-    ) -> QwenImagePipeline:
-        """Loads a pipeline. Files that are not there yet are downloaded.
-
-        Args:
-            torch_dtype: what the networks compute in.
-            device: where; None means the accelerator that this machine has, else the CPU.
-            model_configs: one for each file or set of shards.
-            tokenizer_config: folder of the tokenizer; by default the processor's, which has one, or else tokenizer/
-                of Qwen-Image.
-            processor_config: folder of the processor, which editing needs: processor/ of Qwen-Image-Edit.
-            use_usp: share each generation among the processes that torchrun started, each on a device of its own; the
-                index of `device` is then that of the process on its machine. All of them get the same picture.
-            vram_limit: GiB of device memory in use up to which weights stay on the device, for networks whose
-                ModelConfig has offload settings. None: no limit.
-            ulysses_degree, ring_degree, cfg_degree: how they share it; the product is the number of processes. For
-                None, `core.parallel.degrees.choose_degrees` chooses.
-
-        Raises:
-            UnknownDeviceError: this machine has no such device.
-            DegreeError: the degrees do not fit the number of processes.
-            RankError: the processes cannot be joined, or one of them has ended.
-            ValueError: a config is incomplete, or a file holds no model that is known here.
-            TypeError: a keyword does not exist, or its value is of another kind.
-        """
-        check_settings(
-            model_configs,
-            torch_dtype,
-            vram_limit,
-            tokenizer_config=tokenizer_config,
-            processor_config=processor_config,
-        )
-        sharing = Sharing.asked_for(
-            use_usp, device, ulysses_degree=ulysses_degree, ring_degree=ring_degree, cfg_degree=cfg_degree
-        )
-        pipe = QwenImagePipeline(device if sharing is None else sharing.world.device, torch_dtype)
-        if sharing is not None:
-            folders = [] if processor_config is None else [processor_config]
-            sharing.world.first_on_each_machine(lambda: download_all([*model_configs, *folders]))
-        pipe.adopt_all(
-            load_models(
-                model_configs, table=MODEL_CONFIGS, torch_dtype=torch_dtype, device=pipe.device, vram_limit=vram_limit
-            ),
-            places=PLACES,
-            kind="a Qwen-Image pipeline has one text encoder, one DiT and one VAE",
-        )
-        if processor_config is not None:
-            pipe.processor = QwenImageProcessor(processor_config.download_if_necessary().path)
-        if tokenizer_config is None:
-            default = ModelConfig(model_id="Qwen/Qwen-Image", origin_file_pattern="tokenizer/")
-            tokenizer_config = default if processor_config is None else processor_config
-        if pipe.text_encoder is not None:
-            if sharing is not None:
-                sharing.world.first_on_each_machine(tokenizer_config.download_if_necessary)
-            pipe.tokenizer = QwenImageTokenizer(tokenizer_config.download_if_necessary().path)
-        if sharing is not None:
-            pipe._share(sharing)
-        return pipe
-
-    def _share(self, sharing: Sharing) -> None:
-        self.mesh = sharing.mesh([] if self.dit is None else [self.dit.blocks[0].attn.num_heads])
-        if self.dit is not None:
-            cut_dit(self.dit, SequenceParallel(self.mesh))
 
     @known_keywords_only("pipe", later=NOT_YET, elsewhere=AS_IN_DIFFUSERS)
     @in_turn

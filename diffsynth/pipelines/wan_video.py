@@ -18,26 +18,22 @@ from torch import Tensor
 
 from diffsynth.core.keywords import known_keywords_only
 from diffsynth.core.loader.model_config import ModelConfig
-from diffsynth.core.loader.redirect import redirect_common_file
 from diffsynth.core.parallel.group import Group
-from diffsynth.core.parallel.sequence import SequenceParallel
-from diffsynth.core.parallel.sharing import Sharing
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
 from diffsynth.core.values import check_number
 from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.flow_match import TRAINING_STEPS, FlowMatchScheduler
 from diffsynth.diffusion.guidance import BOTH, NEGATIVE, POSITIVE, branch_prompts, guided, guided_apart
-from diffsynth.diffusion.loaded_model import LoadedModel, check_settings, download_all, load_models
+from diffsynth.diffusion.loaded_model import LoadedModel
 from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts, together
 from diffsynth.diffusion.request import drawn_noise, rounded_up, seeds_of, warn_unless_finite
 from diffsynth.diffusion.sliding_window import check_window, predict_in_windows
 from diffsynth.diffusion.step_end import LATENTS, Callback, StepEnd
 from diffsynth.diffusion.tea_cache import TeaCache, coefficients_of
 from diffsynth.diffusion.turns import in_turn
-from diffsynth.models.model_configs import MODEL_CONFIGS
+from diffsynth.families.wan import FAMILY
 from diffsynth.models.tiles import check_tiles
 from diffsynth.models.wan_video_dit import TextCache, WanModel
-from diffsynth.models.wan_video_parallel import cut_dit
 from diffsynth.models.wan_video_text_encoder import WanTextEncoder
 from diffsynth.models.wan_video_tokenizer import WanTokenizer
 from diffsynth.models.wan_video_vae import WanVideoVAE
@@ -48,7 +44,6 @@ __all__ = ["ModelConfig", "WanVideoPipeline"]
 
 LATENT_CHANNELS = 16
 TEMPORAL_STRIDE, SPATIAL_STRIDE = 4, 8
-PLACES = {"wan_video_text_encoder": ["text_encoder"], "wan_video_dit": ["dit", "dit2"], "wan_video_vae": ["vae"]}
 SIZE_MULTIPLE = 16  # one DiT patch is 2x2 latents of 8x8 pixels
 
 # Keywords of the public interface for models that are not here yet.
@@ -104,93 +99,19 @@ class WanVideoPipeline(BasePipeline):
         device, torch_dtype: where and in what type they compute.
     """
 
-    network_names = ("text_encoder", "dit", "dit2", "vae")
+    family = FAMILY
     level_settings = ("shift",)
     text_encoder: WanTextEncoder | None
     dit: WanModel | None
     dit2: WanModel | None
     vae: WanVideoVAE | None
+    tokenizer: WanTokenizer | None
 
     def __init__(self, device: str | torch.device | None = None, torch_dtype: torch.dtype = torch.bfloat16) -> None:
         super().__init__(device, torch_dtype)
         self.scheduler = FlowMatchScheduler()
-        self.tokenizer: WanTokenizer | None = None
 
-    @staticmethod
-    @known_keywords_only("WanVideoPipeline.from_pretrained")
-    def from_pretrained(
-        torch_dtype: torch.dtype = torch.bfloat16,
-        device: str | torch.device | None = None,
-        model_configs: Sequence[ModelConfig] = (),
-        tokenizer_config: ModelConfig | None = None,
-        audio_processor_config: ModelConfig | None = None,
-        redirect_common_files: bool = True,
-        use_usp: bool = False,
-        vram_limit: float | None = None,
-        ulysses_degree: int | None = None,
-        ring_degree: int | None = None,
-        cfg_degree: int | None = None,
-    ) -> WanVideoPipeline:
-        """Loads a pipeline. Files that are not there yet are downloaded.
-
-        Args:
-            torch_dtype: what the networks compute in.
-            device: where; None means the accelerator that this machine has, else the CPU.
-            model_configs: one for each file or set of shards. Two DiTs are A14B's experts: high noise first.
-            tokenizer_config: folder of the tokenizer; by default google/umt5-xxl of Wan2.1-T2V-1.3B.
-            audio_processor_config: for speech-to-video, which this pipeline does not do yet; must be None.
-            redirect_common_files: take the text encoder and the VAE from one shared safetensors copy rather than
-                once for each Wan model.
-            use_usp: share each generation among the processes that torchrun started, each on a device of its own; the
-                index of `device` is then that of the process on its machine. All of them get the same video.
-            vram_limit: GiB of device memory in use up to which weights stay on the device, for networks whose
-                ModelConfig has offload settings. None: no limit.
-            ulysses_degree, ring_degree, cfg_degree: how they share it; the product is the number of processes. For
-                None, `core.parallel.degrees.choose_degrees` chooses.
-
-        Raises:
-            UnknownDeviceError: this machine has no such device.
-            DegreeError: the degrees do not fit the number of processes.
-            RankError: the processes cannot be joined, or one of them has ended.
-            ValueError: a config is incomplete, or a file holds no model that is known here.
-            TypeError: a keyword does not exist, or its value is of another kind.
-        """
-        if audio_processor_config is not None:
-            raise NotImplementedError("audio_processor_config: speech-to-video is not part of this version")
-        check_settings(model_configs, torch_dtype, vram_limit, tokenizer_config=tokenizer_config)
-        sharing = Sharing.asked_for(
-            use_usp, device, ulysses_degree=ulysses_degree, ring_degree=ring_degree, cfg_degree=cfg_degree
-        )
-        pipe = WanVideoPipeline(device if sharing is None else sharing.world.device, torch_dtype)
-        if redirect_common_files:
-            model_configs = [redirect_common_file(config) for config in model_configs]
-        if sharing is not None:
-            sharing.world.first_on_each_machine(lambda: download_all(model_configs))
-        pipe.adopt_all(
-            load_models(
-                model_configs, table=MODEL_CONFIGS, torch_dtype=torch_dtype, device=pipe.device, vram_limit=vram_limit
-            ),
-            places=PLACES,
-            kind="a Wan pipeline has one text encoder, one VAE, and one DiT, or two for the experts of A14B",
-        )
-        pipe._check_channels()
-        if tokenizer_config is None:
-            tokenizer_config = ModelConfig(model_id="Wan-AI/Wan2.1-T2V-1.3B", origin_file_pattern="google/umt5-xxl/")
-        if pipe.text_encoder is not None:
-            if sharing is not None:
-                sharing.world.first_on_each_machine(tokenizer_config.download_if_necessary)
-            pipe.tokenizer = WanTokenizer(tokenizer_config.download_if_necessary().path)
-        if sharing is not None:
-            pipe._share(sharing)
-        return pipe
-
-    def _share(self, sharing: Sharing) -> None:
-        dits = [dit for dit in (self.dit, self.dit2) if dit is not None]
-        self.mesh = sharing.mesh(dit.blocks[0].self_attn.num_heads for dit in dits)
-        for dit in dits:
-            cut_dit(dit, SequenceParallel(self.mesh))
-
-    def _check_channels(self) -> None:
+    def check_networks(self) -> None:
         for name in ("dit", "dit2"):
             dit = getattr(self, name)
             if dit is not None and dit.in_dim != LATENT_CHANNELS:

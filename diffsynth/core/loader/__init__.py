@@ -10,7 +10,7 @@ from diffsynth.core.loader.detection import ModelEntry, detect
 from diffsynth.core.loader.download import ModelNotFoundError
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.loader.model_hash import model_hash
-from diffsynth.core.loader.redirect import redirect_common_file
+from diffsynth.core.loader.redirect import redirected
 from diffsynth.core.loader.weight_source import CheckpointError, DictSource, TensorHeader, WeightSource
 
 __all__ = [
@@ -27,5 +27,5 @@ __all__ = [
     "fill",
     "load_state_dict",
     "model_hash",
-    "redirect_common_file",
+    "redirected",
 ]

@@ -39,9 +39,10 @@ def detect(source: WeightSource, table: Sequence[Mapping[str, Any]]) -> list[Mod
     the shapes in either case, so a model of any width or depth is found.
 
     Args:
-        table: rows of model_hash, model_name and model_class (a dotted path); optionally state_dict_converter (the
-            dotted path of a function from the names in the file to a dict of the file's name by the published one) and
-            extra_kwargs. Where several rows fit one file, the converter of each names only the tensors of its model.
+        table: rows of model_hash, model_name and model_class (a dotted path); optionally state_dict_converter (a
+            function from the names in the file to a dict of the file's name by the published one, or its dotted path)
+            and extra_kwargs. Where several rows fit one file, the converter of each names only the tensors of its
+            model.
 
     Raises:
         CheckpointError: no row fits; or one does, and a tensor that tells the model's size is missing.
@@ -58,12 +59,14 @@ def detect(source: WeightSource, table: Sequence[Mapping[str, Any]]) -> list[Mod
     return [_entry(source, row) for row in rows]
 
 
-def load_object(path: str) -> Any:
-    """What a dotted path names, imported.
+def load_object(path: Any) -> Any:
+    """What a dotted path names, imported; what is no path is it already.
 
     Raises:
         ImportError: there is no such module, or nothing of that name in it.
     """
+    if not isinstance(path, str):
+        return path
     module, _, name = path.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)

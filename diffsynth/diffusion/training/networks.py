@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -11,10 +10,13 @@ from torch import nn
 
 from diffsynth.core.device.resolution import resolve_device
 from diffsynth.core.loader.model_config import ModelConfig
+from diffsynth.core.loader.redirect import redirected
 from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.training.arguments import TRAIN, names, split_task, trained_name
 from diffsynth.diffusion.training.errors import TrainingError
 from diffsynth.diffusion.training.lora import add_lora, start_from
+from diffsynth.diffusion.training.model_flags import model_configs, published_config
+from diffsynth.families.family import Family
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -25,25 +27,20 @@ Pipeline = TypeVar("Pipeline", bound=BasePipeline)
 ENCODERS = ("text_encoder", "vae")
 
 
-def load_pipeline(
-    pipeline: type[Pipeline],
-    args: argparse.Namespace,
-    accelerator: Accelerator,
-    *,
-    models: Sequence[ModelConfig],
-    **folders: ModelConfig | None,
-) -> Pipeline:
+def load_pipeline(pipeline: type[Pipeline], args: argparse.Namespace, accelerator: Accelerator) -> Pipeline:
     """The networks that the command line names, in memory of the device, or of the host until they are prepared.
 
-    Args:
-        models: see `model_configs`.
-        folders: of tokenizers and processors, by the names that the pipeline's `from_pretrained` takes; not looked for
-            where the task does without encoders.
+    Folders of tokenizers and processors are those of its flags (``--tokenizer_path``), or what the family's record has;
+    they are not looked for where the task does without encoders.
 
     Raises:
-        TrainingError: the task needs an encoder that is not among them, or the preset LoRA cannot be used.
+        TrainingError: a flag is not written as it has to be, the task needs an encoder that is not among the models, or
+            the preset LoRA cannot be used.
     """
     device = resolve_device(accelerator.device)
+    models, folders = model_configs(args, accelerator.device), _folders(pipeline.family, args)
+    if (converted := pipeline.family.converted) is not None:
+        models = [redirected(config, converted.model_id, converted.files) for config in models]
     with accelerator.local_main_process_first():  # it downloads what is not there, for all
         models = [config.download_if_necessary() for config in models]
         used = folders.items() if _uses_encoders(args) else ()
@@ -62,6 +59,17 @@ def load_pipeline(
     if args.preset_lora_path is not None:
         _add_preset_lora(pipe, args)
     return pipe
+
+
+def _folders(family: Family, args: argparse.Namespace) -> dict[str, ModelConfig | None]:
+    """By keyword of `from_pretrained`."""
+    folders = {}
+    for folder in family.folders:
+        given = getattr(args, folder.keyword.replace("_config", "_path"), None)
+        asked = not folder.for_inputs or not set(folder.for_inputs).isdisjoint(names(args.extra_inputs))
+        default = ":".join(folder.default) if folder.default is not None and asked else None
+        folders[folder.keyword] = published_config(given or default)
+    return folders
 
 
 def network_to_train(pipe: BasePipeline, args: argparse.Namespace, dtype_of_lora: torch.dtype) -> nn.Module:

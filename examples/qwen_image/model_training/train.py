@@ -24,7 +24,6 @@ from diffsynth.diffusion.training.arguments import add_training_arguments, check
 from diffsynth.diffusion.training.data_flags import media_dataset
 from diffsynth.diffusion.training.errors import TrainingError, exit_with_message
 from diffsynth.diffusion.training.losses import FlowMatchLoss
-from diffsynth.diffusion.training.model_flags import model_configs, published_config
 from diffsynth.diffusion.training.networks import load_pipeline
 from diffsynth.diffusion.training.run_task import run_task
 from diffsynth.diffusion.training.runner import open_accelerator
@@ -32,7 +31,6 @@ from diffsynth.pipelines.qwen_image import QwenImagePipeline, edit_pictures
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-TOKENIZER, PROCESSOR = "Qwen/Qwen-Image:tokenizer/", "Qwen/Qwen-Image-Edit:processor/"
 IMAGE, EDIT_IMAGE = "image", "edit_image"
 EDIT_LATENTS = "edit_latents_"
 LORA_TARGETS = (
@@ -60,13 +58,7 @@ def main():
     args = qwen_image_parser().parse_args()
     check_arguments(args, not_offered=NOT_OFFERED)
     accelerator = open_accelerator(args)
-    pipe = load_pipeline(
-        QwenImagePipeline, args, accelerator,
-        models=model_configs(args, accelerator.device),
-        tokenizer_config=published_config(args.tokenizer_path or TOKENIZER),
-        processor_config=published_config(args.processor_path or (PROCESSOR if edits(args) else None)),
-    )
-    run_task(accelerator, QwenImage(pipe, args), args)
+    run_task(accelerator, QwenImage(load_pipeline(QwenImagePipeline, args, accelerator), args), args)
 
 
 def edits(args):

@@ -11,13 +11,11 @@ import argparse
 import os
 
 from diffsynth.core.data.frame_size import FrameSize
-from diffsynth.core.loader.redirect import redirect_common_file
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.training.arguments import add_training_arguments, check_arguments, checkpointing, names
 from diffsynth.diffusion.training.data_flags import media_dataset
 from diffsynth.diffusion.training.errors import exit_with_message
 from diffsynth.diffusion.training.losses import FlowMatchLoss
-from diffsynth.diffusion.training.model_flags import model_configs, published_config
 from diffsynth.diffusion.training.networks import load_pipeline
 from diffsynth.diffusion.training.run_task import run_task
 from diffsynth.diffusion.training.runner import open_accelerator
@@ -26,8 +24,6 @@ from diffsynth.utils.data import save_video
 from diffsynth.utils.frames import video_from_frames
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-TOKENIZER = "Wan-AI/Wan2.1-T2V-1.3B:google/umt5-xxl/"
 
 
 def wan_parser():
@@ -50,12 +46,7 @@ def main():
     args = wan_parser().parse_args()
     check_arguments(args, not_offered={"audio_processor_path": "leave it out: this pipeline reads no sound"})
     accelerator = open_accelerator(args)
-    pipe = load_pipeline(
-        WanVideoPipeline, args, accelerator,
-        models=[redirect_common_file(config) for config in model_configs(args, accelerator.device)],
-        tokenizer_config=published_config(args.tokenizer_path or TOKENIZER),
-    )
-    run_task(accelerator, Wan(pipe, args), args)
+    run_task(accelerator, Wan(load_pipeline(WanVideoPipeline, args, accelerator), args), args)
 
 
 class Wan:

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -19,32 +19,15 @@ from script_trial.adapters.diffsynth_port.made_up_files import dataset, with_cli
 from script_trial.adapters.diffsynth_port.smaller import smaller_call
 from script_trial.adapters.diffsynth_port.smaller_training import is_of_training, smaller_arguments
 
-#: The pipelines that a trial knows, by module.
-PIPELINES = {
-    "diffsynth.pipelines.wan_video": "WanVideoPipeline",
-    "diffsynth.pipelines.qwen_image": "QwenImagePipeline",
-}
-#: Networks that compute something made up when they are loaded, for nothing to be compiled later.
-_WARMED_UP = {"diffsynth.models.wan_video_dit": "WanModel", "diffsynth.models.qwen_image_dit": "QwenImageDiT"}
 _RUNNER = "diffsynth.diffusion.training.runner"
 
-#: What the pipelines import only once they are called, and trainings once they begin.
+#: What all pipelines import only once they are called, and trainings once they begin.
 _IN_A_RUN = (
     "diffsynth.core.fused.plain",
     "diffsynth.utils.data",
     "diffsynth.utils.frames",
-    "diffsynth.models.state_dict_converters",
-    "ftfy",
     "imageio_ffmpeg.binaries",
     "torch.utils.serialization.config",
-    "transformers.models.umt5.modeling_umt5",
-    "transformers.models.qwen2.tokenization_qwen2",
-    "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl",
-    "transformers.models.qwen2_5_vl.processing_qwen2_5_vl",
-    "transformers.models.qwen2_vl.image_processing_pil_qwen2_vl",
-    "transformers.models.qwen2_vl.image_processing_qwen2_vl",
-    "transformers.models.auto.processing_auto",
-    "wcwidth",
 )
 _IN_A_TRAINING = (
     "peft",
@@ -59,9 +42,12 @@ def import_what_takes_long() -> None:
     """What scripts of the pipelines import, and those of trainings where their packages are installed."""
     from PIL import Image
 
+    from diffsynth.families import FAMILIES
+
     pipelines()
+    late = [module for family in FAMILIES for module in family.imported_late]
     trains = all(find_spec(package) is not None for package in ("accelerate", "peft"))
-    for module in (*_IN_A_RUN, *(_IN_A_TRAINING if trains else ())):
+    for module in (*_IN_A_RUN, *late, *(_IN_A_TRAINING if trains else ())):
         if find_spec(module.partition(".")[0]) is not None:
             with contextlib.suppress(ImportError):
                 import_module(module)
@@ -92,8 +78,7 @@ def install(trial: TrialOfAdapter) -> None:
     data.VideoData.__init__ = with_clip(data.VideoData.__init__, trial)  # type: ignore[method-assign]
     for name in ("save_video", "save_frames"):
         setattr(data, name, _kept(getattr(data, name), trial))
-    for network in _those_there(_WARMED_UP):
-        network.warm_up = lambda *_: None  # it is no work of the script's
+    BasePipeline.warm_up = lambda self: None  # type: ignore[method-assign]  # it is no work of the script's
     fail_on_what_is_no_number()
     _install_in_training(trial)
 
@@ -106,13 +91,11 @@ def fail_on_what_is_no_number() -> None:
 
 
 def pipelines() -> list[Any]:
-    """The classes of those pipelines that there are, imported."""
-    return _those_there(PIPELINES)
+    """The classes of the pipelines, imported."""
+    from diffsynth.families import FAMILIES
 
-
-def _those_there(classes: Mapping[str, str]) -> list[Any]:
-    there = [(module, name) for module, name in classes.items() if find_spec(module) is not None]
-    return [getattr(import_module(module), name) for module, name in there]
+    there = [family.pipeline.rpartition(".") for family in FAMILIES]
+    return [getattr(import_module(module), name) for module, _, name in there]
 
 
 def networks_of(pipe: object) -> dict[str, nn.Module]:

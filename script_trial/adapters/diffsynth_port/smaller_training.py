@@ -81,7 +81,11 @@ def file_columns(given: dict[str, str]) -> tuple[str, ...]:
     named = tuple(key.strip() for key in given.get("data_file_keys", "").split(",") if key.strip())
     if named:
         return named
-    return ("image",) if "Image" in given.get("model_id_with_origin_paths", "") else ("video",)
+    from diffsynth.families import FAMILIES
+
+    models = given.get("model_id_with_origin_paths", "")
+    made = (family.makes for family in FAMILIES if any(f"{model_id}:" in models for model_id in family.models))
+    return (next(made, "video"),)
 
 
 def _metadata(dataset: Path, given: dict[str, str]) -> Path:

@@ -142,7 +142,7 @@ def _file_shapes(network: Network, sizes: Sizes) -> dict[str, tuple[int, ...]]:
     module, _, name = network.model_class.rpartition(".")
     model_class = getattr(importlib.import_module(module), name)
     with torch.device("meta"):
-        state = model_class(**network.arguments(sizes)).state_dict()
+        state = model_class(**network.small(sizes)).state_dict()
     file_key = getattr(model_class, "file_key", str)
     used = {file_key(key): tuple(tensor.shape) for key, tensor in state.items()}
     return used | network.unused(sizes)

@@ -6,12 +6,20 @@ from pathlib import Path
 
 import click
 
-from script_trial.adapters.diffsynth_port.catalogue import DTYPES, MODELS, REDIRECTED_TO, Sizes, entries_of
-
-_DEFAULT = Sizes()
+_DTYPES = ("float32", "bfloat16", "float16")
 
 
-@click.command(epilog=f"Model ids: {', '.join(MODELS)}.")
+class _WithModelIds(click.Command):
+    """A command whose help ends with the model ids, which are looked up when it is asked for."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from script_trial.adapters.diffsynth_port.catalogue import MODELS
+
+        self.epilog = f"Model ids: {', '.join(MODELS)}."
+        super().format_epilog(ctx, formatter)
+
+
+@click.command(cls=_WithModelIds)
 @click.argument("model_ids", nargs=-1, required=True, metavar="MODEL_ID...")
 @click.option(
     "--output",
@@ -24,9 +32,9 @@ _DEFAULT = Sizes()
     metavar="DIR",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Equal seeds and sizes give equal files.")
-@click.option("--width", type=int, default=_DEFAULT.width, show_default=True, help="Of the DiT; a multiple of 128.")
-@click.option("--layers", type=int, default=_DEFAULT.layers, show_default=True, help="Blocks of the DiT.")
-@click.option("--dtype", type=click.Choice(DTYPES), help="By default each file holds what the published one holds.")
+@click.option("--width", type=int, default=256, show_default=True, help="Of the DiT; a multiple of 128.")
+@click.option("--layers", type=int, default=2, show_default=True, help="Blocks of the DiT.")
+@click.option("--dtype", type=click.Choice(_DTYPES), help="By default each file holds what the published one holds.")
 @click.option("--force", is_flag=True, help="Replace files that are there and differ.")
 def weights(
     model_ids: tuple[str, ...], output: Path, seed: int, width: int, layers: int, dtype: str | None, force: bool
@@ -36,6 +44,8 @@ def weights(
     For a Wan model, the converted text encoder and VAE are written as well: pipelines read these unless told
     redirect_common_files=False.
     """
+    from script_trial.adapters.diffsynth_port.catalogue import REDIRECTED_TO, Sizes, entries_of
+
     try:
         sizes = Sizes(width=width, layers=layers)
         for model_id in model_ids:

@@ -8,8 +8,8 @@ import pytest
 import tokenizers
 import torch
 
+from diffsynth.families.wan.small import TOKENIZER_FILES
 from diffsynth.models.wan_video_tokenizer import WanTokenizer, clean_prompt
-from script_trial.adapters.diffsynth_port.tokenizer_folder import TOKENIZER_FILES
 
 PROMPTS = ["A red boat, in the rain", "夜晚的老城小巷，雨水滴落。", "🦙 on a hill", "", "word " * 600]
 

@@ -122,13 +122,13 @@ from diffsynth.core.parallel.mesh import Mesh
 from diffsynth.core.parallel.sequence import SequenceParallel
 from diffsynth.core.parallel.world import join
 from diffsynth.models.qwen_image_dit import QwenImageDiT
-from diffsynth.models.qwen_image_parallel import cut_dit
+from diffsynth.models.qwen_image_parallel import cut
 
 world = join("npu")
 torch.manual_seed(0)
 dit = QwenImageDiT(1, 2, 128, text_dim=16).eval().requires_grad_(False).to("npu", torch.bfloat16)
 if world is not None:
-    cut_dit(dit, SequenceParallel(Mesh(world, Degrees(ulysses=world.launch.size))))
+    cut(dit, SequenceParallel(Mesh(world, Degrees(ulysses=world.launch.size))))
 latents, context = torch.randn(1, 16, 120, 128).to("npu"), torch.randn(1, 256, 16).to("npu", torch.bfloat16)
 timestep = torch.tensor([500.0]).to("npu")
 with torch.no_grad():

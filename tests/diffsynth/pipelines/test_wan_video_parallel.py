@@ -123,14 +123,14 @@ from diffsynth.core.parallel.degrees import Degrees
 from diffsynth.core.parallel.sequence import SequenceParallel
 from diffsynth.core.parallel.world import join
 from diffsynth.models.wan_video_dit import TextCache, WanModel
-from diffsynth.models.wan_video_parallel import cut_dit
+from diffsynth.models.wan_video_parallel import cut
 
 dtype = getattr(torch, os.environ["DTYPE"])
 world = join("npu")
 torch.manual_seed(0)
 dit = WanModel(256, 704, 2, 1, text_dim=16).eval().requires_grad_(False).to("npu", dtype)
 if world is not None:
-    cut_dit(dit, SequenceParallel(Mesh(world, Degrees(ulysses=world.launch.size))))
+    cut(dit, SequenceParallel(Mesh(world, Degrees(ulysses=world.launch.size))))
 latents, context = torch.randn(1, 16, 4, 64, 64).to("npu"), torch.randn(1, 8, 16).to("npu", dtype)
 timestep = torch.tensor([500.0]).to("npu")
 with torch.no_grad():

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from diffsynth.core.loader import Checkpoint, CheckpointError, DictSource, build_on_meta, detect, fill
-from diffsynth.models.model_configs import MODEL_CONFIGS
+from diffsynth.families import MODEL_CONFIGS
 from diffsynth.models.wan_video_dit import WanModel
 
 ROOT = Path(__file__).parents[4]

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from diffsynth.core.loader import CheckpointError, DictSource, build_on_meta, detect, fill, model_hash
-from diffsynth.models.model_configs import MODEL_CONFIGS
-from diffsynth.models.state_dict_converters import without_model_prefix
+from diffsynth.families import MODEL_CONFIGS
+from diffsynth.families.wan import without_model_prefix
 from diffsynth.models.wan_video_dit import WanModel
 
 SMALL = {"dim": 256, "ffn_dim": 96, "num_heads": 2, "num_layers": 3}

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from diffsynth.core import ModelConfig
-from diffsynth.core.loader import ModelNotFoundError, redirect_common_file
-from diffsynth.core.loader.redirect import CONVERTED_MODEL
+from diffsynth.core.loader import ModelNotFoundError, redirected
+from diffsynth.families.wan import CONVERTED
 
 MODEL = "Wan-AI/Some-Model"
 
@@ -194,25 +194,29 @@ def common_file(root: Path, **more: object) -> ModelConfig:
     return ModelConfig(model_id=MODEL, origin_file_pattern="Wan2.1_VAE.pth", local_model_path=root, **more)
 
 
+def as_converted(config: ModelConfig) -> ModelConfig:
+    return redirected(config, CONVERTED.model_id, CONVERTED.files)
+
+
 def test_the_converted_file_is_taken_for_one_that_is_not_here(tmp_path: Path) -> None:
     config = common_file(tmp_path, skip_download=False, offload_device="cpu")
     before = copy.deepcopy(config)
-    redirected = redirect_common_file(config)
+    found = as_converted(config)
     assert config == before
-    assert (redirected.model_id, redirected.origin_file_pattern) == (CONVERTED_MODEL, "Wan2.1_VAE.safetensors")
-    assert redirected.offload_device == "cpu"
+    assert (found.model_id, found.origin_file_pattern) == (CONVERTED.model_id, "Wan2.1_VAE.safetensors")
+    assert found.offload_device == "cpu"
 
 
 def test_the_converted_file_without_downloads(tmp_path: Path) -> None:
-    assert redirect_common_file(common_file(tmp_path)).model_id == MODEL
-    write(tmp_path, "Wan2.1_VAE.safetensors", model=CONVERTED_MODEL)
-    assert redirect_common_file(common_file(tmp_path)).model_id == CONVERTED_MODEL
+    assert as_converted(common_file(tmp_path)).model_id == MODEL
+    write(tmp_path, "Wan2.1_VAE.safetensors", model=CONVERTED.model_id)
+    assert as_converted(common_file(tmp_path)).model_id == CONVERTED.model_id
 
 
 def test_an_original_that_is_here_is_kept(tmp_path: Path) -> None:
     write(tmp_path, "Wan2.1_VAE.pth")
     config = common_file(tmp_path, skip_download=False)
-    assert redirect_common_file(config) is config
+    assert as_converted(config) is config
 
 
 @pytest.mark.parametrize(
@@ -224,4 +228,4 @@ def test_an_original_that_is_here_is_kept(tmp_path: Path) -> None:
     ],
 )
 def test_other_files_stay(config: ModelConfig) -> None:
-    assert redirect_common_file(config) is config
+    assert as_converted(config) is config

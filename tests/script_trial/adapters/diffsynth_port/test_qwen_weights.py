@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from diffsynth.core.loader import Checkpoint, build_on_meta, detect, fill
-from diffsynth.models.model_configs import MODEL_CONFIGS
+from diffsynth.families import MODEL_CONFIGS
+from diffsynth.families.qwen_image.small import QWEN_VOCAB_SIZE
 from diffsynth.models.qwen_image_tokenizer import QwenImageTokenizer
 from diffsynth.pipelines.qwen_image import ModelConfig, QwenImagePipeline
 from script_trial.adapters.diffsynth_port.catalogue import MODELS
-from script_trial.adapters.diffsynth_port.qwen_folders import QWEN_VOCAB_SIZE
 from script_trial.adapters.diffsynth_port.weights import make_weights
 
 BASE, EDIT, EDIT_2509 = "Qwen/Qwen-Image", "Qwen/Qwen-Image-Edit", "Qwen/Qwen-Image-Edit-2509"

@@ -1,0 +1,227 @@
+"""The record of a model family: what loader, pipelines, training, trial and benchmarks have to know of it.
+
+A record imports nothing that takes long: classes are named by dotted path and imported by whoever needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+DTYPES = ("float32", "bfloat16", "float16")
+HEAD_DIM = 128  # of every published DiT: its rotary embedding splits it
+
+Shapes = dict[str, tuple[int, ...]]
+Names = Callable[[Iterable[str]], dict[str, str]]
+"""The names in a file -> the file's name of each tensor, by the name that its network publishes."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large made-up networks are.
+
+    width: of the DiT, a multiple of 128 (its head size). layers: blocks of the DiT. text_width: of the text encoder's
+    output and the DiT's text input, a multiple of 16. text_layers: blocks of the text encoder. vae_width: channels of
+    the VAE at full resolution, even. vae_blocks: residual blocks of a level of Wan's VAE; Qwen-Image's are fixed.
+
+    Raises ValueError naming the size that is not legal.
+    """
+
+    width: int = 256
+    layers: int = 2
+    text_width: int = 64
+    text_layers: int = 2
+    vae_width: int = 8
+    vae_blocks: int = 2
+
+    def __post_init__(self) -> None:
+        steps = {"width": HEAD_DIM, "layers": 1, "text_width": 16, "text_layers": 1, "vae_width": 2, "vae_blocks": 1}
+        for name, step in steps.items():
+            value = getattr(self, name)
+            if value <= 0 or value % step:
+                multiple = f"a multiple of {step}" if step > 1 else "at least 1"
+                raise ValueError(f"{name} must be {multiple}, not {value}")
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published form of a network's file.
+
+    Attributes:
+        model_hash: `diffsynth.core.loader.model_hash` of its names and shapes.
+        where: the files that have it.
+        names: of its tensors, where they are others than those that the network publishes.
+        kwargs: of the network's constructor, besides the sizes that it reads from the shapes.
+    """
+
+    model_hash: str
+    where: str
+    names: Names | None = None
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _nothing(sizes: Sizes) -> Shapes:
+    return {}
+
+
+@dataclass(frozen=True)
+class Network:
+    """One kind of network: its class, its files, its places in a pipeline.
+
+    Attributes:
+        name: what a file that holds it is said to hold.
+        model_class: dotted path.
+        attributes: of a pipeline that it may become, the first that is free.
+        published: the forms of its file that are known by hash.
+        small: the constructor's arguments for made-up weights.
+        dtype: what the published file holds.
+        gains: factors on the made-up values of the parameters whose file key ends so, where the default would be off.
+        unused: shapes of the tensors in the file that the network does not have.
+        cut: dotted path of the module that cuts it across devices: `cut(network, sequence)` and `heads(network)`. None:
+            each device runs all of it.
+    """
+
+    name: str
+    model_class: str
+    attributes: tuple[str, ...]
+    published: tuple[Published, ...]
+    small: Callable[[Sizes], dict[str, Any]]
+    dtype: str = "bfloat16"
+    gains: Mapping[str, float] = field(default_factory=dict)
+    unused: Callable[[Sizes], Shapes] = _nothing
+    cut: str | None = None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """As `MODEL_CONFIGS` has it: one row for each form of its file."""
+        rows = []
+        for form in self.published:
+            row = {"model_hash": form.model_hash, "model_name": self.name, "model_class": self.model_class}
+            if form.names is not None:
+                row["state_dict_converter"] = form.names
+            if form.kwargs:
+                row["extra_kwargs"] = dict(form.kwargs)
+            rows.append(row)
+        return rows
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A tokenizer's or processor's folder, which `from_pretrained` takes as a ModelConfig.
+
+    Attributes:
+        keyword: of `from_pretrained`.
+        attribute: of the pipeline, for what reads it.
+        reader: dotted path of the class that is called with the folder's path.
+        needed_by: the network that it goes with: read where that is loaded. None: read where it is given.
+        instead: the keyword of another folder that has the same files: taken where this one is not given.
+        default: model id and pattern of the one to take where neither is given; in a pipeline only with `needed_by`.
+        for_inputs: a training takes the default where --extra_inputs names one of these. Empty: always.
+    """
+
+    keyword: str
+    attribute: str
+    reader: str
+    needed_by: str | None = None
+    instead: str | None = None
+    default: tuple[str, str] | None = None
+    for_inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A checkpoint of a model: `name` inside the model's folder (.safetensors or .pth), cut into `shards`.
+
+    Checkpoints of the same `identity` hold the same made-up values, as the text encoders of all Wan models do.
+    """
+
+    name: str
+    network: Network
+    identity: str
+    shards: int = 1
+
+    def shard_names(self) -> list[str]:
+        """The names of the files with tensors, in the published numbering."""
+        if self.shards == 1:
+            return [self.name]
+        stem, dot, suffix = self.name.rpartition(".")
+        return [f"{stem}-{number:05d}-of-{self.shards:05d}{dot}{suffix}" for number in range(1, self.shards + 1)]
+
+    @property
+    def index_name(self) -> str:
+        """The file that says which shard holds which key."""
+        return f"{self.name}.index.json"
+
+    def file_names(self) -> list[str]:
+        """All files of the checkpoint; one in shards has an index beside them."""
+        return self.shard_names() if self.shards == 1 else [*self.shard_names(), self.index_name]
+
+
+@dataclass(frozen=True)
+class TokenizerFolder:
+    """A tokenizer or processor: `name` is its folder inside the model's folder, `files` make what is in it."""
+
+    name: str
+    files: Mapping[str, Callable[[], str]]
+
+    def file_names(self) -> list[str]:
+        return [f"{self.name}/{file}" for file in self.files]
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Files that several models of the family share, and the one model that has them as safetensors."""
+
+    model_id: str
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A model family.
+
+    Attributes:
+        name: of its folder.
+        title: what people call it.
+        makes: "video" or "image".
+        pipeline: dotted path of its pipeline.
+        networks: those that its pipeline can have.
+        has: what a pipeline of it holds, as a sentence for the error about a network too many.
+        models: by model id, what a published model consists of, for made-up weights.
+        folders: of tokenizers and processors, in the order in which they are read.
+        converted: where files that its models share are found in a better form.
+        refused: keywords of `from_pretrained` for what is not part of this version, each with what it is for.
+        lora_targets: ends of the layers' names that a LoRA changes where a training does not say.
+        conditions: dotted path of the units of its conditioning.
+        training: dotted path of what its training encodes and calls.
+        imported_late: modules that its pipeline imports only when it is called.
+    """
+
+    name: str
+    title: str
+    makes: str
+    pipeline: str
+    networks: tuple[Network, ...]
+    has: str
+    models: Mapping[str, tuple[WeightFile | TokenizerFolder, ...]]
+    folders: tuple[Folder, ...] = ()
+    converted: Converted | None = None
+    refused: Mapping[str, str] = field(default_factory=dict)
+    lora_targets: tuple[str, ...] = ()
+    conditions: str | None = None
+    training: str | None = None
+    imported_late: tuple[str, ...] = ()
+
+    @property
+    def places(self) -> dict[str, tuple[str, ...]]:
+        """By what a network is, the attributes of a pipeline that it may become."""
+        return {network.name: network.attributes for network in self.networks}
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Those of a pipeline that are networks."""
+        return tuple(dict.fromkeys(name for network in self.networks for name in network.attributes))
+
+    def network_at(self, attribute: str) -> Network:
+        """The kind of network that a pipeline has under that name."""
+        return next(network for network in self.networks if attribute in network.attributes)

@@ -1,0 +1,88 @@
+"""The records of the model families: what they name is there, and nothing is told twice."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+import torch
+
+from diffsynth.core.loader.detection import load_object
+from diffsynth.families import FAMILIES, MODEL_CONFIGS, family_of
+from diffsynth.families.family import Family, Network, Sizes, WeightFile
+
+NETWORKS = [network for family in FAMILIES for network in family.networks]
+of_each_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+of_each_network = pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
+
+
+def test_the_records_import_neither_torch_nor_transformers() -> None:
+    program = "import sys, diffsynth.families; print({'torch', 'transformers'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_no_two_rows_are_the_same() -> None:
+    told = [(row["model_hash"], row["model_name"]) for row in MODEL_CONFIGS]
+    assert len(set(told)) == len(told)
+
+
+def test_the_family_of_a_model() -> None:
+    assert family_of("Wan-AI/Wan2.1-T2V-14B").name == "wan"
+    assert family_of("Qwen/Qwen-Image-Edit").name == "qwen_image"
+    assert family_of("Org/Unknown") is None
+
+
+@of_each_family
+def test_what_a_record_names_is_there(family: Family) -> None:
+    pipeline = load_object(family.pipeline)
+    assert pipeline.family is family
+    assert family.makes in ("image", "video")
+    for path in (folder.reader for folder in family.folders):
+        load_object(path)
+    for folder in family.folders:
+        assert folder.needed_by is None or folder.needed_by in family.attributes
+        assert folder.instead is None or folder.instead in {other.keyword for other in family.folders}
+    for network in family.networks:
+        for attribute in network.attributes:
+            assert attribute in pipeline.__annotations__, f"{family.pipeline} does not say what its {attribute} is"
+            assert family.network_at(attribute) is network
+
+
+@of_each_family
+def test_its_models_are_of_its_networks(family: Family) -> None:
+    for model_id, entries in family.models.items():
+        files = [name for entry in entries for name in entry.file_names()]
+        assert len(set(files)) == len(files), model_id
+        assert all(entry.network in family.networks for entry in entries if isinstance(entry, WeightFile))
+
+
+@of_each_network
+def test_a_small_network_is_recognised_by_its_names(network: Network) -> None:
+    pytest.importorskip("transformers")
+    model_class = load_object(network.model_class)
+    with torch.device("meta"):
+        model = model_class(**network.small(Sizes()))
+    file_key = getattr(model_class, "file_key", str)
+    shapes = {file_key(key): tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+    assert model_class.recognises(shapes.keys())
+    assert [other.name for other in NETWORKS if load_object(other.model_class).recognises(shapes.keys())] == [
+        network.name
+    ]
+    asked = network.small(Sizes())
+    found = model_class.kwargs_from_shapes(shapes)
+    assert {name: found[name] for name in asked if name in found} == {
+        name: value for name, value in asked.items() if name in found
+    }
+
+
+@of_each_network
+def test_what_cuts_a_network(network: Network) -> None:
+    if network.cut is not None:
+        how = import_module(network.cut)
+        with torch.device("meta"):
+            model = load_object(network.model_class)(**network.small(Sizes()))
+        assert how.heads(model) == 2
+        assert callable(how.cut)
