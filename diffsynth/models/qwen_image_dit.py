@@ -257,10 +257,11 @@ class QwenImageDiT(nn.Module):
         return self.unpatch(velocity, rows, columns).float()
 
     def warm_up(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Has the device load what the first forward would load."""
+        """Has the device load what the first forward would, and hold the angles that rotary tables are made of."""
         attention = self.transformer_blocks[0].attn
         head_dim = attention.head_dim
         warm_up(device, dtype, dim=attention.num_heads * head_dim, head_dim=head_dim, normed=head_dim)
+        self.rotary.axes.build(device)
 
     def _grid(self, latents: Tensor) -> tuple[int, int]:
         """Tokens along height and width."""

@@ -15,8 +15,14 @@ from torch import Tensor
 # Tables kept by one model: training over buckets of sizes must not collect them without end.
 _TABLES_KEPT = 4
 
+# Positions along an axis whose angles are on a device before a call has said what it needs: a picture of 2,048 pixels
+# counted from its centre and a prompt after it lie within, as does a video counted from zero.
+_FIRST_POSITION, _POSITIONS_AHEAD = -128, 1024
 
-def rotary_tables(positions: Sequence[Tensor], dims: Sequence[int], theta: float = 10000.0) -> tuple[Tensor, Tensor]:
+Tables = tuple[Tensor, Tensor]
+
+
+def rotary_tables(positions: Sequence[Tensor], dims: Sequence[int], theta: float = 10000.0) -> Tables:
     """Cosines and sines for the tokens of a grid, in the grid's row-major order.
 
     Args:
@@ -28,16 +34,77 @@ def rotary_tables(positions: Sequence[Tensor], dims: Sequence[int], theta: float
         cosines and sines, float32 on the host, each (tokens, 1, sum(dims)), every number twice, once for either
         channel of its pair, as `core.fused.normed_and_rotated` takes them.
     """
-    rows = [len(axis) for axis in positions]
-    cosines, sines = [], []
-    for number, (axis, dim) in enumerate(zip(positions, dims, strict=True)):
-        exponents = torch.arange(0, dim, 2, dtype=torch.float64, device="cpu") / dim
-        angle = torch.outer(axis.to("cpu", torch.float64), theta**-exponents).repeat_interleave(2, dim=-1)
-        # Of one axis at a time, which the others repeat: a grid has far more tokens than its axes have rows together.
-        along = [1] * number + [-1] + [1] * (len(rows) - number - 1) + [dim]
-        cosines.append(angle.cos().float().view(along).expand(*rows, -1))
-        sines.append(angle.sin().float().view(along).expand(*rows, -1))
-    return tuple(torch.cat(each, dim=-1).flatten(0, -2).unsqueeze(1) for each in (cosines, sines))
+    return _over_grid([_of_axis(axis, dim, theta) for axis, dim in zip(positions, dims, strict=True)])
+
+
+def _of_axis(positions: Tensor, dim: int, theta: float) -> Tables:
+    """Cosines and sines of an axis' positions, float32 on the host, each (rows, dim)."""
+    exponents = torch.arange(0, dim, 2, dtype=torch.float64, device="cpu") / dim
+    angle = torch.outer(positions.to("cpu", torch.float64), theta**-exponents).repeat_interleave(2, dim=-1)
+    return angle.cos().float(), angle.sin().float()
+
+
+def _over_grid(axes: Sequence[Tables]) -> Tables:
+    """Of the tables of each axis those of the grid that they span: (tokens, 1, channels of all axes)."""
+    # Of one axis at a time, which the others repeat: a grid has far more tokens than its axes have rows together.
+    rows = [len(cos) for cos, _ in axes]
+
+    def joined(parts: Sequence[Tensor]) -> Tensor:
+        spread = [
+            part.view([1] * number + [-1] + [1] * (len(rows) - number - 1) + [part.shape[-1]]).expand(*rows, -1)
+            for number, part in enumerate(parts)
+        ]
+        return torch.cat(spread, dim=-1).flatten(0, -2).unsqueeze(1)
+
+    return joined([cos for cos, _ in axes]), joined([sin for _, sin in axes])
+
+
+class AxisTables:
+    """The cosines and sines of each axis by position, computed once and sent to each device once.
+
+    A grid's tables are laid out on the device from these, so that a step of a new size computes no angle.
+    """
+
+    def __init__(self, dims: Sequence[int], theta: float = 10000.0) -> None:
+        self.dims, self._theta = tuple(dims), theta
+        self._ranges: dict[torch.device, range] = {}
+        self._tables: dict[torch.device, list[Tables]] = {}
+
+    def build(self, device: torch.device, positions: range = range(_FIRST_POSITION, _POSITIONS_AHEAD)) -> None:
+        """Has the device hold these positions at least."""
+        known = self._ranges.get(device)
+        if known and known.start <= positions.start and positions.stop <= known.stop:
+            return
+        start = min(positions.start, _FIRST_POSITION)
+        stop = _POSITIONS_AHEAD
+        while stop < positions.stop:
+            stop *= 2
+        # A table made within inference mode could never again take part in training.
+        with torch.inference_mode(False):
+            along = torch.arange(start, stop, device="cpu")
+            host = [_of_axis(along, dim, self._theta) for dim in self.dims]
+            self._tables[device] = [(cos.to(device), sin.to(device)) for cos, sin in host]
+        self._ranges[device] = range(start, stop)
+
+    def grid(self, positions: Sequence[range], device: torch.device) -> Tables:
+        """The tables of a grid with these positions along its axes; see `rotary_tables`."""
+        for axis in positions:
+            self.build(device, axis)
+        return _over_grid([self._rows(number, axis, device) for number, axis in enumerate(positions)])
+
+    def diagonal(self, positions: range, device: torch.device) -> Tables:
+        """The tables of tokens in a row that have the same position on all axes."""
+        self.build(device, positions)
+        parts = [self._rows(number, positions, device) for number in range(len(self.dims))]
+        cos, sin = (torch.cat(each, dim=-1).unsqueeze(1) for each in zip(*parts, strict=True))
+        return cos, sin
+
+    def _rows(self, axis: int, positions: range, device: torch.device) -> Tables:
+        first = self._ranges[device].start
+        cos, sin = self._tables[device][axis]
+        return cos[positions.start - first : positions.stop - first], sin[
+            positions.start - first : positions.stop - first
+        ]
 
 
 class KeptTables:
@@ -47,17 +114,14 @@ class KeptTables:
     """
 
     def __init__(self) -> None:
-        self._tables: dict[tuple[Hashable, torch.device], tuple[Tensor, Tensor]] = {}
+        self._tables: dict[tuple[Hashable, torch.device], Tables] = {}
 
-    def get(
-        self, key: Hashable, device: torch.device, make: Callable[[], tuple[Tensor, Tensor]]
-    ) -> tuple[Tensor, Tensor]:
-        """The (cos, sin) of `key` on the device; `make` makes them on the host where they are not there yet."""
+    def get(self, key: Hashable, device: torch.device, make: Callable[[], Tables]) -> Tables:
+        """The (cos, sin) of `key` on the device, where `make` makes them if they are not there yet."""
         if (key, device) not in self._tables:
             while len(self._tables) >= _TABLES_KEPT:
                 del self._tables[next(iter(self._tables))]
-            # A table made within inference mode could never again take part in training.
-            with torch.inference_mode(False):
+            with torch.inference_mode(False):  # as above
                 cos, sin = make()
                 self._tables[key, device] = cos.to(device), sin.to(device)
         return self._tables[key, device]
@@ -67,14 +131,12 @@ class AxialRotary:
     """The tables of grids counted from zero, built once for each shape and device."""
 
     def __init__(self, dims: Sequence[int]) -> None:
-        self.dims = tuple(dims)
+        self.axes = AxisTables(dims)
         self._kept = KeptTables()
 
-    def tables(self, grid: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    def tables(self, grid: tuple[int, ...], device: torch.device) -> Tables:
         """(cos, sin) for a grid with that many rows along each axis; see `rotary_tables`."""
-        return self._kept.get(
-            grid, device, lambda: rotary_tables([torch.arange(rows, device="cpu") for rows in grid], self.dims)
-        )
+        return self._kept.get(grid, device, lambda: self.axes.grid([range(rows) for rows in grid], device))
 
 
 class TextAndPicturesRotary:
@@ -85,21 +147,17 @@ class TextAndPicturesRotary:
     """
 
     def __init__(self, dims: Sequence[int]) -> None:
-        self.dims = tuple(dims)
+        self.axes = AxisTables(dims)
         self._kept = KeptTables()
 
-    def tables(
-        self, text_length: int, grids: tuple[tuple[int, int], ...], device: torch.device
-    ) -> tuple[Tensor, Tensor]:
+    def tables(self, text_length: int, grids: tuple[tuple[int, int], ...], device: torch.device) -> Tables:
         """(cos, sin) for `text_length` tokens and pictures of (rows, columns); shapes as of `rotary_tables`."""
-        return self._kept.get((text_length, grids), device, lambda: self._make(text_length, grids))
+        return self._kept.get((text_length, grids), device, lambda: self._make(text_length, grids, device))
 
-    def _make(self, text_length: int, grids: tuple[tuple[int, int], ...]) -> tuple[Tensor, Tensor]:
+    def _make(self, text_length: int, grids: tuple[tuple[int, int], ...], device: torch.device) -> Tables:
         start = max(length // 2 for grid in grids for length in grid)
-        along_text = torch.arange(start, start + text_length, device="cpu")
-        by_axis = [rotary_tables([along_text], [dim]) for dim in self.dims]
-        parts = [(torch.cat([cos for cos, _ in by_axis], dim=-1), torch.cat([sin for _, sin in by_axis], dim=-1))]
+        parts = [self.axes.diagonal(range(start, start + text_length), device)]
         for number, grid in enumerate(grids):
-            centred = [torch.arange(-(length - length // 2), length // 2, device="cpu") for length in grid]
-            parts.append(rotary_tables([torch.tensor([number], device="cpu"), *centred], self.dims))
+            centred = [range(-(length - length // 2), length // 2) for length in grid]
+            parts.append(self.axes.grid([range(number, number + 1), *centred], device))
         return torch.cat([cos for cos, _ in parts]), torch.cat([sin for _, sin in parts])

@@ -316,10 +316,11 @@ class WanModel(nn.Module):
         return _unpatchify(self.head(after, time).float(), grid, self.patch_size)
 
     def warm_up(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Has the device load what the first forward would load."""
+        """Has the device load what the first forward would, and hold the angles that rotary tables are made of."""
         attention = self.blocks[0].self_attn
         dim = attention.norm_q.weight.shape[0]
         warm_up(device, dtype, dim=dim, head_dim=dim // attention.num_heads, normed=dim)
+        self.rotary.axes.build(device)
 
     def _through_blocks(
         self,

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from diffsynth.core.fused.plain import rotated
-from diffsynth.models.rotary import AxialRotary, TextAndPicturesRotary, rotary_tables
+from diffsynth.models import rotary
+from diffsynth.models.rotary import AxialRotary, AxisTables, TextAndPicturesRotary, rotary_tables
 
 
 def turned_in_complex_numbers(tokens, positions, dims, theta):
@@ -116,3 +117,31 @@ def test_tables_of_text_and_pictures_are_built_once_for_a_length_shapes_and_devi
     assert rotary.tables(3, ((2, 2),), device)[0] is kept[0]
     for other in ((4, ((2, 2),)), (3, ((2, 4),)), (3, ((2, 2), (2, 2)))):
         assert rotary.tables(*other, device)[0].shape != kept[0].shape
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    "positions", [[range(3), range(5)], [range(-140, -3), range(2, 4)], [range(1), range(1020, 1030)]]
+)
+def test_axes_laid_out_on_the_device_are_the_tables_computed_whole(positions):
+    whole = rotary_tables([torch.tensor(list(axis)) for axis in positions], (8, 4))
+    laid_out = AxisTables((8, 4)).grid(positions, CPU)
+    assert all(torch.equal(*each) for each in zip(whole, laid_out, strict=True))
+
+
+def test_what_was_built_ahead_serves_any_call_without_an_angle_being_computed(monkeypatch):
+    axial, mixed = AxialRotary((8, 4, 4)), TextAndPicturesRotary((8, 4, 4))
+    for each in (axial, mixed):
+        each.axes.build(CPU)
+    monkeypatch.setattr(rotary, "_of_axis", lambda *_: pytest.fail("an angle was computed in a step"))
+    assert axial.tables((21, 30, 52), CPU)[0].shape == (21 * 30 * 52, 1, 16)
+    assert mixed.tables(512, ((83, 83), (64, 64)), CPU)[0].shape == (512 + 83**2 + 64**2, 1, 16)
+
+
+def test_a_step_beyond_what_was_built_has_more_built():
+    axial = AxialRotary((8,))
+    axial.axes.build(CPU)
+    cos, _ = axial.tables((5000,), CPU)
+    assert torch.equal(cos, rotary_tables([torch.arange(5000)], (8,))[0])
