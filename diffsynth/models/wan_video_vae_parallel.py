@@ -19,17 +19,18 @@ def decode_across(
     tile_stride: tuple[int, int] = (15, 26),
     framewise: bool = False,
     progress: Progress = iter,
+    room: int = 0,
 ) -> Tensor:
     """`WanVideoVAE.decode`, each device decoding some of the tiles; the video is the same on all.
 
-    Where there is one tile only, each device decodes it itself.
+    `room` is that of each device. Where there is one tile only, each device decodes it itself.
     """
     tiles = tiles_over(*latents.shape[3:], tile_size, tile_stride, PIXELS) if tiled else []
     if len(tiles) < 2:
         return vae.decode(latents, framewise=framewise)
     check_latents(latents, vae.z_dim)
     own = tiles[group.index :: group.size]
-    decoded = vae.decode_tiles(latents, own, framewise=framewise, progress=progress)
+    decoded = vae.decode_tiles(latents, own, framewise=framewise, progress=progress, room=room)
     return group.sum(decoded).clamp_(-1, 1)
 
 
@@ -43,6 +44,7 @@ def encode_across(
     tile_stride: tuple[int, int] = (15, 26),
     framewise: bool = False,
     progress: Progress = iter,
+    room: int = 0,
 ) -> Tensor:
     """`WanVideoVAE.encode`, each device encoding some of the tiles; the latents are the same on all."""
     check_video(video, framewise)
@@ -51,4 +53,4 @@ def encode_across(
     if len(tiles) < 2:
         return vae.encode(video, framewise=framewise)
     own = tiles[group.index :: group.size]
-    return group.sum(vae.encode_tiles(video, own, framewise=framewise, progress=progress))
+    return group.sum(vae.encode_tiles(video, own, framewise=framewise, progress=progress, room=room))

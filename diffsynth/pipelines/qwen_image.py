@@ -278,10 +278,9 @@ class QwenImagePipeline(BasePipeline):
         self.load_models_to_device(["vae"])
         video = video_from_frames([picture], height=picture.height, width=picture.width, num_frames=1)
         progress = labelled(progress_bar_cmd, "VAE encoding")
-        alone = partial(self.vae.encode, room=self.room_for_tiles("vae"))
-        encode = alone if self.mesh is None else partial(encode_across, self.vae, self.mesh.world)
+        encode = self.vae.encode if self.mesh is None else partial(encode_across, self.vae, self.mesh.world)
         video = video.to(self.device, vae.dtype)
-        return encode(video, **tiles, progress=progress)[:, :, 0].float()
+        return encode(video, **tiles, progress=progress, room=self.room_for_tiles("vae"))[:, :, 0].float()
 
     def decode_latents(
         self, latents: Tensor, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object
@@ -290,10 +289,9 @@ class QwenImagePipeline(BasePipeline):
         vae = self.needs("vae", "decoding a picture")
         self.load_models_to_device(["vae"])
         progress = labelled(progress_bar_cmd, "VAE decoding")
-        alone = partial(self.vae.decode, room=self.room_for_tiles("vae"))
-        decode = alone if self.mesh is None else partial(decode_across, self.vae, self.mesh.world)
+        decode = self.vae.decode if self.mesh is None else partial(decode_across, self.vae, self.mesh.world)
         latents = latents.unsqueeze(2).to(vae.dtype)
-        return frames_from_video(decode(latents, **tiles, progress=progress))[0]
+        return frames_from_video(decode(latents, **tiles, progress=progress, room=self.room_for_tiles("vae")))[0]
 
     def denoise(
         self,

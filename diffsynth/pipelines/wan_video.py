@@ -314,11 +314,10 @@ class WanVideoPipeline(BasePipeline):
         """Latents of a video (1, 3, F, H, W) in [-1, 1]: (1, 16, (F-1)/4+1, H/8, W/8), float32."""
         self.needs("vae", "encoding a video")
         self.load_models_to_device(["vae"])
-        alone = partial(self.vae.encode, room=self.room_for_tiles("vae"))
-        encode = alone if self.mesh is None else partial(encode_across, self.vae, self.mesh.world)
+        encode = self.vae.encode if self.mesh is None else partial(encode_across, self.vae, self.mesh.world)
         progress = labelled(progress_bar_cmd, "VAE encoding")
         video = video.to(self.device)
-        return encode(video, **tiles, progress=progress).float()
+        return encode(video, **tiles, progress=progress, room=self.room_for_tiles("vae")).float()
 
     def decode_latents(
         self, latents: Tensor, *, framewise: bool = False, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object
@@ -327,9 +326,8 @@ class WanVideoPipeline(BasePipeline):
         self.needs("vae", "decoding a video")
         self.load_models_to_device(["vae"])
         progress = labelled(progress_bar_cmd, "VAE decoding")
-        alone = partial(self.vae.decode, room=self.room_for_tiles("vae"))
-        decode = alone if self.mesh is None else partial(decode_across, self.vae, self.mesh.world)
-        return decode(latents, **tiles, framewise=framewise, progress=progress)
+        decode = self.vae.decode if self.mesh is None else partial(decode_across, self.vae, self.mesh.world)
+        return decode(latents, **tiles, framewise=framewise, progress=progress, room=self.room_for_tiles("vae"))
 
     def denoise(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -9,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from diffsynth.models.qwen_image_vae import QwenImageVAE
 from diffsynth.models.tiles import ramps, spans, tiles_over
 from diffsynth.models.wan_video_vae import WanVideoVAE
+from diffsynth.models.wan_video_vae_parallel import decode_across, encode_across
 
 TILES = {"tiled": True, "tile_size": (6, 8), "tile_stride": (3, 4)}
 
@@ -206,3 +209,26 @@ def test_tiles_of_several_sizes_are_together_by_size(vae, latents):
     torch.testing.assert_close(vae.decode(latents, room=1 << 40, **options), alone, rtol=0, atol=1e-5)
     assert seen == [(3, 1, 6, 6)] * 2 + [(3, 1, 5, 6)] * 2
     hook.remove()
+
+
+@dataclass
+class One:
+    """One of two devices, before what they have is summed."""
+
+    index: int
+    size: int = 2
+
+    def sum(self, part: torch.Tensor) -> torch.Tensor:
+        return part
+
+
+def test_each_device_has_its_tiles_together(vae, video, latents):
+    options = {"tiled": True, "tile_size": (6, 6), "tile_stride": (3, 3), "room": 1 << 40}  # 2 x 3, all of 6 x 6 cells
+    for across, network, given in ((decode_across, vae.decoder, latents), (encode_across, vae.encoder, video)):
+        seen = []
+        hook = network.register_forward_pre_hook(lambda module, taken, seen=seen: seen.append(taken[0].shape[0]))
+        parts = [across(vae, One(index), given, **options) for index in range(2)]
+        hook.remove()
+        assert set(seen) == {3}
+        whole = (vae.decode if network is vae.decoder else vae.encode)(given, **options)
+        torch.testing.assert_close(sum(parts), whole, rtol=0, atol=1e-5)
