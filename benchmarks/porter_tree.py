@@ -32,7 +32,7 @@ WITHOUT_DEVICES, WITHOUT_LAST_NEWLINE, WITH_CRLF, WITH_BOM = 5, 7, 2, 1
 QUIET = 3
 
 _FOLDERS = ("inference", "inference_low_vram", "training", "evaluation", "tools")
-_CUDA = re.compile("cuda|nccl", re.IGNORECASE)
+_DEVICE = re.compile("cuda|nccl|npu", re.IGNORECASE)
 _STRING = r"""["']cuda(?::\d+)?["']"""
 
 #: Every form of naming a device that has to be rewritten, as it looks within one statement.
@@ -93,15 +93,23 @@ class Statistics:
         return "\n".join([sizes, f"{len(self.statements)} distinct statements to rewrite", *rows])
 
 
-def make_tree(folder: Path, seed: int = 0, count: int = 700) -> list[Path]:
-    """Write `count` scripts below `folder`; the same seed and count give the same bytes everywhere."""
+def make_tree(folder: Path, seed: int = 0, count: int = 700, without_devices: int = WITHOUT_DEVICES) -> list[Path]:
+    """Write `count` scripts below `folder`; the same arguments give the same bytes everywhere.
+
+    Of a hundred, `without_devices` say nothing of devices.
+    """
     rng = random.Random(seed)
-    without = [name for name, section in SECTIONS.items() if not _CUDA.search(_text(section))]
+    without = [name for name, section in SECTIONS.items() if not _DEVICE.search(_text(section))]
     deck = _Deck(rng, [*SECTIONS, *without * (QUIET - 1)])
     quiet = _Deck(rng, without)
     paths = []
     for number in range(count):
-        script = _script(rng, quiet if rng.randrange(100) < WITHOUT_DEVICES else deck)
+        if rng.randrange(100) < without_devices:
+            script = _script(rng, quiet)
+            while without_devices == 100 and _DEVICE.search(script):  # a prompt or a word of the text may name one
+                script = _script(rng, quiet)
+        else:
+            script = _script(rng, deck)
         name = f"{rng.choice(WORDS['verb'])}_{rng.choice(WORDS['noun'])}_{number:03}.py"
         path = folder / rng.choice(_FOLDERS) / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +122,7 @@ def statistics(paths: list[Path]) -> Statistics:
     sizes = [path.stat().st_size for path in paths]
     found = Statistics(len(paths), sum(sizes), min(sizes), max(sizes), forms=Counter(dict.fromkeys(FORMS, 0)))
     for path in paths:
-        for statement in filter(_CUDA.search, _statements(path.read_text(encoding="utf-8-sig"))):
+        for statement in filter(_DEVICE.search, _statements(path.read_text(encoding="utf-8-sig"))):
             forms = [name for name, pattern in FORMS.items() if pattern.search(statement)]
             found.forms.update(forms)
             if forms:

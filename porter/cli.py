@@ -69,6 +69,13 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 @click.option("--write-baseline", is_flag=True, help="Accept today's findings: write them to the baseline.")
 @click.option("--record", metavar="FILE", help="Keep what changed in this file, to be committed, and undo by it.")
 @click.option("--no-record", is_flag=True, help="Neither keep what changed nor undo by it.")
+@click.option("--no-cache", is_flag=True, help="Look at every file anew, and remember nothing.")
+@click.option(
+    "--cache-dir",
+    metavar="DIR",
+    envvar="DIFFSYNTH_PORT_CACHE_DIR",
+    help="Where runs remember files with nothing to change.",
+)
 @click.option("--stdin-filename", metavar="NAME", default="stdin.py", help="What standard input (-) is called.")
 @click.option("--config", metavar="FILE", help="The pyproject.toml to read; by default the nearest one above.")
 @click.option("--no-config", is_flag=True, help="Read no pyproject.toml.")
@@ -126,6 +133,7 @@ def _port_files(session: Session) -> int:
             _print_diff(report.diff)
     colored = _colored(sys.stderr if session.diff else sys.stdout)
     text = session.render(reports, colored, session.not_looked_at(inputs))
+    session.cache.save()
     if text:
         click.echo(text, err=session.diff)
     if session.write_baseline and not session.quiet:

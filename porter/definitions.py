@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from porter.places import label_of
 from porter.unit import Unit
@@ -20,17 +20,13 @@ _DEFINES = re.compile(rb"^[ \t]+def[ \t]+(?:cuda|is_cuda|npu|is_npu)[ \t]*\(", r
 _METHODS = frozenset({"cuda", "is_cuda", "npu", "is_npu"})
 
 
-def classes_with_their_own(paths: Iterable[str]) -> frozenset[str]:
-    """The names of the classes in these files that define such a method. What cannot be read defines none."""
-    found: set[str] = set()
-    for path in paths:
-        try:
-            data, _ = read_file(path)
-        except OSError:
-            continue
-        if _DEFINES.search(data):
-            found.update(_classes(data))
-    return frozenset(found)
+def classes_with_their_own(path: str) -> list[str]:
+    """The names of the classes in a file that define such a method. What cannot be read defines none."""
+    try:
+        data, _ = read_file(path)
+    except OSError:
+        return []
+    return sorted(set(_classes(data))) if _DEFINES.search(data) else []
 
 
 def class_meant(receiver: ast.expr, unit: Unit) -> str | None:

@@ -6,10 +6,12 @@ import gc
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 from porter import __version__, baseline
 from porter.baseline import Baseline
+from porter.cache import Cache, cache_file
 from porter.definitions import classes_with_their_own
 from porter.discovery import Input, find_inputs
 from porter.findings import SEVERITIES, Failure, FileReport
@@ -57,6 +59,8 @@ class Session:
     npu_scripts: bool = False
     record: Record | None = None
     explains: bool = False
+    caches: bool = True
+    cache_dir: str | None = None
 
     @classmethod
     def from_command_line(cls, paths: tuple[str, ...], options: dict[str, Any]) -> Session:
@@ -106,6 +110,8 @@ class Session:
             npu_scripts=options["npu_scripts"],
             record=_record(settings, options),
             explains=options["explain_skipped"],
+            caches=not options["no_cache"],
+            cache_dir=options["cache_dir"],
         )
 
     @property
@@ -145,7 +151,8 @@ class Session:
             return ()
         from porter.accounting.mentions import file_names_cuda
 
-        return tuple(path.replace(os.sep, "/") for path in inputs.others if file_names_cuda(path))
+        naming = (path for path in inputs.others if self.cache.recall(path, "cuda", partial(file_names_cuda, path)))
+        return tuple(path.replace(os.sep, "/") for path in naming)
 
     def unread_settings(self, inputs: Inputs) -> list[str]:
         """Files below the given paths whose settings this run does not go by: another pyproject.toml with the table."""
@@ -167,9 +174,33 @@ class Session:
     def run(self, inputs: Sequence[Input]) -> Iterator[FileReport]:
         gc.disable()  # trees are freed by their reference counts; looking for cycles in them costs a third of the time
         job = self._job()
+        job = replace(job, plan=replace(job.plan, classes=self._classes(inputs)))
+        rests_on = ",".join(sorted(job.plan.classes))
+        known = [None if one.problem else self.cache.findings(one.path, rests_on) for one in inputs]
+        left = [one for one, findings in zip(inputs, known, strict=True) if findings is None]
+        fresh = run(left, job, self.settings.jobs or _cores())
+        for one, findings in zip(inputs, known, strict=True):
+            if findings is None:
+                report = next(fresh)
+                self.cache.keep(one.path, rests_on, report)
+            else:
+                report = FileReport(one.path.replace(os.sep, "/"), findings=findings)
+            yield report
+
+    def _classes(self, inputs: Sequence[Input]) -> frozenset[str]:
+        """Those of the Python files that have a method of a name which the rules look for."""
         python = (one.path for one in inputs if one.portable and one.problem is None and one.path.endswith(PYTHON))
-        job = replace(job, plan=replace(job.plan, classes=classes_with_their_own(python)))
-        return run(inputs, job, self.settings.jobs or _cores())
+        return frozenset().union(
+            *(self.cache.recall(path, "classes", partial(classes_with_their_own, path)) for path in python)
+        )
+
+    @cached_property
+    def cache(self) -> Cache:
+        """What earlier runs know, where a run like this one may go by it: one that reports on files in their places."""
+        apart = self.plan.undoes or self.npu_scripts or self.explains or self.output is not None
+        if apart or not self.caches or not any(map(os.path.isdir, self.paths)):
+            return Cache(None)
+        return Cache(cache_file(self.cache_dir, self.settings.what_findings_rest_on, self.plan, self.paths))
 
     def settle(self, reports: Iterable[FileReport]) -> list[FileReport]:
         """The reports, less what the baseline accepts."""

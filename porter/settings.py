@@ -83,6 +83,11 @@ class Settings:
             changes["torch_npu"] = None
         return replace(self, **changes)
 
+    @property
+    def what_findings_rest_on(self) -> tuple[object, ...]:
+        """Those of the settings that decide what is said about a file."""
+        return (self.folder, self.select, self.ignore, self.per_file_ignores)
+
     def ignored_codes(self, path: str) -> frozenset[str]:
         """The rules that `per-file-ignores` leaves out for a file."""
         seen = relative_to(self.folder, path)

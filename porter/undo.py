@@ -53,14 +53,14 @@ def entry_to_keep(path: str, before: bytes, after: bytes, plan: Plan, record: Re
 
     Over an earlier port, what both changed. Raises RecordError.
     """
-    known = record.entry(path) if before != after or _names_target(after, plan) else None
+    if before == after and not _names_target(after, plan):
+        return None
+    known = record.entry(path)
     if known is not None and not (back := restored(before, known)).is_another_file:
         if before == after:
             return known
         targets = dict.fromkeys((*known.targets, plan.target)) if back.found else (plan.target,)
         return entry_of(back.data, after, targets)
-    if before == after and not _names_target(after, plan):
-        return None
     return entry_of(before, after, (plan.target,))
 
 

@@ -63,12 +63,18 @@ def _words(translation: Translation) -> frozenset[str]:
 #: The word where it is no call of the method and no module, or where it is a method of a class.
 _SPELLED = r"{0}\b(?:(?<=\.{0})(?!\s*[.(])|(?<=Tensor\.{0})|(?<=Module\.{0})|(?<=ameter\.{0}))"
 
+#: The function with the name of a method among what it is given.
+_ASKED_FOR = r"""{0}\s*\([\s\S]{{0,300}}?["'](?:cuda|npu|musa|xpu|mps)["']"""
+
 RULE = Rule(
     "DP111",
     "method-reference",
     __doc__,
     words=_words,
-    spelled={name: _SPELLED.format(name) for name in ("cuda", "npu", "musa")},
+    spelled={
+        **{name: _SPELLED.format(name) for name in ("cuda", "npu", "musa")},
+        **{name: _ASKED_FOR.format(name) for name in ("getattr", "hasattr")},
+    },
     beside=("cuda", "npu", "musa", *(name for names in _HANDLES for name in names.values())),
 )
 

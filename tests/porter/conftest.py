@@ -19,7 +19,13 @@ Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Runs `diffsynth-port` in the test's folder, as a process; gives its exit status and what it printed."""
     state = tmp_path_factory.mktemp("state")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(state), "NO_COLOR": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "XDG_STATE_HOME": str(state),
+        "XDG_CACHE_HOME": str(state),
+        "NO_COLOR": "1",
+    }
 
     def call(*arguments: str, stdin: bytes = b"", **options: object) -> subprocess.CompletedProcess[bytes]:
         command = [sys.executable, "-m", "porter", *arguments]
