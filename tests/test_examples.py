@@ -29,6 +29,7 @@ BY_HAND = (GOLDEN / "BY_HAND.txt").read_text("utf-8").splitlines()
 EXPORTS = {
     "diffsynth.pipelines.wan_video": {"WanVideoPipeline", "ModelConfig"},
     "diffsynth.pipelines.qwen_image": {"QwenImagePipeline", "ModelConfig"},
+    "diffsynth.pipelines.z_image": {"ZImagePipeline", "ModelConfig"},
     "diffsynth.core": {"load_state_dict"},
     "diffsynth.utils.data": {"VideoData", "save_video"},
     "diffsynth.core.device.npu_compatible_device": {"get_device_name"},
@@ -96,6 +97,8 @@ KEYWORDS = {
         "negative_kv_cache",
         "context_image",
     },
+    "ZImagePipeline.from_pretrained": FROM_PRETRAINED | {"enable_npu_patch"},
+    "ZImagePipeline.__call__": CALL - {"tiled", "tile_size", "tile_stride"} | {"input_image", "sigma_shift"},
     "VideoData": {"video_file", "image_folder", "height", "width"},
     "save_video": {"frames", "path", "fps", "quality", "ffmpeg_params"},
 }
@@ -111,7 +114,8 @@ def parse(script: str) -> ast.Module:
 
 
 def pipeline_of(script: str) -> str:
-    return "WanVideoPipeline" if script.startswith("wanvideo/") else "QwenImagePipeline"
+    of_folder = {"wanvideo": "WanVideoPipeline", "qwen_image": "QwenImagePipeline", "z_image": "ZImagePipeline"}
+    return of_folder[script.partition("/")[0]]
 
 
 def api_calls(script: str) -> Iterator[tuple[str, ast.Call]]:
@@ -140,7 +144,8 @@ def test_every_model_has_both_scripts_in_both_folders() -> None:
         for folder in ("model_inference", "model_inference_low_vram")
         for family, names in (
             ("wanvideo", [*wan, *(f"{model}-V2V" for model in wan)]),
-            ("qwen_image", ["Qwen-Image", "Qwen-Image-I2I", "Qwen-Image-Edit", "Qwen-Image-Edit-2509"]),
+            ("qwen_image", ["Qwen-Image", "Qwen-Image-2512", "Qwen-Image-I2I", "Qwen-Image-Edit", "Qwen-Image-Edit-2509"]),
+            ("z_image", ["Z-Image", "Z-Image-Turbo", "Z-Image-Turbo-I2I"]),
         )
         for name in names
     }

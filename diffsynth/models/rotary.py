@@ -161,3 +161,36 @@ class TextAndPicturesRotary:
             centred = [range(-(length - length // 2), length // 2) for length in grid]
             parts.append(self.axes.grid([range(number, number + 1), *centred], device))
         return torch.cat([cos for cos, _ in parts]), torch.cat([sin for _, sin in parts])
+
+
+class PictureAndTextRotary:
+    """The tables of a picture's tokens followed by those of a prompt, built once for each length, grid and device.
+
+    The prompt's tokens stand at 1, 2 and so on along the first axis; the picture stands after them there, and has its
+    rows and columns on the others. Tokens that fill the picture up are at the origin; those of the prompt go on.
+    """
+
+    def __init__(self, dims: Sequence[int], theta: float) -> None:
+        self.dims, self.theta = tuple(dims), theta
+        self._kept = KeptTables()
+
+    def tables(
+        self, grid: tuple[int, int], picture_length: int, text_length: int, device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        """(cos, sin) for a picture of (rows, columns), filled up to `picture_length` tokens, and a prompt of
+        `text_length`, which its fillings are part of; shapes as of `rotary_tables`."""
+        key = (grid, picture_length, text_length)
+        return self._kept.get(key, device, lambda: self._make(*key))
+
+    def _make(self, grid: tuple[int, int], picture_length: int, text_length: int) -> tuple[Tensor, Tensor]:
+        rows, columns = (torch.arange(length, device="cpu") for length in grid)
+        start, after = torch.zeros(1, device="cpu"), torch.tensor([text_length + 1], device="cpu")
+        at_origin = rotary_tables([start.expand(picture_length - len(rows) * len(columns)), *[start] * 2], *self._rest)
+        of_picture = rotary_tables([after, rows, columns], *self._rest)
+        of_text = rotary_tables([torch.arange(1, text_length + 1, device="cpu"), start, start], *self._rest)
+        cos, sin = zip(of_picture, at_origin, of_text, strict=True)
+        return torch.cat(cos), torch.cat(sin)
+
+    @property
+    def _rest(self) -> tuple[tuple[int, ...], float]:
+        return self.dims, self.theta

@@ -7,9 +7,18 @@ import torch.nn.functional as F
 import torch_npu
 from torch import Tensor
 
-from diffsynth.core.fused.plain import gated
+# The vendor's SwiGLU takes both halves as one tensor: to put them together costs more than it saves.
+from diffsynth.core.fused.plain import gated, swiglu
 
-__all__ = ["gated", "modulated", "normed_and_activated", "normed_and_rotated"]
+__all__ = [
+    "added_rms_normed",
+    "gated",
+    "modulated",
+    "normed_and_activated",
+    "normed_and_rotated",
+    "rms_normed",
+    "swiglu",
+]
 
 
 def modulated(tokens: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
@@ -39,3 +48,17 @@ def normed_and_rotated(tokens: Tensor, weight: Tensor, eps: float, head_dim: int
     # Angles of thousands of positions cannot be told apart in a type of 16 bits: all in that of the tables.
     turned = torch_npu.npu_rotary_mul(heads.to(cos.dtype), cos.unsqueeze(0), sin.unsqueeze(0), rotary_mode="interleave")
     return turned.to(tokens.dtype)
+
+
+def rms_normed(tokens: Tensor, gain: Tensor, eps: float) -> Tensor:
+    if gain.ndim == 1:
+        normed: Tensor = torch_npu.npu_rms_norm(tokens, gain.to(tokens.dtype), eps)[0]
+        return normed
+    of_samples = [
+        torch_npu.npu_rms_norm(sample, own, eps)[0] for sample, own in zip(tokens, gain.to(tokens.dtype), strict=True)
+    ]
+    return of_samples[0].unsqueeze(0) if len(of_samples) == 1 else torch.stack(of_samples)
+
+
+def added_rms_normed(tokens: Tensor, update: Tensor, gain: Tensor, eps: float) -> Tensor:
+    return tokens + rms_normed(update, gain, eps)

@@ -50,6 +50,12 @@ class Operators(Protocol):
         self, tokens: Tensor, weight: Tensor, eps: float, head_dim: int, cos: Tensor, sin: Tensor
     ) -> Tensor: ...
 
+    def rms_normed(self, tokens: Tensor, gain: Tensor, eps: float) -> Tensor: ...
+
+    def added_rms_normed(self, tokens: Tensor, update: Tensor, gain: Tensor, eps: float) -> Tensor: ...
+
+    def swiglu(self, gate: Tensor, values: Tensor) -> Tensor: ...
+
 
 def modulated(tokens: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
     """A layer norm without weights, times ``1 + scale`` plus ``shift``.
@@ -88,6 +94,21 @@ def normed_and_activated(frames: Tensor, weight: Tensor, eps: float) -> Tensor:
     return _of(frames).normed_and_activated(frames, weight, eps)
 
 
+def rms_normed(tokens: Tensor, gain: Tensor, eps: float) -> Tensor:
+    """An RMS norm of tokens (B, S, dim), whose channels `gain` scales: (dim,), or (B, dim); in the type of `tokens`."""
+    return _of(tokens).rms_normed(tokens, gain, eps)
+
+
+def added_rms_normed(tokens: Tensor, update: Tensor, gain: Tensor, eps: float) -> Tensor:
+    """Tokens (B, S, dim) plus the RMS norm of an update of their shape, scaled by `gain`; in the type of `tokens`."""
+    return _of(tokens).added_rms_normed(tokens, update, gain, eps)
+
+
+def swiglu(gate: Tensor, values: Tensor) -> Tensor:
+    """SiLU of the gate times the values, of one shape and type. Without gradients, either may be written over."""
+    return _of(gate).swiglu(gate, values)
+
+
 def gelu_of_linear(linear: nn.Linear, tokens: Tensor) -> Tensor:
     """The tanh form of GELU of a linear layer's output; where the device can, computed before that is written."""
     if _is_epilogue(linear, tokens):
@@ -118,6 +139,34 @@ def fused_operators(device_type: str) -> str:
         FusedOperatorsError: DIFFSYNTH_FUSED_OPERATORS cannot be followed.
     """
     return _choose(device_type, os.environ.get(VARIABLE))
+
+
+def operators_of(tokens: Tensor, fused: bool = True) -> Operators:
+    """All of them, as the tokens' device computes them; torch's own unless `fused`."""
+    return _of(tokens) if fused else cast(Operators, plain)
+
+
+def use_fused(network: nn.Module, fused: bool) -> None:
+    """Whether layers of a network that can be told so (those with an attribute `fused`) take a device's operators."""
+    for layer in network.modules():
+        if hasattr(layer, "fused"):
+            layer.fused = fused
+
+
+class RMSNorm(nn.RMSNorm):
+    """torch's, computed by these operators.
+
+    Attributes:
+        fused: whether by the device's own.
+    """
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__(width, eps)
+        self.fused = True
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, S, dim) to the same shape and type."""
+        return operators_of(tokens, self.fused).rms_normed(tokens, self.weight, self.eps)
 
 
 def _of(tokens: Tensor) -> Operators:
@@ -154,6 +203,7 @@ def _try_out(operators: Operators, device_type: str) -> None:
     tokens = operators.modulated(tokens, row, row, 1e-6)
     operators.gated(tokens, tokens, row)
     operators.normed_and_rotated(tokens, row[0], 1e-6, 16, table, table)
+    operators.swiglu(operators.added_rms_normed(tokens, operators.rms_normed(tokens, row, 1e-6), row, 1e-6), tokens)
 
 
 def _is_installed(package: str) -> bool:

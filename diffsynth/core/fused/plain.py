@@ -35,6 +35,27 @@ def normed_and_rotated(tokens: Tensor, weight: Tensor, eps: float, head_dim: int
     return rotated(heads, cos, sin)
 
 
+def rms_normed(tokens: Tensor, gain: Tensor, eps: float) -> Tensor:
+    width = tuple(tokens.shape[-1:])
+    if gain.ndim == 1:
+        return F.rms_norm(tokens, width, gain, eps)
+    normed = [F.rms_norm(sample, width, own, eps) for sample, own in zip(tokens, gain, strict=True)]
+    return normed[0].unsqueeze(0) if len(normed) == 1 else torch.stack(normed)
+
+
+def added_rms_normed(tokens: Tensor, update: Tensor, gain: Tensor, eps: float) -> Tensor:
+    normed = rms_normed(update, gain, eps)
+    if normed.requires_grad or tokens.requires_grad:
+        return tokens + normed
+    return normed.add_(tokens)
+
+
+def swiglu(gate: Tensor, values: Tensor) -> Tensor:
+    if gate.requires_grad or values.requires_grad:
+        return F.silu(gate) * values
+    return F.silu(gate, inplace=True).mul_(values)
+
+
 def rotated(tokens: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turns each pair (even, odd) to (even cos - odd sin, odd cos + even sin), computed in float32.
 

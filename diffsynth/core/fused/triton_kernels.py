@@ -46,6 +46,41 @@ def normed_and_rotated(tokens: Tensor, weight: Tensor, eps: float, head_dim: int
     return result
 
 
+def rms_normed(tokens: Tensor, gain: Tensor, eps: float) -> Tensor:
+    if _differentiable(tokens, gain):
+        return plain.rms_normed(tokens, gain, eps)
+    return _rms_norm(tokens, None, gain, eps)
+
+
+def added_rms_normed(tokens: Tensor, update: Tensor, gain: Tensor, eps: float) -> Tensor:
+    if _differentiable(tokens, update, gain):
+        return plain.added_rms_normed(tokens, update, gain, eps)
+    return _rms_norm(update, tokens.contiguous(), gain, eps)
+
+
+def _rms_norm(tokens: Tensor, added: Tensor | None, gain: Tensor, eps: float) -> Tensor:
+    tokens, gain = tokens.contiguous(), _rows_dense(gain)
+    out = torch.empty_like(tokens if added is None else added)
+    _, length, width = tokens.shape
+    stride = gain.stride(0) if gain.ndim == 2 else 0
+    arguments = (tokens, tokens if added is None else added, gain, out, stride)
+    _launch(_rms_normed, tokens, width, *arguments, tokens.numel() // width, length, width, eps, added is not None)
+    return out
+
+
+def swiglu(gate: Tensor, values: Tensor) -> Tensor:
+    if _differentiable(gate, values):
+        return plain.swiglu(gate, values)
+    gate, values = gate.contiguous(), values.contiguous()
+    out, width = torch.empty_like(gate), gate.shape[-1]
+    _launch(_swiglu, gate, width, gate, values, out, gate.numel() // width, width)
+    return out
+
+
+def _differentiable(*given: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(each.requires_grad for each in given)
+
+
 class _Modulated(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tokens: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
@@ -231,6 +266,32 @@ def _normed_and_activated(  # type: ignore[no-untyped-def]
     gain = tl.load(weight + channel, mask=channel < width, other=0.0).to(tl.float32)
     normed = values * inverse * gain
     tl.store(out + row * width + channel, (normed * tl.sigmoid(normed)).to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit(do_not_specialize=_VARYING)
+def _rms_normed(  # type: ignore[no-untyped-def]
+    tokens, added, gain, out, gain_stride, rows, length, width, eps, ADDS: tl.constexpr,
+    ROWS: tl.constexpr, ACROSS: tl.constexpr,
+):  # fmt: skip
+    row, channel, inside = _place(rows, width, ROWS, ACROSS)
+    values = tl.load(tokens + row * width + channel, mask=inside, other=0.0).to(tl.float32)
+    inverse = tl.rsqrt(tl.sum(values * values, axis=1)[:, None] / width + eps)
+    factor = tl.load(gain + row // length * gain_stride + channel, mask=inside, other=0.0).to(tl.float32)
+    result = values * inverse * factor
+    if ADDS:
+        result += tl.load(added + row * width + channel, mask=inside, other=0.0).to(tl.float32)
+    tl.store(out + row * width + channel, result.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit(do_not_specialize=("rows",))
+def _swiglu(  # type: ignore[no-untyped-def]
+    gate, values, out, rows, width,
+    ROWS: tl.constexpr, ACROSS: tl.constexpr,
+):  # fmt: skip
+    row, channel, inside = _place(rows, width, ROWS, ACROSS)
+    given = tl.load(gate + row * width + channel, mask=inside, other=0.0).to(tl.float32)
+    factor = tl.load(values + row * width + channel, mask=inside, other=0.0).to(tl.float32)
+    tl.store(out + row * width + channel, (given * tl.sigmoid(given) * factor).to(out.dtype.element_ty), mask=inside)
 
 
 @triton.jit

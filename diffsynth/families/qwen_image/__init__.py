@@ -62,7 +62,7 @@ DIT = Network(
     published=(
         Published(
             "0319a1cb19835fb510907dd3367c95ff",
-            "Qwen/Qwen-Image, -Edit and -Edit-2509: transformer/diffusion_pytorch_model*.safetensors",
+            "Qwen/Qwen-Image, -2512, -Edit and -Edit-2509: transformer/diffusion_pytorch_model*.safetensors",
         ),
     ),
     small=lambda sizes: {
@@ -106,6 +106,7 @@ FAMILY = Family(
     has="a Qwen-Image pipeline has one text encoder, one DiT and one VAE",
     models={
         "Qwen/Qwen-Image": (_dit("Qwen-Image", shards=9), *_COMMON),
+        "Qwen/Qwen-Image-2512": (_dit("Qwen-Image-2512", shards=9), *_COMMON),
         "Qwen/Qwen-Image-Edit": (_dit("Qwen-Image-Edit", shards=9), *_COMMON, _PROCESSOR),
         "Qwen/Qwen-Image-Edit-2509": (_dit("Qwen-Image-Edit-2509", shards=5), *_COMMON, _PROCESSOR),
     },

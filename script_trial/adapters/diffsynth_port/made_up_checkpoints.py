@@ -70,10 +70,11 @@ class Checkpoints:
         return elsewhere if elsewhere.exists() else None
 
 
-def _lora(network: nn.Module, seed: str) -> Iterator[tuple[str, Tensor]]:
+def _lora(network: Any, seed: str) -> Iterator[tuple[str, Tensor]]:
     """A LoRA of every linear layer in the network's blocks, in the format that training saves."""
+    within = {layer for block in network.blocks for layer in block.modules()}
     for name, layer in network.named_modules():
-        if isinstance(layer, nn.Linear) and "blocks." in name:
+        if isinstance(layer, nn.Linear) and layer in within:
             down, up = f"{name}.lora_A.default.weight", f"{name}.lora_B.default.weight"
             yield down, random_weight(down, (RANK, layer.in_features), layer.weight.dtype, seed, {})
             yield up, random_weight(up, (layer.out_features, RANK), layer.weight.dtype, seed, {})

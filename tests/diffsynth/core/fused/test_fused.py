@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parents[4]
 COMPARED = """
 import json, sys
 import torch
-from diffsynth.core.fused import fused_operators, gated, modulated, normed_and_activated, normed_and_rotated
+from diffsynth.core.fused import (
+    added_rms_normed, fused_operators, gated, modulated, normed_and_activated, normed_and_rotated, rms_normed, swiglu)
 from diffsynth.models.rotary import rotary_tables
 
 device = sys.argv[1]
@@ -57,6 +58,13 @@ cases = {
     "gated": (lambda t, u, g: gated(t, u, g[:, 4]), lambda t, u, g: t + u * g[:, 4:5], ["tokens", "update", "row"]),
     "activated": (lambda t, w: normed_and_activated(t, w, 1e-6),
                   lambda t, w: torch.nn.functional.silu(rms(t, w)), ["tokens", (width,)]),
+    "rms_normed": (lambda t, w: rms_normed(t, w, 1e-6), rms, ["tokens", (width,)]),
+    "rms_normed by samples": (lambda t, g: rms_normed(t, g[:, 3], 1e-6), lambda t, g: rms(t, g[:, 3:4]),
+                              ["tokens", "row"]),
+    "added_rms_normed": (lambda t, u, g: added_rms_normed(t, u, g[:, 1], 1e-6),
+                         lambda t, u, g: t + rms(u, g[:, 1:2]), ["tokens", "update", "row"]),
+    "swiglu": (lambda t, u: swiglu(t.clone(), u),
+               lambda t, u: torch.nn.functional.silu(t) * u, ["tokens", "update"]),
     "rotary of heads": (rotary, exact_of_head, ["tokens", (16,)]),
     "rotary of all": (rotary, exact_of_all, ["tokens", (width,)]),
 }
@@ -92,7 +100,7 @@ print(json.dumps(results))
 def check(printed: str, by: str) -> None:
     results = json.loads(printed)
     assert results.pop("by") == by
-    assert len(results) == 15
+    assert len(results) == 27
     for name, differences in results.items():
         bound = 2e-6 if "bfloat16" not in name else 3 * 2**-8
         assert max(differences) <= bound, (name, differences)
@@ -120,7 +128,7 @@ def test_ascend_on_the_emulated_npu(run_on: Callable[..., str]) -> None:
     check(run_on("npu", program, DIFFSYNTH_FUSED_OPERATORS="torch_npu", NPU_EMULATOR_DEVICES="1"), "torch_npu")
 
 
-# Ends with an error unless both networks, and their gradients, are near torch's own with the other operators. Prints
+# Ends with an error unless the networks, and their gradients, are near torch's own with the other operators. Prints
 # the vendor's operators that ran.
 NETWORKS = """
 import os
@@ -129,6 +137,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from diffsynth.core.fused import fused_operators
 from diffsynth.models.qwen_image_dit import QwenImageDiT
 from diffsynth.models.wan_video_dit import WanModel
+from diffsynth.models.z_image_dit import ZImageDiT
 
 DEVICE, NAME = "cpu", "triton"
 
@@ -160,9 +169,11 @@ def computed(network, device, name, *given):
 torch.manual_seed(0)
 wan = WanModel(dim=64, ffn_dim=96, num_heads=2, num_layers=2, text_dim=24).eval()
 qwen = QwenImageDiT(num_layers=2, num_heads=2, head_dim=32, text_dim=24).eval()
+z_image = ZImageDiT(num_layers=2, num_refiner_layers=1, num_heads=2, head_dim=32, text_dim=24).eval()
 rest = torch.tensor([833.3, 10.0]), torch.randn(2, 7, 24)
 with Seen() as seen:
-    for network, latents in (wan, torch.randn(2, 16, 3, 6, 6)), (qwen, torch.randn(2, 16, 6, 8)):
+    pictures = torch.randn(2, 16, 6, 8)
+    for network, latents in (wan, torch.randn(2, 16, 3, 6, 6)), (qwen, pictures), (z_image, pictures):
         expected, wanted = computed(network, "cpu", "torch", latents, *rest)
         found, gradients = computed(network, DEVICE, NAME, latents, *rest)
         assert not torch.equal(found, expected), "the same kernels computed both"

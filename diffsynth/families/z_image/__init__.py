@@ -1,0 +1,135 @@
+"""Z-Image: a prompt, and if wanted a picture to start from, become a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from diffsynth.families.family import (
+    HEAD_DIM,
+    Family,
+    Folder,
+    Network,
+    Published,
+    Shapes,
+    Sizes,
+    TokenizerFolder,
+    WeightFile,
+)
+from diffsynth.families.z_image.small import TOKENIZER_FILES, VOCAB_SIZE, last_layer
+
+__all__ = ["FAMILY", "without_last_layer", "without_prefix"]
+
+_LAYERS = "model.layers."
+
+
+def without_last_layer(keys: Iterable[str]) -> dict[str, str]:
+    """The names in a text encoder's file but for those of its last layer and of what comes after: that is not run."""
+    keys = list(keys)
+    last = max((int(key.split(".")[2]) for key in keys if key.startswith(_LAYERS)), default=0)
+    unused = (f"{_LAYERS}{last}.", "model.norm.", "lm_head.")
+    return {key: key for key in keys if not key.startswith(unused)}
+
+
+def without_prefix(keys: Iterable[str]) -> dict[str, str]:
+    """Each name in a DiT's file, by the same without what ComfyUI puts before it."""
+    return {key.removeprefix("model.diffusion_model."): key for key in keys}
+
+
+def _not_run(sizes: Sizes) -> Shapes:
+    """What the text encoder's file has besides the layers that are run."""
+    layer = last_layer(TEXT_ENCODER.small(sizes), HEAD_DIM)
+    return {f"model.{name}": shape for name, shape in layer.items()}
+
+
+DIT = Network(
+    name="z_image_dit",
+    model_class="diffsynth.models.z_image_dit.ZImageDiT",
+    attributes=("dit",),
+    published=(
+        Published(
+            "fc3a8a1247fe185ce116ccbe0e426c28", "Tongyi-MAI/Z-Image-Turbo and Z-Image: transformer/*.safetensors"
+        ),
+        Published("8cf241a0d32f93d5de368502a086852f", "the same as ComfyUI keeps it", names=without_prefix),
+    ),
+    small=lambda sizes: {
+        "num_layers": sizes.layers,
+        "num_refiner_layers": 1,
+        "num_heads": sizes.width // HEAD_DIM,
+        "head_dim": HEAD_DIM,
+        "text_dim": sizes.text_width,
+    },
+)
+
+TEXT_ENCODER = Network(
+    name="z_image_text_encoder",
+    model_class="diffsynth.models.z_image_text_encoder.ZImageTextEncoder",
+    attributes=("text_encoder",),
+    published=(
+        Published(
+            "0f050f62a88876fea6eae0a18dac5a2e",
+            "Tongyi-MAI/Z-Image-Turbo and Z-Image: text_encoder/*.safetensors",
+            names=without_last_layer,
+        ),
+    ),
+    small=lambda sizes: {
+        "vocab_size": VOCAB_SIZE,
+        "dim": sizes.text_width,
+        "dim_ffn": 2 * sizes.text_width,
+        "num_layers": sizes.text_layers,
+        "num_heads": 2,
+        "num_kv_heads": 1,
+    },
+    unused=_not_run,
+)
+
+VAE = Network(
+    name="flux_vae",
+    model_class="diffsynth.models.flux_vae.FluxVAE",
+    attributes=("vae",),
+    published=(
+        Published(
+            "1aafa3cc91716fb6b300cc1cd51b85a3",
+            "Tongyi-MAI/Z-Image-Turbo and Z-Image: vae/diffusion_pytorch_model.safetensors",
+        ),
+    ),
+    small=lambda sizes: {"dim": sizes.vae_width},
+)
+
+# Both models have them.
+_COMMON = (
+    WeightFile("text_encoder/model.safetensors", TEXT_ENCODER, "Qwen3-4B", shards=3),
+    WeightFile("vae/diffusion_pytorch_model.safetensors", VAE, "FLUX vae"),
+    TokenizerFolder("tokenizer", TOKENIZER_FILES),
+)
+
+
+def _dit(identity: str, shards: int) -> WeightFile:
+    return WeightFile("transformer/diffusion_pytorch_model.safetensors", DIT, identity, shards)
+
+
+FAMILY = Family(
+    name="z_image",
+    title="Z-Image",
+    makes="image",
+    pipeline="diffsynth.pipelines.z_image.ZImagePipeline",
+    networks=(TEXT_ENCODER, DIT, VAE),
+    has="a Z-Image pipeline has one text encoder, one DiT and one VAE",
+    models={
+        "Tongyi-MAI/Z-Image-Turbo": (_dit("Z-Image-Turbo", shards=3), *_COMMON),
+        "Tongyi-MAI/Z-Image": (_dit("Z-Image", shards=2), *_COMMON),
+    },
+    folders=(
+        Folder(
+            "tokenizer_config",
+            "tokenizer",
+            "diffsynth.models.z_image_prompt.ZImageTokenizer",
+            needed_by="text_encoder",
+            default=("Tongyi-MAI/Z-Image-Turbo", "tokenizer/"),
+        ),
+    ),
+    lora_targets=("to_q", "to_k", "to_v", "to_out.0", "w1", "w2", "w3"),
+    imported_late=(
+        "transformers.models.qwen2.tokenization_qwen2",
+        "transformers.models.qwen3.modeling_qwen3",
+    ),
+)

@@ -1,0 +1,325 @@
+"""The Z-Image diffusion transformer: noisy latents, a timestep and a prompt's features in, the flow's velocity out.
+
+One stream: the picture's tokens and the prompt's are refined apart, and then go through the same blocks as one
+sequence (Z-Image team, "Z-Image: An Efficient Image Generation Foundation Model with Single-Stream Diffusion
+Transformer", 2025). Parameters have the names and shapes of the published files. Whatever the weights' type, the time
+embedding, the statistics of the norms and the rotary embedding are float32.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import nullcontext
+from math import prod
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from diffsynth.core.attention.attention import attention
+from diffsynth.core.fused import RMSNorm, modulated, operators_of, warm_up
+from diffsynth.models.rotary import PictureAndTextRotary
+from diffsynth.models.time_embedding import Float32Linear, sinusoid
+
+PATCH = 2  # latent cells of a token, on each axis
+TOKENS_OF_A_GROUP = 32  # either stream is filled up to a multiple of it, with a token that was learned
+_FREQUENCIES = 256  # cosines and sines that describe the timestep
+_TIME_DIM, _TIME_HIDDEN = 256, 1024
+_EPS, _LAST_EPS = 1e-5, 1e-6
+_TIMESTEPS = 1000  # the network counts from noise (0) to clean
+_THETA = 256.0
+
+# The feed-forward networks take their tokens in so many parts, which bounds the memory of their wide activations and
+# lets a CPU keep them in its caches; a short sequence is taken whole.
+_FFN_PARTS, _FFN_WHOLE = 4, 512
+
+_LAYERS_OF_A_BLOCK = r"attention\.(to_[qkv]|to_out\.0|norm_[qk])|feed_forward\.w[123]|(attention|ffn)_norm[12]"
+_KEY = re.compile(
+    r"(all_x_embedder\.2-1|all_final_layer\.2-1\.(linear|adaLN_modulation\.1)|t_embedder\.mlp\.[02])\.(weight|bias)"
+    r"|cap_embedder\.(0\.weight|1\.(weight|bias))|(x|cap)_pad_token"
+    rf"|(layers|noise_refiner|context_refiner)\.\d+\.({_LAYERS_OF_A_BLOCK})\.weight"
+    r"|(layers|noise_refiner)\.\d+\.adaLN_modulation\.0\.(weight|bias)"
+)
+_TELLING_KEYS = {"x_pad_token", "cap_embedder.1.weight", "layers.0.attention.to_q.weight", "t_embedder.mlp.0.weight"}
+
+
+class SelfAttention(nn.Module):
+    """Attention among all tokens; queries and keys are normed and turned a head at a time.
+
+    Attributes:
+        fused: whether the device's own operators compute the norm and the rotary embedding.
+    """
+
+    def __init__(self, dim: int, head_dim: int) -> None:
+        super().__init__()
+        self.head_dim, self.fused = head_dim, True
+        self.to_q, self.to_k, self.to_v = (nn.Linear(dim, dim, bias=False) for _ in range(3))
+        self.norm_q, self.norm_k = (nn.RMSNorm(head_dim, _EPS) for _ in range(2))
+        self.to_out = nn.ModuleList([nn.Linear(dim, dim, bias=False)])
+
+    def forward(self, tokens: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Tokens (B, S, dim) to the same shape, with the rotary tables of all of them."""
+        turned = operators_of(tokens, self.fused).normed_and_rotated
+        query = turned(self.to_q(tokens), self.norm_q.weight, _EPS, self.head_dim, cos, sin)
+        key = turned(self.to_k(tokens), self.norm_k.weight, _EPS, self.head_dim, cos, sin)
+        value = self.to_v(tokens).unflatten(-1, (-1, self.head_dim))
+        return self.to_out[0](attention(query, key, value).flatten(2))
+
+
+class FeedForward(nn.Module):
+    """A linear layer of what two others make, one of them gating the other (SwiGLU); on parts of the tokens in turn.
+
+    Attributes:
+        fused: whether the device's own operators compute the gate.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        hidden = int(dim / 3 * 8)
+        self.fused = True
+        self.w1, self.w3 = (nn.Linear(dim, hidden, bias=False) for _ in range(2))
+        self.w2 = nn.Linear(hidden, dim, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, S, dim) to (B, S, dim)."""
+        swiglu = operators_of(tokens, self.fused).swiglu
+        if tokens.shape[1] <= _FFN_WHOLE:
+            return self.w2(swiglu(self.w1(tokens), self.w3(tokens)))
+        parts = tokens.chunk(_FFN_PARTS, dim=1)
+        return torch.cat([self.w2(swiglu(self.w1(part), self.w3(part))) for part in parts], dim=1)
+
+
+class ZImageBlock(nn.Module):
+    """Attention and a feed-forward network, each normed before and after; steered by the timestep if `modulated`.
+
+    Attributes:
+        fused: whether the device's own operators compute the norms.
+    """
+
+    def __init__(self, dim: int, head_dim: int, *, modulated: bool) -> None:
+        super().__init__()
+        self.fused = True
+        self.attention = SelfAttention(dim, head_dim)
+        self.feed_forward = FeedForward(dim)
+        self.attention_norm1, self.attention_norm2 = (nn.RMSNorm(dim, _EPS) for _ in range(2))
+        self.ffn_norm1, self.ffn_norm2 = (nn.RMSNorm(dim, _EPS) for _ in range(2))
+        if modulated:
+            self.adaLN_modulation = nn.Sequential(nn.Linear(min(dim, _TIME_DIM), 4 * dim))
+
+    def forward(self, tokens: Tensor, cos: Tensor, sin: Tensor, time: Tensor | None = None) -> Tensor:
+        """One layer.
+
+        Args:
+            tokens: (B, S, dim); left unchanged.
+            cos, sin: the rotary tables.
+            time: the time embedding, (B, 256), in the type to compute in; None for a block that it does not steer.
+
+        Returns:
+            The new tokens.
+        """
+        before, after, ffn_before, ffn_after = self._gains(time)
+        by = operators_of(tokens, self.fused)
+        attended = self.attention(by.rms_normed(tokens, before, _EPS), cos, sin)
+        tokens = by.added_rms_normed(tokens, attended, after, _EPS)
+        fed = self.feed_forward(by.rms_normed(tokens, ffn_before, _EPS))
+        return by.added_rms_normed(tokens, fed, ffn_after, _EPS)
+
+    def _gains(self, time: Tensor | None) -> tuple[Tensor, ...]:
+        """What the channels are scaled by in each of the four norms, (dim,) or (B, dim): the norm's own weight, and
+        what the timestep makes of it."""
+        norms = (self.attention_norm1, self.attention_norm2, self.ffn_norm1, self.ffn_norm2)
+        own = tuple(norm.weight for norm in norms)
+        if time is None:
+            return own
+        scale, gate, ffn_scale, ffn_gate = self.adaLN_modulation(time).chunk(4, dim=-1)
+        factors = (1 + scale, gate.tanh(), 1 + ffn_scale, ffn_gate.tanh())
+        return tuple(weight * factor for weight, factor in zip(own, factors, strict=True))
+
+
+class TimestepEmbedder(nn.Module):
+    """Timesteps (B,) to features (B, 256), float32."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(Float32Linear(_FREQUENCIES, _TIME_HIDDEN), nn.SiLU(), Float32Linear(_TIME_HIDDEN, dim))
+
+    def forward(self, timestep: Tensor) -> Tensor:
+        return self.mlp(sinusoid(timestep, _FREQUENCIES))
+
+
+class FinalLayer(nn.Module):
+    """A layer norm that the timestep scales, and what makes patches of tokens."""
+
+    def __init__(self, dim: int, features: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, features)
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(min(dim, _TIME_DIM), dim))
+
+    def forward(self, tokens: Tensor, time: Tensor) -> Tensor:
+        """Tokens (B, S, dim) and the time embedding (B, 256) to (B, S, features)."""
+        scale = self.adaLN_modulation(time)
+        return self.linear(modulated(tokens, torch.zeros_like(scale), scale, _LAST_EPS))
+
+
+class ZImageDiT(nn.Module):
+    """The network of Z-Image and Z-Image-Turbo.
+
+    Args:
+        num_layers: blocks that both streams share.
+        num_refiner_layers: blocks that each has of its own before them.
+        num_heads, head_dim: of the attention; tokens are ``num_heads * head_dim`` wide, and `head_dim` is a multiple
+            of 16.
+        in_channels: of the latents, going in and coming out.
+        text_dim: width of the prompt's features.
+
+    Raises:
+        ValueError: `head_dim` does not divide into the three axes of the rotary embedding.
+    """
+
+    def __init__(
+        self,
+        num_layers: int = 30,
+        num_refiner_layers: int = 2,
+        num_heads: int = 30,
+        head_dim: int = 128,
+        in_channels: int = 16,
+        text_dim: int = 2560,
+    ) -> None:
+        super().__init__()
+        dim, features = num_heads * head_dim, in_channels * PATCH**2
+        self.in_channels = in_channels
+        # Published for patches of 2x2 in one frame, which their names say.
+        self.all_x_embedder = nn.ModuleDict({"2-1": nn.Linear(features, dim)})
+        self.all_final_layer = nn.ModuleDict({"2-1": FinalLayer(dim, features)})
+        self.noise_refiner, self.context_refiner, self.layers = (
+            nn.ModuleList(ZImageBlock(dim, head_dim, modulated=modulated) for _ in range(count))
+            for count, modulated in ((num_refiner_layers, True), (num_refiner_layers, False), (num_layers, True))
+        )
+        self.t_embedder = TimestepEmbedder(min(dim, _TIME_DIM))
+        self.cap_embedder = nn.Sequential(RMSNorm(text_dim, _EPS), nn.Linear(text_dim, dim))
+        self.x_pad_token, self.cap_pad_token = (nn.Parameter(torch.zeros(1, dim)) for _ in range(2))
+        self.rotary = PictureAndTextRotary(rotary_dims(head_dim), _THETA)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The repeated part."""
+        return self.layers
+
+    def forward(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        context: Tensor,
+        *,
+        use_gradient_checkpointing: bool = False,
+        use_gradient_checkpointing_offload: bool = False,
+    ) -> Tensor:
+        """The velocity of the flow, float32, the shape of `latents`.
+
+        Args:
+            latents: (B, C, H, W) float32; H and W even.
+            timestep: (B,) float32, 0 to 1000.
+            context: the prompt's features, (B, L, text_dim), in the type to compute in, without padding.
+            use_gradient_checkpointing: keep the tokens between the blocks only, and run each block again backwards.
+            use_gradient_checkpointing_offload: the same, with the kept tokens in host memory.
+
+        Raises:
+            ValueError: latents of other channels or of an odd size.
+        """
+        grid = self._grid(latents)
+        picture = _filled(self.all_x_embedder["2-1"](patches(latents).to(context.dtype)), self.x_pad_token)
+        text = _filled(self.cap_embedder(context), self.cap_pad_token)
+        time = self.t_embedder(_TIMESTEPS - timestep).to(context.dtype)
+        cos, sin = self.rotary.tables(grid, picture.shape[1], text.shape[1], latents.device)
+        of_picture, of_text = (tuple(table[part] for table in (cos, sin)) for part in _parts(picture.shape[1]))
+        checkpointing = use_gradient_checkpointing or use_gradient_checkpointing_offload
+        with torch.autograd.graph.save_on_cpu() if use_gradient_checkpointing_offload else nullcontext():
+            picture = _through(self.noise_refiner, picture, (*of_picture, time), checkpointing)
+            text = _through(self.context_refiner, text, of_text, checkpointing)
+            tokens = _through(self.layers, torch.cat([picture, text], dim=1), (cos, sin, time), checkpointing)
+        clean_less_noise = self.all_final_layer["2-1"](tokens[:, : prod(grid)], time)
+        return unpatched(clean_less_noise, *grid).float().neg()
+
+    def warm_up(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Has the device load what the first forward would load."""
+        block = self.layers[0]
+        head_dim, dim = block.attention.head_dim, block.attention.to_q.in_features
+        warm_up(device, dtype, dim=dim, head_dim=head_dim, normed=head_dim)
+
+    def _grid(self, latents: Tensor) -> tuple[int, int]:
+        """Tokens along height and width."""
+        _, channels, height, width = latents.shape
+        if channels != self.in_channels:
+            raise ValueError(f"latents have {channels} channels, this model takes {self.in_channels}")
+        if height % PATCH or width % PATCH:
+            raise ValueError(f"latents of size {height}x{width} do not divide into patches of {PATCH}x{PATCH}")
+        return height // PATCH, width // PATCH
+
+    @staticmethod
+    def recognises(keys: AbstractSet[str]) -> bool:
+        """Whether a file with these keys holds this network, and nothing besides it."""
+        return keys >= _TELLING_KEYS and all(_KEY.fullmatch(key) for key in keys)
+
+    @staticmethod
+    def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+        """The constructor's sizes, from the shapes in a file that `recognises` accepts."""
+        dim, features = shapes["all_x_embedder.2-1.weight"]
+        (head_dim,) = shapes["layers.0.attention.norm_q.weight"]
+        return {
+            "num_layers": _count(shapes, "layers."),
+            "num_refiner_layers": _count(shapes, "noise_refiner."),
+            "num_heads": dim // head_dim,
+            "head_dim": head_dim,
+            "in_channels": features // PATCH**2,
+            "text_dim": shapes["cap_embedder.1.weight"][1],
+        }
+
+
+def _through(blocks: Sequence[ZImageBlock], tokens: Tensor, rest: tuple[Tensor, ...], checkpointing: bool) -> Tensor:
+    """The tokens after the blocks. Checkpointed, only they are saved for the way back: the rest is alive anyway."""
+    for block in blocks:
+        if checkpointing and torch.is_grad_enabled():
+            tokens = checkpoint(lambda given, block=block: block(given, *rest), tokens, use_reentrant=False)
+        else:
+            tokens = block(tokens, *rest)
+    return tokens
+
+
+def _filled(tokens: Tensor, filling: Tensor) -> Tensor:
+    """Tokens (B, S, dim) with as many fillings (1, dim) after them as make S a multiple of `TOKENS_OF_A_GROUP`."""
+    batch, length, dim = tokens.shape
+    lacking = -length % TOKENS_OF_A_GROUP
+    if not lacking:
+        return tokens
+    return torch.cat([tokens, filling.to(tokens.dtype).expand(batch, lacking, dim)], dim=1)
+
+
+def _parts(length: int) -> tuple[slice, slice]:
+    """The first `length` rows, and those after them."""
+    return slice(length), slice(length, None)
+
+
+def _count(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> int:
+    """How many blocks have keys that start so."""
+    return len({key.removeprefix(prefix).split(".")[0] for key in shapes if key.startswith(prefix)})
+
+
+def rotary_dims(head_dim: int) -> tuple[int, int, int]:
+    """Channels of a head that turn with the place in the sequence, the rows and the columns: 32, 48 and 48 of 128."""
+    if head_dim % 16:
+        raise ValueError(f"head_dim={head_dim}: expected a multiple of 16")
+    return head_dim // 4, head_dim * 3 // 8, head_dim * 3 // 8
+
+
+def patches(latents: Tensor) -> Tensor:
+    """(B, C, H, W) to tokens (B, S, 4 C), the channel fastest."""
+    cells = latents.unflatten(3, (-1, PATCH)).unflatten(2, (-1, PATCH))
+    return cells.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+
+
+def unpatched(tokens: Tensor, rows: int, columns: int) -> Tensor:
+    """Tokens (B, rows * columns, 4 C), the channel fastest, to (B, C, H, W)."""
+    cells = tokens.unflatten(2, (PATCH, PATCH, -1)).unflatten(1, (rows, columns))
+    return cells.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
