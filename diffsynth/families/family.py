@@ -133,12 +133,20 @@ class WeightFile:
     """A checkpoint of a model: `name` inside the model's folder (.safetensors or .pth), cut into `shards`.
 
     Checkpoints of the same `identity` hold the same made-up values, as the text encoders of all Wan models do.
+
+    Attributes:
+        kwargs: of the network's constructor for made-up weights, besides those of `Network.small`.
+        beside: other networks in the same file.
+        prefix: of every name in the file.
     """
 
     name: str
     network: Network
     identity: str
     shards: int = 1
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    beside: tuple[Network, ...] = ()
+    prefix: str = ""
 
     def shard_names(self) -> list[str]:
         """The names of the files with tensors, in the published numbering."""

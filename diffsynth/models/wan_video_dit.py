@@ -387,6 +387,14 @@ class _CameraBlock(nn.Module):
 _DIFFUSERS_PROJECTIONS = {"q": "to_q", "k": "to_k", "v": "to_v", "o": "to_out.0"}
 
 
+def _all_tokens(tokens: Tensor) -> Tensor:
+    return tokens
+
+
+def _all_frames(timestep: Tensor, tokens: int) -> tuple[Tensor, None]:
+    return timestep, None
+
+
 class WanModel(nn.Module):
     """The network of all Wan2.1 and Wan2.2 models here, and of either expert of Wan2.2-A14B.
 
@@ -403,6 +411,12 @@ class WanModel(nn.Module):
         picture_positions: tokens of a first and a last picture together, where the model tells them apart; else 0.
         reference_dim: channels of a reference frame's latents, where it takes one; else 0.
         camera_dim: numbers of a pixel that tell a camera's path, where it takes one; else 0.
+
+    Attributes:
+        own_tokens: of the tokens (B, S, dim) before the blocks, those that go through them here: all, unless another
+            function is put in its place.
+        own_frames: of timesteps (B, T), each for so many tokens, those of the tokens that go through the blocks here,
+            and how many tokens each has; None where that is the same for all.
 
     Raises:
         ValueError: the heads do not divide `dim` into even widths.
@@ -460,6 +474,8 @@ class WanModel(nn.Module):
         )
         self.head = Head(dim, out_dim * prod(patch_size), eps)
         self.rotary = AxialRotary(rotary_dims(dim // num_heads))
+        self.own_tokens: Callable[[Tensor], Tensor] = _all_tokens
+        self.own_frames: Callable[[Tensor, int], tuple[Tensor, tuple[int, ...] | None]] = _all_frames
 
     def forward(
         self,
@@ -498,13 +514,16 @@ class WanModel(nn.Module):
                 takes none, or none for one that needs it.
         """
         grid = self._grid(latents)
-        self._check_conditions(picture=picture, reference=reference, camera=camera)
+        self._check_conditions(timestep, grid[0], picture=picture, reference=reference, camera=camera)
         tokens = self.patch_embedding(latents).to(context.dtype)
         if self.control_adapter is not None and camera is not None:
             tokens = tokens + self.control_adapter(camera.to(context.dtype))
         if self.ref_conv is not None and reference is not None:
-            tokens = torch.cat([self.ref_conv(reference).to(tokens.dtype), tokens], dim=1)
+            tokens = torch.cat([self.ref_conv(reference).to(tokens.dtype).expand(len(tokens), -1, -1), tokens], dim=1)
             grid = (grid[0] + 1, *grid[1:])
+        tokens, lengths = self.own_tokens(tokens), None
+        if timestep.ndim == 2:
+            timestep, lengths = self.own_frames(timestep, grid[1] * grid[2])
         time = self.time_embedding(sinusoid(timestep.flatten(), self.freq_dim))
         time_of_blocks = self.time_projection(time).unflatten(-1, (6, -1))
         after = None if step_cache is None else step_cache.skip(time_of_blocks, tokens)
@@ -512,12 +531,12 @@ class WanModel(nn.Module):
             checkpointing = use_gradient_checkpointing or use_gradient_checkpointing_offload
             given = (context,) if picture is None else (context, picture.to(context.dtype))
             embedded = self.embedded(*given) if text_cache is None else text_cache.embedded(self, *given)
-            course = Course(embedded, time_of_blocks, self.rotary.tables(grid, latents.device), checkpointing)
+            course = Course(embedded, time_of_blocks, self.rotary.tables(grid, latents.device), checkpointing, lengths)
             with torch.autograd.graph.save_on_cpu() if use_gradient_checkpointing_offload else nullcontext():
                 after = self._through_blocks(tokens, course, text_cache, guide)
             if step_cache is not None:
                 step_cache.store(tokens, after)
-        patches = self.head(after, time).float()
+        patches = self.head(after, time, lengths).float()
         if reference is not None:
             patches, grid = patches[:, grid[1] * grid[2] :], (grid[0] - 1, *grid[1:])
         return _unpatchify(patches, grid, self.patch_size)
@@ -545,13 +564,18 @@ class WanModel(nn.Module):
                 tokens = tokens + hint
         return tokens
 
-    def _check_conditions(self, **given: Tensor | None) -> None:
+    def _check_conditions(self, timestep: Tensor, frames: int, **given: Tensor | None) -> None:
         takers = {"picture": self.img_emb, "reference": self.ref_conv, "camera": self.control_adapter}
         for name, condition in given.items():
             if condition is not None and takers[name] is None:
                 raise ValueError(f"a {name} was given, and this model takes none")
         if self.img_emb is not None and given["picture"] is None:
             raise ValueError("this model attends to a picture, and no picture's features were given")
+        if timestep.ndim == 2 and (timestep.shape[1] != frames or given["reference"] is not None):
+            raise ValueError(
+                f"timesteps of shape {tuple(timestep.shape)}: expected one for each sample, or for each of its "
+                f"{frames} frames of tokens where no reference stands before them"
+            )
 
     def _grid(self, latents: Tensor) -> tuple[int, ...]:
         """Tokens along time, height and width."""

@@ -90,9 +90,14 @@ class WanImageEncoder(nn.Module):
         return tokens
 
     @staticmethod
+    def file_key(model_key: str) -> str:
+        """The key in the published file of this module's parameter `model_key`."""
+        return f"visual.{model_key}"
+
+    @staticmethod
     def recognises(keys: AbstractSet[str]) -> bool:
-        """Whether these are the keys of this network."""
-        return {"cls_embedding", "pos_embedding", "pre_norm.weight", "transformer.0.attn.to_qkv.weight"} <= keys
+        """Whether these are the keys of this network in a file."""
+        return {"visual.cls_embedding", "visual.pre_norm.weight", "visual.transformer.0.attn.to_qkv.weight"} <= keys
 
     @staticmethod
     def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
@@ -101,14 +106,15 @@ class WanImageEncoder(nn.Module):
         Raises:
             ValueError: the width is no multiple of 80, the width of a head in the published size.
         """
-        dim, _, patch_size, _ = shapes["patch_embedding.weight"]
+        dim, _, patch_size, _ = shapes["visual.patch_embedding.weight"]
         if dim % HEAD_DIM:
-            raise ValueError(f"patch_embedding.weight has width {dim}, expected a multiple of {HEAD_DIM}")
+            raise ValueError(f"visual.patch_embedding.weight has width {dim}, expected a multiple of {HEAD_DIM}")
+        layers = [int(key.split(".")[2]) for key in shapes if key.startswith("visual.transformer.")]
         return {
             "dim": dim,
-            "ffn_dim": shapes["transformer.0.mlp.0.weight"][0],
+            "ffn_dim": shapes["visual.transformer.0.mlp.0.weight"][0],
             "num_heads": dim // HEAD_DIM,
-            "num_layers": 1 + max(int(key.split(".")[1]) for key in shapes if key.startswith("transformer.")),
-            "image_size": isqrt(shapes["pos_embedding"][1] - 1) * patch_size,
+            "num_layers": 1 + max(layers),
+            "image_size": isqrt(shapes["visual.pos_embedding"][1] - 1) * patch_size,
             "patch_size": patch_size,
         }

@@ -68,7 +68,7 @@ def _numbers(origin: Sequence[float]) -> list[float]:
 def _intrinsics(camera: Tensor, height: int, width: int) -> list[float]:
     """Focal lengths and centre in pixels of a picture cut from one of the camera's proportions."""
     focal_x, focal_y, centre_x, centre_y = camera.tolist()
-    if PROPORTIONS > width / height:
+    if width / height < PROPORTIONS:
         focal_x *= height * PROPORTIONS / width
     else:
         focal_y *= width / PROPORTIONS / height

@@ -24,14 +24,14 @@ class ControlVideo:
             raise ValueError(
                 "control_video: this model follows none; load one that does, such as PAI/Wan2.1-Fun-V1.1-1.3B-Control"
             )
-        check_frames(frames, call.size[2], "control_video")
-        call.needs_later("vae")
+        check_frames(frames, call.num_frames, "control_video")
+        call.needs("vae")
 
     def prepare(self, call: Call) -> Contribution | None:
         frames = call.asked["control_video"]
         if frames is None:
             return None
-        height, width, num_frames = call.size
+        height, width, num_frames = call.height, call.width, call.num_frames
         video = video_from_frames(frames, height=height, width=width, num_frames=num_frames, name="control_video")
         return Contribution(channels=encoded(call, video))
 
@@ -48,13 +48,13 @@ class ReferencePicture:
             raise ValueError(
                 "reference_image: this model takes none; load one that does, such as PAI/Wan2.1-Fun-V1.1-1.3B-Control"
             )
-        call.needs_later("vae")
+        call.needs("vae")
 
     def prepare(self, call: Call) -> Contribution | None:
         picture = call.asked["reference_image"]
         if picture is None:
             return None
-        height, width, _ = call.size
+        height, width = call.height, call.width
         latents = encoded(call, video_from_picture(picture, height=height, width=width))
         return Contribution(inputs={"reference": latents[:, :, 0]})
 
@@ -80,7 +80,7 @@ class CameraPath:
         asked = call.asked
         if asked["camera_control_direction"] is None:
             return None
-        height, width, num_frames = call.size
+        height, width, num_frames = call.height, call.width, call.num_frames
         rays = camera_rays(
             asked["camera_control_direction"],
             asked["camera_control_speed"],

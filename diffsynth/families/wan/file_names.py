@@ -17,10 +17,10 @@ def only_vace(keys: Iterable[str]) -> dict[str, str]:
 
 def picture_half(keys: Iterable[str]) -> dict[str, str]:
     """Of a CLIP, what makes the features that enter the last layer of its picture half."""
-    below = {key.removeprefix("visual."): key for key in keys if key.startswith("visual.")}
-    layers = {name: int(name.split(".")[1]) for name in below if name.startswith("transformer.")}
+    own = [key for key in keys if key.startswith("visual.")]
+    layers = {key: int(key.split(".")[2]) for key in own if key.startswith("visual.transformer.")}
     if not layers:
         return {}
     last = max(layers.values())
-    unused = ("post_norm.", "head")
-    return {name: key for name, key in below.items() if layers.get(name) != last and not name.startswith(unused)}
+    unused = ("visual.post_norm.", "visual.head")
+    return {key: key for key in own if layers.get(key) != last and not key.startswith(unused)}

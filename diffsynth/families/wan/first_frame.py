@@ -26,7 +26,7 @@ class FrameChannels:
             if picture is not None:
                 check_picture(name, picture)
         if last is not None:
-            _check_last(layout, first is not None, call.size[2])
+            _check_last(layout, first is not None, call.num_frames)
         if first is None and layout.needs_first_frame:
             raise ValueError("this model starts from a picture, and none was given: pass input_image=a PIL image")
         if first is not None and not (layout.frames or layout.keeps_first_frame):
@@ -36,13 +36,13 @@ class FrameChannels:
         if layout.needs_last_frame and last is None:
             raise ValueError("this model goes from a first to a last frame: pass end_image=a PIL image as well")
         if first is not None:
-            call.needs_later("vae")
+            call.needs("vae")
 
     def prepare(self, call: Call) -> Contribution | None:
         layout = Layout.of(call.pipe)
         if not layout.frames:
             return None
-        height, width, num_frames = call.size
+        height, width, num_frames = call.height, call.width, call.num_frames
         first, last = call.asked["input_image"], call.asked["end_image"]
         if first is None:
             grid = call.pipe.latent_shape(height, width, num_frames)[1:]
@@ -74,7 +74,7 @@ def _check_last(layout: Layout, has_first: bool, num_frames: int) -> None:
 
 
 def _known(latents: Tensor, num_frames: int, last: bool) -> Tensor:
-    """1 where a frame is given, (1, 4, T, h, w): a latent frame's four frames are channels; the first stands for four."""
+    """1 where a frame is given, (1, 4, T, h, w): a latent frame's four are channels, and the first stands for four."""
     known = torch.zeros(num_frames + 3, device=latents.device)
     known[:4] = 1
     if last:
@@ -87,12 +87,12 @@ class PictureFeatures:
 
     def check(self, call: Call) -> None:
         if _seen(call) and Layout.of(call.pipe).features:
-            call.needs_later("image_encoder")
+            call.needs("image_encoder")
 
     def prepare(self, call: Call) -> Contribution | None:
         if not Layout.of(call.pipe).features:
             return None
-        height, width, _ = call.size
+        height, width = call.height, call.width
         pipe, pictures = call.pipe, _seen(call)
         if not pictures:
             return Contribution(inputs={"picture": torch.zeros(1, *_features(pipe), device=pipe.device)})
@@ -126,7 +126,7 @@ class KeptFirstFrame:
         picture = call.asked["input_image"]
         if picture is None or not Layout.of(call.pipe).keeps_first_frame:
             return None
-        height, width, num_frames = call.size
+        height, width, num_frames = call.height, call.width, call.num_frames
         first = encoded(call, video_from_picture(picture, height=height, width=width))
         latents = torch.nn.functional.pad(first, (0, 0, 0, 0, 0, (num_frames - 1) // 4))
         mask = torch.zeros_like(latents[:, :1])

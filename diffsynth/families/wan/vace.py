@@ -36,10 +36,10 @@ class VaceContext:
                 )
         for name in ("vace_video", "vace_video_mask"):
             if asked[name] is not None and not isinstance(asked[name], Image.Image):
-                check_frames(asked[name], call.size[2], name)
+                check_frames(asked[name], call.num_frames, name)
         for picture in _references(asked["vace_reference_image"]):
             check_picture("vace_reference_image", picture)
-        call.needs_later("vae")
+        call.needs("vae")
 
     def prepare(self, call: Call) -> Contribution | None:
         asked = call.asked
@@ -69,7 +69,8 @@ def _references(given: Any) -> list[Any]:
 
 
 def _video(call: Call) -> Tensor:
-    frames, (height, width, num_frames) = call.asked["vace_video"], call.size
+    frames, num_frames = call.asked["vace_video"], call.num_frames
+    height, width = call.height, call.width
     if frames is None:
         return torch.zeros(1, 3, num_frames, height, width, device=call.pipe.device)
     video = video_from_frames(frames, height=height, width=width, num_frames=num_frames, name="vace_video")
@@ -78,7 +79,8 @@ def _video(call: Call) -> Tensor:
 
 def _mask(call: Call) -> Tensor:
     """1 where the video is to be made anew, (1, 3, F, H, W)."""
-    frames, (height, width, num_frames) = call.asked["vace_video_mask"], call.size
+    frames, num_frames = call.asked["vace_video_mask"], call.num_frames
+    height, width = call.height, call.width
     if frames is None:
         return torch.ones(1, 3, num_frames, height, width, device=call.pipe.device)
     whole: Sequence[Image.Image] = [frames] * num_frames if isinstance(frames, Image.Image) else frames
@@ -87,7 +89,7 @@ def _mask(call: Call) -> Tensor:
 
 
 def _reference(call: Call, picture: Image.Image) -> Tensor:
-    height, width, _ = call.size
+    height, width = call.height, call.width
     video = video_from_frames([picture], height=height, width=width, num_frames=1, name="vace_reference_image")
     return encoded(call, video)
 

@@ -110,7 +110,8 @@ def test_the_published_file():
     )
     names = picture_half(shapes)
     with torch.device("meta"):
-        assert names.keys() == WanImageEncoder(**PUBLISHED).state_dict().keys()
+        ours = WanImageEncoder(**PUBLISHED).state_dict()
+    assert names.keys() == set(map(WanImageEncoder.file_key, ours))
     assert WanImageEncoder.recognises(names.keys())
     assert WanImageEncoder.kwargs_from_shapes({name: shapes[key] for name, key in names.items()}) == PUBLISHED
 
@@ -121,4 +122,4 @@ def test_other_files_have_no_picture_half():
 
 def test_a_width_without_whole_heads_is_an_error():
     with pytest.raises(ValueError, match=r"patch_embedding\.weight has width 100, expected a multiple of 80"):
-        WanImageEncoder.kwargs_from_shapes({"patch_embedding.weight": (100, 3, 14, 14)})
+        WanImageEncoder.kwargs_from_shapes({"visual.patch_embedding.weight": (100, 3, 14, 14)})
