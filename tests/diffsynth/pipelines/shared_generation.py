@@ -114,7 +114,8 @@ def _picture_of_made_up_texts(pipe, call):
     edited = [pipe.encode_picture(Image.linear_gradient("L").convert("RGB").resize((48, 32)), **tiles)]
     schedule = copy(pipe.scheduler)
     schedule.set_timesteps(2, dynamic_shift_len=35)
-    latents = pipe.denoise(pipe.draw_noise(0, "cpu", height, width), schedule, texts, edited, **call)
+    given = Contribution(inputs={"edit_latents": edited})
+    latents = pipe.denoise(pipe.draw_noise(0, "cpu", height, width), schedule, texts, given, **call)
     return _before_rounding(lambda: pipe.decode_latents(latents, **tiles))
 
 
