@@ -62,6 +62,8 @@ class Contribution:
         with_prompt: what the text encoder gets besides each prompt, by the keywords of the pipeline's `_embedding`.
         kept: a mask, (1, 1, ...) of what broadcasts to the latents, and clean latents (1, C, ...): where the mask is 1
             the latents are these, from the start and after each step.
+        before: clean latents (1, C, f, ...) of frames that are made before the video's, and cut off in the end.
+        with_network: networks that run with each that is named, such as {"dit": "vace"}.
     """
 
     latents: Tensor | None = None
@@ -69,6 +71,8 @@ class Contribution:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     with_prompt: Mapping[str, Any] = field(default_factory=dict)
     kept: tuple[Tensor, Tensor] | None = None
+    before: Tensor | None = None
+    with_network: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, latents: Tensor) -> Tensor:
         """The latents with what is kept of them in its place."""
@@ -130,6 +134,8 @@ def combined(contributions: Iterable[Contribution]) -> Contribution:
         inputs=_merged(contributions, "inputs"),
         with_prompt=_merged(contributions, "with_prompt"),
         kept=_the_only(contributions, "kept"),
+        before=_the_only(contributions, "before"),
+        with_network=_merged(contributions, "with_network"),
     )
 
 

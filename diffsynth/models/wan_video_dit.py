@@ -647,5 +647,7 @@ def _unpatchify(patches: Tensor, grid: tuple[int, ...], patch_size: tuple[int, .
     return cells.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
 
 
-def _same(known: Tensor | None, given: Tensor) -> bool:
-    return known is given or (known is not None and known.shape == given.shape and torch.equal(known, given))
+def _same(known: Tensor, given: Tensor) -> bool:
+    """Whether they are equal; one that is the other is not read."""
+    one_memory = known.data_ptr() == given.data_ptr() and known.stride() == given.stride() and known.dtype == given.dtype
+    return known.shape == given.shape and (known is given or one_memory or torch.equal(known, given))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Sized
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +42,12 @@ def check_frames(frames: object, num_frames: int, name: str) -> None:
             f"{name} has {len(frames)} frames, but num_frames is {num_frames}: set one to match the other "
             "(VideoData.set_length cuts a video)"
         )
+
+
+def first_frames(frames: Any, num_frames: int) -> Any:
+    """So many of the frames, where there are more; anything else is left as it is."""
+    longer = hasattr(frames, "__getitem__") and isinstance(frames, Sized) and not isinstance(frames, (str, PathLike))
+    return [frames[index] for index in range(num_frames)] if longer and len(frames) > num_frames else frames
 
 
 def check_picture(name: str, picture: object) -> None:

@@ -1,8 +1,11 @@
-"""What videos contribute to a generation of Wan."""
+"""What videos, pictures and masks contribute to a generation of Wan: all units, in the order of their channels."""
 
 from __future__ import annotations
 
 from diffsynth.diffusion.conditions import Call, Condition, Contribution
+from diffsynth.families.wan.control import CameraPath, ControlVideo, ReferencePicture
+from diffsynth.families.wan.first_frame import FrameChannels, KeptFirstFrame, PictureFeatures
+from diffsynth.families.wan.vace import VaceContext
 from diffsynth.utils.frames import video_from_frames
 
 
@@ -24,4 +27,13 @@ class InputVideo:
         return Contribution(latents=call.pipe.encode_video(video, **call.tiles, progress_bar_cmd=call.progress_bar_cmd))
 
 
-CONDITIONS: tuple[Condition, ...] = (InputVideo(),)
+CONDITIONS: tuple[Condition, ...] = (
+    InputVideo(),
+    ControlVideo(),
+    FrameChannels(),
+    PictureFeatures(),
+    KeptFirstFrame(),
+    ReferencePicture(),
+    CameraPath(),
+    VaceContext(),
+)

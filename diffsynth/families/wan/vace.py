@@ -13,7 +13,7 @@ from diffsynth.core.values import check_number
 from diffsynth.diffusion.conditions import Call, Contribution
 from diffsynth.families.wan.layout import encoded
 from diffsynth.models.wan_video_vace import Vace
-from diffsynth.utils.frames import check_frames, check_picture, video_from_frames
+from diffsynth.utils.frames import check_frames, check_picture, first_frames, video_from_frames
 
 KEYWORDS = ("vace_video", "vace_video_mask", "vace_reference_image")
 CELL = 8  # pixels of a latent cell, on each axis: 64 channels of the mask
@@ -36,7 +36,7 @@ class VaceContext:
                 )
         for name in ("vace_video", "vace_video_mask"):
             if asked[name] is not None and not isinstance(asked[name], Image.Image):
-                check_frames(asked[name], call.num_frames, name)
+                check_frames(first_frames(asked[name], call.num_frames), call.num_frames, name)
         for picture in _references(asked["vace_reference_image"]):
             check_picture("vace_reference_image", picture)
         call.needs("vae")
@@ -59,6 +59,7 @@ class VaceContext:
         return Contribution(
             inputs={"guide": Vace(networks, context, asked["vace_scale"])},
             before=torch.cat(references, dim=2) if references else None,
+            with_network={"dit": "vace", "dit2": "vace2"},
         )
 
 
@@ -73,6 +74,7 @@ def _video(call: Call) -> Tensor:
     height, width = call.height, call.width
     if frames is None:
         return torch.zeros(1, 3, num_frames, height, width, device=call.pipe.device)
+    frames = first_frames(frames, num_frames)
     video = video_from_frames(frames, height=height, width=width, num_frames=num_frames, name="vace_video")
     return video.to(call.pipe.device)
 
@@ -83,7 +85,8 @@ def _mask(call: Call) -> Tensor:
     height, width = call.height, call.width
     if frames is None:
         return torch.ones(1, 3, num_frames, height, width, device=call.pipe.device)
-    whole: Sequence[Image.Image] = [frames] * num_frames if isinstance(frames, Image.Image) else frames
+    single = isinstance(frames, Image.Image)
+    whole: Sequence[Image.Image] = [frames] * num_frames if single else first_frames(frames, num_frames)
     video = video_from_frames(whole, height=height, width=width, num_frames=num_frames, name="vace_video_mask")
     return (video.to(call.pipe.device) + 1) / 2
 
