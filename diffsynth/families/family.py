@@ -80,7 +80,7 @@ class Network:
         unused: shapes of the tensors in the file that the network does not have.
         cut: dotted path of the module that cuts it across devices: `cut(network, sequence)` and `heads(network)`. None:
             each device runs all of it.
-        tiles_across: of a VAE: dotted path of the module that shares its tiles out, `encode_across` and `decode_across`.
+        tiles_across: of a VAE: dotted path of the module that shares its tiles out: `encode_across`, `decode_across`.
     """
 
     name: str

@@ -649,5 +649,7 @@ def _unpatchify(patches: Tensor, grid: tuple[int, ...], patch_size: tuple[int, .
 
 def _same(known: Tensor, given: Tensor) -> bool:
     """Whether they are equal; one that is the other is not read."""
-    one_memory = known.data_ptr() == given.data_ptr() and known.stride() == given.stride() and known.dtype == given.dtype
+    one_memory = (
+        known.data_ptr() == given.data_ptr() and known.stride() == given.stride() and known.dtype == given.dtype
+    )
     return known.shape == given.shape and (known is given or one_memory or torch.equal(known, given))

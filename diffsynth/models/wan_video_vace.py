@@ -12,7 +12,16 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from diffsynth.models.wan_video_dit import Course, KeysValues, PatchEmbedding, TextCache, WanBlock, WanModel, head_count
+from diffsynth.models.wan_video_dit import (
+    Course,
+    Hints,
+    KeysValues,
+    PatchEmbedding,
+    TextCache,
+    WanBlock,
+    WanModel,
+    head_count,
+)
 
 CONTEXT_CHANNELS = 96  # of what is kept and of what is made anew, 16 each, and 64 of the mask
 
@@ -83,6 +92,29 @@ class VaceWanModel(nn.Module):
         )
         self.vace_patch_embedding = PatchEmbedding(in_dim, dim, kernel_size=patch_size, stride=patch_size)
 
+    def forward(self, context: Tensor, tokens: Tensor, course: Course, cache: TextCache | None = None) -> list[Tensor]:
+        """All hints, (B, S, dim) each.
+
+        Args:
+            context: (1 or B, in_dim, T, H, W), float32.
+            tokens: of the DiT before its blocks, (B, S, dim).
+            course: what its blocks are given.
+
+        Raises:
+            ValueError: the context has other channels, or makes another number of tokens.
+        """
+        hints = VaceHints(self, self.embedded(context, tokens), tokens, course, cache)
+        return [hints.next() for _ in self.vace_blocks]
+
+    def embedded(self, context: Tensor, tokens: Tensor) -> Tensor:
+        """The context as tokens of VACE, (B, S, dim), one for each of the DiT's."""
+        if context.shape[1] != self.in_dim:
+            raise ValueError(f"VACE's context has {context.shape[1]} channels, expected {self.in_dim}")
+        own = self.vace_patch_embedding(context).to(tokens.dtype)
+        if own.shape[1] != tokens.shape[1]:
+            raise ValueError(f"VACE's context makes {own.shape[1]} tokens, and the video has {tokens.shape[1]}")
+        return own.expand(len(tokens), -1, -1)
+
     @staticmethod
     def recognises(keys: AbstractSet[str]) -> bool:
         """Whether these are the keys of this part."""
@@ -114,53 +146,65 @@ class Vace:
         networks: the VACE of each DiT that takes part.
         context: what they are given, (1 or B, in_dim, T, H, W), float32, of the size of the latents.
         scale: of the hints.
+        whole: whether a network is called once for all hints, as an engine that trains it wants to see it; else one
+            block at a time, and one hint is there at a time.
     """
 
-    networks: Mapping[WanModel, VaceWanModel]
+    networks: Mapping[WanModel, nn.Module]
     context: Tensor
     scale: float = 1.0
+    whole: bool = False
 
-    def hints(self, model: WanModel, tokens: Tensor, course: Course, cache: TextCache | None) -> VaceHints:
-        """Those of a forward of the DiT with these tokens (B, S, dim).
-
-        Raises:
-            ValueError: the context has other channels, or makes another number of tokens.
-        """
+    def hints(self, model: WanModel, tokens: Tensor, course: Course, cache: TextCache | None) -> Hints:
+        """Those of a forward of the DiT with these tokens (B, S, dim); raises ValueError as `VaceWanModel.forward`."""
         network = self.networks[model]
-        if self.context.shape[1] != network.in_dim:
-            raise ValueError(f"VACE's context has {self.context.shape[1]} channels, expected {network.in_dim}")
-        own = network.vace_patch_embedding(self.context).to(tokens.dtype)
-        if own.shape[1] != tokens.shape[1]:
-            raise ValueError(f"VACE's context makes {own.shape[1]} tokens, and the video has {tokens.shape[1]}")
-        return VaceHints(network, self.scale, own.expand(len(tokens), -1, -1), tokens, course, cache)
+        if self.whole or not isinstance(network, VaceWanModel):
+            return Spread(network(self.context, tokens, course, cache), self.scale)
+        hints = VaceHints(network, network.embedded(self.context, tokens), tokens, course, cache)
+        return Spread(hints, self.scale)
 
 
-class VaceHints:
-    """The hints of one forward of the DiT."""
+class Spread:
+    """Hints over the layers of a DiT, as even as can be.
 
-    def __init__(
-        self,
-        network: VaceWanModel,
-        scale: float,
-        own: Tensor,
-        of_dit: Tensor,
-        course: Course,
-        cache: TextCache | None,
-    ) -> None:
-        self._blocks, self._scale, self._course, self._cache = network.vace_blocks, scale, course, cache
-        self._own = own
-        self._of_dit: Tensor | None = of_dit
+    Args:
+        hints: their number, and each in its turn.
+    """
+
+    def __init__(self, hints: list[Tensor] | VaceHints, scale: float) -> None:
+        self._count, self._scale = len(hints), scale
+        self._next = hints.next if isinstance(hints, VaceHints) else iter(hints).__next__
 
     def after(self, block: int, count: int) -> Tensor | None:
         """The hint behind block number `block` of the DiT's `count`, (B, S, dim); None where there is none."""
-        number, between = divmod(block, count // len(self._blocks))
-        if between or number >= len(self._blocks):
+        number, between = divmod(block, count // self._count)
+        if between or number >= self._count:
             return None
-        of_vace = self._blocks[number]
-        known = None if self._cache is None else self._cache.keys_values(of_vace)
-        tokens, keys_values = self._course.through(of_vace, (self._own, self._of_dit), known)
+        hint = self._next()
+        return hint if self._scale == 1 else hint * self._scale
+
+
+class VaceHints:
+    """The hints of one forward of the DiT, each computed when it is asked for."""
+
+    def __init__(
+        self, network: VaceWanModel, own: Tensor, of_dit: Tensor, course: Course, cache: TextCache | None
+    ) -> None:
+        self._blocks, self._course, self._cache = network.vace_blocks, course, cache
+        self._coming = iter(self._blocks)
+        self._own = own
+        self._of_dit: Tensor | None = of_dit
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def next(self) -> Tensor:
+        """The next one, (B, S, dim)."""
+        block = next(self._coming)
+        known = None if self._cache is None else self._cache.keys_values(block)
+        tokens, keys_values = self._course.through(block, (self._own, self._of_dit), known)
         if self._cache is not None:
-            self._cache.keep(of_vace, keys_values)
+            self._cache.keep(block, keys_values)
         self._own, hint = tokens
         self._of_dit = None  # the first block has taken them in
-        return hint if self._scale == 1 else hint * self._scale
+        return hint
