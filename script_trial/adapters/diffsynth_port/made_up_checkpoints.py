@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from script_trial.random_values import random_weight
 
-#: What the networks that are trained are called in a pipeline; the first that there is: beside VACE the DiT stays as it is.
+#: What the networks that are trained are called in a pipeline. The first that there is: VACE is trained beside its DiT.
 TRAINED = ("vace", "dit")
 RANK = 4
 

@@ -57,7 +57,9 @@ def smaller_arguments(arguments: Sequence[str], folder: Path, make_dataset: Make
     given = dict(_pairs(arguments))
     changed = {name: str(value) for name, value in _SET.items() if name in given}
     models = given.get("model_id_with_origin_paths", "")
-    changed |= {"width": str(width) for model, width in _WIDER.items() if model in models and "width" in given}
+    for model, width in _WIDER.items():
+        if model in models and "width" in given:
+            changed["width"] = str(width)
     for name, most in _AT_MOST.items():
         if name in given and given[name].isdecimal():
             changed[name] = str(min(int(given[name]), most))

@@ -1,4 +1,4 @@
-"""Wan's models that see pictures, follow videos or keep a frame: their numbers against diffusers on the same weights."""
+"""Wan's models that take pictures, videos and masks: against diffusers on the same weights, and what does not fit."""
 
 import numpy as np
 import pytest
@@ -254,3 +254,158 @@ def test_vace_as_in_diffusers(open_model, model_id):
     assert difference(found, expected[:, :, 1:]) < BOUND
     plain = ours_of(pipe)
     assert difference(found, plain) > 100 * BOUND
+
+
+def raises(message):
+    return pytest.raises((ValueError, RuntimeError), match=message)
+
+
+@pytest.mark.parametrize(
+    ("model_id", "given", "message"),
+    [
+        ("Wan-AI/Wan2.1-I2V-14B-480P", {}, "this model starts from a picture, and none was given"),
+        ("Wan-AI/Wan2.1-I2V-14B-480P", {"input_image": "boat.png"}, "input_image='boat.png' is a path"),
+        ("Wan-AI/Wan2.1-I2V-14B-480P", {"input_image": [1]}, "input_image is a list: expected a PIL image"),
+        ("Wan-AI/Wan2.1-I2V-14B-480P", {"end_image": picture(1)}, "end_image needs an input_image to come from"),
+        (
+            "Wan-AI/Wan2.1-I2V-14B-480P",
+            {"input_image": picture(1), "end_image": picture(1), "num_frames": 1},
+            "end_image needs frames between it and input_image, and num_frames is 1",
+        ),
+        (
+            "Wan-AI/Wan2.1-I2V-14B-480P",
+            {"input_image": picture(1), "control_video": clip(1)},
+            "control_video: this model follows none; load one that does",
+        ),
+        (
+            "Wan-AI/Wan2.1-I2V-14B-480P",
+            {"input_image": picture(1), "camera_control_direction": "Left"},
+            "camera_control_direction: this model moves no camera",
+        ),
+        (
+            "Wan-AI/Wan2.1-I2V-14B-480P",
+            {"input_image": picture(1), "vace_video": clip(1)},
+            "vace_video: the dit has no VACE beside it; load a model that has",
+        ),
+        ("Wan-AI/Wan2.1-FLF2V-14B-720P", {"input_image": picture(1)}, "pass end_image=a PIL image as well"),
+        (
+            "Wan-AI/Wan2.2-TI2V-5B",
+            {"input_image": picture(1), "end_image": picture(1)},
+            "end_image: this model ends at",
+        ),
+        ("Wan-AI/Wan2.1-VACE-1.3B", {"input_image": picture(1)}, "input_image: this model starts from no picture"),
+        ("Wan-AI/Wan2.1-VACE-1.3B", {"vace_video": clip(1, 3)}, "vace_video has 3 frames, but num_frames is 5"),
+        ("Wan-AI/Wan2.1-VACE-1.3B", {"vace_video": "clip.mp4"}, "vace_video='clip.mp4' is a path: expected frames"),
+        (
+            "Wan-AI/Wan2.1-VACE-1.3B",
+            {"vace_reference_image": picture(1, 40, 40)},
+            "frame 0 of vace_reference_image is 40x40, but the video asked for is 64x32",
+        ),
+        ("Wan-AI/Wan2.1-VACE-1.3B", {"vace_video": clip(1), "vace_scale": "much"}, "vace_scale='much'"),
+        (
+            "Wan-AI/Wan2.1-VACE-1.3B",
+            {"vace_video": clip(1), "num_frames": 9, "sliding_window_size": 2, "sliding_window_stride": 1},
+            "vace_video has 5 frames, but num_frames is 9",
+        ),
+        (
+            "Wan-AI/Wan2.1-VACE-1.3B",
+            {"vace_video": clip(1), "sliding_window_size": 2, "sliding_window_stride": 1},
+            "sliding_window_size: what this model is given belongs to the whole video",
+        ),
+        ("PAI/Wan2.1-Fun-1.3B-Control", {}, "this model follows a control_video, and none was given"),
+        ("PAI/Wan2.1-Fun-1.3B-Control", {"control_video": clip(1, 3)}, "control_video has 3 frames"),
+        (
+            "PAI/Wan2.1-Fun-1.3B-Control",
+            {"control_video": clip(1), "reference_image": picture(1)},
+            "reference_image: this model takes none; load one that does",
+        ),
+        (
+            "PAI/Wan2.1-Fun-V1.1-1.3B-Control-Camera",
+            {"input_image": picture(1)},
+            "this model moves a camera: pass camera_control_direction, one of 'Left', 'Right'",
+        ),
+        (
+            "PAI/Wan2.1-Fun-V1.1-1.3B-Control-Camera",
+            {"input_image": picture(1), "camera_control_direction": "left"},
+            "camera_control_direction='left': expected one of 'Left'",
+        ),
+        (
+            "PAI/Wan2.1-Fun-V1.1-1.3B-Control-Camera",
+            {"input_image": picture(1), "camera_control_direction": "In", "camera_control_origin": (1, 2)},
+            "camera_control_origin=.* expected 19 numbers",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_told_in_a_sentence(open_model, model_id, given, message):
+    ran = []
+    pipe = open_model(model_id)
+    pipe.dit.register_forward_pre_hook(lambda *_: ran.append(1))
+    with raises(message):
+        ours_of(pipe, **given)
+    assert not ran
+
+
+def test_an_image_encoder_that_is_missing(open_model):
+    pipe = open_model("Wan-AI/Wan2.1-I2V-14B-480P")
+    pipe.networks.pop("image_encoder")
+    pipe.image_encoder = None
+    with raises("making a video needs the image_encoder, and none was loaded"):
+        ours_of(pipe, input_image=picture(1))
+
+
+def test_the_vae_of_another_model(open_model):
+    models = open_model.root
+    from diffsynth.pipelines.wan_video import ModelConfig, WanVideoPipeline
+
+    for model_id in ("Wan-AI/Wan2.2-TI2V-5B", "Wan-AI/Wan2.1-VACE-1.3B"):
+        open_model(model_id)
+    files = [models / "Wan-AI/Wan2.1-VACE-1.3B/diffusion_pytorch_model.safetensors"]
+    files.append(models / "Wan-AI/Wan2.2-TI2V-5B/Wan2.2_VAE.pth")
+    with raises("the dit makes latents of 16 channels, and the vae takes 48: load both from the same model"):
+        WanVideoPipeline.from_pretrained(device="cpu", model_configs=[ModelConfig(path=str(file)) for file in files])
+
+
+@pytest.mark.parametrize(
+    ("model_id", "given"),
+    [
+        ("Wan-AI/Wan2.1-I2V-14B-480P", {"input_image": picture(1)}),
+        ("Wan-AI/Wan2.2-TI2V-5B", {"input_image": picture(1)}),
+        ("PAI/Wan2.2-VACE-Fun-A14B", {"vace_video": clip(1), "vace_reference_image": picture(2)}),
+        ("PAI/Wan2.1-Fun-V1.1-1.3B-Control", {"control_video": clip(1), "reference_image": picture(2)}),
+        ("PAI/Wan2.1-Fun-V1.1-1.3B-Control-Camera", {"input_image": picture(1), "camera_control_direction": "In"}),
+        ("PAI/Wan2.2-Fun-A14B-Control", {"control_video": clip(1), "reference_image": picture(2)}),
+        ("PAI/Wan2.2-Fun-A14B-Control-Camera", {"input_image": picture(1), "camera_control_direction": "RightUp"}),
+    ],
+)
+def test_memory_modes_are_equal_to_the_bit(open_model, model_id, given):
+    from_disk = {
+        **dict.fromkeys(("offload_dtype", "offload_device"), "disk"),
+        **dict.fromkeys(("onload_dtype", "preparing_dtype", "computation_dtype"), torch.float32),
+        **dict.fromkeys(("onload_device", "preparing_device", "computation_device"), "cpu"),
+    }
+    plain = ours_of(open_model(model_id), **given, num_inference_steps=2)
+    managed = ours_of(open_model(model_id, from_disk), **given, num_inference_steps=2)
+    assert torch.equal(plain, managed)
+
+
+def test_several_videos_at_once_and_merged_guidance(open_model):
+    for model_id, given in (
+        ("PAI/Wan2.1-Fun-V1.1-1.3B-Control", {"control_video": clip(1), "reference_image": picture(2)}),
+        ("Wan-AI/Wan2.1-VACE-1.3B", {"vace_video": clip(1), "vace_reference_image": picture(2)}),
+        ("Wan-AI/Wan2.2-TI2V-5B", {"input_image": picture(1)}),
+    ):
+        pipe = open_model(model_id)
+        alone = ours_of(pipe, **given, num_inference_steps=2)
+        two = ours_of(pipe, **given, num_inference_steps=2, num_videos_per_prompt=2)
+        assert two.shape[0] == 2
+        assert difference(two[:1], alone) < BOUND
+        assert difference(ours_of(pipe, **given, num_inference_steps=2, cfg_merge=True), alone) < BOUND
+
+
+def test_longer_videos_and_one_mask_for_all_frames(open_model):
+    pipe = open_model("Wan-AI/Wan2.1-VACE-1.3B")
+    white = Image.new("L", (64, 32), 255)
+    short = ours_of(pipe, vace_video=clip(1), vace_video_mask=[white] * 5, num_inference_steps=1)
+    longer = [*clip(1), *clip(2)]
+    assert torch.equal(ours_of(pipe, vace_video=longer, vace_video_mask=white, num_inference_steps=1), short)
+    assert torch.equal(ours_of(pipe, vace_video=clip(1), num_inference_steps=1), short)
