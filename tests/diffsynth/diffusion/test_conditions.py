@@ -36,7 +36,7 @@ def pipeline_of(dit: WanModel, units: tuple[Fixed, ...]) -> WanVideoPipeline:
         conditions = units
 
     pipe = Conditioned("cpu", torch.float32)
-    pipe.adopt("dit", LoadedModel("wan_video_dit", dit, torch.float32, None, DictSource({}), {}))
+    pipe.adopt("dit", LoadedModel("wan_video_dit", dit, torch.float32, None, DictSource(dit.state_dict()), {}))
     return pipe
 
 

@@ -15,6 +15,7 @@ from unittest import mock
 import torch
 from PIL import Image
 
+from diffsynth.diffusion.conditions import Contribution
 from diffsynth.pipelines import qwen_image
 from diffsynth.pipelines.qwen_image import QwenImagePipeline
 from diffsynth.pipelines.wan_video import ModelConfig, WanVideoPipeline
