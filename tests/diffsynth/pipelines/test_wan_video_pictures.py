@@ -48,27 +48,30 @@ FILES = {
 @pytest.fixture(scope="module")
 def open_model(tmp_path_factory):
     """Makes a pipeline of a model: open_model(model_id, vram_config={}, **options of from_pretrained)."""
-    from diffsynth.pipelines.wan_video import ModelConfig, WanVideoPipeline
-
     root = tmp_path_factory.mktemp("kinds")
 
     def open_it(model_id, vram_config=None, **options):
         if not (root / model_id).exists():
             make_weights(model_id, root)
-
-        def config(pattern, **keys):
-            place = {"local_model_path": str(root), "skip_download": True}
-            return ModelConfig(model_id=model_id, origin_file_pattern=pattern, **place, **keys)
-
-        settings = {"torch_dtype": torch.float32, "device": "cpu", "redirect_common_files": False, **options}
-        return WanVideoPipeline.from_pretrained(
-            model_configs=[config(pattern, **(vram_config or {})) for pattern in FILES[model_id]],
-            tokenizer_config=config("google/umt5-xxl/"),
-            **settings,
-        )
+        return pipeline_of(model_id, root, vram_config, **options)
 
     open_it.root = root
     return open_it
+
+
+def pipeline_of(model_id, root, vram_config=None, **options):
+    from diffsynth.pipelines.wan_video import ModelConfig, WanVideoPipeline
+
+    def config(pattern, **keys):
+        place = {"local_model_path": str(root), "skip_download": True}
+        return ModelConfig(model_id=model_id, origin_file_pattern=pattern, **place, **keys)
+
+    settings = {"torch_dtype": torch.float32, "device": "cpu", "redirect_common_files": False, **options}
+    return WanVideoPipeline.from_pretrained(
+        model_configs=[config(pattern, **(vram_config or {})) for pattern in FILES[model_id]],
+        tokenizer_config=config("google/umt5-xxl/"),
+        **settings,
+    )
 
 
 def picture(number, width=64, height=32):
@@ -78,6 +81,18 @@ def picture(number, width=64, height=32):
 
 def clip(number, length=5):
     return [picture(100 * number + frame) for frame in range(length)]
+
+
+# A call of each kind.
+CALLS = {
+    "Wan-AI/Wan2.1-I2V-14B-480P": {"input_image": picture(1)},
+    "Wan-AI/Wan2.2-TI2V-5B": {"input_image": picture(1)},
+    "PAI/Wan2.2-VACE-Fun-A14B": {"vace_video": clip(1), "vace_reference_image": picture(2)},
+    "PAI/Wan2.1-Fun-V1.1-1.3B-Control": {"control_video": clip(1), "reference_image": picture(2)},
+    "PAI/Wan2.1-Fun-V1.1-1.3B-Control-Camera": {"input_image": picture(1), "camera_control_direction": "In"},
+    "PAI/Wan2.2-Fun-A14B-Control": {"control_video": clip(1), "reference_image": picture(2)},
+    "PAI/Wan2.2-Fun-A14B-Control-Camera": {"input_image": picture(1), "camera_control_direction": "RightUp"},
+}
 
 
 def difference(one, other):
@@ -365,18 +380,7 @@ def test_the_vae_of_another_model(open_model):
         WanVideoPipeline.from_pretrained(device="cpu", model_configs=[ModelConfig(path=str(file)) for file in files])
 
 
-@pytest.mark.parametrize(
-    ("model_id", "given"),
-    [
-        ("Wan-AI/Wan2.1-I2V-14B-480P", {"input_image": picture(1)}),
-        ("Wan-AI/Wan2.2-TI2V-5B", {"input_image": picture(1)}),
-        ("PAI/Wan2.2-VACE-Fun-A14B", {"vace_video": clip(1), "vace_reference_image": picture(2)}),
-        ("PAI/Wan2.1-Fun-V1.1-1.3B-Control", {"control_video": clip(1), "reference_image": picture(2)}),
-        ("PAI/Wan2.1-Fun-V1.1-1.3B-Control-Camera", {"input_image": picture(1), "camera_control_direction": "In"}),
-        ("PAI/Wan2.2-Fun-A14B-Control", {"control_video": clip(1), "reference_image": picture(2)}),
-        ("PAI/Wan2.2-Fun-A14B-Control-Camera", {"input_image": picture(1), "camera_control_direction": "RightUp"}),
-    ],
-)
+@pytest.mark.parametrize(("model_id", "given"), CALLS.items(), ids=CALLS)
 def test_memory_modes_are_equal_to_the_bit(open_model, model_id, given):
     from_disk = {
         **dict.fromkeys(("offload_dtype", "offload_device"), "disk"),
