@@ -1,13 +1,14 @@
 """Time of one Wan DiT call, beside diffusers' on the same weights and beside its own matmuls and attention alone.
 
-    python -m benchmarks.dit_speed [--rounds 5]
+    python -m benchmarks.dit_speed [--rounds 5] [--kind all]
     python -m benchmarks.dit_speed --device cuda --dtype bf16 --full
 
 The small network has width 512, 8 layers, 4,032 tokens and runs on one CPU thread; `--full` is Wan2.1-T2V-1.3B at
 832x480 and 81 frames, 32,760 tokens. The three take turns in one run, and a ratio is the median of those within a
 round: of processor time on the CPU, of the time until the device is idle elsewhere. The prompt's keys and values are
-there already, as in every step of a generation but the first; diffusers computes them at each call. Ends with 1 if a
-ratio is above its bound.
+there already, as in every step of a generation but the first; diffusers computes them at each call. `--kind` chooses
+the networks that see a picture, have a timestep for each frame, or are guided by VACE. Ends with 1 if a ratio is above
+its bound.
 """
 
 from __future__ import annotations
@@ -20,16 +21,20 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
-from diffusers import WanTransformer3DModel, logging
+from diffusers import WanTransformer3DModel, WanVACETransformer3DModel, logging
 from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffsynth.core.attention.attention import attention
 from diffsynth.models.wan_video_dit import TextCache, WanModel
+from diffsynth.models.wan_video_vace import Vace, VaceWanModel
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TEXT_LENGTH = 512
-BOUNDS = {"diffusers": 1.0, "matmuls and attention alone": 1.1}
+PICTURE = {"tokens": 257, "width": 1280}
+HINTS = 2  # of VACE, in the small network's 8 layers and the full one's 30
+FLOOR = "matmuls and attention alone"
+BOUNDS = {"diffusers": 1.0, FLOOR: 1.1}
 
 
 class Case(NamedTuple):
@@ -46,35 +51,114 @@ SMALL = Case(512, 2048, 4, 8, (9, 32, 56))
 FULL = Case(1536, 8960, 12, 30, (21, 60, 104))
 
 
-class Inputs(NamedTuple):
-    """What a call is given."""
+class Kind(NamedTuple):
+    """What a network takes besides a prompt.
 
-    latents: Tensor
-    timestep: Tensor
-    context: Tensor
+    Attributes:
+        in_dim: channels of the latents going in.
+        pictures: whose features it attends to: none, a first frame, or a first and a last one, told apart.
+        by_frame: whether each frame has a timestep of its own.
+        vace: whether VACE guides it.
+    """
+
+    in_dim: int = 16
+    pictures: int = 0
+    by_frame: bool = False
+    vace: bool = False
 
 
-def networks(case: Case, device: torch.device, dtype: torch.dtype) -> tuple[WanModel, WanTransformer3DModel]:
-    """Both networks on the device, with the same random weights."""
+KINDS = {
+    "text": Kind(),
+    "picture": Kind(in_dim=36, pictures=1),
+    "first and last": Kind(in_dim=36, pictures=2),
+    "frames": Kind(in_dim=48, by_frame=True),
+    "vace": Kind(vace=True),
+}
+
+
+class Pair(NamedTuple):
+    """One call of each library, on the same weights and inputs."""
+
+    ours: Callable[[], Tensor]
+    theirs: Callable[[], Tensor]
+    model: WanModel
+
+
+def pair(kind: Kind, case: Case, device: torch.device, dtype: torch.dtype) -> Pair:
+    """Both networks on the device, with the same random weights, and what they are called with."""
     torch.manual_seed(0)
-    ours = WanModel(case.dim, case.ffn_dim, case.num_heads, case.num_layers).eval().requires_grad_(False)
-    theirs = WanTransformer3DModel(
-        num_attention_heads=case.num_heads,
-        attention_head_dim=case.dim // case.num_heads,
-        ffn_dim=case.ffn_dim,
-        num_layers=case.num_layers,
-    )
     logging.set_verbosity_error()  # it would have some weights stay float32; here both compute in one type
-    theirs.load_state_dict(convert_wan_transformer_to_diffusers(ours.state_dict()))
-    return ours.to(device, dtype), theirs.eval().requires_grad_(False).to(device, dtype)
+    ours = WanModel(
+        case.dim,
+        case.ffn_dim,
+        case.num_heads,
+        case.num_layers,
+        in_dim=kind.in_dim,
+        picture_dim=PICTURE["width"] if kind.pictures else 0,
+        picture_positions=2 * PICTURE["tokens"] if kind.pictures == 2 else 0,
+    )
+    vace = VaceWanModel(case.dim, case.ffn_dim, case.num_heads, HINTS) if kind.vace else None
+    theirs = peer(kind, case, [ours, *([] if vace is None else [vace])]).to(device, dtype)
+    for network in (ours, vace):
+        if network is not None:
+            network.eval().requires_grad_(False).to(device, dtype)
+    latents, timestep, context = inputs(kind, case, device, dtype)
+    rows, columns = case.latents[1] // 2, case.latents[2] // 2
+    timesteps = timestep.repeat_interleave(rows * columns, dim=1) if kind.by_frame else timestep
+    of_ours: dict[str, object] = {}
+    of_theirs: dict[str, object] = {}
+    if kind.pictures:
+        features = torch.randn(1, kind.pictures * PICTURE["tokens"], PICTURE["width"]).to(device, dtype)
+        of_ours["picture"] = features
+        of_theirs["encoder_hidden_states_image"] = features.reshape(kind.pictures, PICTURE["tokens"], -1)
+    if vace is not None:
+        hinted = torch.randn(1, 96, *case.latents).to(device)
+        of_ours["guide"] = Vace({ours: vace}, hinted)
+        of_theirs["control_hidden_states"] = hinted.to(dtype)
+    cache = TextCache()
+    return Pair(
+        lambda: ours(latents, timestep, context, text_cache=cache, **of_ours),
+        lambda: theirs(latents.to(dtype), timesteps, context, return_dict=False, **of_theirs)[0],
+        ours,
+    )
 
 
-def inputs(case: Case, device: torch.device, dtype: torch.dtype) -> Inputs:
+def peer(kind: Kind, case: Case, ours: list[nn.Module]) -> nn.Module:
+    """diffusers' network with the weights of ours."""
+    sizes = {
+        "num_attention_heads": case.num_heads,
+        "attention_head_dim": case.dim // case.num_heads,
+        "in_channels": kind.in_dim,
+        "ffn_dim": case.ffn_dim,
+        "num_layers": case.num_layers,
+    }
+    if kind.pictures:
+        sizes |= {"image_dim": PICTURE["width"], "added_kv_proj_dim": case.dim}
+    if kind.pictures == 2:
+        sizes["pos_embed_seq_len"] = 2 * PICTURE["tokens"]
+    if kind.vace:
+        layers = [number * (case.num_layers // HINTS) for number in range(HINTS)]
+        theirs = WanVACETransformer3DModel(vace_layers=layers, vace_in_channels=96, **sizes)
+    else:
+        theirs = WanTransformer3DModel(**sizes)
+    together = {key: value for network in ours for key, value in network.state_dict().items()}
+    named = convert_wan_transformer_to_diffusers(together)
+    if kind.pictures == 2:
+        named["condition_embedder.image_embedder.pos_embed"] = named.pop("img_emb.emb_pos")
+    theirs.load_state_dict(named)
+    return theirs.eval().requires_grad_(False)
+
+
+def inputs(kind: Kind, case: Case, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Noise, a timestep, and features of the size of a prompt's."""
     generator = torch.Generator().manual_seed(1)
-    latents = torch.randn(1, 16, *case.latents, generator=generator).to(device)
+    latents = torch.randn(1, kind.in_dim, *case.latents, generator=generator).to(device)
     context = torch.randn(1, TEXT_LENGTH, 4096, generator=generator).to(device, dtype)
-    return Inputs(latents, torch.tensor([833.0], device=device), context)
+    timestep = torch.tensor([833.0], device=device)
+    if kind.by_frame:
+        timestep = timestep.repeat(1, case.latents[0])
+        timestep[:, 0] = 0
+    return latents, timestep, context
 
 
 def floor(model: WanModel, case: Case, device: torch.device, dtype: torch.dtype) -> Callable[[], None]:
@@ -133,6 +217,7 @@ def main() -> int:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or npu (default: cpu)")
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="default: fp32")
     parser.add_argument("--full", action="store_true", help="Wan2.1-T2V-1.3B at 832x480, 81 frames")
+    parser.add_argument("--kind", choices=[*KINDS, "all"], default="text", help="of network (default: text)")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (default: 5)")
     options = parser.parse_args()
     device, dtype = torch.device(options.device), DTYPES[options.dtype]
@@ -141,25 +226,33 @@ def main() -> int:
     if device.type == "npu":
         torch.npu.config.allow_internal_format = False  # older stacks refuse diffusers' Conv3d in bfloat16 without
     case = FULL if options.full else SMALL
-    model, theirs = networks(case, device, dtype)
-    given, cache = inputs(case, device, dtype), TextCache()
-    calls: dict[str, Callable[[], Tensor | None]] = {
-        "diffsynth": lambda: model(*given, text_cache=cache),
-        "diffusers": lambda: theirs(given.latents.to(dtype), given.timestep, given.context, return_dict=False)[0],
-        "matmuls and attention alone": floor(model, case, device, dtype),
-    }
+    kinds = KINDS if options.kind == "all" else {options.kind: KINDS[options.kind]}
+    missed = 0
+    for name, kind in kinds.items():
+        print(f"{name}: {case}, {device}, {options.dtype}")
+        missed += run(kind, case, device, dtype, options.rounds)
+    return 1 if missed else 0
+
+
+def run(kind: Kind, case: Case, device: torch.device, dtype: torch.dtype, rounds: int) -> int:
+    """Prints one network's table; how many bounds it misses."""
+    networks = pair(kind, case, device, dtype)
+    calls: dict[str, Callable[[], object]] = {"diffsynth": networks.ours, "diffusers": networks.theirs}
+    if kind == Kind():
+        calls[FLOOR] = floor(networks.model, case, device, dtype)
     with torch.inference_mode():
-        difference = (calls["diffsynth"]() - calls["diffusers"]()).abs().max().item()
-        times = compare(calls, options.rounds, device)
-    print(f"{case}, {device}, {options.dtype}, median of {options.rounds}; largest difference {difference:.1e}")
+        difference = (networks.ours() - networks.theirs()).abs().max().item()
+        times = compare(calls, rounds, device)
+    print(f"median of {rounds}; largest difference {difference:.1e}")
     for name, elapsed in times.items():
         print(f"{name:32}{1000 * statistics.median(elapsed):12.1f} ms")
     missed = 0
     for name, bound in BOUNDS.items():
-        ratio = statistics.median(ours / other for ours, other in zip(times["diffsynth"], times[name], strict=True))
-        missed += ratio > bound
-        print(f"diffsynth / {name}: {ratio:.3f}, bound {bound}: {'met' if ratio <= bound else 'MISSED'}")
-    return 1 if missed else 0
+        if name in times:
+            ratio = statistics.median(ours / other for ours, other in zip(times["diffsynth"], times[name], strict=True))
+            missed += ratio > bound
+            print(f"diffsynth / {name}: {ratio:.3f}, bound {bound}: {'met' if ratio <= bound else 'MISSED'}")
+    return missed
 
 
 if __name__ == "__main__":

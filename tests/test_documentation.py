@@ -42,6 +42,7 @@ def test_there_is_a_page_in_chinese_for_what_a_reader_needs_next() -> None:
         "install",
         "pipelines",
         "verify",
+        "wan",
         "z-image",
     ]
     linked = re.findall(r"\]\((docs/zh/[^)#]+)", (ROOT / "README.zh.md").read_text(encoding="utf-8"))

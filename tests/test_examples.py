@@ -144,7 +144,10 @@ def test_every_model_has_both_scripts_in_both_folders() -> None:
         for folder in ("model_inference", "model_inference_low_vram")
         for family, names in (
             ("wanvideo", [*wan, *(f"{model}-V2V" for model in wan)]),
-            ("qwen_image", ["Qwen-Image", "Qwen-Image-2512", "Qwen-Image-I2I", "Qwen-Image-Edit", "Qwen-Image-Edit-2509"]),
+            (
+                "qwen_image",
+                ["Qwen-Image", "Qwen-Image-2512", "Qwen-Image-I2I", "Qwen-Image-Edit", "Qwen-Image-Edit-2509"],
+            ),
             ("z_image", ["Z-Image", "Z-Image-Turbo", "Z-Image-Turbo-I2I"]),
         )
         for name in names

@@ -14,7 +14,6 @@ from benchmarks import dit_speed, qwen_speed, vae_speed
 from benchmarks.dit_speed import compare, seconds
 from diffsynth.core.device.npu_compatible_device import room_left
 from diffsynth.diffusion.base_pipeline import TILES_AT_ONCE
-from diffsynth.models.wan_video_dit import TextCache
 
 Calls = Mapping[str, Callable[[], object]]
 # Seconds; the names of two calls; the most that their ratio may be.
@@ -30,11 +29,10 @@ TILES, TILES_SMALL = ((30, 52), (15, 26)), ((4, 6), (2, 3))
 def dit_rows(options: argparse.Namespace, device: torch.device, dtype: torch.dtype) -> list[Row]:
     """A Wan DiT call beside diffusers, beside its own matmuls and attention, and compiled; and its first."""
     case = dit_speed.FULL if options.full else DIT_SMALL
-    model, theirs = dit_speed.networks(case, device, dtype)
-    given, cache = dit_speed.inputs(case, device, dtype), TextCache()
+    ours, theirs, model = dit_speed.pair(dit_speed.KINDS["text"], case, device, dtype)
     calls: dict[str, Callable[[], object]] = {
-        "ours": lambda: model(*given, text_cache=cache),
-        "diffusers": lambda: theirs(given.latents.to(dtype), given.timestep, given.context, return_dict=False)[0],
+        "ours": ours,
+        "diffusers": theirs,
         "its matmuls and attention": dit_speed.floor(model, case, device, dtype),
     }
     model.warm_up(device, dtype)

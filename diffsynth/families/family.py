@@ -80,6 +80,7 @@ class Network:
         unused: shapes of the tensors in the file that the network does not have.
         cut: dotted path of the module that cuts it across devices: `cut(network, sequence)` and `heads(network)`. None:
             each device runs all of it.
+        tiles_across: of a VAE: dotted path of the module that shares its tiles out: `encode_across`, `decode_across`.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Network:
     gains: Mapping[str, float] = field(default_factory=dict)
     unused: Callable[[Sizes], Shapes] = _nothing
     cut: str | None = None
+    tiles_across: str | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """As `MODEL_CONFIGS` has it: one row for each form of its file."""
@@ -133,12 +135,20 @@ class WeightFile:
     """A checkpoint of a model: `name` inside the model's folder (.safetensors or .pth), cut into `shards`.
 
     Checkpoints of the same `identity` hold the same made-up values, as the text encoders of all Wan models do.
+
+    Attributes:
+        kwargs: of the network's constructor for made-up weights, besides those of `Network.small`.
+        beside: other networks in the same file.
+        prefix: of every name in the file.
     """
 
     name: str
     network: Network
     identity: str
     shards: int = 1
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    beside: tuple[Network, ...] = ()
+    prefix: str = ""
 
     def shard_names(self) -> list[str]:
         """The names of the files with tensors, in the published numbering."""

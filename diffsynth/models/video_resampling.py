@@ -73,11 +73,11 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Twice the height and width, half the channels, and twice the frames if ``time``."""
+    """Twice the height and width, and twice the frames if ``time``; half the channels unless told otherwise."""
 
-    def __init__(self, channels: int, time: bool) -> None:
+    def __init__(self, channels: int, time: bool, out_channels: int | None = None) -> None:
         super().__init__()
-        self.resample = nn.ModuleDict({"1": DoublingConv2d(channels, channels // 2)})
+        self.resample = nn.ModuleDict({"1": DoublingConv2d(channels, out_channels or channels // 2)})
         self.time_conv = CausalConv3d(channels, 2 * channels, (3, 1, 1)) if time else None
 
     def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:

@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
+from dataclasses import dataclass
 from math import prod
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,9 @@ from diffsynth.models.time_embedding import Float32Linear, sinusoid
 # Every published size has heads of this width; the files do not say how many heads there are.
 HEAD_DIM = 128
 
+# Pixels of a latent cell, on each axis, where a camera's path is told for each pixel.
+CAMERA_PIXELS = 8
+
 # The feed-forward networks take their tokens in so many parts, which bounds the memory of their wide activations and
 # lets a CPU keep them in its caches. Still thousands of rows for each matmul, where memory matters.
 _FFN_PARTS = 4
@@ -35,9 +39,17 @@ _KEY = re.compile(
     r"|head\.modulation"
     r"|blocks\.\d+\.("
     r"modulation|norm3\.(weight|bias)|ffn\.[02]\.(weight|bias)"
-    r"|(self_attn|cross_attn)\.([qkvo]\.(weight|bias)|norm_[qk]\.weight))"
+    r"|(self_attn|cross_attn)\.([qkvo]\.(weight|bias)|norm_[qk]\.weight)"
+    r"|cross_attn\.([kv]_img\.(weight|bias)|norm_k_img\.weight))"
+    r"|img_emb\.(proj\.[0134]\.(weight|bias)|emb_pos)"
+    r"|ref_conv\.(weight|bias)"
+    r"|control_adapter\.(conv|residual_blocks\.\d+\.conv[12])\.(weight|bias)"
 )
 _TELLING_KEYS = {"patch_embedding.weight", "time_projection.1.weight", "head.modulation", "blocks.0.modulation"}
+
+
+# Of one attention of a block to what is no video: the keys and the values, each (B, L, heads, head_dim).
+KeysValues = tuple[Tensor, Tensor]
 
 
 class StepCache(Protocol):
@@ -50,39 +62,54 @@ class StepCache(Protocol):
         """Takes note of what the blocks did."""
 
 
+class Guide(Protocol):
+    """What adds to the tokens between the blocks, such as `diffsynth.models.wan_video_vace.Vace`."""
+
+    def hints(self, model: WanModel, tokens: Tensor, course: Course, cache: TextCache | None) -> Hints:
+        """What to add behind each block of a forward of the model, whose tokens are these before the first."""
+
+
+class Hints(Protocol):
+    """Of one forward, asked for behind each block in its turn."""
+
+    def after(self, block: int, count: int) -> Tensor | None:
+        """What is added to the tokens behind block number `block` of `count`, (B, S, dim); None for nothing."""
+
+
 class TextCache:
     """A prompt as one model sees it: computed in the first step, the same in all others of a generation.
 
-    Holds the embedded features and each block's keys and values of them. It belongs to one model and one prompt: make
-    another for the negative prompt, and for the second expert. It takes 2 * layers * B * L * dim numbers.
+    Holds the embedded features of the prompt, and of a picture, and each block's keys and values of them. It belongs to
+    one model, one prompt and one picture: make another for the negative prompt, and for the second expert. It takes
+    2 * layers * B * L * dim numbers.
     """
 
     def __init__(self) -> None:
         self._model: WanModel | None = None
-        self._context: Tensor | None = None
-        self._embedded: Tensor | None = None
-        self._keys_values: dict[int, tuple[Tensor, Tensor]] = {}
+        self._given: tuple[Tensor, ...] = ()
+        self._embedded: tuple[Tensor, ...] = ()
+        self._keys_values: dict[int | nn.Module, tuple[KeysValues, ...]] = {}
 
-    def embedded(self, model: WanModel, context: Tensor) -> Tensor:
-        """`context` (B, L, text_dim) in the width of the model, (B, L, dim).
+    def embedded(self, model: WanModel, *given: Tensor) -> tuple[Tensor, ...]:
+        """The prompt's features (B, L, text_dim), and those of a picture, in the width of the model, (B, L, dim) each.
 
         Raises:
-            ValueError: the cache was filled by another model, or from another prompt.
+            ValueError: the cache was filled by another model, or from another prompt or picture.
         """
-        if self._embedded is None:
-            self._model, self._context = model, context
-            self._embedded = model.text_embedding(context)
-        elif self._model is not model or not _same(self._context, context):
+        if self._model is None:
+            self._model, self._given = model, given
+            self._embedded = model.embedded(*given)
+        elif self._model is not model or len(given) != len(self._given) or not all(map(_same, self._given, given)):
             raise ValueError("a TextCache holds one prompt as one model sees it: make a new one for each")
         return self._embedded
 
-    def keys_values(self, block: int) -> tuple[Tensor, Tensor] | tuple[None, None]:
-        """The text's keys and values in a block, each (B, L, heads, head_dim); None before the first step."""
-        return self._keys_values.get(block, (None, None))
+    def keys_values(self, block: int | nn.Module) -> tuple[KeysValues, ...] | None:
+        """Of the prompt in a block, and of the picture; None before the first step."""
+        return self._keys_values.get(block)
 
-    def keep(self, block: int, keys: Tensor, values: Tensor) -> None:
+    def keep(self, block: int | nn.Module, keys_values: tuple[KeysValues, ...]) -> None:
         """Keeps what the block computed."""
-        self._keys_values[block] = keys, values
+        self._keys_values[block] = keys_values
 
 
 class PatchEmbedding(nn.Conv3d):
@@ -133,17 +160,33 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(SelfAttention):
-    """Attention of the video's tokens to the prompt's: the same layers, no places."""
+    """Attention of the video's tokens to the prompt's, and to a picture's: the same layers, no places.
 
-    def keys_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """The prompt (B, L, dim) as keys and values, each (B, L, heads, head_dim)."""
-        return self._heads(self.norm_k(self.k(context))), self._heads(self.v(context))
+    Args:
+        to_picture: whether it has keys and values of a picture.
+    """
 
-    def forward(self, tokens: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Tokens (B, S, dim) to (B, S, dim); the prompt's keys and values are of B, or of one that all share."""
+    def __init__(self, dim: int, num_heads: int, eps: float, to_picture: bool = False) -> None:
+        super().__init__(dim, num_heads, eps)
+        if to_picture:
+            self.k_img = nn.Linear(dim, dim)
+            self.v_img = nn.Linear(dim, dim)
+            self.norm_k_img = nn.RMSNorm(dim, eps)
+
+    def keys_values(self, context: Tensor, picture: Tensor | None = None) -> tuple[KeysValues, ...]:
+        """Of the prompt (B, L, dim), and of the picture where there is one."""
+        of_text = self._heads(self.norm_k(self.k(context))), self._heads(self.v(context))
+        if picture is None:
+            return (of_text,)
+        return of_text, (self._heads(self.norm_k_img(self.k_img(picture))), self._heads(self.v_img(picture)))
+
+    def forward(self, tokens: Tensor, keys_values: tuple[KeysValues, ...]) -> Tensor:
+        """Tokens (B, S, dim) to (B, S, dim); keys and values are of B, or of one that all share."""
         query = self._heads(self.norm_q(self.q(tokens)))
-        keys, values = (shared.expand(len(tokens), -1, -1, -1) for shared in (keys, values))
-        return self.o(attention(query, keys, values).flatten(2))
+        attended = [
+            attention(query, *(shared.expand(len(tokens), -1, -1, -1) for shared in pair)) for pair in keys_values
+        ]
+        return self.o(sum(attended[1:], start=attended[0]).flatten(2))
 
 
 class FeedForward(nn.Sequential):
@@ -160,44 +203,94 @@ class FeedForward(nn.Sequential):
 class WanBlock(nn.Module):
     """Self-attention, cross-attention and a feed-forward network, the first and the last steered by the timestep."""
 
-    def __init__(self, dim: int, ffn_dim: int, num_heads: int, eps: float) -> None:
+    def __init__(self, dim: int, ffn_dim: int, num_heads: int, eps: float, to_picture: bool = False) -> None:
         super().__init__()
         self.eps = eps
         self.modulation = nn.Parameter(nn.init.normal_(torch.empty(1, 6, dim), std=dim**-0.5))
         self.self_attn = SelfAttention(dim, num_heads, eps)
-        self.norm3 = nn.LayerNorm(dim, eps)
-        self.cross_attn = CrossAttention(dim, num_heads, eps)
+        self.norm3 = nn.LayerNorm(dim, eps=eps)
+        self.cross_attn = CrossAttention(dim, num_heads, eps, to_picture)
         self.ffn = FeedForward(dim, ffn_dim)
 
     def forward(
         self,
         tokens: Tensor,
-        context: Tensor,
+        context: tuple[Tensor, ...],
         time: Tensor,
         cos: Tensor,
         sin: Tensor,
-        keys: Tensor | None = None,
-        values: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        keys_values: tuple[KeysValues, ...] | None = None,
+        lengths: tuple[int, ...] | None = None,
+    ) -> tuple[Tensor, tuple[KeysValues, ...]]:
         """One layer.
 
         Args:
             tokens: (B, S, dim); left unchanged.
-            context: the prompt, (B, L, dim).
-            time: the projected time embedding, (B, 6, dim), float32.
+            context: the prompt, (B, L, dim), and a picture where the model takes one.
+            time: the projected time embeddings, (B * G, 6, dim), float32, of G groups of tokens.
             cos, sin: the rotary tables.
-            keys, values: the prompt's in this block, (B, L, heads, head_dim), where they are known.
+            keys_values: of the context in this block, where they are known.
+            lengths: tokens of each group; None where all are of one length.
 
         Returns:
-            The new tokens, and the prompt's keys and values.
+            The new tokens, and the context's keys and values.
         """
         shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = (self.modulation.float() + time).unbind(dim=1)
-        tokens = gated(tokens, self.self_attn(modulated(tokens, shift, scale, self.eps), cos, sin), gate)
-        if keys is None or values is None:
-            keys, values = self.cross_attn.keys_values(context)
-        tokens = tokens + self.cross_attn(self.norm3(tokens), keys, values)
-        tokens = gated(tokens, self.ffn(modulated(tokens, ffn_shift, ffn_scale, self.eps)), ffn_gate)
-        return tokens, keys, values
+        updated = self.self_attn(modulated_in_groups(tokens, shift, scale, self.eps, lengths), cos, sin)
+        tokens = _gated_in_groups(tokens, updated, gate, lengths)
+        if keys_values is None:
+            keys_values = self.cross_attn.keys_values(*context)
+        tokens = tokens + self.cross_attn(self.norm3(tokens), keys_values)
+        updated = self.ffn(modulated_in_groups(tokens, ffn_shift, ffn_scale, self.eps, lengths))
+        return _gated_in_groups(tokens, updated, ffn_gate, lengths), keys_values
+
+
+@dataclass(frozen=True)
+class Course:
+    """What all blocks of a forward are given; see `WanBlock.forward`.
+
+    Attributes:
+        checkpointing: run each block again on the way back, and keep only the tokens between them.
+    """
+
+    context: tuple[Tensor, ...]
+    time: Tensor
+    tables: tuple[Tensor, Tensor]
+    checkpointing: bool
+    lengths: tuple[int, ...] | None = None
+
+    def through(
+        self, block: nn.Module, tokens: Any, known: tuple[KeysValues, ...] | None
+    ) -> tuple[Any, tuple[KeysValues, ...]]:
+        """The tokens behind a block, and the context's keys and values in it, which may be `known`."""
+        rest = (self.context, self.time, *self.tables, known, self.lengths)
+        if self.checkpointing and torch.is_grad_enabled():
+            # Only the tokens are saved for the way back: the rest is alive anyway, and shared by all.
+            return checkpoint(lambda tokens: block(tokens, *rest), tokens, use_reentrant=False)
+        return block(tokens, *rest)
+
+
+def modulated_in_groups(
+    tokens: Tensor, shift: Tensor, scale: Tensor, eps: float, lengths: tuple[int, ...] | None
+) -> Tensor:
+    """`modulated` of tokens (B, S, dim) in groups, whose shift and scale are (B * G, dim)."""
+    if lengths is None:
+        return modulated(tokens.reshape(len(shift), -1, tokens.shape[-1]), shift, scale, eps).reshape(tokens.shape)
+    rows = (_by_group(values, lengths) for values in (shift, scale))
+    parts = zip(tokens.split(lengths, dim=1), *rows, strict=True)
+    return torch.cat([modulated(part, *of_part, eps) for part, *of_part in parts], dim=1)
+
+
+def _gated_in_groups(tokens: Tensor, update: Tensor, gate: Tensor, lengths: tuple[int, ...] | None) -> Tensor:
+    if lengths is None:
+        in_groups = (len(gate), -1, tokens.shape[-1])
+        return gated(tokens.reshape(in_groups), update.reshape(in_groups), gate).reshape(tokens.shape)
+    parts = zip(tokens.split(lengths, dim=1), update.split(lengths, dim=1), _by_group(gate, lengths), strict=True)
+    return torch.cat([gated(*part) for part in parts], dim=1)
+
+
+def _by_group(values: Tensor, lengths: tuple[int, ...]) -> tuple[Tensor, ...]:
+    return values.unflatten(0, (-1, len(lengths))).unbind(1)
 
 
 class Head(nn.Module):
@@ -209,17 +302,101 @@ class Head(nn.Module):
         self.modulation = nn.Parameter(nn.init.normal_(torch.empty(1, 2, dim), std=dim**-0.5))
         self.head = nn.Linear(dim, out_features)
 
-    def forward(self, tokens: Tensor, time: Tensor) -> Tensor:
-        """Tokens (B, S, dim) and the time embedding (B, dim) float32 to (B, S, out_features)."""
+    def forward(self, tokens: Tensor, time: Tensor, lengths: tuple[int, ...] | None = None) -> Tensor:
+        """Tokens (B, S, dim) in G groups, and the time embeddings (B * G, dim) float32, to (B, S, out_features)."""
         shift, scale = (self.modulation.float() + time.unsqueeze(1)).unbind(dim=1)
-        return self.head(modulated(tokens, shift, scale, self.eps))
+        return self.head(modulated_in_groups(tokens, shift, scale, self.eps, lengths))
+
+
+class PictureEmbedding(nn.Module):
+    """A picture's features in the width of the model. The numbers are the layers' places in the published file.
+
+    Args:
+        features: width of the features going in.
+        positions: tokens of all pictures together, where their places are told apart; 0 where they are not.
+    """
+
+    def __init__(self, features: int, dim: int, positions: int) -> None:
+        super().__init__()
+        self.emb_pos = nn.Parameter(torch.zeros(1, positions, features)) if positions else None
+        self.proj = nn.ModuleDict(
+            {
+                "0": nn.LayerNorm(features),
+                "1": nn.Linear(features, features),
+                "3": nn.Linear(features, dim),
+                "4": nn.LayerNorm(dim),
+            }
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, L, features) to (B, L, dim).
+
+        Raises:
+            ValueError: L is another number than that of the positions.
+        """
+        if self.emb_pos is not None:
+            if features.shape[1] != self.emb_pos.shape[1]:
+                raise ValueError(
+                    f"the pictures have {features.shape[1]} tokens, and this model takes {self.emb_pos.shape[1]}: "
+                    "those of a first and of a last frame"
+                )
+            features = features + self.emb_pos.to(features.dtype)
+        features = F.gelu(self.proj["1"](self.proj["0"](features)))
+        return self.proj["4"](self.proj["3"](features))
+
+
+class ReferenceEmbedding(nn.Conv2d):
+    """The latents of one frame (B, C, H, W) to tokens (B, S, dim); its kernel is its stride."""
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return super().forward(latents.to(self.weight.dtype)).flatten(2).transpose(1, 2)
+
+
+class CameraAdapter(nn.Module):
+    """What a camera's path adds to the tokens: rays of each pixel, in the tokens' grid.
+
+    Args:
+        channels: numbers of a pixel: six for each of the frames that make a latent frame.
+    """
+
+    def __init__(self, channels: int, dim: int, patch: tuple[int, ...]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels * CAMERA_PIXELS**2, dim, kernel_size=patch, stride=patch)
+        self.residual_blocks = nn.ModuleList([_CameraBlock(dim)])
+
+    def forward(self, rays: Tensor) -> Tensor:
+        """(B, channels, T, height, width in pixels) to (B, S, dim)."""
+        frames = rays.shape[2]
+        images = F.pixel_unshuffle(rays.transpose(1, 2).flatten(0, 1), CAMERA_PIXELS)
+        features = self.conv(images)
+        for block in self.residual_blocks:
+            features = block(features)
+        return features.unflatten(0, (-1, frames)).movedim(2, -1).flatten(1, 3)
+
+
+class _CameraBlock(nn.Module):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(dim, dim, 3, padding=1)
+        self.conv2 = nn.Conv2d(dim, dim, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.conv2(F.relu(self.conv1(features)))
 
 
 _DIFFUSERS_PROJECTIONS = {"q": "to_q", "k": "to_k", "v": "to_v", "o": "to_out.0"}
 
 
+def _all_tokens(tokens: Tensor) -> Tensor:
+    return tokens
+
+
+def _all_frames(timestep: Tensor, tokens: int) -> tuple[Tensor, None]:
+    return timestep, None
+
+
 class WanModel(nn.Module):
-    """The network of Wan2.1-T2V and of either expert of Wan2.2-A14B.
+    """The network of all Wan2.1 and Wan2.2 models here, and of either expert of Wan2.2-A14B.
 
     Args:
         dim: width of the tokens, a multiple of `num_heads`; an even number for each head.
@@ -230,6 +407,16 @@ class WanModel(nn.Module):
         freq_dim: number of cosines and sines that describe the timestep, even.
         patch_size: latent cells of a token, (frames, rows, columns).
         eps: of all norms.
+        picture_dim: width of a picture's features, where the blocks attend to a picture; 0 where they do not.
+        picture_positions: tokens of a first and a last picture together, where the model tells them apart; else 0.
+        reference_dim: channels of a reference frame's latents, where it takes one; else 0.
+        camera_dim: numbers of a pixel that tell a camera's path, where it takes one; else 0.
+
+    Attributes:
+        own_tokens: of the tokens (B, S, dim) before the blocks, those that go through them here: all, unless another
+            function is put in its place.
+        own_frames: of timesteps (B, T), each for so many tokens, those of the tokens that go through the blocks here,
+            and how many tokens each has; None where that is the same for all.
 
     Raises:
         ValueError: the heads do not divide `dim` into even widths.
@@ -247,6 +434,10 @@ class WanModel(nn.Module):
         "time_embedding.2": "condition_embedder.time_embedder.linear_2",
         "time_projection.1": "condition_embedder.time_proj",
         "head.head": "proj_out",
+        "cross_attn.k_img": "attn2.add_k_proj",
+        "cross_attn.v_img": "attn2.add_v_proj",
+        "img_emb.proj.1": "condition_embedder.image_embedder.ff.net.0.proj",
+        "img_emb.proj.3": "condition_embedder.image_embedder.ff.net.2",
     }
 
     def __init__(
@@ -261,18 +452,30 @@ class WanModel(nn.Module):
         freq_dim: int = 256,
         patch_size: tuple[int, int, int] = (1, 2, 2),
         eps: float = 1e-6,
+        picture_dim: int = 0,
+        picture_positions: int = 0,
+        reference_dim: int = 0,
+        camera_dim: int = 0,
     ) -> None:
         super().__init__()
         if dim % (2 * num_heads):
             raise ValueError(f"dim={dim} does not divide into num_heads={num_heads} heads of even width")
-        self.in_dim, self.freq_dim, self.patch_size = in_dim, freq_dim, patch_size
+        self.in_dim, self.out_dim, self.freq_dim, self.patch_size = in_dim, out_dim, freq_dim, patch_size
         self.patch_embedding = PatchEmbedding(in_dim, dim, kernel_size=patch_size, stride=patch_size)
         self.text_embedding = nn.Sequential(nn.Linear(text_dim, dim), nn.GELU("tanh"), nn.Linear(dim, dim))
         self.time_embedding = nn.Sequential(Float32Linear(freq_dim, dim), nn.SiLU(), Float32Linear(dim, dim))
         self.time_projection = nn.Sequential(nn.SiLU(), Float32Linear(dim, 6 * dim))
-        self.blocks = nn.ModuleList(WanBlock(dim, ffn_dim, num_heads, eps) for _ in range(num_layers))
+        self.img_emb = PictureEmbedding(picture_dim, dim, picture_positions) if picture_dim else None
+        spatial = patch_size[1:]
+        self.ref_conv = ReferenceEmbedding(reference_dim, dim, spatial, spatial) if reference_dim else None
+        self.control_adapter = CameraAdapter(camera_dim, dim, spatial) if camera_dim else None
+        self.blocks = nn.ModuleList(
+            WanBlock(dim, ffn_dim, num_heads, eps, to_picture=bool(picture_dim)) for _ in range(num_layers)
+        )
         self.head = Head(dim, out_dim * prod(patch_size), eps)
         self.rotary = AxialRotary(rotary_dims(dim // num_heads))
+        self.own_tokens: Callable[[Tensor], Tensor] = _all_tokens
+        self.own_frames: Callable[[Tensor, int], tuple[Tensor, tuple[int, ...] | None]] = _all_frames
 
     def forward(
         self,
@@ -280,6 +483,10 @@ class WanModel(nn.Module):
         timestep: Tensor,
         context: Tensor,
         *,
+        picture: Tensor | None = None,
+        reference: Tensor | None = None,
+        camera: Tensor | None = None,
+        guide: Guide | None = None,
         text_cache: TextCache | None = None,
         step_cache: StepCache | None = None,
         use_gradient_checkpointing: bool = False,
@@ -289,31 +496,55 @@ class WanModel(nn.Module):
 
         Args:
             latents: (B, in_dim, T, H, W) float32; T, H and W multiples of the patch's.
-            timestep: (B,) float32, 0 to 1000.
+            timestep: (B,) float32, 0 to 1000; or (B, T / frames of a patch), one for each frame of tokens.
             context: the prompt's features, (B, L, text_dim), in the type to compute in; or (1, L, text_dim) of a prompt
                 that all share.
-            text_cache: keeps what depends on the prompt alone from step to step.
+            picture: features (B or 1, L, picture_dim) of the picture that the blocks attend to.
+            reference: latents (B, reference_dim, H, W) of a frame whose tokens stand before the video's.
+            camera: rays (B, camera_dim, T, height, width in pixels), as `CameraAdapter` takes them.
+            guide: adds to the tokens between the blocks.
+            text_cache: keeps what depends on the prompt and the picture alone from step to step.
             step_cache: may skip the blocks.
             use_gradient_checkpointing: keep the tokens between the blocks only, and run each block again backwards.
             use_gradient_checkpointing_offload: the same, with the kept tokens in host memory.
 
         Raises:
             ValueError: latents of other channels or a size that is no multiple of the patch's; a used `text_cache`
-                with another prompt or of another model.
+                with another prompt or of another model; a picture, a reference or a camera's path for a model that
+                takes none, or none for one that needs it.
         """
         grid = self._grid(latents)
+        self._check_conditions(timestep, grid[0], picture=picture, reference=reference, camera=camera)
         tokens = self.patch_embedding(latents).to(context.dtype)
-        time = self.time_embedding(sinusoid(timestep, self.freq_dim))
+        if self.control_adapter is not None and camera is not None:
+            tokens = tokens + self.control_adapter(camera.to(context.dtype))
+        if self.ref_conv is not None and reference is not None:
+            tokens = torch.cat([self.ref_conv(reference).to(tokens.dtype).expand(len(tokens), -1, -1), tokens], dim=1)
+            grid = (grid[0] + 1, *grid[1:])
+        tokens, lengths = self.own_tokens(tokens), None
+        if timestep.ndim == 2:
+            timestep, lengths = self.own_frames(timestep, grid[1] * grid[2])
+        time = self.time_embedding(sinusoid(timestep.flatten(), self.freq_dim))
         time_of_blocks = self.time_projection(time).unflatten(-1, (6, -1))
         after = None if step_cache is None else step_cache.skip(time_of_blocks, tokens)
         if after is None:
             checkpointing = use_gradient_checkpointing or use_gradient_checkpointing_offload
-            tables = self.rotary.tables(grid, latents.device)
+            given = (context,) if picture is None else (context, picture.to(context.dtype))
+            embedded = self.embedded(*given) if text_cache is None else text_cache.embedded(self, *given)
+            course = Course(embedded, time_of_blocks, self.rotary.tables(grid, latents.device), checkpointing, lengths)
             with torch.autograd.graph.save_on_cpu() if use_gradient_checkpointing_offload else nullcontext():
-                after = self._through_blocks(tokens, context, time_of_blocks, tables, text_cache, checkpointing)
+                after = self._through_blocks(tokens, course, text_cache, guide)
             if step_cache is not None:
                 step_cache.store(tokens, after)
-        return _unpatchify(self.head(after, time).float(), grid, self.patch_size)
+        patches = self.head(after, time, lengths).float()
+        if reference is not None:
+            patches, grid = patches[:, grid[1] * grid[2] :], (grid[0] - 1, *grid[1:])
+        return _unpatchify(patches, grid, self.patch_size)
+
+    def embedded(self, context: Tensor, picture: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The prompt's features, and those of a picture, in the width of the model."""
+        text = self.text_embedding(context)
+        return (text,) if picture is None or self.img_emb is None else (text, self.img_emb(picture))
 
     def warm_up(self, device: torch.device, dtype: torch.dtype) -> None:
         """Has the device load what the first forward would, and hold the angles that rotary tables are made of."""
@@ -322,26 +553,29 @@ class WanModel(nn.Module):
         warm_up(device, dtype, dim=dim, head_dim=dim // attention.num_heads, normed=dim)
         self.rotary.axes.build(device)
 
-    def _through_blocks(
-        self,
-        tokens: Tensor,
-        context: Tensor,
-        time: Tensor,
-        tables: tuple[Tensor, Tensor],
-        cache: TextCache | None,
-        checkpointing: bool,
-    ) -> Tensor:
-        context = self.text_embedding(context) if cache is None else cache.embedded(self, context)
+    def _through_blocks(self, tokens: Tensor, course: Course, cache: TextCache | None, guide: Guide | None) -> Tensor:
+        hints = None if guide is None else guide.hints(self, tokens, course, cache)
         for index, block in enumerate(self.blocks):
-            known = (None, None) if cache is None else cache.keys_values(index)
-            rest = (context, time, *tables, *known)
-            if checkpointing and torch.is_grad_enabled():
-                tokens, keys, values = _checkpointed(block, tokens, rest)
-            else:
-                tokens, keys, values = block(tokens, *rest)
+            known = None if cache is None else cache.keys_values(index)
+            tokens, keys_values = course.through(block, tokens, known)
             if cache is not None:
-                cache.keep(index, keys, values)
+                cache.keep(index, keys_values)
+            if hints is not None and (hint := hints.after(index, len(self.blocks))) is not None:
+                tokens = tokens + hint
         return tokens
+
+    def _check_conditions(self, timestep: Tensor, frames: int, **given: Tensor | None) -> None:
+        takers = {"picture": self.img_emb, "reference": self.ref_conv, "camera": self.control_adapter}
+        for name, condition in given.items():
+            if condition is not None and takers[name] is None:
+                raise ValueError(f"a {name} was given, and this model takes none")
+        if self.img_emb is not None and given["picture"] is None:
+            raise ValueError("this model attends to a picture, and no picture's features were given")
+        if timestep.ndim == 2 and (timestep.shape[1] != frames or given["reference"] is not None):
+            raise ValueError(
+                f"timesteps of shape {tuple(timestep.shape)}: expected one for each sample, or for each of its "
+                f"{frames} frames of tokens where no reference stands before them"
+            )
 
     def _grid(self, latents: Tensor) -> tuple[int, ...]:
         """Tokens along time, height and width."""
@@ -365,19 +599,35 @@ class WanModel(nn.Module):
             ValueError: the width is no multiple of 128, the width of a head in every published size.
         """
         dim, in_dim, *patch_size = shapes["patch_embedding.weight"]
-        if dim % HEAD_DIM:
-            raise ValueError(f"patch_embedding.weight has width {dim}, expected a multiple of {HEAD_DIM}")
         return {
             "dim": dim,
             "ffn_dim": shapes["blocks.0.ffn.0.weight"][0],
-            "num_heads": dim // HEAD_DIM,
+            "num_heads": head_count("patch_embedding.weight", dim),
             "num_layers": 1 + max(int(key.split(".")[1]) for key in shapes if key.startswith("blocks.")),
             "in_dim": in_dim,
             "out_dim": shapes["head.head.weight"][0] // prod(patch_size),
             "text_dim": shapes["text_embedding.0.weight"][1],
             "freq_dim": shapes["time_embedding.0.weight"][1],
             "patch_size": tuple(patch_size),
+            "picture_dim": _axis(shapes, "img_emb.proj.0.weight", 0),
+            "picture_positions": _axis(shapes, "img_emb.emb_pos", 1),
+            "reference_dim": _axis(shapes, "ref_conv.weight", 1),
+            "camera_dim": _axis(shapes, "control_adapter.conv.weight", 1) // CAMERA_PIXELS**2,
         }
+
+
+def head_count(key: str, dim: int) -> int:
+    """Heads of a published network of that width.
+
+    Args:
+        key: of the tensor that has this width, for an error.
+
+    Raises:
+        ValueError: the width is no multiple of 128.
+    """
+    if dim % HEAD_DIM:
+        raise ValueError(f"{key} has width {dim}, expected a multiple of {HEAD_DIM}")
+    return dim // HEAD_DIM
 
 
 def rotary_dims(head_dim: int) -> tuple[int, int, int]:
@@ -386,9 +636,9 @@ def rotary_dims(head_dim: int) -> tuple[int, int, int]:
     return head_dim - 2 * third, third, third
 
 
-def _checkpointed(block: WanBlock, tokens: Tensor, rest: tuple[Tensor | None, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """The block, of which only `tokens` is saved for the way back: the rest is alive anyway, and shared by all."""
-    return checkpoint(lambda tokens: block(tokens, *rest), tokens, use_reentrant=False)
+def _axis(shapes: Mapping[str, tuple[int, ...]], key: str, axis: int) -> int:
+    """The length of a tensor's axis; 0 where there is no such tensor."""
+    return shapes[key][axis] if key in shapes else 0
 
 
 def _unpatchify(patches: Tensor, grid: tuple[int, ...], patch_size: tuple[int, ...]) -> Tensor:
@@ -397,5 +647,9 @@ def _unpatchify(patches: Tensor, grid: tuple[int, ...], patch_size: tuple[int, .
     return cells.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
 
 
-def _same(known: Tensor | None, given: Tensor) -> bool:
-    return known is given or (known is not None and known.shape == given.shape and torch.equal(known, given))
+def _same(known: Tensor, given: Tensor) -> bool:
+    """Whether they are equal; one that is the other is not read."""
+    one_memory = (
+        known.data_ptr() == given.data_ptr() and known.stride() == given.stride() and known.dtype == given.dtype
+    )
+    return known.shape == given.shape and (known is given or one_memory or torch.equal(known, given))

@@ -28,19 +28,42 @@ def cut(dit: WanModel, sequence: SequenceParallel) -> None:
     sequence alike.
     """
 
-    def take_own_tokens(embedding: nn.Conv3d, given: tuple[Tensor]) -> tuple[Tensor]:
-        patches = cut_into_patches(given[0], dit.patch_size)
-        sequence.share_out(patches.shape[2])
-        return (patches[:, :, sequence.part].flatten(2, 3),)
+    def own_tokens(tokens: Tensor) -> Tensor:
+        sequence.share_out(tokens.shape[1])
+        return tokens[:, sequence.part]
 
-    def put_together(head: nn.Module, given: tuple[Tensor, Tensor], tokens: Tensor) -> Tensor:
+    def own_frames(timestep: Tensor, tokens: int) -> tuple[Tensor, tuple[int, ...]]:
+        start, stop = sequence.part.start, sequence.part.stop
+        first = min(start // tokens, timestep.shape[1] - 1)
+        last = max(first, (stop - 1) // tokens)
+        lengths = (
+            max(0, min(stop, (frame + 1) * tokens) - max(start, frame * tokens)) for frame in range(first, last + 1)
+        )
+        return timestep[:, first : last + 1], tuple(lengths)
+
+    def put_together(head: nn.Module, given: tuple[object, ...], tokens: Tensor) -> Tensor:
         return sequence.gather(tokens)
 
-    dit.patch_embedding.register_forward_pre_hook(take_own_tokens)
+    if dit.ref_conv is None and dit.control_adapter is None:
+        share_patches(dit.patch_embedding, sequence)
+    else:  # others join the tokens, so they are embedded whole
+        dit.own_tokens = own_tokens
+    dit.own_frames = own_frames
     dit.head.register_forward_hook(put_together)
     dit.rotary = RotaryOfOwnTokens(dit.rotary, sequence)
     for block in dit.blocks:
         block.self_attn.attend = sequence.attend
+
+
+def share_patches(embedding: nn.Conv3d, sequence: SequenceParallel) -> None:
+    """From now on the embedding is given this device's patches alone, as latents of a column of patches."""
+
+    def take_own(embedding: nn.Conv3d, given: tuple[Tensor]) -> tuple[Tensor]:
+        patches = cut_into_patches(given[0], embedding.kernel_size)
+        sequence.share_out(patches.shape[2])
+        return (patches[:, :, sequence.part].flatten(2, 3),)
+
+    embedding.register_forward_pre_hook(take_own)
 
 
 def cut_into_patches(latents: Tensor, patch_size: Sequence[int]) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -163,6 +164,10 @@ class WanVideoVAE(nn.Module):
     Whatever the weights' type, latents and videos are float32.
     """
 
+    pixels: ClassVar[int] = PIXELS  # of a latent cell, on each axis
+    patch: ClassVar[int] = 1  # pixels on each axis that are channels within the network
+    statistics: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = (MEAN, DEVIATION)
+
     def __init__(self, dim: int = 96, z_dim: int = 16, num_res_blocks: int = 2) -> None:
         super().__init__()
         self.z_dim = z_dim
@@ -203,7 +208,7 @@ class WanVideoVAE(nn.Module):
         progress: Progress = iter,
         room: int = 0,
     ) -> Tensor:
-        """Latents (B, z_dim, (F-1)/4 + 1, H/8, W/8) of a video (B, 3, F, H, W) in [-1, 1], without sampling.
+        """Latents (B, z_dim, (F-1)/4 + 1, h, w) of a video (B, 3, F, h * pixels, w * pixels) in [-1, 1], not sampled.
 
         Args:
             tiled: in overlapping tiles, blended linearly, for less memory. Sizes are (rows, columns) in latent cells.
@@ -213,10 +218,10 @@ class WanVideoVAE(nn.Module):
                 one at a time where it has room for less.
 
         Raises:
-            ValueError: the video is not (B, 3, 4n + 1, 8h, 8w), or tiles do not overlap.
+            ValueError: the video is not (B, 3, 4n + 1, h * pixels, w * pixels), or tiles do not overlap.
         """
-        check_video(video, framewise)
-        height, width = video.shape[3] // PIXELS, video.shape[4] // PIXELS
+        check_video(video, framewise, self.pixels)
+        height, width = video.shape[3] // self.pixels, video.shape[4] // self.pixels
         tiles = tiles_over(height, width, tile_size, tile_stride) if tiled else [whole(height, width)]
         return self.encode_tiles(video, tiles, framewise=framewise, progress=progress if tiled else iter, room=room)
 
@@ -232,7 +237,8 @@ class WanVideoVAE(nn.Module):
         """What these tiles add to the latents; the others' places are zero."""
         batch, _, count, height, width = video.shape
         length = count if framewise else (count - 1) // FRAMES + 1
-        latents = torch.zeros(batch, self.z_dim, length, height // PIXELS, width // PIXELS, device=video.device)
+        size = (height // self.pixels, width // self.pixels)
+        latents = torch.zeros(batch, self.z_dim, length, *size, device=video.device)
         frames = batch * (1 if framewise or count == 1 else FRAMES)
         for joined in self._batches(tiles, progress, frames, room):
             self._encode_batch(video, joined, latents, framewise)
@@ -249,7 +255,7 @@ class WanVideoVAE(nn.Module):
         progress: Progress = iter,
         room: int = 0,
     ) -> Tensor:
-        """The video (B, 3, 4(T-1) + 1, 8h, 8w) in [-1, 1] of latents (B, z_dim, T, h, w).
+        """The video (B, 3, 4(T-1) + 1, h * pixels, w * pixels) in [-1, 1] of latents (B, z_dim, T, h, w).
 
         The arguments are those of ``encode``; ``framewise`` gives T frames.
 
@@ -258,7 +264,7 @@ class WanVideoVAE(nn.Module):
         """
         check_latents(latents, self.z_dim)
         height, width = latents.shape[3:]
-        tiles = tiles_over(height, width, tile_size, tile_stride, PIXELS) if tiled else [whole(height, width)]
+        tiles = tiles_over(height, width, tile_size, tile_stride, self.pixels) if tiled else [whole(height, width)]
         return self.decode_tiles(
             latents, tiles, framewise=framewise, progress=progress if tiled else iter, room=room
         ).clamp_(-1, 1)
@@ -275,7 +281,7 @@ class WanVideoVAE(nn.Module):
         """What these tiles add to the video, not clipped yet; the others' places are zero."""
         batch, _, length, height, width = latents.shape
         count = length if framewise else (length - 1) * FRAMES + 1
-        video = torch.zeros(batch, 3, count, height * PIXELS, width * PIXELS, device=latents.device)
+        video = torch.zeros(batch, 3, count, height * self.pixels, width * self.pixels, device=latents.device)
         frames = batch * (1 if framewise or length == 1 else FRAMES)
         for joined in self._batches(tiles, progress, frames, room):
             self._decode_batch(latents, joined, video, framewise)
@@ -283,11 +289,12 @@ class WanVideoVAE(nn.Module):
 
     def _batches(self, tiles: Iterable[Tile], progress: Progress, frames: int, room: int) -> Iterator[list[Tile]]:
         """The tiles in lists, each of what there is room to compute together, ``frames`` of each tile at a time."""
-        width = self.encoder.conv1.out_channels * self.encoder.conv1.weight.dtype.itemsize
+        widest = max(self.encoder.conv1.out_channels, self.decoder.head["2"].in_channels)
+        width = widest * self.encoder.conv1.weight.dtype.itemsize
 
         def most(tile: Tile) -> int:
             rows, columns = tile.size
-            return room // (PEAK_FRAMES * frames * rows * columns * PIXELS**2 * width)
+            return room // (PEAK_FRAMES * frames * rows * columns * (self.pixels // self.patch) ** 2 * width)
 
         joined = batches(tiles, most)
         shown = iter(progress([tile for batch in joined for tile in batch]))
@@ -299,8 +306,8 @@ class WanVideoVAE(nn.Module):
         mean, deviation = self._statistics(latents.device)
         tiles = [tile.to(latents.device) for tile in tiles]
         first = 0
-        for chunk, history in chunks([tile.cut(video, PIXELS) for tile in tiles], FRAMES, framewise):
-            moments = self.conv1(self.encoder(chunk, history), None)
+        for chunk, history in chunks([tile.cut(video, self.pixels) for tile in tiles], FRAMES, framewise):
+            moments = self.conv1(self.encoder(_patches(chunk, self.patch), history), None)
             values = (moments[..., : self.z_dim].float() - mean) / deviation
             add_to(tiles, values.movedim(-1, 1), latents, first)
             first += values.shape[1]
@@ -311,14 +318,16 @@ class WanVideoVAE(nn.Module):
         first = 0
         for chunk, history in chunks([tile.cut(latents) for tile in tiles], 1, framewise):
             frames = self.decoder(self.conv2(chunk.float() * deviation + mean, None), history).float()
-            add_to(tiles, frames.movedim(-1, 1), video, first, PIXELS)
+            frames = _from_patches(frames, self.patch)
+            add_to(tiles, frames.movedim(-1, 1), video, first, self.pixels)
             first += frames.shape[1]
 
     def _statistics(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Mean and deviation of the latents' channels."""
-        if self.z_dim != len(MEAN):
+        mean, deviation = self.statistics
+        if self.z_dim != len(mean):
             return torch.zeros(self.z_dim, device=device), torch.ones(self.z_dim, device=device)
-        return torch.tensor(MEAN, device=device), torch.tensor(DEVIATION, device=device)
+        return torch.tensor(mean, device=device), torch.tensor(deviation, device=device)
 
 
 def add_to(tiles: Sequence[Tile], values: Tensor, picture: Tensor, first: int, scale: int = 1) -> None:
@@ -346,12 +355,29 @@ def is_halving(place: int, keys: Iterable[str]) -> bool:
     return f"encoder.downsamples.{place}.resample.1.weight" in keys
 
 
-def check_video(video: Tensor, framewise: bool) -> None:
-    fits = video.dim() == 5 and video.shape[1] == 3 and video.shape[3] % PIXELS == 0 and video.shape[4] % PIXELS == 0
+def _patches(frames: Tensor, size: int) -> Tensor:
+    """(B, T, H, W, C) to (B, T, H / size, W / size, C * size * size): of a channel, a patch's columns after another."""
+    if size == 1:
+        return frames
+    batch, count, height, width, channels = frames.shape
+    cut = frames.reshape(batch, count, height // size, size, width // size, size, channels)
+    return cut.permute(0, 1, 2, 4, 6, 5, 3).flatten(4)
+
+
+def _from_patches(frames: Tensor, size: int) -> Tensor:
+    """What `_patches` was given."""
+    if size == 1:
+        return frames
+    cut = frames.unflatten(-1, (-1, size, size)).permute(0, 1, 2, 6, 3, 5, 4)
+    return cut.flatten(4, 5).flatten(2, 3)
+
+
+def check_video(video: Tensor, framewise: bool, pixels: int = PIXELS) -> None:
+    fits = video.dim() == 5 and video.shape[1] == 3 and video.shape[3] % pixels == 0 and video.shape[4] % pixels == 0
     if not fits or not (framewise or video.shape[2] % FRAMES == 1):
         raise ValueError(
             f"a video of shape {tuple(video.shape)} cannot be encoded: expected (batch, 3, frames, height, width) with "
-            f"4n + 1 frames and a height and width that are multiples of {PIXELS}; crop, resize or repeat frames first"
+            f"4n + 1 frames and a height and width that are multiples of {pixels}; crop, resize or repeat frames first"
         )
 
 

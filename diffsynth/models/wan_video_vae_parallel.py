@@ -6,7 +6,7 @@ from torch import Tensor
 
 from diffsynth.core.parallel.group import Group
 from diffsynth.models.tiles import tiles_over
-from diffsynth.models.wan_video_vae import PIXELS, Progress, WanVideoVAE, check_latents, check_video
+from diffsynth.models.wan_video_vae import Progress, WanVideoVAE, check_latents, check_video
 
 
 def decode_across(
@@ -25,7 +25,7 @@ def decode_across(
 
     `room` is that of each device. Where there is one tile only, each device decodes it itself.
     """
-    tiles = tiles_over(*latents.shape[3:], tile_size, tile_stride, PIXELS) if tiled else []
+    tiles = tiles_over(*latents.shape[3:], tile_size, tile_stride, vae.pixels) if tiled else []
     if len(tiles) < 2:
         return vae.decode(latents, framewise=framewise)
     check_latents(latents, vae.z_dim)
@@ -47,8 +47,8 @@ def encode_across(
     room: int = 0,
 ) -> Tensor:
     """`WanVideoVAE.encode`, each device encoding some of the tiles; the latents are the same on all."""
-    check_video(video, framewise)
-    height, width = video.shape[3] // PIXELS, video.shape[4] // PIXELS
+    check_video(video, framewise, vae.pixels)
+    height, width = video.shape[3] // vae.pixels, video.shape[4] // vae.pixels
     tiles = tiles_over(height, width, tile_size, tile_stride) if tiled else []
     if len(tiles) < 2:
         return vae.encode(video, framewise=framewise)

@@ -1,4 +1,4 @@
-"""Wan2.1 and Wan2.2 (A14B): a prompt, and if wanted a video, become a video.
+"""Wan2.1 and Wan2.2: a prompt, and if the model takes them pictures, videos and masks, become a video.
 
 Read `WanVideoPipeline.__call__` from top to bottom: check, lay out the noise levels, start from noise (or from a noised
 video), encode the prompts, denoise, decode. Latents, sigmas and timesteps are float32 all the way. Several videos of
@@ -22,6 +22,7 @@ from diffsynth.core.parallel.group import Group
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
 from diffsynth.core.values import check_number
 from diffsynth.diffusion.base_pipeline import BasePipeline
+from diffsynth.diffusion.conditions import NOTHING, Call, Contribution, contributed, of_batch
 from diffsynth.diffusion.flow_match import TRAINING_STEPS, FlowMatchScheduler
 from diffsynth.diffusion.guidance import BOTH, NEGATIVE, POSITIVE, branch_prompts, guided, guided_apart
 from diffsynth.diffusion.loaded_model import LoadedModel
@@ -32,42 +33,34 @@ from diffsynth.diffusion.step_end import LATENTS, Callback, StepEnd
 from diffsynth.diffusion.tea_cache import TeaCache, coefficients_of
 from diffsynth.diffusion.turns import in_turn
 from diffsynth.families.wan import FAMILY
+from diffsynth.families.wan.camera import ORIGIN, SPEED
 from diffsynth.models.tiles import check_tiles
 from diffsynth.models.wan_video_dit import TextCache, WanModel
+from diffsynth.models.wan_video_image_encoder import WanImageEncoder
 from diffsynth.models.wan_video_text_encoder import WanTextEncoder
 from diffsynth.models.wan_video_tokenizer import WanTokenizer
+from diffsynth.models.wan_video_vace import VaceWanModel
 from diffsynth.models.wan_video_vae import WanVideoVAE
-from diffsynth.models.wan_video_vae_parallel import decode_across, encode_across
-from diffsynth.utils.frames import frames_from_video, video_from_frames
+from diffsynth.utils.frames import frames_from_video
 
 __all__ = ["ModelConfig", "WanVideoPipeline"]
 
-LATENT_CHANNELS = 16
-TEMPORAL_STRIDE, SPATIAL_STRIDE = 4, 8
-SIZE_MULTIPLE = 16  # one DiT patch is 2x2 latents of 8x8 pixels
+TEMPORAL_STRIDE = 4
+PIXELS = {16: 8, 48: 16}  # of a latent cell, on each axis, by the latents' channels
+PATCH = 2  # latent cells of the DiT's patch, on each axis
 
 # Keywords of the public interface for models that are not here yet.
 NOT_YET = {
-    **dict.fromkeys(("input_image", "end_image", "motion_bucket_id"), "image-to-video"),
+    "motion_bucket_id": "control of the speed",
     **dict.fromkeys(("input_audio", "audio_embeds", "audio_sample_rate"), "speech-to-video"),
     **dict.fromkeys(("s2v_pose_video", "s2v_pose_latents", "motion_video"), "speech-to-video"),
-    **dict.fromkeys(("control_video", "reference_image"), "control by a video or a picture"),
-    **dict.fromkeys(
-        ("camera_control_direction", "camera_control_speed", "camera_control_origin"), "control of the camera"
-    ),
-    **dict.fromkeys(("vace_video", "vace_video_mask", "vace_reference_image", "vace_scale"), "VACE"),
     **dict.fromkeys(
         ("animate_pose_video", "animate_face_video", "animate_inpaint_video", "animate_mask_video"), "Wan-Animate"
     ),
     "longcat_video": "LongCat-Video",
 }
 # Their public defaults, where these are something (DiffSynth-Studio 2.1.12).
-NOT_YET_DEFAULTS = {
-    "audio_sample_rate": 16000,
-    "camera_control_speed": 1 / 54,
-    "camera_control_origin": (0, 0.532139961, 0.946026558, 0.5, 0.5, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0),
-    "vace_scale": 1.0,
-}
+NOT_YET_DEFAULTS = {"audio_sample_rate": 16000}
 OUTPUT_TYPES = ("quantized", "floatpoint", "latent")
 # What diffusers' pipelines call a keyword, and what it is here.
 AS_IN_DIFFUSERS = {
@@ -77,6 +70,11 @@ AS_IN_DIFFUSERS = {
     "strength": "denoising_strength",
     "boundary_ratio": "switch_DiT_boundary",
     "num_images_per_prompt": "num_videos_per_prompt",
+    "image": "input_image",
+    "last_image": "end_image",
+    "mask": "vace_video_mask",
+    "reference_images": "vace_reference_image",
+    "conditioning_scale": "vace_scale",
 }
 
 
@@ -92,18 +90,22 @@ class Guidance:
 
 
 class WanVideoPipeline(BasePipeline):
-    """Wan text-to-video and video-to-video. Make one with `from_pretrained`, then call it.
+    """Videos by Wan, from text, videos, pictures and what else a model takes. Make one with `from_pretrained`.
 
     Attributes:
-        text_encoder, dit, dit2, vae, tokenizer, scheduler: the parts; `dit2` is the low-noise expert of A14B.
+        text_encoder, image_encoder, dit, dit2, vace, vace2, vae, tokenizer, scheduler: the parts; `dit2` is the
+            low-noise expert of A14B, and `vace2` stands beside it.
         device, torch_dtype: where and in what type they compute.
     """
 
     family = FAMILY
     level_settings = ("shift",)
     text_encoder: WanTextEncoder | None
+    image_encoder: WanImageEncoder | None
     dit: WanModel | None
     dit2: WanModel | None
+    vace: VaceWanModel | None
+    vace2: VaceWanModel | None
     vae: WanVideoVAE | None
     tokenizer: WanTokenizer | None
 
@@ -112,13 +114,18 @@ class WanVideoPipeline(BasePipeline):
         self.scheduler = FlowMatchScheduler()
 
     def check_networks(self) -> None:
-        for name in ("dit", "dit2"):
-            dit = getattr(self, name)
-            if dit is not None and dit.in_dim != LATENT_CHANNELS:
+        dits = [dit for dit in (self.dit, self.dit2) if dit is not None]
+        for dit in dits:
+            if self.vae is not None and self.vae.z_dim != dit.out_dim:
                 raise ValueError(
-                    f"the {name} takes {dit.in_dim} channels, a text-to-video model takes {LATENT_CHANNELS}: "
-                    "image-to-video and control models are not part of this version"
+                    f"the dit makes latents of {dit.out_dim} channels, and the vae takes {self.vae.z_dim}: load both "
+                    "from the same model (Wan2.2_VAE.pth is that of Wan2.2-TI2V-5B alone)"
                 )
+        if len({(dit.in_dim, dit.out_dim) for dit in dits}) > 1:
+            raise ValueError(
+                f"the dit takes {self.dit.in_dim} channels and the dit2 {self.dit2.in_dim}: both experts have to be of "
+                "one model"
+            )
 
     @known_keywords_only("pipe", later=NOT_YET, later_defaults=NOT_YET_DEFAULTS, elsewhere=AS_IN_DIFFUSERS)
     @in_turn
@@ -127,8 +134,19 @@ class WanVideoPipeline(BasePipeline):
         self,
         prompt: str | Sequence[str] | None = "",
         negative_prompt: str | Sequence[str] | None = "",
+        input_image: Image.Image | None = None,
+        end_image: Image.Image | None = None,
         input_video: Sequence[Image.Image] | None = None,
         denoising_strength: float = 1.0,
+        control_video: Sequence[Image.Image] | None = None,
+        reference_image: Image.Image | None = None,
+        camera_control_direction: str | None = None,
+        camera_control_speed: float = SPEED,
+        camera_control_origin: Sequence[float] | None = ORIGIN,
+        vace_video: Sequence[Image.Image] | None = None,
+        vace_video_mask: Sequence[Image.Image] | Image.Image | None = None,
+        vace_reference_image: Image.Image | Sequence[Image.Image] | None = None,
+        vace_scale: float = 1.0,
         seed: int | Sequence[int] | None = None,
         rand_device: str | torch.device = "cpu",
         height: int = 480,
@@ -162,11 +180,20 @@ class WanVideoPipeline(BasePipeline):
         Args:
             prompt, negative_prompt: what to show and what not; a list of prompts makes one video of each, or
                 `num_videos_per_prompt`, those of the first prompt first. A negative prompt is for all, or one for each.
+            input_image, end_image: the first frame and the last, for models that start and end at a picture; resized.
             input_video: frames to start from, as many as `num_frames` and of the size asked for (a VideoData is
                 fine); `denoising_strength` below 1 keeps some of them.
+            control_video: frames of edges, poses or depths to follow, of the size asked for (Fun Control).
+            reference_image: who or what is to be seen, for models that take one (Fun V1.1 and 2.2 Control); resized.
+            camera_control_direction, camera_control_speed, camera_control_origin: how the camera moves: "Left",
+                "RightUp", "In" and their like; by how much with each frame; 19 numbers of the first frame's camera.
+            vace_video, vace_video_mask, vace_reference_image, vace_scale: for VACE: frames to follow or to change,
+                where they are to be changed (white; one picture for all frames, or frames), a picture or several of
+                what is to be seen, all of the size asked for, and how much they count.
             seed, rand_device: the noise is drawn on that device from that seed; the same seed gives other noise on
                 another kind of device. Several videos have the seeds from this one on, or those of a list.
-            height, width, num_frames: rounded up to multiples of 16, and to 4k + 1 frames, with a warning.
+            height, width, num_frames: rounded up to multiples of 16 (32 for Wan2.2-TI2V-5B), and to 4k + 1 frames,
+                with a warning.
             cfg_scale: guidance scale; 1 means none, in half the time. `cfg_merge` runs both branches as one batch.
             switch_DiT_boundary, guidance_scale_2: with two DiTs, the second takes over below this noise level, with
                 this guidance scale, or else with `cfg_scale`.
@@ -177,7 +204,7 @@ class WanVideoPipeline(BasePipeline):
             framewise_decoding: decode each latent frame on its own: the video has (num_frames - 1) / 4 + 1 frames then.
             progress_bar_cmd: what wraps the loops; tqdm on a terminal by default.
             output_type: "quantized" for PIL images, "floatpoint" for a tensor (videos, 3, F, H, W) in [-1, 1], "latent"
-                for what would be decoded, (videos, 16, (F-1)/4+1, H/8, W/8).
+                for what would be decoded, (videos, C, (F-1)/4+1, H/8, W/8), of 16 channels, or 48 of sixteenths.
             latents: to start from, in the place of noise, of that shape.
             prompt_embeds, negative_prompt_embeds: embedded prompts (prompts, L, dim), as `encode_prompt` makes them, in
                 the place of prompts; the text encoder is then not needed.
@@ -211,34 +238,52 @@ class WanVideoPipeline(BasePipeline):
             window=None if sliding_window_size is None else (sliding_window_size, sliding_window_stride),
             tea_cache=_tea_cache_settings(tea_cache_l1_thresh, tea_cache_model_id),
         )
-        height, width, num_frames = fitting_size(height, width, num_frames)
+        height, width, num_frames = fitting_size(height, width, num_frames, PATCH * self.pixels)
         if tiled:
             check_tiles(tile_size, tile_stride)
         tiles = {"tiled": tiled, "tile_size": tile_size, "tile_stride": tile_stride}
         if not prompts.encoded_already:
             self.needs("text_encoder", "making a video")
-        if output_type != "latent" or input_video is not None:
+        if output_type != "latent":
             self.needs("vae", "making a video")
 
         schedule = copy(self.scheduler)  # of this call alone
         schedule.set_timesteps(num_inference_steps, denoising_strength=denoising_strength, shift=sigma_shift)
-        draw = partial(self.draw_noise, rand_device=rand_device, height=height, width=width, num_frames=num_frames)
+        asked = {
+            "input_image": input_image,
+            "end_image": end_image,
+            "input_video": input_video,
+            "denoising_strength": denoising_strength,
+            "control_video": control_video,
+            "reference_image": reference_image,
+            "camera_control_direction": camera_control_direction,
+            "camera_control_speed": camera_control_speed,
+            "camera_control_origin": camera_control_origin,
+            "vace_video": vace_video,
+            "vace_video_mask": vace_video_mask,
+            "vace_reference_image": vace_reference_image,
+            "vace_scale": vace_scale,
+        }
+        call = Call(self, "making a video", asked, prompts, height, width, num_frames, tiles, progress_bar_cmd)
+        for condition in self.conditions:
+            condition.check(call)
+        given = contributed(self.conditions, call)
+        _check_windows(guidance.window, given)
+        before = 0 if given.before is None else given.before.shape[2]
         if latents is None:
-            latents = torch.cat([draw(one) for one in seeds_of(seed, prompts.count)])
+            draw = partial(self.draw_noise, rand_device=rand_device, height=height, width=width, num_frames=num_frames)
+            latents = torch.cat([draw(one, before=before) for one in seeds_of(seed, prompts.count)])
         else:
-            latents = self.given_latents(latents, prompts.count, latent_shape(height, width, num_frames))
-        if input_video is not None:
-            video = video_from_frames(input_video, height=height, width=width, num_frames=num_frames)
-            clean = self.encode_video(video, **tiles, progress_bar_cmd=progress_bar_cmd)
+            channels, length, *cells = self.latent_shape(height, width, num_frames)
+            latents = self.given_latents(latents, prompts.count, (channels, length + before, *cells))
+        if given.latents is not None:
+            clean = given.latents if given.before is None else torch.cat([given.before, given.latents], dim=2)
             latents = schedule.add_noise(clean, latents, 0)
-        elif denoising_strength < 1:
-            raise ValueError(
-                f"denoising_strength={denoising_strength} keeps part of an input_video, and none was given"
-            )
         if not prompts.encoded_already:
             self.load_models_to_device(["text_encoder"])
-        texts = prompts.embedded(self._embedding)
-        latents = self.denoise(latents, schedule, texts, guidance, progress_bar_cmd, step_end)
+        texts = prompts.embedded(partial(self._embedding, **given.with_prompt))
+        latents = self.denoise(latents, schedule, texts, guidance, progress_bar_cmd, step_end, given)
+        latents = latents[:, :, before:]
         warn_unless_finite(latents)
         if output_type == "latent":
             self.load_models_to_device([])
@@ -268,12 +313,39 @@ class WanVideoPipeline(BasePipeline):
             )
         return {"dit": cfg_scale, "dit2": guidance_scale_2}
 
+    @property
+    def pixels(self) -> int:
+        """Of a latent cell, on each axis."""
+        return PIXELS.get(self._latent_channels, 8) if self.vae is None else self.vae.pixels
+
+    @property
+    def _latent_channels(self) -> int:
+        if self.dit is not None:
+            return self.dit.out_dim
+        return 16 if self.vae is None else self.vae.z_dim
+
+    def latent_shape(self, height: int, width: int, num_frames: int) -> tuple[int, ...]:
+        """Of one video's latents: channels, latent frames, rows and columns."""
+        frames = (num_frames - 1) // TEMPORAL_STRIDE + 1
+        return (self._latent_channels, frames, height // self.pixels, width // self.pixels)
+
     def draw_noise(
-        self, seed: int | None, rand_device: str | torch.device, height: int, width: int, num_frames: int
+        self,
+        seed: int | None,
+        rand_device: str | torch.device,
+        height: int,
+        width: int,
+        num_frames: int,
+        before: int = 0,
     ) -> Tensor:
-        """Noise of a video's latents: (1, 16, (F-1)/4+1, H/8, W/8), float32, drawn on `rand_device`."""
-        noise = drawn_noise((1, *latent_shape(height, width, num_frames)), seed, rand_device).to(self.device)
-        return self.as_on_the_first(noise)  # without a seed, each process has drawn its own
+        """Noise of a video's latents: (1, C, before + (F-1)/4+1, h, w), float32, drawn on `rand_device`.
+
+        Args:
+            before: latent frames before the video's. Theirs is what is drawn last.
+        """
+        channels, length, *cells = self.latent_shape(height, width, num_frames)
+        noise = drawn_noise((1, channels, length + before, *cells), seed, rand_device).to(self.device)
+        return self.as_on_the_first(noise.roll(before, dims=2))  # without a seed, each process has drawn its own
 
     def encode_prompts(self, prompt: str, negative_prompt: str, cfg_scale: float) -> dict[str, Tensor]:
         """Text embeddings (1, 512, dim) by branch; without guidance there is no negative one."""
@@ -311,23 +383,16 @@ class WanVideoPipeline(BasePipeline):
         return self.text_encoder(ids.to(self.device), mask.to(self.device))[0]
 
     def encode_video(self, video: Tensor, *, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object) -> Tensor:
-        """Latents of a video (1, 3, F, H, W) in [-1, 1]: (1, 16, (F-1)/4+1, H/8, W/8), float32."""
+        """Latents of a video (1, 3, F, H, W) in [-1, 1]: (1, C, (F-1)/4+1, h, w), float32."""
         self.needs("vae", "encoding a video")
-        self.load_models_to_device(["vae"])
-        encode = self.vae.encode if self.mesh is None else partial(encode_across, self.vae, self.mesh.world)
-        progress = labelled(progress_bar_cmd, "VAE encoding")
-        video = video.to(self.device)
-        return encode(video, **tiles, progress=progress, room=self.room_for_tiles("vae")).float()
+        return self.through_vae("encode", video, progress_bar_cmd=progress_bar_cmd, **tiles).float()
 
     def decode_latents(
         self, latents: Tensor, *, framewise: bool = False, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object
     ) -> Tensor:
         """Video of latents: (1, 3, F, H, W) in [-1, 1], float32."""
         self.needs("vae", "decoding a video")
-        self.load_models_to_device(["vae"])
-        progress = labelled(progress_bar_cmd, "VAE decoding")
-        decode = self.vae.decode if self.mesh is None else partial(decode_across, self.vae, self.mesh.world)
-        return decode(latents, **tiles, framewise=framewise, progress=progress, room=self.room_for_tiles("vae"))
+        return self.through_vae("decode", latents, progress_bar_cmd=progress_bar_cmd, framewise=framewise, **tiles)
 
     def denoise(
         self,
@@ -337,6 +402,7 @@ class WanVideoPipeline(BasePipeline):
         guidance: Guidance,
         progress_bar_cmd: ProgressBar,
         step_end: StepEnd | None = None,
+        given: Contribution = NOTHING,
     ) -> Tensor:
         """Walks the latents down the schedule's noise levels, from whichever they are at to clean.
 
@@ -344,7 +410,9 @@ class WanVideoPipeline(BasePipeline):
             latents: (videos, 16, T, h, w).
             texts: by branch, (L, dim) for each video.
             step_end: what is told of each step, and may change what follows.
+            given: what pictures, videos and masks contribute.
         """
+        latents = given.start(latents)
         steps = len(schedule.timesteps)
         branches: Branches | None = None
         for index in labelled(progress_bar_cmd, "denoising")(range(steps)):
@@ -354,10 +422,11 @@ class WanVideoPipeline(BasePipeline):
             expert = self._expert(timestep.item(), guidance.switch_boundary)
             if branches is None or branches.expert is not expert:
                 branches = None  # what the first expert kept of the prompts goes before the second one's weights come
-                self.load_models_to_device([expert])
-                branches = Branches(self.networks[expert], expert, texts, guidance, steps - index, self._apart)
+                beside = given.with_network.get(expert)
+                self.load_models_to_device([expert] if beside is None else [expert, beside])
+                branches = Branches(self.networks[expert], expert, texts, guidance, steps - index, self._apart, given)
             velocity = branches.velocity(latents, timestep.to(self.device))
-            latents = schedule.step(velocity, index, latents)
+            latents = given.start(schedule.step(velocity, index, latents))
             if step_end is not None and step_end.callback is not None:
                 (latents, new_texts), networks_changed = self.after_step(step_end, index, timestep, latents, texts)
                 if networks_changed or new_texts is not texts:
@@ -384,6 +453,7 @@ class Branches:
         guidance: Guidance,
         steps: int,
         apart: Group | None,
+        given: Contribution,
     ) -> None:
         self.expert = expert
         self.dit = network.module
@@ -391,6 +461,7 @@ class Branches:
         self.cfg_scale = guidance.cfg_scale[expert]
         self.steps = steps
         self.apart = apart
+        self.given = given
         self.contexts = {name: together(rows).to(network.dtype) for name, rows in texts.items()}
         if guidance.cfg_merge and self.cfg_scale != 1:
             self.contexts = {BOTH: both(self.contexts, len(texts[POSITIVE]))}
@@ -401,13 +472,17 @@ class Branches:
         """The guided velocity of this step, float32, the shape of `latents`."""
 
         def predict_window(latents: Tensor, start: int) -> Tensor:
+            frames = slice(start, start + latents.shape[2])
+
             def predict(latents: Tensor, branch: str) -> Tensor:
+                count = latents.shape[0]
                 return self.dit(
-                    latents,
-                    timestep.expand(latents.shape[0]),
+                    self.given.beside(latents, frames),
+                    timestep_of(timestep, latents, self.given),
                     self.contexts[branch],
                     text_cache=self.text_caches[branch],
                     step_cache=self.tea_cache(branch, start),
+                    **{name: of_batch(value, count) for name, value in self.given.inputs.items()},
                 )
 
             if self.apart is not None:
@@ -429,6 +504,14 @@ class Branches:
         return self.tea_caches[key]
 
 
+def timestep_of(timestep: Tensor, latents: Tensor, given: Contribution) -> Tensor:
+    """Of each video, (B,); of each frame of it, (B, T), where some of the latents are kept: a clean one's is 0."""
+    if given.kept is None:
+        return timestep.expand(len(latents))
+    clean = given.kept[0].to(latents).amax(dim=(1, 3, 4))
+    return (timestep * (1 - clean)).expand(len(latents), -1)
+
+
 def both(contexts: Mapping[str, Tensor], count: int) -> Tensor:
     """The contexts of both branches for so many videos as one batch, positive first.
 
@@ -444,21 +527,24 @@ def both(contexts: Mapping[str, Tensor], count: int) -> Tensor:
     return torch.cat([contexts[name].expand(count, -1, -1) for name in (POSITIVE, NEGATIVE)])
 
 
-def latent_shape(height: int, width: int, num_frames: int) -> tuple[int, ...]:
-    """Of one video's latents: channels, latent frames, rows and columns."""
-    frames = (num_frames - 1) // TEMPORAL_STRIDE + 1
-    return (LATENT_CHANNELS, frames, height // SPATIAL_STRIDE, width // SPATIAL_STRIDE)
+def _check_windows(window: tuple[int, int] | None, given: Contribution) -> None:
+    """Raises ValueError where windows are asked for, and something is given that belongs to the whole video."""
+    if window is not None and (given.kept is not None or not given.inputs.keys() <= {"picture"}):
+        raise ValueError(
+            "sliding_window_size: what this model is given belongs to the whole video and cannot be cut into windows; "
+            "leave the windows out"
+        )
 
 
-def fitting_size(height: int, width: int, num_frames: int) -> tuple[int, int, int]:
-    """The size rounded up to what the networks take, with a warning where it changes.
+def fitting_size(height: int, width: int, num_frames: int, multiple: int) -> tuple[int, int, int]:
+    """The size rounded up to what the networks take, pixels to a multiple, with a warning where it changes.
 
     Raises:
         ValueError: a value is not a whole number above 0.
     """
     return (
-        rounded_up("height", height, SIZE_MULTIPLE),
-        rounded_up("width", width, SIZE_MULTIPLE),
+        rounded_up("height", height, multiple),
+        rounded_up("width", width, multiple),
         rounded_up("num_frames", num_frames, TEMPORAL_STRIDE, start=1),
     )
 

@@ -40,19 +40,27 @@ class FlowMatchLoss:
             )
         self.sigmas, self.timesteps, self.weights = schedule.sigmas, schedule.timesteps, schedule.training_weights()
 
-    def __call__(self, velocity: Velocity, clean: Tensor, generator: Generator) -> Tensor:
+    def __call__(self, velocity: Velocity, clean: Tensor, generator: Generator, kept: Tensor | None = None) -> Tensor:
         """The loss of a batch, a scalar.
 
         Args:
             clean: latents (B, C, ...), float32.
             generator: on the CPU.
+            kept: 1 where the latents are given to the network clean, (B, 1, ...): there is nothing to learn there.
         """
         level = torch.randint(self.first, self.end, (clean.shape[0],), generator=generator)
         noise = torch.randn(clean.shape, generator=generator).to(clean.device)
         sigma = self.sigmas[level].to(clean.device).view(-1, *[1] * (clean.ndim - 1))
         predicted = velocity(torch.lerp(clean, noise, sigma), self.timesteps[level].to(clean.device))
-        error = F.mse_loss(predicted.float(), noise - clean, reduction="none").flatten(1).mean(1)
+        errors = F.mse_loss(predicted.float(), noise - clean, reduction="none")
+        error = errors.flatten(1).mean(1) if kept is None else _mean_of_others(errors, kept)
         return (error * self.weights[level].to(clean.device)).mean()
+
+
+def _mean_of_others(errors: Tensor, kept: Tensor) -> Tensor:
+    """Of each sample, (B,), over what is not kept."""
+    others = (1 - kept.to(errors)).expand_as(errors).flatten(1)
+    return (errors.flatten(1) * others).sum(1) / others.sum(1)
 
 
 def rollout_loss(velocity: Velocity, clean: Tensor, noise: Tensor, schedule: FlowMatchScheduler) -> Tensor:

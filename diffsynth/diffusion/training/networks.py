@@ -52,9 +52,9 @@ def load_pipeline(pipeline: type[Pipeline], args: argparse.Namespace, accelerato
         **folders,
     )
     pipe.device = device
-    for name in ENCODERS:
-        if name in pipe.networks and pipe.networks[name].weights is None:
-            pipe.networks[name].module.to(device)
+    for name, network in pipe.networks.items():
+        if name != trained_name(args) and network.weights is None:
+            network.module.to(device)
     _check_encoders(pipe, args)
     if args.preset_lora_path is not None:
         _add_preset_lora(pipe, args)

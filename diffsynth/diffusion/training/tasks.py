@@ -21,6 +21,9 @@ from diffsynth.diffusion.training.errors import TrainingError
 from diffsynth.diffusion.training.losses import FlowMatchLoss, rollout_loss
 from diffsynth.diffusion.training.runner import Inputs, Sample
 
+KEPT = "kept"
+"""Of a sample's tensors: 1 where its latents are given to the network clean, (1, 1, ...)."""
+
 
 class Model(Protocol):
     """What a training script knows of its model."""
@@ -94,7 +97,7 @@ class SupervisedFineTuning(Task):
         def velocity(latents: Tensor, timestep: Tensor) -> Tensor:
             return self.model.velocity(network, latents, timestep, inputs, POSITIVE)
 
-        return self.model.flow_match_loss(velocity, inputs["latents"], generator)
+        return self.model.flow_match_loss(velocity, inputs["latents"], generator, inputs.get(KEPT))
 
 
 class Distillation(Task):
@@ -110,6 +113,8 @@ class Distillation(Task):
         seed, steps = _number(sample, "seed", int), _number(sample, "num_inference_steps", int, default=4)
         scale = _number(sample, "cfg_scale", float, default=1.0)
         inputs = self.model.encode(sample, cfg_scale=scale)
+        if KEPT in inputs:
+            raise TrainingError("direct_distill: this model keeps a first frame as it is; train it by --task sft")
         return {
             **inputs,
             "noise": self.model.noise(seed, sample.get("rand_device", "cpu"), inputs["latents"]),

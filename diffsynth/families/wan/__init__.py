@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from diffsynth.families.family import (
     HEAD_DIM,
@@ -11,9 +12,12 @@ from diffsynth.families.family import (
     Folder,
     Network,
     Published,
+    Shapes,
+    Sizes,
     TokenizerFolder,
     WeightFile,
 )
+from diffsynth.families.wan.file_names import only_vace, picture_half, without_vace
 from diffsynth.families.wan.small import TOKENIZER_FILES, VOCAB_SIZE
 
 __all__ = ["FAMILY", "without_model_prefix"]
@@ -42,20 +46,52 @@ TEXT_ENCODER = Network(
     gains={"attn.q.weight": 0.25},  # this attention divides by no root of the head size
 )
 
+_TO_PICTURE = {"picture_dim": 160}
+_SHARDS = "diffusion_pytorch_model*.safetensors"
+
 DIT = Network(
     name="wan_video_dit",
     model_class="diffsynth.models.wan_video_dit.WanModel",
     attributes=("dit", "dit2"),
     published=(
-        Published("9269f8db9040a9d860eaca435be61814", "Wan-AI/Wan2.1-T2V-1.3B: diffusion_pytorch_model*.safetensors"),
+        Published("9269f8db9040a9d860eaca435be61814", f"Wan-AI/Wan2.1-T2V-1.3B: {_SHARDS}"),
         Published(
             "aafcfd9672c3a2456dc46e1cb6e52c70",
-            "Wan-AI/Wan2.1-T2V-14B, both experts of Wan-AI/Wan2.2-T2V-A14B: diffusion_pytorch_model*.safetensors",
+            f"Wan-AI/Wan2.1-T2V-14B, both experts of Wan-AI/Wan2.2-T2V-A14B: {_SHARDS}",
         ),
         Published(
             "5ec04e02b42d2580483ad69f4e76346a",
-            "the 14B network with every name below 'model.', as krea-realtime publishes it",
+            "krea/krea-realtime-video: krea-realtime-video-14b.safetensors, the 14B network with names below 'model.'",
             names=without_model_prefix,
+        ),
+        Published(
+            "6bfcfb3b342cb286ce886889d519a77e",
+            f"Wan-AI/Wan2.1-I2V-14B-480P and -720P, PAI/Wan2.1-Fun-14B-InP and its V1.1: {_SHARDS}",
+        ),
+        Published("3ef3b1f8e1dab83d5b71fd7b617f859f", f"Wan-AI/Wan2.1-FLF2V-14B-720P: {_SHARDS}"),
+        Published(
+            "5b013604280dd715f8457c6ed6d6a626",
+            f"both experts of Wan-AI/Wan2.2-I2V-A14B and of PAI/Wan2.2-Fun-A14B-InP: {_SHARDS}",
+        ),
+        Published("1f5ab7703c6fc803fdded85ff040c316", f"Wan-AI/Wan2.2-TI2V-5B: {_SHARDS}"),
+        Published("6d6ccde6845b95ad9114ab993d917893", f"PAI/Wan2.1-Fun-1.3B-InP and its V1.1: {_SHARDS}"),
+        Published("349723183fc063b2bfc10bb2835cf677", f"PAI/Wan2.1-Fun-1.3B-Control: {_SHARDS}"),
+        Published("efa44cddf936c70abd0ea28b6cbe946c", f"PAI/Wan2.1-Fun-14B-Control: {_SHARDS}"),
+        Published("70ddad9d3a133785da5ea371aae09504", f"PAI/Wan2.1-Fun-V1.1-1.3B-Control: {_SHARDS}"),
+        Published("26bde73488a92e64cc20b0a7485b9e5b", f"PAI/Wan2.1-Fun-V1.1-14B-Control: {_SHARDS}"),
+        Published("ac6a5aa74f4a0aab6f64eb9a72f19901", f"PAI/Wan2.1-Fun-V1.1-1.3B-Control-Camera: {_SHARDS}"),
+        Published("b61c605c2adbd23124d152ed28e049ae", f"PAI/Wan2.1-Fun-V1.1-14B-Control-Camera: {_SHARDS}"),
+        Published("2267d489f0ceb9f21836532952852ee5", f"both experts of PAI/Wan2.2-Fun-A14B-Control: {_SHARDS}"),
+        Published("47dbeab5e560db3180adf51dc0232fb1", f"both experts of PAI/Wan2.2-Fun-A14B-Control-Camera: {_SHARDS}"),
+        Published(
+            "a61453409b67cd3246cf0c3bebad47ba",
+            f"Wan-AI/Wan2.1-VACE-1.3B, iic/VACE-Wan2.1-1.3B-Preview: {_SHARDS}",
+            names=without_vace,
+        ),
+        Published(
+            "7a513e1f257a861512b1afd387a8ecd9",
+            f"Wan-AI/Wan2.1-VACE-14B, both experts of PAI/Wan2.2-VACE-Fun-A14B: {_SHARDS}",
+            names=without_vace,
         ),
     ),
     small=lambda sizes: {
@@ -69,12 +105,82 @@ DIT = Network(
     cut="diffsynth.models.wan_video_parallel",
 )
 
+VACE = Network(
+    name="wan_video_vace",
+    model_class="diffsynth.models.wan_video_vace.VaceWanModel",
+    attributes=("vace", "vace2"),
+    published=(
+        Published(
+            "a61453409b67cd3246cf0c3bebad47ba", "in the file of the DiT: VACE, 15 hints for 1.3B", names=only_vace
+        ),
+        Published("7a513e1f257a861512b1afd387a8ecd9", "in the file of the DiT: VACE, 8 hints for 14B", names=only_vace),
+    ),
+    small=lambda sizes: {
+        "dim": sizes.width,
+        "ffn_dim": 2 * sizes.width,
+        "num_heads": sizes.width // HEAD_DIM,
+        "num_layers": sizes.layers,
+    },
+    dtype="float32",
+    cut="diffsynth.models.wan_video_vace_parallel",
+)
+
+
+def _last_layer(sizes: Sizes) -> Shapes:
+    """Of the small CLIP: the layer that Wan does without, and a little of all else that the file has."""
+    dim, last = _TO_PICTURE["picture_dim"], f"visual.transformer.{sizes.text_layers}"
+    linear = {"attn.to_qkv": (3 * dim, dim), "attn.proj": (dim, dim), "mlp.0": (2 * dim, dim), "mlp.2": (dim, 2 * dim)}
+    shapes: Shapes = {"log_scale": (1,), "visual.head": (dim, dim), "textual.token_embedding.weight": (8, 16)}
+    for name, shape in linear.items():
+        shapes |= {f"{last}.{name}.weight": shape, f"{last}.{name}.bias": shape[:1]}
+    for name in (f"{last}.norm1", f"{last}.norm2", "visual.post_norm"):
+        shapes |= {f"{name}.weight": (dim,), f"{name}.bias": (dim,)}
+    return shapes
+
+
+IMAGE_ENCODER = Network(
+    name="wan_video_image_encoder",
+    model_class="diffsynth.models.wan_video_image_encoder.WanImageEncoder",
+    attributes=("image_encoder",),
+    published=(
+        Published(
+            "5941c53e207d62f20f9025686193c40b",
+            "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth, and the same as .safetensors",
+            names=picture_half,
+        ),
+    ),
+    small=lambda sizes: {
+        "dim": _TO_PICTURE["picture_dim"],
+        "ffn_dim": 2 * _TO_PICTURE["picture_dim"],
+        "num_heads": 2,
+        "num_layers": sizes.text_layers,
+        "image_size": 28,
+        "patch_size": 14,
+    },
+    dtype="float16",
+    unused=_last_layer,
+)
+
 VAE = Network(
     name="wan_video_vae",
     model_class="diffsynth.models.wan_video_vae.WanVideoVAE",
     attributes=("vae",),
     published=(Published("ccc42284ea13e1ad04693284c7a09be6", "Wan2.1_VAE.pth, and the same as .safetensors"),),
     small=lambda sizes: {"dim": sizes.vae_width, "num_res_blocks": sizes.vae_blocks},
+    dtype="float32",
+    tiles_across="diffsynth.models.wan_video_vae_parallel",
+)
+
+VAE_OF_5B = Network(
+    name="wan_video_vae",
+    model_class="diffsynth.models.wan_video_vae38.WanVideoVAE38",
+    attributes=("vae",),
+    published=(Published("e1de6c02cdac79f8b739f4d3698cd216", "Wan2.2_VAE.pth, and the same as .safetensors"),),
+    small=lambda sizes: {
+        "dim": sizes.vae_width,
+        "decoder_dim": sizes.vae_width,
+        "num_res_blocks": sizes.vae_blocks,
+    },
     dtype="float32",
 )
 
@@ -92,35 +198,89 @@ CONVERTED = Converted(
 )
 
 
-def _dit(identity: str, folder: str = "", shards: int = 6) -> WeightFile:
-    return WeightFile(f"{folder}diffusion_pytorch_model.safetensors", DIT, identity, shards)
+def _dit(identity: str, folder: str = "", shards: int = 6, **kwargs: int) -> WeightFile:
+    return WeightFile(f"{folder}diffusion_pytorch_model.safetensors", DIT, identity, shards, kwargs)
 
 
-# Every model has them.
-_COMMON = (
-    WeightFile("models_t5_umt5-xxl-enc-bf16.pth", TEXT_ENCODER, "umt5-xxl"),
-    WeightFile("Wan2.1_VAE.pth", VAE, "Wan2.1_VAE"),
-    TokenizerFolder("google/umt5-xxl", TOKENIZER_FILES),
-)
+def _experts(model: str, shards: int = 1, **kwargs: int) -> tuple[WeightFile, ...]:
+    return tuple(_dit(f"{model} {noise} noise", f"{noise}_noise_model/", shards, **kwargs) for noise in ("high", "low"))
+
+
+def _with_vace(file: WeightFile) -> WeightFile:
+    return replace(file, beside=(VACE,))
+
+
+_TEXT = WeightFile("models_t5_umt5-xxl-enc-bf16.pth", TEXT_ENCODER, "umt5-xxl")
+_TOKENIZER = TokenizerFolder("google/umt5-xxl", TOKENIZER_FILES)
+_CLIP = WeightFile("models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth", IMAGE_ENCODER, "clip")
+_COMMON = (_TEXT, WeightFile("Wan2.1_VAE.pth", VAE, "Wan2.1_VAE"), _TOKENIZER)
+_SEEING = (*_COMMON, _CLIP)
+
+# By what is put beside the noisy latents: a mask and a first frame (20 channels), and a control video (16).
+_FIRST_FRAME = {"in_dim": 36}
+_CONTROL = {"in_dim": 48}
+
+
+def _fun() -> dict[str, tuple[WeightFile | TokenizerFolder, ...]]:
+    """Alibaba PAI's Fun models."""
+    models: dict[str, tuple[WeightFile | TokenizerFolder, ...]] = {}
+    for version in ("", "V1.1-"):
+        for size in ("1.3B", "14B"):
+            name = f"Wan2.1-Fun-{version}{size}"
+            models[f"PAI/{name}-InP"] = (_dit(f"{name}-InP", shards=1, **_FIRST_FRAME, **_TO_PICTURE), *_SEEING)
+            reference = {"reference_dim": 16} if version else {}
+            models[f"PAI/{name}-Control"] = (
+                _dit(f"{name}-Control", shards=1, **_CONTROL, **_TO_PICTURE, **reference),
+                *_SEEING,
+            )
+    for size in ("1.3B", "14B"):
+        name = f"Wan2.1-Fun-V1.1-{size}-Control-Camera"
+        models[f"PAI/{name}"] = (_dit(name, shards=1, in_dim=32, camera_dim=24, **_TO_PICTURE), *_SEEING)
+    name = "Wan2.2-Fun-A14B"
+    models[f"PAI/{name}-InP"] = (*_experts(f"{name}-InP", **_FIRST_FRAME), *_COMMON)
+    models[f"PAI/{name}-Control"] = (*_experts(f"{name}-Control", in_dim=52, reference_dim=16), *_COMMON)
+    models[f"PAI/{name}-Control-Camera"] = (*_experts(f"{name}-Control-Camera", in_dim=36, camera_dim=24), *_COMMON)
+    return models
+
 
 FAMILY = Family(
     name="wan",
     title="Wan",
     makes="video",
     pipeline="diffsynth.pipelines.wan_video.WanVideoPipeline",
-    networks=(TEXT_ENCODER, DIT, VAE),
-    has="a Wan pipeline has one text encoder, one VAE, and one DiT, or two for the experts of A14B",
+    networks=(TEXT_ENCODER, IMAGE_ENCODER, DIT, VACE, VAE, VAE_OF_5B),
+    has="a Wan pipeline has one text encoder, one VAE, one image encoder at most, and one DiT, or two for the experts "
+    "of A14B",
     models={
         "Wan-AI/Wan2.1-T2V-1.3B": (_dit("Wan2.1-T2V-1.3B", shards=1), *_COMMON),
         "Wan-AI/Wan2.1-T2V-14B": (_dit("Wan2.1-T2V-14B"), *_COMMON),
-        "Wan-AI/Wan2.2-T2V-A14B": (
-            _dit("Wan2.2-T2V-A14B high noise", folder="high_noise_model/"),
-            _dit("Wan2.2-T2V-A14B low noise", folder="low_noise_model/"),
-            *_COMMON,
+        "Wan-AI/Wan2.2-T2V-A14B": (*_experts("Wan2.2-T2V-A14B", shards=6), *_COMMON),
+        "Wan-AI/Wan2.1-I2V-14B-480P": (_dit("I2V-14B-480P", shards=7, **_FIRST_FRAME, **_TO_PICTURE), *_SEEING),
+        "Wan-AI/Wan2.1-I2V-14B-720P": (_dit("I2V-14B-720P", shards=7, **_FIRST_FRAME, **_TO_PICTURE), *_SEEING),
+        "Wan-AI/Wan2.1-FLF2V-14B-720P": (
+            _dit("FLF2V-14B-720P", shards=7, picture_positions=10, **_FIRST_FRAME, **_TO_PICTURE),
+            *_SEEING,
         ),
+        "Wan-AI/Wan2.2-I2V-A14B": (*_experts("Wan2.2-I2V-A14B", shards=6, **_FIRST_FRAME), *_COMMON),
+        "Wan-AI/Wan2.2-TI2V-5B": (
+            _dit("Wan2.2-TI2V-5B", shards=3, in_dim=48, out_dim=48),
+            _TEXT,
+            WeightFile("Wan2.2_VAE.pth", VAE_OF_5B, "Wan2.2_VAE"),
+            _TOKENIZER,
+        ),
+        "Wan-AI/Wan2.1-VACE-1.3B": (_with_vace(_dit("Wan2.1-VACE-1.3B", shards=1)), *_COMMON),
+        "Wan-AI/Wan2.1-VACE-14B": (_with_vace(_dit("Wan2.1-VACE-14B", shards=7)), *_COMMON),
+        "iic/VACE-Wan2.1-1.3B-Preview": (_with_vace(_dit("VACE-Wan2.1-1.3B-Preview", shards=1)), *_COMMON),
+        "PAI/Wan2.2-VACE-Fun-A14B": (*map(_with_vace, _experts("Wan2.2-VACE-Fun-A14B")), *_COMMON),
+        "krea/krea-realtime-video": (
+            WeightFile("krea-realtime-video-14b.safetensors", DIT, "krea-realtime-video", prefix="model."),
+        ),
+        **_fun(),
         CONVERTED.model_id: (
             WeightFile("models_t5_umt5-xxl-enc-bf16.safetensors", TEXT_ENCODER, "umt5-xxl"),
             WeightFile("Wan2.1_VAE.safetensors", VAE, "Wan2.1_VAE"),
+            WeightFile("Wan2.2_VAE.safetensors", VAE_OF_5B, "Wan2.2_VAE"),
+            WeightFile("models_clip_open-clip-xlm-roberta-large-vit-huge-14.safetensors", IMAGE_ENCODER, "clip"),
         ),
     },
     folders=(

@@ -1,8 +1,11 @@
-"""Trains Wan2.1-T2V and either expert of Wan2.2-T2V-A14B, whole or by a LoRA.
+"""Trains a Wan2.1 or Wan2.2 model, or either expert of an A14B, whole or by a LoRA.
 
     accelerate launch [--config_file CONFIG] train.py --task sft ...          encode and train
     accelerate launch [--config_file CONFIG] train.py --task sft:data_process ...  encode the data set once,
     accelerate launch [--config_file CONFIG] train.py --task sft:train ...         then train without the encoders
+
+What a model takes besides a prompt is named by --extra_inputs: columns of the metadata, whose files --data_file_keys names
+too. input_image and end_image are the clip's own first and last frame where there is no such column.
 
 Task direct_distill, with the same two stages, teaches a network to end where a teacher's generation ended.
 """
@@ -10,15 +13,18 @@ Task direct_distill, with the same two stages, teaches a network to end where a 
 import argparse
 import os
 
+import torch
+
 from diffsynth.core.data.frame_size import FrameSize
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
-from diffsynth.diffusion.training.arguments import add_training_arguments, check_arguments, checkpointing, names
+from diffsynth.diffusion.training.arguments import add_training_arguments, check_arguments, checkpointing, names, trained_name
 from diffsynth.diffusion.training.data_flags import media_dataset
 from diffsynth.diffusion.training.errors import exit_with_message
 from diffsynth.diffusion.training.losses import FlowMatchLoss
 from diffsynth.diffusion.training.networks import load_pipeline
 from diffsynth.diffusion.training.run_task import run_task
 from diffsynth.diffusion.training.runner import open_accelerator
+from diffsynth.families.wan.training_inputs import BEFORE, EXTRA_INPUTS, call_dit, encoded_extras
 from diffsynth.pipelines.wan_video import WanVideoPipeline
 from diffsynth.utils.data import save_video
 from diffsynth.utils.frames import video_from_frames
@@ -52,7 +58,7 @@ def main():
 class Wan:
     """A clip as latents, its prompt as features, the network's call on the two, and a video to look at."""
 
-    extra_inputs = ()
+    extra_inputs = EXTRA_INPUTS
 
     def __init__(self, pipe, args):
         self.pipe, self.args = pipe, args
@@ -62,7 +68,8 @@ class Wan:
 
     def media(self):
         args = self.args
-        size = FrameSize(args.height, args.width, args.max_pixels, args.num_frames, multiple=16, frames_step=4)
+        size = FrameSize(args.height, args.width, args.max_pixels, args.num_frames, multiple=2 * self.pipe.pixels,
+                         frames_step=4)
         return media_dataset(args, size)
 
     def encode(self, sample, cfg_scale=1.0):
@@ -70,15 +77,21 @@ class Wan:
         width, height = frames[0].size
         video = video_from_frames(frames, height=height, width=width, num_frames=len(frames))
         latents = self.pipe.encode_video(video, progress_bar_cmd=iter)
+        extras = encoded_extras(self.pipe, sample, frames, names(self.args.extra_inputs))
+        if BEFORE in extras:  # a generation makes them too
+            latents = torch.cat([extras.pop(BEFORE), latents], dim=2)
         texts = self.pipe.encode_prompts(sample.get("prompt", ""), sample.get("negative_prompt", ""), cfg_scale)
-        return {"latents": latents, **texts}
+        return {"latents": latents, **extras, **texts}
 
     def velocity(self, network, latents, timestep, inputs, branch):
-        return network(latents, timestep, inputs[branch].to(self.pipe.torch_dtype), **checkpointing(self.args))
+        context = inputs[branch].to(self.pipe.torch_dtype)
+        return call_dit(self.pipe, network, trained_name(self.args), latents, timestep, inputs, context,
+                        **checkpointing(self.args))
 
     def noise(self, seed, rand_device, latents):
         _, _, frames, height, width = latents.shape
-        return self.pipe.draw_noise(seed, rand_device, 8 * height, 8 * width, 4 * (frames - 1) + 1)
+        pixels = self.pipe.pixels
+        return self.pipe.draw_noise(seed, rand_device, pixels * height, pixels * width, 4 * (frames - 1) + 1)
 
     def schedule(self, num_inference_steps, latents):
         schedule = FlowMatchScheduler()

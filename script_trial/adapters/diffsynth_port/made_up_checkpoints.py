@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from script_trial.random_values import random_weight
 
-#: What the networks that are trained are called in a pipeline.
-TRAINED = "dit"
+#: What the networks that are trained are called in a pipeline. The first that there is: VACE is trained beside its DiT.
+TRAINED = ("vace", "dit")
 RANK = 4
 
 
@@ -30,7 +30,8 @@ class Checkpoints:
 
     def watch(self, pipe: object) -> None:
         """From now on a checkpoint is one of this pipeline's network."""
-        self._network = getattr(pipe, TRAINED, None)
+        there = [network for name in TRAINED if (network := getattr(pipe, name, None)) is not None]
+        self._network = there[0] if there else None
 
     def for_load_state_dict(self, load: Callable[..., Any]) -> Callable[..., Any]:
         """`diffsynth.core.load_state_dict`, with a whole network made up where its file is missing."""

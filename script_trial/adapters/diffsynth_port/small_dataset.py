@@ -9,8 +9,14 @@ from typing import Any
 from script_trial.adapters.diffsynth_port.moving_shapes import picture_of
 from script_trial.adapters.diffsynth_port.smaller import FRAMES, HEIGHT, WIDTH
 
-#: What task direct_distill reads besides.
-_NUMBERS = {"num_inference_steps": 2, "cfg_scale": 1.0, "rand_device": "cpu"}
+#: What task direct_distill reads besides, and how a camera moves.
+_NUMBERS = {
+    "num_inference_steps": 2,
+    "cfg_scale": 1.0,
+    "rand_device": "cpu",
+    "camera_control_direction": "Left",
+    "camera_control_speed": 0.02,
+}
 
 
 def make_small_dataset(folder: Path, columns: tuple[str, ...], rows: int) -> None:

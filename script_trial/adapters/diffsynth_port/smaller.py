@@ -19,6 +19,10 @@ STEPS = 2
 EDIT_SIZE = (48, 32)  # of pictures to edit
 TILES = {"tile_size": (3, 4), "tile_stride": (2, 2)}
 
+# Keywords with frames, or with one picture for all of them; and those with a picture.
+_VIDEOS = ("input_video", "control_video", "vace_video", "vace_video_mask")
+_PICTURES = ("input_image", "end_image", "reference_image", "vace_reference_image")
+
 # A window has to be left for another, and a cache to be filled before it is used.
 WINDOW = {"num_frames": 9, "sliding_window_size": 2, "sliding_window_stride": 1}
 CACHED_STEPS = 4
@@ -58,10 +62,12 @@ def _less(asked: Mapping[str, Any]) -> dict[str, Any]:
     if asked.get("sliding_window_size") is not None:
         less.update(WINDOW)
     size = (WIDTH, HEIGHT)
-    if asked.get("input_video") is not None:
-        less["input_video"] = [_resized(asked["input_video"][index], size) for index in range(less["num_frames"])]
-    if isinstance(asked.get("input_image"), Image.Image):
-        less["input_image"] = _resized(asked["input_image"], size)
+    for name in _VIDEOS:
+        if asked.get(name) is not None and not isinstance(asked[name], Image.Image):
+            less[name] = [_resized(asked[name][index], size) for index in range(less["num_frames"])]
+    for name in (*_VIDEOS, *_PICTURES):
+        if isinstance(asked.get(name), Image.Image):
+            less[name] = _resized(asked[name], size)
     less.update(_edit_pictures(asked.get("edit_image")))
     return {name: value for name, value in less.items() if name in asked}
 

@@ -25,6 +25,8 @@ _SET = {
     "dataset_repeat": 1,
     "validation_inference_steps": STEPS,
 }
+#: A model whose latent cells are 16 pixels wide takes multiples of 32.
+_WIDER = {"TI2V-5B": 64}
 #: At most this; a script that says less keeps what it says.
 _AT_MOST = {
     "num_epochs": 2,
@@ -54,6 +56,10 @@ def smaller_arguments(arguments: Sequence[str], folder: Path, make_dataset: Make
     """
     given = dict(_pairs(arguments))
     changed = {name: str(value) for name, value in _SET.items() if name in given}
+    models = given.get("model_id_with_origin_paths", "")
+    for model, width in _WIDER.items():
+        if model in models and "width" in given:
+            changed["width"] = str(width)
     for name, most in _AT_MOST.items():
         if name in given and given[name].isdecimal():
             changed[name] = str(min(int(given[name]), most))

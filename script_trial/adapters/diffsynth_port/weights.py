@@ -10,9 +10,10 @@ import functools
 import importlib
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -116,7 +117,7 @@ class _Maker:
         ]
 
     def _checkpoint(self, entry: WeightFile) -> list[Path]:
-        shapes = _file_shapes(entry.network, self.sizes)
+        shapes = _file_shapes(entry, self.sizes)
         shard_of: dict[str, str] = {}
         total_bytes = 0
         paths: list[Path] = []
@@ -137,12 +138,19 @@ class _Maker:
         return put_file(self.folder / name, write, force=self.force)
 
 
-def _file_shapes(network: Network, sizes: Sizes) -> dict[str, tuple[int, ...]]:
-    """The keys of a network's published file, with their shapes at these sizes."""
+def _file_shapes(entry: WeightFile, sizes: Sizes) -> dict[str, tuple[int, ...]]:
+    """The keys of a published file, with their shapes at these sizes."""
+    shapes = _network_shapes(entry.network, sizes, entry.kwargs)
+    for other in entry.beside:
+        shapes |= _network_shapes(other, sizes, {})
+    return {f"{entry.prefix}{key}": shape for key, shape in shapes.items()}
+
+
+def _network_shapes(network: Network, sizes: Sizes, kwargs: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     module, _, name = network.model_class.rpartition(".")
     model_class = getattr(importlib.import_module(module), name)
     with torch.device("meta"):
-        state = model_class(**network.small(sizes)).state_dict()
+        state = model_class(**{**network.small(sizes), **kwargs}).state_dict()
     file_key = getattr(model_class, "file_key", str)
     used = {file_key(key): tuple(tensor.shape) for key, tensor in state.items()}
     return used | network.unused(sizes)

@@ -26,7 +26,9 @@ def network(seed=0, **sizes):
     return model
 
 
-def oracle(model, dim, ffn_dim, num_heads, num_layers, text_dim, freq_dim=256, in_dim=16):
+def oracle(
+    model, dim, ffn_dim, num_heads, num_layers, text_dim, freq_dim=256, in_dim=16, picture_dim=0, picture_positions=0
+):
     """diffusers' network with the same weights."""
     theirs = WanTransformer3DModel(
         num_attention_heads=num_heads,
@@ -37,8 +39,14 @@ def oracle(model, dim, ffn_dim, num_heads, num_layers, text_dim, freq_dim=256, i
         freq_dim=freq_dim,
         ffn_dim=ffn_dim,
         num_layers=num_layers,
+        image_dim=picture_dim or None,
+        added_kv_proj_dim=dim if picture_dim else None,
+        pos_embed_seq_len=picture_positions or None,
     )
-    theirs.load_state_dict(convert_wan_transformer_to_diffusers(model.state_dict()))
+    state_dict = convert_wan_transformer_to_diffusers(model.state_dict())
+    if picture_positions:
+        state_dict["condition_embedder.image_embedder.pos_embed"] = state_dict.pop("img_emb.emb_pos")
+    theirs.load_state_dict(state_dict)
     return theirs.eval()
 
 
@@ -50,8 +58,8 @@ def inputs(shape, text_dim, length=11, seed=1):
 
 
 @torch.no_grad()
-def theirs_of(model, latents, timestep, context):
-    return model(latents, timestep, context, return_dict=False)[0]
+def theirs_of(model, latents, timestep, context, picture=None):
+    return model(latents, timestep, context, picture, return_dict=False)[0]
 
 
 @pytest.mark.parametrize("with_cache", [False, True], ids=["plain", "text cache"])
@@ -77,6 +85,84 @@ def test_equal_to_diffusers(sizes, shape, with_cache):
     expected = theirs_of(oracle(model, **sizes), *given)
     assert expected.abs().max() > 0.5
     torch.testing.assert_close(ours, expected, rtol=0, atol=5e-5)
+
+
+@pytest.mark.parametrize("with_cache", [False, True], ids=["plain", "text cache"])
+@pytest.mark.parametrize("positions", [0, 26], ids=["first frame", "first and last frame"])
+def test_a_picture_as_in_diffusers(positions, with_cache):
+    sizes = {**WIDE, "in_dim": 36, "picture_dim": 80, "picture_positions": positions}
+    model = network(**sizes)
+    if positions:
+        model.img_emb.emb_pos.normal_()
+    # diffusers takes the last 512 for the prompt's, however many there are.
+    latents, timestep, context = inputs((2, 36, 3, 6, 8), WIDE["text_dim"], length=512)
+    picture = torch.randn(2, 26 if positions else 13, 80)
+    cache = TextCache() if with_cache else None
+    if cache:
+        model(latents * 2, timestep - 7, context, picture=picture, text_cache=cache)
+    found = model(latents, timestep, context, picture=picture, text_cache=cache)
+    theirs = oracle(model, **sizes)
+    paired = picture.reshape(4, 13, 80) if positions else picture
+    expected = theirs_of(theirs, latents, timestep, context, paired)
+    torch.testing.assert_close(found, expected, rtol=0, atol=5e-5)
+    if not positions:
+        assert (model(latents, timestep, context, picture=picture.flip(2)) - found).abs().max() > 1e-3
+
+
+def test_a_timestep_for_each_frame_as_in_diffusers():
+    model = network(**WIDE)
+    latents, _, context = inputs((2, 16, 3, 6, 8), WIDE["text_dim"])
+    timestep = torch.tensor([[0.0, 833.3, 833.3], [0.0, 41.7, 700.0]])
+    of_tokens = timestep.repeat_interleave(3 * 4, dim=1)
+    found = model(latents, timestep, context)
+    expected = theirs_of(oracle(model, **WIDE), latents, of_tokens, context)
+    torch.testing.assert_close(found, expected, rtol=0, atol=5e-5)
+    same = model(latents, torch.full((2, 3), 500.0), context)
+    torch.testing.assert_close(same, model(latents, torch.full((2,), 500.0), context), rtol=0, atol=1e-5)
+
+
+def test_a_reference_stands_before_the_first_frame():
+    model = network(**WIDE, reference_dim=16)
+    latents, timestep, context = inputs((2, 16, 3, 6, 8), WIDE["text_dim"])
+    reference = torch.randn(2, 16, 6, 8)
+    found = model(latents, timestep, context, reference=reference)
+    # The same weights for the reference's patches as for the video's: it is then a frame before the video's.
+    model.patch_embedding.weight.copy_(model.ref_conv.weight.unsqueeze(2))
+    model.patch_embedding.bias.copy_(model.ref_conv.bias)
+    whole = model(torch.cat([reference.unsqueeze(2), latents], dim=2), timestep, context)[:, :, 1:]
+    alike = model(latents, timestep, context, reference=reference)
+    torch.testing.assert_close(alike, whole, rtol=0, atol=1e-5)
+    assert (found - alike).abs().max() > 0.01
+
+
+def test_the_camera_adds_to_the_tokens():
+    model = network(**WIDE, camera_dim=24)
+    latents, timestep, context = inputs((2, 16, 3, 6, 8), WIDE["text_dim"])
+    rays = torch.randn(2, 24, 3, 48, 64)
+    adapter, frame = model.control_adapter, 1
+    added = adapter(rays)
+    assert added.shape == (2, 3 * 3 * 4, WIDE["dim"])
+    image = adapter.conv(torch.nn.functional.pixel_unshuffle(rays[:, :, frame], 8))
+    block = adapter.residual_blocks[0]
+    image = image + block.conv2(torch.relu(block.conv1(image)))
+    torch.testing.assert_close(added.unflatten(1, (3, 12))[:, frame], image.flatten(2).transpose(1, 2))
+    tokens = []
+    model.blocks[0].register_forward_pre_hook(lambda module, given: tokens.append(given[0]))
+    model(latents, timestep, context)
+    model(latents, timestep, context, camera=rays)
+    torch.testing.assert_close(tokens[1], tokens[0] + added)
+
+
+def test_a_picture_that_does_not_fit():
+    given = inputs((1, 16, 1, 4, 4), WIDE["text_dim"])
+    with pytest.raises(ValueError, match="a picture was given, and this model takes none"):
+        network(**WIDE)(*given, picture=torch.randn(1, 5, 80))
+    with pytest.raises(ValueError, match="a reference was given, and this model takes none"):
+        network(**WIDE)(*given, reference=torch.randn(1, 16, 4, 4))
+    with pytest.raises(ValueError, match="this model attends to a picture, and no picture's features were given"):
+        network(**WIDE, picture_dim=80)(*given)
+    with pytest.raises(ValueError, match="the pictures have 13 tokens, and this model takes 26"):
+        network(**WIDE, picture_dim=80, picture_positions=26)(*given, picture=torch.randn(1, 13, 80))
 
 
 def test_every_weight_counts():

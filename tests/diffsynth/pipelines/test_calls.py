@@ -76,5 +76,5 @@ def test_latents_that_are_no_numbers_are_said_and_fail_a_trial(open_pipeline, op
 def test_the_public_defaults_of_what_is_not_here_are_taken(wan21):
     one = {**QUICK, "num_inference_steps": 1, "num_frames": 1}
     assert wan21("a dog", vace_scale=1.0, audio_sample_rate=16000, camera_control_speed=1 / 54, **one)
-    with pytest.raises(NotImplementedError, match="VACE is not part of this version"):
-        wan21("a dog", vace_scale=0.5, **one)
+    with pytest.raises(NotImplementedError, match="speech-to-video is not part of this version"):
+        wan21("a dog", audio_sample_rate=8000, **one)

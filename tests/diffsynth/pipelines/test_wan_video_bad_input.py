@@ -101,11 +101,11 @@ def test_tiles_are_checked_before_anything_is_computed(wan21, monkeypatch, optio
 
 
 def test_keywords_of_models_that_are_not_here_are_told_apart_from_misspelt_ones(wan21):
-    with says(NotImplementedError, "pipe(input_image=...): image-to-video is not part of this version"):
-        wan21("a dog", input_image=object(), **QUICK)
-    with says(NotImplementedError, "pipe(vace_video=...): VACE is not part of this version"):
-        wan21("a dog", vace_video=[], **QUICK)
-    assert len(wan21("a dog", input_image=None, **{**QUICK, "num_inference_steps": 1})) == 9
+    with says(NotImplementedError, "pipe(input_audio=...): speech-to-video is not part of this version"):
+        wan21("a dog", input_audio=object(), **QUICK)
+    with says(NotImplementedError, "pipe(animate_pose_video=...): Wan-Animate is not part of this version"):
+        wan21("a dog", animate_pose_video=[], **QUICK)
+    assert len(wan21("a dog", input_audio=None, **{**QUICK, "num_inference_steps": 1})) == 9
 
 
 def test_whole_numbers_of_numpy_are_whole_numbers(wan21):

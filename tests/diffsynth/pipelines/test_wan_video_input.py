@@ -86,12 +86,12 @@ def test_a_value_that_does_not_fit(wan21, options, message):
 
 def test_sizes_are_rounded_up_and_said():
     with pytest.warns(UserWarning, match="rounded up") as warned:
-        assert fitting_size(470, 832, 80) == (480, 832, 81)
+        assert fitting_size(470, 832, 80, 16) == (480, 832, 81)
     assert [str(warning.message) for warning in warned] == [
         "height=470 is not a multiple of 16: rounded up to 480",
         "num_frames=80 is not 4k + 1: rounded up to 81",
     ]
-    assert fitting_size(480, 832, 81) == (480, 832, 81)
+    assert fitting_size(480, 832, 81, 16) == (480, 832, 81)
 
 
 def test_a_second_vae_is_one_too_many(wan21, models_folder):
@@ -102,14 +102,16 @@ def test_a_second_vae_is_one_too_many(wan21, models_folder):
         WanVideoPipeline.from_pretrained(device="cpu", model_configs=[config, config], redirect_common_files=False)
 
 
-def test_a_model_for_another_task_is_refused(tmp_path):
+def test_experts_of_two_models_are_refused(tmp_path):
     from diffsynth.models.wan_video_dit import WanModel
 
-    dit = WanModel(dim=128, ffn_dim=128, num_heads=1, num_layers=1, in_dim=36, text_dim=64)
-    save_file(dit.state_dict(), tmp_path / "i2v.safetensors")
-    config = ModelConfig(path=str(tmp_path / "i2v.safetensors"))
-    with says(ValueError, "the dit takes 36 channels, a text-to-video model takes 16: image-to-video"):
-        WanVideoPipeline.from_pretrained(device="cpu", model_configs=[config])
+    configs = []
+    for channels in (36, 16):
+        dit = WanModel(dim=128, ffn_dim=128, num_heads=1, num_layers=1, in_dim=channels, text_dim=64)
+        save_file(dit.state_dict(), tmp_path / f"{channels}.safetensors")
+        configs.append(ModelConfig(path=str(tmp_path / f"{channels}.safetensors")))
+    with says(ValueError, "the dit takes 36 channels and the dit2 16: both experts have to be of one model"):
+        WanVideoPipeline.from_pretrained(device="cpu", model_configs=configs)
 
 
 def test_what_this_version_does_not_do_is_said():

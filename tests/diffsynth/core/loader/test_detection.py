@@ -115,7 +115,7 @@ def test_of_rows_that_know_the_same_names_the_first_counts() -> None:
 
 def test_the_table_is_a_plain_list_of_known_hashes() -> None:
     assert type(MODEL_CONFIGS) is list
-    assert len({row["model_hash"] for row in MODEL_CONFIGS}) == len(MODEL_CONFIGS)
+    assert len({(row["model_hash"], row["model_name"]) for row in MODEL_CONFIGS}) == len(MODEL_CONFIGS)
     assert all(len(row["model_hash"]) == len(hashlib.md5().hexdigest()) for row in MODEL_CONFIGS)
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from diffsynth.utils.data import VideoData
 from script_trial.__main__ import main
+from script_trial.adapters.diffsynth_port.dataset_command import METADATA
 
 SMALL = ["--clips", "3", "--frames", "5", "--height", "32", "--width", "48"]
 
@@ -26,6 +27,13 @@ def test_it_has_the_clips_that_its_metadata_names(tmp_path):
         clip = VideoData(tmp_path / "data" / row["video"])
         assert (len(clip), clip[0].size) == (5, (48, 32))
         assert clip[0].tobytes() != clip[4].tobytes()
+    for name, columns in METADATA.items():
+        with (tmp_path / "data" / name).open(newline="", encoding="utf-8") as lines:
+            (row, *others) = csv.DictReader(lines)
+        assert len(others) == 2
+        assert row.keys() == columns.keys()
+        files = [row[column] for column in columns if column.endswith(("video", "image"))]
+        assert all((tmp_path / "data" / file).is_file() for file in files)
 
 
 def test_it_has_the_pictures_that_its_metadata_name(tmp_path):

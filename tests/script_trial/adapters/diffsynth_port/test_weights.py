@@ -13,11 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from diffsynth.core.loader import Checkpoint, detect
+from diffsynth.families import MODEL_CONFIGS, family_of
 from diffsynth.models.wan_video_dit import WanModel
 from diffsynth.models.wan_video_text_encoder import WanTextEncoder
 from diffsynth.models.wan_video_tokenizer import WanTokenizer
 from diffsynth.models.wan_video_vae import WanVideoVAE
-from script_trial.adapters.diffsynth_port.catalogue import MODELS, REDIRECTED_TO, Sizes, UnknownModelError
+from script_trial.adapters.diffsynth_port.catalogue import MODELS, REDIRECTED_TO, Sizes, UnknownModelError, WeightFile
 from script_trial.adapters.diffsynth_port.weights import make_for_patterns, make_weights
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -70,17 +72,35 @@ def network(model_class: type, tensors: dict[str, torch.Tensor]) -> torch.nn.Mod
         (SMALL, [DIT, *COMMON]),
         (LARGE, [*SHARDED, *COMMON]),
         (EXPERTS, [*(f"{side}_noise_model/{name}" for side in ("high", "low") for name in SHARDED), *COMMON]),
-        (CONVERTED, ["models_t5_umt5-xxl-enc-bf16.safetensors", "Wan2.1_VAE.safetensors"]),
+        (
+            CONVERTED,
+            [
+                "models_t5_umt5-xxl-enc-bf16.safetensors",
+                "models_clip_open-clip-xlm-roberta-large-vit-huge-14.safetensors",
+                "Wan2.1_VAE.safetensors",
+                "Wan2.2_VAE.safetensors",
+            ],
+        ),
     ],
 )
 def test_files_are_named_as_published(tree, model_id, names):
     assert names_below(tree / model_id) == sorted(names)
 
 
-def test_every_row_of_the_table_is_tested_here():
-    others = {model_id for model_id in MODELS if not model_id.startswith(("Qwen/", "Tongyi-MAI/"))}  # tested elsewhere
-    assert others == {SMALL, LARGE, EXPERTS, CONVERTED}
-    assert set(REDIRECTED_TO) == {SMALL, LARGE, EXPERTS}
+def test_the_files_of_every_wan_model_hold_the_networks_that_the_record_names(tmp_path):
+    models = family_of(SMALL).models
+    assert {SMALL, LARGE, EXPERTS, CONVERTED} < set(models) <= set(MODELS)
+    assert set(REDIRECTED_TO) >= set(models) - {CONVERTED, "krea/krea-realtime-video"}
+    for model_id, entries in models.items():
+        for entry in entries:
+            if isinstance(entry, WeightFile) and entry.network.name not in ("wan_video_text_encoder", "wan_video_vae"):
+                paths = make_for_patterns(model_id, entry.name.replace(".saf", "*.saf"), tmp_path, sizes=TINY)
+                files = [str(path) for path in paths if path.suffix != ".json"]
+                found = detect(Checkpoint(files), MODEL_CONFIGS)
+                expected = [network.name for network in (entry.network, *entry.beside)]
+                assert sorted(one.model_name for one in found) == sorted(expected), (model_id, entry.name)
+                dit = next(one for one in found if one.model_name == entry.network.name)
+                assert {name: dit.kwargs[name] for name in entry.kwargs} == entry.kwargs
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,41 @@
+import torch
+from PIL import Image
+from diffsynth.pipelines.wan_video import WanVideoPipeline, ModelConfig
+from diffsynth.utils.data import save_video, VideoData
+
+vram_config = {
+    "offload_dtype": "disk",
+    "offload_device": "disk",
+    "onload_dtype": torch.bfloat16,
+    "onload_device": "cpu",
+    "preparing_dtype": torch.bfloat16,
+    "preparing_device": "cuda",
+    "computation_dtype": torch.bfloat16,
+    "computation_device": "cuda",
+}
+pipe = WanVideoPipeline.from_pretrained(
+    torch_dtype=torch.bfloat16,
+    device="cuda",
+    model_configs=[
+        ModelConfig(model_id="Wan-AI/Wan2.1-VACE-1.3B", origin_file_pattern="diffusion_pytorch_model*.safetensors", **vram_config),
+        ModelConfig(model_id="Wan-AI/Wan2.1-VACE-1.3B", origin_file_pattern="models_t5_umt5-xxl-enc-bf16.pth", **vram_config),
+        ModelConfig(model_id="Wan-AI/Wan2.1-VACE-1.3B", origin_file_pattern="Wan2.1_VAE.pth", **vram_config),
+    ],
+    tokenizer_config=ModelConfig(model_id="Wan-AI/Wan2.1-T2V-1.3B", origin_file_pattern="google/umt5-xxl/"),
+    vram_limit=torch.cuda.mem_get_info("cuda")[1] / (1024 ** 3) - 2,
+)
+
+# Put a clip of your own here, of at least 81 frames: edges, depths or poses to follow.
+video_to_follow = VideoData("data/examples/wan/depth_video.mp4", height=480, width=832)
+video_to_follow.set_length(81)
+# Put a picture of your own here: who or what is to be seen.
+reference = Image.open("data/examples/wan/reference_image.png").convert("RGB").resize((832, 480))
+
+video = pipe(
+    prompt="A dancer in a red dress turns once in an empty hall, and her shadow follows on the floor.",
+    negative_prompt="static, blurry, overexposed, subtitles, watermark, low quality",
+    vace_video=video_to_follow, vace_reference_image=reference,
+    height=480, width=832, num_frames=81,
+    seed=0, tiled=True,
+)
+save_video(video, "video_Wan2.1-VACE-1.3B.mp4", fps=15, quality=5)

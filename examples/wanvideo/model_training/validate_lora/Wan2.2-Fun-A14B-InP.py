@@ -1,0 +1,32 @@
+import torch
+from PIL import Image
+from diffsynth.pipelines.wan_video import WanVideoPipeline, ModelConfig
+from diffsynth.utils.data import save_video
+
+pipe = WanVideoPipeline.from_pretrained(
+    torch_dtype=torch.bfloat16,
+    device="cuda",
+    model_configs=[
+        ModelConfig(model_id="PAI/Wan2.2-Fun-A14B-InP", origin_file_pattern="high_noise_model/diffusion_pytorch_model*.safetensors"),
+        ModelConfig(model_id="PAI/Wan2.2-Fun-A14B-InP", origin_file_pattern="low_noise_model/diffusion_pytorch_model*.safetensors"),
+        ModelConfig(model_id="PAI/Wan2.2-Fun-A14B-InP", origin_file_pattern="models_t5_umt5-xxl-enc-bf16.pth"),
+        ModelConfig(model_id="PAI/Wan2.2-Fun-A14B-InP", origin_file_pattern="Wan2.1_VAE.pth"),
+    ],
+    tokenizer_config=ModelConfig(model_id="Wan-AI/Wan2.1-T2V-1.3B", origin_file_pattern="google/umt5-xxl/"),
+)
+pipe.load_lora(pipe.dit, "models/train/Wan2.2-Fun-A14B-InP_high_noise_lora/epoch-4.safetensors", alpha=1)
+pipe.load_lora(pipe.dit2, "models/train/Wan2.2-Fun-A14B-InP_low_noise_lora/epoch-4.safetensors", alpha=1)
+
+# Put pictures of your own here: the first frame and the last.
+first = Image.open("data/examples/wan/first_frame.jpg").convert("RGB")
+last = Image.open("data/examples/wan/last_frame.jpg").convert("RGB")
+
+video = pipe(
+    prompt="The tide goes out, sandbanks appear, and wading birds spread across them.",
+    negative_prompt="static, blurry, overexposed, subtitles, watermark, low quality",
+    input_image=first, end_image=last,
+    height=480, width=832, num_frames=81,
+    switch_DiT_boundary=0.9,
+    seed=1, tiled=True,
+)
+save_video(video, "video_Wan2.2-Fun-A14B-InP_lora.mp4", fps=15, quality=5)

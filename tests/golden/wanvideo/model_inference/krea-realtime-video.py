@@ -1,0 +1,22 @@
+import torch
+from diffsynth.pipelines.wan_video import WanVideoPipeline, ModelConfig
+from diffsynth.utils.data import save_video
+
+pipe = WanVideoPipeline.from_pretrained(
+    torch_dtype=torch.bfloat16,
+    device="npu",
+    model_configs=[
+        ModelConfig(model_id="krea/krea-realtime-video", origin_file_pattern="krea-realtime-video-14b.safetensors"),
+        ModelConfig(model_id="Wan-AI/Wan2.1-T2V-14B", origin_file_pattern="models_t5_umt5-xxl-enc-bf16.pth"),
+        ModelConfig(model_id="Wan-AI/Wan2.1-T2V-14B", origin_file_pattern="Wan2.1_VAE.pth"),
+    ],
+    tokenizer_config=ModelConfig(model_id="Wan-AI/Wan2.1-T2V-1.3B", origin_file_pattern="google/umt5-xxl/"),
+)
+
+video = pipe(
+    prompt="A little tugboat pushes through harbour ice under a pale winter sun, gulls circling above its funnel.",
+    height=480, width=832, num_frames=81,
+    num_inference_steps=6, cfg_scale=1, sigma_shift=10,
+    seed=0, tiled=True,
+)
+save_video(video, "video_krea-realtime-video.mp4", fps=15, quality=5)

@@ -1,0 +1,34 @@
+import torch
+from diffsynth.pipelines.wan_video import WanVideoPipeline, ModelConfig
+from diffsynth.utils.data import save_video
+from diffsynth.core.device.npu_compatible_device import get_device_name
+
+vram_config = {
+    "offload_dtype": "disk",
+    "offload_device": "disk",
+    "onload_dtype": torch.bfloat16,
+    "onload_device": "cpu",
+    "preparing_dtype": torch.bfloat16,
+    "preparing_device": "npu",
+    "computation_dtype": torch.bfloat16,
+    "computation_device": "npu",
+}
+pipe = WanVideoPipeline.from_pretrained(
+    torch_dtype=torch.bfloat16,
+    device="npu",
+    model_configs=[
+        ModelConfig(model_id="krea/krea-realtime-video", origin_file_pattern="krea-realtime-video-14b.safetensors", **vram_config),
+        ModelConfig(model_id="Wan-AI/Wan2.1-T2V-14B", origin_file_pattern="models_t5_umt5-xxl-enc-bf16.pth", **vram_config),
+        ModelConfig(model_id="Wan-AI/Wan2.1-T2V-14B", origin_file_pattern="Wan2.1_VAE.pth", **vram_config),
+    ],
+    tokenizer_config=ModelConfig(model_id="Wan-AI/Wan2.1-T2V-1.3B", origin_file_pattern="google/umt5-xxl/"),
+    vram_limit=torch.npu.mem_get_info(get_device_name())[1] / (1024 ** 3) - 2,
+)
+
+video = pipe(
+    prompt="A street sweeper works his way down an avenue of golden ginkgo trees.",
+    height=480, width=832, num_frames=81,
+    num_inference_steps=6, cfg_scale=1, sigma_shift=10,
+    seed=0, tiled=True,
+)
+save_video(video, "video_krea-realtime-video.mp4", fps=15, quality=5)

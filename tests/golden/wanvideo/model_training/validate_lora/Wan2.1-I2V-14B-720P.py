@@ -1,0 +1,29 @@
+import torch
+from PIL import Image
+from diffsynth.pipelines.wan_video import WanVideoPipeline, ModelConfig
+from diffsynth.utils.data import save_video
+
+pipe = WanVideoPipeline.from_pretrained(
+    torch_dtype=torch.bfloat16,
+    device="npu",
+    model_configs=[
+        ModelConfig(model_id="Wan-AI/Wan2.1-I2V-14B-720P", origin_file_pattern="diffusion_pytorch_model*.safetensors"),
+        ModelConfig(model_id="Wan-AI/Wan2.1-I2V-14B-720P", origin_file_pattern="models_t5_umt5-xxl-enc-bf16.pth"),
+        ModelConfig(model_id="Wan-AI/Wan2.1-I2V-14B-720P", origin_file_pattern="Wan2.1_VAE.pth"),
+        ModelConfig(model_id="Wan-AI/Wan2.1-I2V-14B-720P", origin_file_pattern="models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"),
+    ],
+    tokenizer_config=ModelConfig(model_id="Wan-AI/Wan2.1-T2V-1.3B", origin_file_pattern="google/umt5-xxl/"),
+)
+pipe.load_lora(pipe.dit, "models/train/Wan2.1-I2V-14B-720P_lora/epoch-4.safetensors", alpha=1)
+
+# Put a picture of your own here: it is the first frame.
+image = Image.open("data/examples/wan/input_image.jpg").convert("RGB")
+
+video = pipe(
+    prompt="The potter lifts her hands from the wheel, and the bowl keeps turning in the afternoon light.",
+    negative_prompt="static, blurry, overexposed, subtitles, watermark, low quality",
+    input_image=image,
+    height=720, width=1280, num_frames=81,
+    seed=1, tiled=True,
+)
+save_video(video, "video_Wan2.1-I2V-14B-720P_lora.mp4", fps=15, quality=5)
