@@ -11,13 +11,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 from zlib import crc32
 
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]
+fcntl: Any = import_module("fcntl") if find_spec("fcntl") else None
 
 #: Between two looks whether a lock has become free, in seconds; msvcrt's own waiting gives up after ten of one second.
 _LOOK_AGAIN = 0.02
@@ -49,8 +48,6 @@ def _locked_itself(path: str) -> Iterator[None]:
 
 @contextmanager
 def _locked_by_another(path: str) -> Iterator[None]:
-    from importlib import import_module
-
     msvcrt: Any = import_module("msvcrt")
     name = f"diffsynth-port-{crc32(os.fsencode(os.path.normcase(os.path.realpath(path)))):08x}.lock"
     file = os.open(os.path.join(tempfile.gettempdir(), name), _FLAGS, 0o666)
