@@ -5,6 +5,9 @@ IS_CUDA = torch.cuda.is_available()                       class Device(Enum):
 IS_NPU = torch.npu.is_available()                             CUDA = "cuda"
 {"cuda": "nccl", "npu": "hccl"}                               NPU = "npu"
 
+try: import torch_npu                                     from torch import cuda, npu
+except ImportError: device = "cuda"                       match device: case "cuda": ... case "npu": ...
+
 What tells is that one statement, table or pair of names speaks of both. A file in which nearly all that names CUDA
 stands in such places is left alone.
 """
@@ -111,6 +114,16 @@ class _Places:
                 self.serve_both.append(node)
             case ast.Dict() if self._have_both([*node.keys, *node.values]):
                 self.serve_both.append(node)
+            case ast.BoolOp(op=ast.Or()) if self._have_both(node.values):
+                self.serve_both.append(node)
+            case ast.Call(func=ast.Attribute(attr="get" | "getenv")) if self._have_both(node.args):
+                self.serve_both.append(node)
+            case ast.ImportFrom() if self._is_for_cuda(node) and self._have_names_of_both(node.names):
+                self.serve_both.append(node)
+            case ast.Match() if self._has_a_case_for_each(node.cases):
+                self.serve_both.append(node)
+            case ast.Try() if self._is_tried_for_one(node):
+                self.serve_both.append(node)
             case ast.List() | ast.Tuple() | ast.Set():  # strings are choices, of which DP101 speaks
                 if self._have_both(one for one in node.elts if not isinstance(one, ast.Constant)):
                     self.serve_both.append(node)
@@ -151,6 +164,23 @@ class _Places:
         """Whether one part names CUDA alone, and another one the new accelerator alone."""
         named = [(self._is_for_cuda(part), self._is_for_new(part)) for part in parts if part is not None]
         return (True, False) in named and (False, True) in named
+
+    def _have_names_of_both(self, names: list[ast.alias]) -> bool:
+        """`from torch import cuda, npu`"""
+        said = [self._says(name) for name in names]
+        return {_OLD} in said and {_NEW} in said
+
+    def _has_a_case_for_each(self, cases: list[ast.match_case]) -> bool:
+        for_new = [case for case in cases if self._is_for_new(case.pattern)]
+        others = (part for case in cases if case not in for_new for part in (case.pattern, *case.body))
+        return bool(for_new) and any(map(self._is_for_cuda, others))
+
+    def _is_tried_for_one(self, node: ast.Try) -> bool:
+        """Whether one accelerator is tried, and the other is for where that fails: `try: import torch_npu`."""
+        tried_for_cuda = any(map(self._is_for_cuda, node.body))
+        if any(map(self._is_for_new, node.body)) and not tried_for_cuda:
+            return any(map(self._is_for_cuda, node.handlers))
+        return tried_for_cuda and any(map(self._is_for_new, node.handlers))
 
     def _lines(self) -> list[int]:
         """Those that name either accelerator: what serves both stands on some of them."""
@@ -202,7 +232,7 @@ class _Words:
         match node:
             case ast.Constant(value=str() as text) if len(text) < 80 and " " not in text.strip():
                 return self.sides_of(text)
-            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.keyword(arg=str() as name):
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.keyword(arg=str() as name) | ast.alias(name=name):
                 return self.sides_of(name)
             case _:
                 return frozenset()

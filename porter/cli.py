@@ -122,7 +122,7 @@ def _port_files(session: Session) -> int:
     inputs = session.inputs()
     for path in () if session.quiet else session.unread_settings(inputs):
         click.echo(f"note: {path} has settings of its own, which this run does not read; --config names one", err=True)
-    results = session.run(inputs.files)
+    results = session.reading_records_of(inputs).run(inputs.files)
     if sys.stderr.isatty() and not session.quiet and session.format == "text":
         with click.progressbar(results, len(inputs.files), label="Porting", file=sys.stderr) as bar:
             reports = session.settle(bar)

@@ -53,15 +53,20 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """What ports to `targets` changed in a file. `sums` are checksums of its lines after, `before` of all before."""
+    """What ports to `targets` changed in a file. `sums` are checksums of its lines after, `before` of all before.
+
+    `code` is the same for what is in a notebook's code cells, which Jupyter lays out anew when it saves.
+    """
 
     targets: tuple[str, ...]
     before: int
     sums: tuple[int, ...]
     changes: tuple[Change, ...] = ()
+    code: Entry | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        code = {} if self.code is None else {"code": self.code.to_json()}
+        return code | {
             "targets": list(self.targets),
             "before": self.before,
             "lines": b64encode(pack(f"<{len(self.sums)}I", *self.sums)).decode("ascii"),
@@ -76,9 +81,13 @@ class Entry:
             Change(int(line), None if column is None else int(column), *map(_bytes, texts))
             for line, column, *texts in content["changes"]
         )
-        return cls(
-            tuple(map(str, content["targets"])), int(content["before"]), unpack(f"<{len(lines) // 4}I", lines), changes
-        )
+        sums = unpack(f"<{len(lines) // 4}I", lines)
+        code = cls.from_json(content["code"]) if "code" in content else None
+        return cls(tuple(map(str, content["targets"])), int(content["before"]), sums, changes, code)
+
+    def is_of(self, data: bytes) -> bool:
+        """Whether this is the ported file, but for blanks at the ends of its lines."""
+        return sums_of(data) == self.sums
 
 
 class Place(NamedTuple):
@@ -93,13 +102,15 @@ class Place(NamedTuple):
 class Restored:
     """The bytes with every change put back that was found, and where that was, or should have been.
 
-    `is_another_file` says that most of the ported file is not there at all: the entry is not about this one.
+    `edits` are what was put back: bytes, and what they became. `is_another_file` says that most of the ported file is
+    not there at all: the entry is not about this one.
     """
 
     data: bytes
     found: tuple[Place, ...] = ()
     missed: tuple[Place, ...] = ()
     is_another_file: bool = False
+    edits: tuple[tuple[int, int, bytes], ...] = ()
 
 
 def entry_of(before: bytes, after: bytes, targets: Iterable[str]) -> Entry:
@@ -129,7 +140,12 @@ def restored(data: bytes, entry: Entry) -> Restored:
     for start, end, old in sorted(edits):
         pieces += data[at:start], old
         at = end
-    return Restored(b"".join([*pieces, data[at:]]), tuple(found), tuple(missed))
+    return Restored(b"".join([*pieces, data[at:]]), tuple(found), tuple(missed), edits=tuple(sorted(edits)))
+
+
+def sums_of(data: bytes) -> tuple[int, ...]:
+    """The checksum of each line, without the blanks at its ends."""
+    return _sums(data.splitlines())
 
 
 class _File:

@@ -1,7 +1,7 @@
 """Where the records of ports are kept: a line of JSON for each file ported, the newest of a file counts.
 
-By default they are in the user's state folder, a log for each folder that holds ported files; with `--record FILE` all
-are in that one, by paths as seen from it, so that it can be committed. Lines are appended before the file itself is
+They are in the user's state folder, a log for each folder that holds ported files; with `--record FILE` they are in
+that one as well, by paths as seen from it, so that it can be committed. Lines are appended before the file itself is
 written: a run that is killed leaves no ported file without its record, and runs at the same time lose none.
 """
 
@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 from zlib import crc32
 
+from porter.locking import locked
 from porter.paths import relative_to
-from porter.record import Entry, entry_of
+from porter.record import Entry
 from porter.writing import CannotWrite, replace_file
 
 _TOOL = "diffsynth-port"
@@ -39,11 +40,15 @@ class Kept(NamedTuple):
     entry: Entry
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # two runs may find different things in the same file
 class Record:
-    """The record that a run reads and writes: the state folder's, or the one in `file`."""
+    """The record that a run reads and writes: the state folder's, or the one in `file`.
+
+    `beside` are files that were written as such a one before, by whom- and wherever: read where the record has nothing.
+    """
 
     file: str | None = None
+    beside: tuple[str, ...] = ()
 
     def check(self, must_exist: bool) -> None:
         """Raises RecordError if the file named by --record cannot be used."""
@@ -58,24 +63,25 @@ class Record:
 
     def entry(self, path: str) -> Entry | None:
         """What ports changed in the file at a path, the latest word of it. Raises RecordError."""
-        return _entries(self._log(path)).get(self._key(path))
+        entry = _entries(self._log(path)).get(self._key(path))
+        others = (Record(file).entry(path) for file in self.beside)
+        return entry or next((other for other in others if other is not None), None)
 
-    def entry_like(self, data: bytes) -> Entry | None:
-        """What ports changed in a file of this very content, wherever it lay: of several that differ, one whose file is
-        gone from there. Raises RecordError."""
-        sums = entry_of(data, data, ()).to_json()["lines"]
-        kept = [one for log in self._logs() for one in _of_content(log, sums) if one.entry.changes]
-        gone = [one for one in kept if not os.path.exists(self._path(one.path))]
-        entries = {one.entry.changes: one.entry for one in kept}
-        if len(entries) != 1:
-            entries = {one.entry.changes: one.entry for one in gone}
-        return entries.popitem()[1] if len(entries) == 1 else None
+    def all_kept(self) -> Iterator[Kept]:
+        """Every entry, by the path that its file had. Raises RecordError for a file that was named."""
+        for log in self._logs():
+            for key, entry in _entries(log).items():
+                yield Kept(self._path(key), entry)
+        for file in self.beside:
+            yield from Record(file).all_kept()
 
     def keep(self, path: str, entry: Entry) -> None:
         """Note what ports changed, unless that is noted. A state folder that cannot be written costs only the note.
 
         Raises RecordError where a file was named and cannot be written.
         """
+        if self.file is not None:
+            Record().keep(path, entry)
         log = self._log(path)
         if _entries(log).get(self._key(path)) == entry:
             return
@@ -123,6 +129,15 @@ class Record:
         return _real_folder(os.path.dirname(os.path.abspath(self.file or "")))
 
 
+def is_record(path: str) -> bool:
+    """Whether a file is what `--record` writes, by its first line."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_HEAD)) == _HEAD
+    except OSError:
+        return False
+
+
 def state_folder() -> str:
     """`$XDG_STATE_HOME/diffsynth-port/record`, by default below ~/.local/state."""
     base = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
@@ -148,13 +163,6 @@ def _entries(log: str) -> dict[str, Entry]:
         with suppress(OSError, CannotWrite):
             _rewrite(log)
     return entries
-
-
-def _of_content(log: str, sums: str) -> Iterator[Kept]:
-    wanted = f'"lines":"{sums}"'.encode()
-    for number, line in enumerate(_lines(log), 2):
-        if wanted in line:
-            yield _read(line, log, number)
 
 
 def _lines(log: str) -> list[bytes]:
@@ -192,13 +200,17 @@ def _read(line: bytes, log: str, number: int) -> Kept:
 
 def _append(log: str, line: bytes) -> None:
     """One write, at the end of the file that has the name, whoever else writes or rewrites it."""
-    with _locked(log) as file:
-        size = os.lseek(file, 0, os.SEEK_END)
-        if not size:
-            line = _HEAD + line
-        elif _read_from(file, size - 1) != b"\n":  # a run was killed in the middle of a line
-            os.ftruncate(file, _read_from(file, 0).rfind(b"\n") + 1)
-        os.write(file, line)
+    with locked(log):
+        file = os.open(log, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            size = os.lseek(file, 0, os.SEEK_END)
+            if not size:
+                line = _HEAD + line
+            elif _read_from(file, size - 1) != b"\n":  # a run was killed in the middle of a line
+                os.ftruncate(file, _read_from(file, 0).rfind(b"\n") + 1)
+            os.write(file, line)
+        finally:
+            os.close(file)
 
 
 def _read_from(file: int, offset: int) -> bytes:
@@ -208,37 +220,8 @@ def _read_from(file: int, offset: int) -> bytes:
 
 
 def _rewrite(log: str) -> None:
-    with _locked(log):
+    with locked(log):
         newest: dict[str, bytes] = {}
         for number, line in enumerate(_lines(log), 2):
             newest[_read(line, log, number).path] = line
         replace_file(log, b"".join([_HEAD, *(newest[path] + b"\n" for path in sorted(newest))]))
-
-
-@contextmanager
-def _locked(log: str) -> Iterator[int]:
-    """The log, opened and locked against other processes; one that was replaced meanwhile is opened anew."""
-    while True:
-        file = os.open(log, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        try:
-            _lock(file)
-            if _is_at(log, file):
-                yield file
-                return
-        finally:
-            os.close(file)
-
-
-def _is_at(path: str, file: int) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
-def _lock(file: int) -> None:
-    """Until the file is closed. Where the system has no such locks, appending is still one write."""
-    with suppress(ImportError, OSError):
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX)

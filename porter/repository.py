@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -56,6 +58,18 @@ def repository_around(folder: str) -> Repository | None:
             return None
         here = above
     return Repository(here)
+
+
+def files_above(path: str) -> Iterator[str]:
+    """The files in the folder of `path`, or in itself, and in those above it up to the root of its repository."""
+    folder = os.path.abspath(path if os.path.isdir(path) else os.path.dirname(path))
+    repository = repository_around(folder)
+    while True:
+        with suppress(OSError):
+            yield from sorted(entry.path for entry in os.scandir(folder) if entry.is_file())
+        if repository is None or folder == repository.root:
+            return
+        folder = os.path.dirname(folder)
 
 
 def _line_of(path: str) -> str:

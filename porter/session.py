@@ -18,7 +18,8 @@ from porter.findings import SEVERITIES, Failure, FileReport
 from porter.kinds import PYTHON
 from porter.port import Plan
 from porter.port_file import CannotPort, port_bytes
-from porter.record_log import Record, RecordError
+from porter.record_log import Record, RecordError, is_record
+from porter.repository import files_above
 from porter.rules import all_rules
 from porter.runner import Job, destination, diff_of, plan_for, run
 from porter.settings import Settings, SettingsError, has_settings, load_settings, selected_codes
@@ -170,6 +171,14 @@ class Session:
         elif self.plan.target == "cuda":  # a script that was written for the NPU beside another is none to be undone
             found = (one for one in found if one.inside is None or not is_npu_script(one.path))
         return iter(found)
+
+    def reading_records_of(self, inputs: Inputs) -> Session:
+        """This run, where it undoes without `--record`, by what lies in the tree as such a record as well."""
+        if self.record is None or self.record.file is not None or not self.plan.undoes:
+            return self
+        above = (one for path in self.paths for one in files_above(path))
+        beside = tuple(dict.fromkeys(os.path.realpath(one) for one in (*inputs.others, *above) if is_record(one)))
+        return replace(self, record=replace(self.record, beside=beside))
 
     def run(self, inputs: Sequence[Input]) -> Iterator[FileReport]:
         gc.disable()  # trees are freed by their reference counts; looking for cycles in them costs a third of the time

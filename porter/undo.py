@@ -5,13 +5,16 @@ A file that a port left as it was has a record too, if it names the accelerator:
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from porter.documents.ported import PortedBytes
 from porter.findings import Finding
+from porter.kinds import kind_by_name
 from porter.port import NAMES_BOTH, Plan
 from porter.port_file import port_bytes
-from porter.record import Entry, Place, Restored, entry_of, restored
+from porter.record import Entry, Place, Restored, entry_of, restored, sums_of
 from porter.record_log import Record
 from porter.tables import USUAL
 from porter.targets import translation
@@ -27,25 +30,24 @@ class Undone:
 
 def undone(path: str, data: bytes, plan: Plan, record: Record | None) -> Undone:
     """The file as it was before it was ported. Raises CannotPort and RecordError."""
-    known = _known(path, data, plan, record) if plan.codes is None or NAMES_BOTH in plan.codes else None
-    if known is None:
-        return Undone(_by_words(path, data, plan, record))
+    asks_the_record = record is not None and (plan.codes is None or NAMES_BOTH in plan.codes)
+    if record is None or not asks_the_record:
+        return Undone(port_bytes(path, data, plan))
+    back = _Back(path, data)
+    known = record.entry(path)
+    renamed_from = None
+    if known is None or back.by(known).is_another_file:
+        renamed = _renamed(back, plan, record)
+        if renamed is None:
+            return Undone(_by_words(path, data, plan, known))
+        renamed_from, known = renamed
     if known.changes and plan.source is not None and plan.source not in known.targets:
         return Undone(PortedBytes(data))
-    back = restored(data, known)
-    return Undone(PortedBytes(back.data, _findings(back)), entry_of(back.data, back.data, ()))
-
-
-def _by_words(path: str, data: bytes, plan: Plan, record: Record | None) -> PortedBytes:
-    """Undone by the accelerator's words alone, with a warning where a record of this path is of no more use."""
-    ported = port_bytes(path, data, plan)
-    outdated = record.entry(path) if record is not None and ported.data != data else None
-    if outdated is None or not outdated.changes:
-        return ported
-    message = "too little is left of what was ported here, so that every word of the accelerator was undone"
-    start = Place(1, 1, outdated.changes[0])
-    warning = _finding("warning", start, message, "look whether the program itself named the accelerator")
-    return replace(ported, findings=(warning, *ported.findings))
+    done = back.by(known)
+    findings = list(map(back.placed, _findings(done)))
+    if renamed_from is not None and done.found:
+        findings.insert(0, _renamed_from(renamed_from))
+    return Undone(PortedBytes(done.data, tuple(findings)), _entry_of(path, done.data, done.data, ()))
 
 
 def entry_to_keep(path: str, before: bytes, after: bytes, plan: Plan, record: Record) -> Entry | None:
@@ -56,31 +58,92 @@ def entry_to_keep(path: str, before: bytes, after: bytes, plan: Plan, record: Re
     if before == after and not _names_target(after, plan):
         return None
     known = record.entry(path)
-    if known is not None and not (back := restored(before, known)).is_another_file:
+    if known is not None and not (back := _Back(path, before).by(known)).is_another_file:
         if before == after:
             return known
         targets = dict.fromkeys((*known.targets, plan.target)) if back.found else (plan.target,)
-        return entry_of(back.data, after, targets)
-    return entry_of(before, after, (plan.target,))
+        return _entry_of(path, back.data, after, targets)
+    return _entry_of(path, before, after, (plan.target,))
 
 
-def _known(path: str, data: bytes, plan: Plan, record: Record | None) -> Entry | None:
-    if record is None:
+def _entry_of(path: str, before: bytes, after: bytes, targets: Iterable[str]) -> Entry:
+    entry = entry_of(before, after, targets)
+    if kind_by_name(path) != "notebook":
+        return entry
+    from porter.documents.notebook_record import entry_of_code
+
+    return replace(entry, code=entry_of_code(before, after, entry.targets))
+
+
+class _Back:
+    """The file on its way back. A notebook that was saved in another layout goes by the code of its cells."""
+
+    def __init__(self, path: str, data: bytes) -> None:
+        self.data = data
+        self.is_notebook = kind_by_name(path) == "notebook"
+        self.placed: Callable[[Finding], Finding] = lambda finding: finding
+
+    def by(self, entry: Entry) -> Restored:
+        if self.is_notebook and entry.code is not None and not entry.is_of(self.data):
+            from porter.documents.notebook_record import restored_code
+
+            by_cells = restored_code(self.data, entry.code)
+            if by_cells is not None:
+                self.placed = by_cells[1].placed
+                return by_cells[0]
+        return restored(self.data, entry)
+
+    def lines(self) -> tuple[tuple[int, ...], bool]:
+        """The checksums by which a renamed file is known, and whether they are those of a notebook's code."""
+        if self.is_notebook:
+            from porter.documents.notebook_record import code_of
+
+            if (code := code_of(self.data)) is not None:
+                return sums_of(code), True
+        return sums_of(self.data), False
+
+
+def _renamed(back: _Back, plan: Plan, record: Record) -> tuple[str, Entry] | None:
+    """The path and entry of the file that this one was."""
+    if not translation(plan.source or USUAL).names_new(back.data):
         return None
-    known = record.entry(path)
-    if known is not None and not restored(data, known).is_another_file:
-        return known
-    return record.entry_like(data) if _names_source(data, plan) else None
+    from porter.renamed import kept_for
+
+    sums, is_code = back.lines()
+    kept = kept_for(sums, record, is_code)
+    return None if kept is None or back.by(kept.entry).is_another_file else kept
 
 
-def _findings(back: Restored) -> tuple[Finding, ...]:
-    return tuple(
-        [
-            _finding("fix", place, f"{_shown(place.change.new)} becomes {_shown(place.change.old)} again")
-            for place in back.found
-        ]
-        + [_missed(place) for place in back.missed]
-    )
+def _renamed_from(path: str) -> Finding:
+    shown = os.path.relpath(path) if path.startswith(os.getcwd() + os.sep) else path
+    message = f"undone by the record of {shown.replace(os.sep, '/')}, which this file was or was made from"
+    return Finding(NAMES_BOTH, "note", message, 1, 1, 1, 1)
+
+
+def _by_words(path: str, data: bytes, plan: Plan, outdated: Entry | None) -> PortedBytes:
+    """Undone by the accelerator's words alone, and said so; `outdated` is a record of this path that is of no use."""
+    ported = port_bytes(path, data, plan)
+    if ported.data == data:
+        return ported
+    name = plan.source or USUAL
+    if outdated is not None and outdated.changes:
+        message = "too little is left of what was ported here, so that every word of the accelerator was undone"
+        start = Place(1, 1, outdated.changes[0])
+        said = _finding("warning", start, message, "look whether the program itself named the accelerator")
+    else:
+        message = f"no record of a port of this file is known, so that every word of {name} was undone"
+        way_out = (
+            f"--record FILE names a record that was kept elsewhere; or see whether the program itself named {name}"
+        )
+        said = Finding(NAMES_BOTH, "note", message, 1, 1, 1, 1, way_out)
+    return replace(ported, findings=(said, *ported.findings))
+
+
+def _findings(back: Restored) -> list[Finding]:
+    return [
+        _finding("fix", place, f"{_shown(place.change.new)} becomes {_shown(place.change.old)} again")
+        for place in back.found
+    ] + [_missed(place) for place in back.missed]
 
 
 def _missed(place: Place) -> Finding:
@@ -100,7 +163,3 @@ def _shown(data: bytes) -> str:
 
 def _names_target(data: bytes, plan: Plan) -> bool:
     return translation(plan.target).names_new(data)
-
-
-def _names_source(data: bytes, plan: Plan) -> bool:
-    return translation(plan.source or USUAL).names_new(data)

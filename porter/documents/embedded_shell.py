@@ -11,8 +11,10 @@ from functools import partial
 from porter.accounting.commented_text import reasons
 from porter.documents.left_lines import left_lines
 from porter.documents.shell import parts
+from porter.findings import SUPPORTS_BOTH
 from porter.port import Language, Plan, Ported, port_text
 from porter.rules import rules_for
+from porter.shell.both_branches import sifted
 from porter.shell.script import ShellScript
 from porter.source import CannotParse
 
@@ -22,8 +24,10 @@ _ADD = frozenset({"DP401", "DP402", "DP403"})
 
 def port_shell(text: str, plan: Plan, path: str) -> Ported:
     """What is no bash stays as it is, and is only looked through."""
-    codes = frozenset(rule.code for rule in rules_for("shell")) if plan.codes is None else plan.codes
-    language = Language("shell", partial(ShellScript, path=path), parts)
+    codes = (
+        frozenset((SUPPORTS_BOTH, *(rule.code for rule in rules_for("shell")))) if plan.codes is None else plan.codes
+    )
+    language = Language("shell", partial(ShellScript, path=path), parts, sift=sifted)
     try:
         ported = port_text(text, replace(plan, codes=codes - _ADD), language)
     except (CannotParse, RecursionError):

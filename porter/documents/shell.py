@@ -15,6 +15,7 @@ from porter.documents.one_text import port_document
 from porter.documents.ported import CannotPort, PortedBytes
 from porter.paths import relative_to
 from porter.port import Language, Plan
+from porter.shell.both_branches import sifted
 from porter.shell.own_folder import CannotMove, moved
 from porter.shell.script import ShellScript
 from porter.source import CannotParse
@@ -22,7 +23,7 @@ from porter.source import CannotParse
 
 def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     """Raises CannotPort. `name` is the file's path: scripts that it launches are looked for from there."""
-    ported = port_document(data, plan, Language("shell", partial(ShellScript, path=name), parts))
+    ported = port_document(data, plan, Language("shell", partial(ShellScript, path=name), parts, sift=sifted))
     if not is_named(data):
         return ported
     text = data.decode("utf-8-sig", "replace")

@@ -79,6 +79,23 @@ def synchronize():
             "def is_npu_available():\n    return torch.npu.is_available()\n",
             id="functions",
         ),
+        pytest.param('try:\n    import torch_npu\n    d = "npu"\nexcept ImportError:\n    d = "cuda"\n', id="tried"),
+        pytest.param(
+            'try:\n    import torch_npu\nexcept ImportError:\n    torch_npu = None\n    d = "cuda"\n', id="none"
+        ),
+        pytest.param(
+            'v = os.environ.get("CUDA_VISIBLE_DEVICES") or os.environ.get("ASCEND_RT_VISIBLE_DEVICES")\n', id="either"
+        ),
+        pytest.param(
+            'v = os.environ.get("ASCEND_RT_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES"))\n', id="default"
+        ),
+        pytest.param("from torch import cuda, npu\nif cuda.is_available():\n    cuda.empty_cache()\n", id="modules"),
+        pytest.param(
+            'match d:\n    case "cuda":\n        torch.cuda.empty_cache()\n'
+            '    case "npu":\n        torch.npu.empty_cache()\n',
+            id="match",
+        ),
+        pytest.param('match d:\n    case "npu":\n        x.npu()\n    case _:\n        x.cuda()\n', id="match-others"),
     ],
 )
 def test_a_file_that_supports_both_is_left_alone_with_one_finding(text: str) -> None:
@@ -101,6 +118,22 @@ def test_it_counts_the_places() -> None:
         pytest.param('A = "cuda"\nB = "cpu"  # npu\n', 'A = "npu"\nB = "cpu"  # npu\n', id="constants"),
         pytest.param("if input_x:\n    x.cuda()\n", "if input_x:\n    x.npu()\n", id="no-word"),
         pytest.param('{"device": "cuda", "npus": 8}\n', '{"device": "npu", "npus": 8}\n', id="count"),
+        pytest.param(
+            'try:\n    import torch_npu\nexcept ImportError:\n    pass\nd = "cuda"\n',
+            'try:\n    import torch_npu\nexcept ImportError:\n    pass\nd = "npu"\n',
+            id="tried-and-done",
+        ),
+        pytest.param(
+            'v = os.environ.get("CUDA_VISIBLE_DEVICES") or "0"\n',
+            'v = os.environ.get("ASCEND_RT_VISIBLE_DEVICES") or "0"\n',
+            id="or-a-number",
+        ),
+        pytest.param("from torch import cuda, nn\n", "from torch import npu, nn\n", id="another-module"),
+        pytest.param(
+            'match d:\n    case 1:\n        x.to("cuda")\n    case 2:\n        y = "cpu"\n',
+            'match d:\n    case 1:\n        x.to("npu")\n    case 2:\n        y = "cpu"\n',
+            id="match-numbers",
+        ),
         pytest.param('x.to("npu")\ny.to("cuda")\n', 'x.to("npu")\ny.to("npu")\n', id="beside"),
     ],
 )

@@ -161,6 +161,86 @@ def test_a_renamed_file_is_known_by_its_content(run: Run, tmp_path: Path) -> Non
     assert (tmp_path / "b.py").read_bytes() == WITH_ITS_OWN
 
 
+LONG = SCRIPT + b"".join(b"y%d = load(%d)\n" % (number, number) for number in range(6)) + b'z = "npu"\n'
+
+
+@pytest.mark.parametrize("since", [b"", b'more = 1\nw = "npu"\n'], ids=["alone", "grown"])
+def test_a_file_that_was_renamed_and_edited_is_known_by_most_of_its_lines(
+    run: Run, tmp_path: Path, since: bytes
+) -> None:
+    (tmp_path / "a.py").write_bytes(LONG)
+    run("a.py", "--target", "npu")
+    edited = (tmp_path / "a.py").read_bytes().replace(b"y3 = load(3)", b"y3 = load(4)") + since
+    (tmp_path / "a.py").unlink()
+    (tmp_path / "b.py").write_bytes(edited)
+    done = run("b.py", "--target", "cuda")
+    assert (tmp_path / "b.py").read_bytes() == LONG.replace(b"y3 = load(3)", b"y3 = load(4)") + since
+    assert b"DP109 note undone by the record of a.py" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(b'import torch\na = 1\nb = 2\nc = "npu"\n', id="few-lines"),
+        pytest.param(b"".join(b"y%d = load(%d)\n" % (number, number) for number in range(6)) + b'c = "npu"\n',
+                     id="nothing-that-was-changed"),
+    ],
+)  # fmt: skip
+def test_a_file_that_has_little_in_common_is_another(run: Run, tmp_path: Path, other: bytes) -> None:
+    (tmp_path / "a.py").write_bytes(LONG)
+    run("a.py", "--target", "npu")
+    (tmp_path / "b.py").write_bytes(other)
+    done = run("b.py", "--target", "cuda")
+    assert (tmp_path / "b.py").read_bytes() == other.replace(b"npu", b"cuda")
+    assert b"DP109 note no record of a port of this file is known" in done.stdout
+
+
+def test_a_renamed_file_that_its_author_wrote_for_both_stays(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes(b'import torch\nx = torch.ones(1, device="npu")\n')
+    run("a.py", "--target", "npu")
+    (tmp_path / "a.py").rename(tmp_path / "b.py")
+    run("b.py", "--target", "cuda")
+    assert (tmp_path / "b.py").read_bytes() == b'import torch\nx = torch.ones(1, device="npu")\n'
+
+
+def notebook(*sources: str, indent: int | None = 1, outputs: bool = False, lists: bool = True) -> bytes:
+    printed = [{"output_type": "stream", "name": "stdout", "text": ["npu\n"]}] if outputs else []
+    cells = [
+        {
+            "cell_type": "code",
+            "execution_count": 3 if outputs else None,
+            "metadata": {},
+            "outputs": printed,
+            "source": source.splitlines(keepends=True) if lists else source,
+        }
+        for source in sources
+    ]
+    whole = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(whole, indent=indent).encode() + b"\n"
+
+
+@pytest.mark.parametrize(("indent", "lists"), [(None, False), (1, True), (4, False), (None, True)])
+def test_a_notebook_that_jupyter_saved_again(run: Run, tmp_path: Path, indent: int | None, lists: bool) -> None:
+    file, own = tmp_path / "a.ipynb", 'b = "npu"\n!nvidia-smi'
+    file.write_bytes(notebook('import torch\na = "cuda"', own, indent=indent, lists=lists))
+    run("a.ipynb", "--target", "npu")
+    ported = ["".join(cell["source"]) for cell in json.loads(file.read_bytes())["cells"]]
+    assert ported[0] == 'import torch\na = "npu"'
+    file.write_bytes(notebook("new = 1", *ported, outputs=True))
+    run("a.ipynb", "--target", "cuda")
+    assert file.read_bytes() == notebook("new = 1", 'import torch\na = "cuda"', own, outputs=True)
+
+
+def test_a_place_that_is_gone_from_a_notebook_is_told_with_its_cell(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "a.ipynb"
+    file.write_bytes(notebook("import torch\nfirst = 1", 'x = 1\na = "cuda"\ny = 2', indent=None))
+    run("a.ipynb", "--target", "npu")
+    file.write_bytes(notebook("import torch\nfirst = 1", "x = 1\na = None\ny = 2"))
+    done = run("a.ipynb", "--target", "cuda")
+    assert b"a port made npu of cuda here, and it is no longer there" in done.stdout
+    assert file.read_bytes() == notebook("import torch\nfirst = 1", "x = 1\na = None\ny = 2")
+
+
 def test_a_link_and_what_it_leads_to_are_one_file(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.py").write_bytes(SCRIPT)
     (tmp_path / "link.py").symlink_to("a.py")
@@ -239,6 +319,28 @@ def test_a_record_that_is_committed_undoes_on_another_machine(run: Run, tmp_path
     assert run("there", "--target", "cuda", "--record", "there/port.jsonl").returncode == 0
     assert (tmp_path / "there" / "sub" / "a.py").read_bytes() == SCRIPT
     assert (tmp_path / "there" / "b.sh").read_bytes() == b"CUDA_VISIBLE_DEVICES=0 python a.py\n"
+
+
+def test_a_port_with_a_record_is_undone_without_naming_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes(WITH_ITS_OWN + b'z = "npu"\n')
+    run("a.py", "--target", "npu", "--record", "port.jsonl")
+    (tmp_path / "port.jsonl").unlink()
+    run("a.py", "--target", "cuda")
+    assert (tmp_path / "a.py").read_bytes() == WITH_ITS_OWN + b'z = "npu"\n'
+
+
+@pytest.mark.parametrize("path", ["there", "there/sub/a.py"])
+def test_a_record_in_the_tree_is_found_on_another_machine(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    (tmp_path / "here" / "sub").mkdir(parents=True)
+    (tmp_path / "here" / ".git").mkdir()
+    (tmp_path / "here" / "sub" / "a.py").write_bytes(SCRIPT + b'z = "npu"\n')
+    run("here", "--target", "npu", "--record", "here/port.jsonl")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    run(path, "--target", "cuda")
+    assert (tmp_path / "there" / "sub" / "a.py").read_bytes() == SCRIPT + b'z = "npu"\n'
 
 
 def test_a_record_by_the_settings(run: Run, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ import re
 from collections.abc import Iterator
 
 from porter.configuration import Configuration, Value
+from porter.findings import SUPPORTS_BOTH
 from porter.rules.rule import Rule
 from porter.targets import Translation
 from porter.text_unit import TextUnit, replaced
@@ -52,13 +53,30 @@ def rename_the_device(value: Value, unit: TextUnit[Configuration]) -> Iterator[F
     if not value.is_of_a_device:
         return
     device = re.compile(rf"{old.name}(?::\d+)?")
-    if all(device.fullmatch(part.strip()) or part.strip() == "cpu" for part in value.text.split(",")):
+    if (old.name in value.text or value.text == old.backend) and _serves_both(value, unit):
+        yield unit.report(SUPPORTS_BOTH, "note", value.span, f"supports {new.name} already: 1 place")
+    elif all(device.fullmatch(part.strip()) or part.strip() == "cpu" for part in value.text.split(",")):
         yield from _renamed(value, old.name, new.name, unit)
     elif value.text == old.backend and new.backend:
         yield from _renamed(value, old.backend, new.backend, unit)
     elif value.text == old.backend:
         way_out = 'run in one process, or use "gloo" on CPU copies'
         yield unit.report(RULE.code, "error", value.span, f"{new.title} has no communication backend", way_out)
+
+
+def _serves_both(value: Value, unit: TextUnit[Configuration]) -> bool:
+    """Whether the new accelerator is named beside it: in its text, its list, or as the key beside its own."""
+    old, new = unit.translation.old, unit.translation.new
+    named = re.compile(rf"(?<![\w-])(?:{new.name}(?::\d+)?|{new.backend or new.name})(?![\w-])")
+    if named.search(value.text):
+        return True
+    around, key = value.path[:-1], value.path[-1:]
+    is_keyed = key == (old.name,)
+    return any(
+        (other.path == value.path and named.fullmatch(other.text) is not None)
+        or (is_keyed and other.path == (*around, new.name))
+        for other in unit.source.values
+    )
 
 
 def _renamed(value: Value, old: str, new: str, unit: TextUnit[Configuration]) -> Iterator[Found]:

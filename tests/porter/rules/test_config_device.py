@@ -78,3 +78,25 @@ def test_a_target_without_a_second_device_or_a_backend() -> None:
 def test_nesting_just_below_the_limit() -> None:
     text = "[" * 90 + '{"device": "cuda"}' + "]" * 90
     assert b'"npu"' in ported("c.json", text).data
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.yaml", "devices: [cuda, npu]\n"),
+        ("c.yaml", "devices:\n  - cuda:0\n  - npu:0\n"),
+        ("c.yaml", 'devices: "cuda,npu"\n'),
+        ("c.json", '{"devices": ["npu", "cuda"]}\n'),
+        ("c.toml", 'devices = ["cuda", "npu"]\n'),
+        ("c.yaml", "backends:\n  cuda: nccl\n  npu: hccl\n"),
+    ],
+)
+def test_a_list_or_table_of_both_devices_stays(name: str, text: str) -> None:
+    result = ported(name, text)
+    assert result.data.decode() == text
+    assert "DP116" in {finding.code for finding in result.findings}
+
+
+def test_a_device_beside_such_a_list_is_ported() -> None:
+    result = ported("c.yaml", "devices: [cuda, npu]\ndevice: cuda\nothers: [cuda, cpu]\n")
+    assert result.data.decode() == "devices: [cuda, npu]\ndevice: npu\nothers: [cuda, cpu]\n"

@@ -1,0 +1,78 @@
+"""The record of a file that has another name now, by its lines: most of them are still what a port has left.
+
+Of files that have lines in common, the one that shares most is meant, and one that is gone from its place rather than
+one that is still there. Where two that a port changed differently are as like, none is guessed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from zlib import crc32
+
+from porter.record import Entry
+from porter.record_log import Kept, Record
+
+#: So many lines in common are enough, however much the file has grown since.
+_MANY = 8
+
+#: Lines that every program may have.
+_EMPTY = crc32(b"")
+
+
+def kept_for(sums: Sequence[int], record: Record, of_code: bool) -> Kept | None:
+    """What was kept for the file that has these lines now, wherever it lay; of a notebook, those of its code."""
+    known = _known(record, of_code)
+    lines = set(sums) - {_EMPTY}
+    shared = Counter(number for line in lines for number in known.with_line.get(line, ()))
+    likely = [number for number, count in shared.items() if known.is_like(number, count, lines)]
+    if not likely:
+        return None
+    best = max(shared[number] for number in likely)
+    alike = [known.kept[number] for number in likely if shared[number] == best]
+    gone = [one for one in alike if not os.path.exists(one.path)]
+    for choice in (alike, gone):
+        if len({_code(one.entry, of_code).changes for one in choice}) == 1:
+            return (gone or alike)[0] if choice is alike else choice[0]
+    return None
+
+
+class _Known:
+    """All that is kept, by the lines of the ported files."""
+
+    def __init__(self, kept: list[Kept], of_code: bool) -> None:
+        self.kept = kept
+        self.lines = [set(_code(one.entry, of_code).sums) - {_EMPTY} for one in kept]
+        self.changed = [_changed_lines(_code(one.entry, of_code)) for one in kept]
+        self.with_line: dict[int, list[int]] = {}
+        for number, lines in enumerate(self.lines):
+            for line in lines:
+                self.with_line.setdefault(line, []).append(number)
+
+    def is_like(self, number: int, count: int, lines: set[int]) -> bool:
+        """Whether most of a ported file is there, with something that was changed in it, if anything was."""
+        changed = self.changed[number]
+        is_there = not changed or not changed.isdisjoint(lines)
+        return is_there and 2 * count >= len(self.lines[number]) and (count >= _MANY or 2 * count >= len(lines))
+
+
+@lru_cache(maxsize=4)
+def _known(record: Record, of_code: bool) -> _Known:
+    """Only what ports have left counts: an entry of no target says that a file was undone."""
+    every = {one.path: one for one in record.all_kept() if one.entry.targets}
+    return _Known([one for one in every.values() if (one.entry.code is not None) == of_code], of_code)
+
+
+def _code(entry: Entry, of_code: bool) -> Entry:
+    return entry.code if of_code and entry.code is not None else entry
+
+
+def _changed_lines(entry: Entry) -> frozenset[int]:
+    return frozenset(
+        entry.sums[number]
+        for change in entry.changes
+        for number in range(change.line, change.line + change.lines)
+        if number < len(entry.sums)
+    )
