@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any, NamedTuple
 
+from porter.analysis import asked_for
 from porter.rules import rules_for
 from porter.rules.rule import Check, Rule
 from porter.targets import Translation
@@ -60,7 +61,9 @@ def _called_for(found: frozenset[bytes], wanted: Translation, codes: frozenset[s
 @cache
 def _rules(wanted: Translation, codes: frozenset[str] | None, language: str) -> tuple[_Ready, ...]:
     """The rules for a language that speak about a translation."""
-    rules = (rule for rule in rules_for(language) if rule.applies_to(wanted) and (codes is None or rule.code in codes))
+    asked = asked_for(codes) if language == "python" else ()
+    every = (*rules_for(language), *asked)
+    rules = (rule for rule in every if rule.applies_to(wanted) and (codes is None or rule.code in codes))
     return tuple(_Ready(rule, _looked_for(rule, wanted), frozenset(_as_bytes(rule.beside))) for rule in rules)
 
 

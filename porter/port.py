@@ -32,7 +32,7 @@ class Plan:
 
     `source` is the accelerator whose words are undone; None: the usual one's. `torch_npu` is a known build of the
     package; None: the newest. `keep_cuda` ports so that the program still runs on CUDA. `classes` are those of the
-    run's files that have a `cuda` of their own.
+    run's files that have a `cuda` of their own. `applies` says that what analyses propose is to be written.
     """
 
     target: str
@@ -42,6 +42,7 @@ class Plan:
     torch_npu: str | None = None
     keep_cuda: bool = False
     classes: frozenset[str] = frozenset()
+    applies: bool = False
 
     @property
     def undoes(self) -> bool:
@@ -90,8 +91,8 @@ class Ported:
 
 def port_text(text: str, plan: Plan, language: Language = PYTHON) -> Ported:
     """Port a text. Raises porter.source.CannotParse if it is none in this language."""
-    if plan.classes and language is PYTHON:
-        language = replace(language, unit=partial(Unit, classes=plan.classes))
+    if language is PYTHON and (plan.classes or plan.applies):
+        language = replace(language, unit=partial(Unit, classes=plan.classes, applies=plan.applies))
     if plan.keep_cuda and not plan.undoes:
         return _keeping_cuda(text, plan, language)
     ported = _translated(text, plan.translation, plan.codes, language)
