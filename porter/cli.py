@@ -55,6 +55,13 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 @click.option("--output", metavar="DIR", help="Write a ported copy of the tree here and leave the originals alone.")
 @click.option("--npu-scripts", is_flag=True,
               help="Leave all files as they are; write special/npu_training/*-NPU.sh for launch scripts.")  # fmt: skip
+@click.option("--affinity", is_flag=True, help="Also report what the NPU has a faster, fused form for.")
+@click.option("--apply-affinity", is_flag=True, help="Write the fused forms; results differ by rounding.")
+@click.option(
+    "--dynamic-shapes", is_flag=True, help="Also report what makes the NPU wait for the host or compile anew."
+)
+@click.option("--packages", is_flag=True, help="Also tell which packages are imported, and what they call of CUDA.")
+@click.option("--python", metavar="PATH", help="The Python whose packages --packages looks at (default: this one).")
 @click.option("--select", multiple=True, metavar="RULES", help="Only these rules: codes, names or prefixes (DP1).")
 @click.option("--ignore", multiple=True, metavar="RULES", help="Not these rules.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out files that match, as in .gitignore.")

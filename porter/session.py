@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from porter import __version__, baseline
+from porter.analysis import ANALYSES
 from porter.baseline import Baseline
 from porter.definitions import classes_with_their_own
 from porter.discovery import Input, find_inputs
@@ -63,8 +64,7 @@ class Session:
         """Options win over settings. Raises Unusable."""
         try:
             settings = load_settings(options["config"], not options["no_config"]).overridden_by(options)
-            choosy = settings.select is not None or settings.ignore
-            codes = selected_codes(settings.select, settings.ignore, all_rules()) if choosy else None
+            codes = _codes(settings, options)
         except SettingsError as error:
             raise Unusable(str(error)) from None
         if not paths:
@@ -74,6 +74,7 @@ class Session:
         if settings.target is None:
             raise Unusable("no target; say --target npu, or set target in [tool.diffsynth-port] of pyproject.toml")
         _check_hardware(settings.target, settings.hardware)
+        _check_analyses(settings.target, options)
         torch_npu = _known_torch_npu(settings.target, settings.torch_npu)
         _check_output(paths, options)
         if options["source"] and settings.target != "cuda":
@@ -96,6 +97,7 @@ class Session:
                 source=options["source"],
                 torch_npu=torch_npu,
                 keep_cuda=options["keep_cuda"],
+                applies=options["apply_affinity"],
             ),
             check=options["check"] or options["diff"] or options["write_baseline"],
             diff=options["diff"],
@@ -255,6 +257,30 @@ class Session:
         if accepted is None:
             return reports
         return [replace(report, findings=baseline.new_findings(report, accepted)) for report in reports]
+
+
+def _codes(settings: Settings, options: dict[str, Any]) -> frozenset[str] | None:
+    """Of the rules selected and those of the analyses asked for; None for the usual ones. Raises SettingsError."""
+    asked = [name for name in ANALYSES if options[name.replace("-", "_")]]
+    if options["apply_affinity"] and "affinity" not in asked:
+        asked.append("affinity")
+    if settings.select is None and not settings.ignore and not asked:
+        return None
+    codes = selected_codes(settings.select, settings.ignore, all_rules())
+    prefixes = tuple(ANALYSES[name][1] for name in asked)
+    return codes | selected_codes(prefixes, settings.ignore, all_rules()) if asked else codes
+
+
+def _check_analyses(target: str, options: dict[str, Any]) -> None:
+    for name in ("affinity", "apply_affinity", "dynamic_shapes"):
+        if options[name] and target != "npu":
+            raise Unusable(f"--{name.replace('_', '-')} is about Ascend NPUs; it goes with --target npu, not {target}")
+    if options["apply_affinity"] and options["keep_cuda"]:
+        raise Unusable("--apply-affinity writes calls of torch_npu, which a program that keeps CUDA cannot have")
+    if options["packages"] and (target == "cuda" or options["npu_scripts"]):
+        raise Unusable("--packages is about a port; it goes neither with --target cuda nor with --npu-scripts")
+    if options["python"] and not options["packages"]:
+        raise Unusable("--python says where packages are installed; it goes with --packages")
 
 
 def _check_hardware(target: str, hardware: str | None) -> None:

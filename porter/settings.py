@@ -126,10 +126,13 @@ def selected_codes(
 ) -> frozenset[str]:
     """The codes of the rules that are selected (None: all) and not ignored. Raises SettingsError for unknown ones.
 
-    `where` is put before "select" or "ignore" in the message.
+    A rule of an analysis is selected by its name, its code or at least the first digit of it. `where` is put before
+    "select" or "ignore" in the message.
     """
     known = tuple(rules)
     selected = {rule.code for rule in known} if select is None else _codes(select, known, f"{where}select")
+    named = [one for one in select or () if len(one) > len("DP")]
+    selected -= {rule.code for rule in known if rule.analysis and not any(rule.is_named(one) for one in named)}
     return frozenset(selected - _codes(ignore, known, f"{where}ignore"))
 
 

@@ -42,9 +42,9 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from porter.analysis.affinity.flow import Term, opened
+from porter.analysis.flow import Term, opened
 from porter.analysis.affinity.fusing import ROUNDING, Fused, functional, patterns
-from porter.analysis.affinity.terms import (
+from porter.analysis.terms import (
     called,
     cast_like,
     is_float32,
@@ -221,5 +221,3 @@ def _may_be_mask(term: Term) -> bool:
 def _is_minus_infinity(term: Term) -> bool:
     text = ast.unparse(opened(term).node).replace('"', "'")
     return text in ("float('-inf')", "-float('inf')", "-math.inf", "-torch.inf", "-np.inf", "-inf", "float('-Inf')")
-
-

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from porter.analysis.affinity.flow import Block, Place, Term, conditional, flows
+from porter.analysis.flow import Block, Place, Term, conditional, flows
 from porter.findings import Edit
 from porter.rules.rule import Rule
 from porter.unit import Found, Unit
@@ -42,7 +42,9 @@ class Fused(NamedTuple):
 Match = Callable[[Term], Fused | None]
 
 
-def patterns(rule: Rule, unit: Unit, match: Match, kinds: tuple[type[ast.expr], ...], beside: Iterable[str]) -> Iterator[Found]:
+def patterns(
+    rule: Rule, unit: Unit, match: Match, kinds: tuple[type[ast.expr], ...], beside: Iterable[str]
+) -> Iterator[Found]:
     """Every place in a file where a pattern begins, outermost first.
 
     A function that names any of `beside` has the fused form already, or chooses by itself.
@@ -82,9 +84,13 @@ def _found(rule: Rule, unit: Unit, root: Term, fused: Fused, taken: set[int]) ->
     before = [_unparsed(block.statements[at]) for at in sorted(spared)]
     before.append(_unparsed(root.node))
     texts = [expressed(term, root, spared) for term in fused.terms]
-    after = fused.call.format(*(text if text is not None else ast.unparse(term.node) for text, term in zip(texts, fused.terms, strict=True)))
+    after = fused.call.format(
+        *(text if text is not None else ast.unparse(term.node) for text, term in zip(texts, fused.terms, strict=True))
+    )
     message = f"{fused.title}: {_shortened('; '.join(before))}"
-    blocked = fused.blocked or ("" if all(text is not None for text in texts) else "a name in it means something else by then")
+    blocked = fused.blocked or (
+        "" if all(text is not None for text in texts) else "a name in it means something else by then"
+    )
     way_out = f"{after}; {fused.numbers}" + (f"; {blocked}: rewrite it by hand" if blocked else "")
     edits = None if blocked or not unit.applies else _edits(unit, root, spared, after, fused.needs)
     if edits is None:
@@ -120,9 +126,7 @@ def _spared(root: Term, terms: Iterable[Term], reached: set[int]) -> frozenset[i
     """Those of them that nothing needs any more, once the pattern is one call of these terms."""
     block, index = root.place.block, root.place.index
     kept_names = {
-        (name, block.version(name, term.place.index))
-        for term in _of_block(terms, block)
-        for name in _loads(term.node)
+        (name, block.version(name, term.place.index)) for term in _of_block(terms, block) for name in _loads(term.node)
     }
     statement = block.statements[index]
     removed = frozenset(map(id, ast.walk(root.node)))
@@ -279,4 +283,3 @@ def functional(unit: Unit) -> str:
             return name
     torch = next((name for name, meant in unit.source.names.bound.items() if meant == "torch"), "torch")
     return f"{torch}.nn.functional"
-

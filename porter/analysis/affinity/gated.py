@@ -40,9 +40,9 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from porter.analysis.affinity.flow import Part, Term, opened, part_of, same
+from porter.analysis.flow import Part, Term, opened, part_of, same
 from porter.analysis.affinity.fusing import Fused, patterns
-from porter.analysis.affinity.terms import called, dotted, number, products
+from porter.analysis.terms import called, dotted, number, products
 from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 

@@ -53,9 +53,9 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from porter.analysis.affinity.flow import Term, opened, same
+from porter.analysis.flow import Term, opened, same
 from porter.analysis.affinity.fusing import ROUNDING, Fused, patterns
-from porter.analysis.affinity.terms import (
+from porter.analysis.terms import (
     called,
     cast_like,
     dotted,

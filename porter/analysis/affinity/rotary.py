@@ -51,9 +51,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from porter.analysis.affinity.flow import Block, FunctionFlow, Place, Term, flows, key, opened, part_of, same
+from porter.analysis.flow import Block, FunctionFlow, Place, Term, flows, key, opened, part_of, same
 from porter.analysis.affinity.fusing import ROUNDING, Fused, patterns
-from porter.analysis.affinity.terms import called, last_dimension, number, products, sums, widened
+from porter.analysis.terms import called, last_dimension, number, products, sums, widened
 from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 
@@ -111,7 +111,7 @@ def _kind_of_function(name: str, term: Term) -> str | None:
     unit = term.place.block.function.unit
     if unit.source.names.bound.get(name) in _KNOWN:
         return "half"
-    named = [flow for flow in flows(unit) if flow.node.name == name and flow.owner is None]
+    named = [flow for flow in flows(unit) if flow.name == name and flow.owner is None]
     if len(named) != 1 or len(named[0].parameters) != 1:
         return None
     return _kind_returned(named[0])
@@ -143,8 +143,9 @@ def _pair(term: Term) -> tuple[Term, Term] | None:
     """`(-b, a)` as a and b."""
     term = opened(term)
     match term.node:
-        case ast.Tuple(elts=[ast.UnaryOp(op=ast.USub(), operand=b), a]) | ast.List(
-            elts=[ast.UnaryOp(op=ast.USub(), operand=b), a]
+        case (
+            ast.Tuple(elts=[ast.UnaryOp(op=ast.USub(), operand=b), a])
+            | ast.List(elts=[ast.UnaryOp(op=ast.USub(), operand=b), a])
         ):
             return term.of(a), term.of(b)
         case _:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from porter.analysis.affinity.flow import Term, opened
+from porter.analysis.flow import Term, opened
 
 _FLOAT32 = frozenset({"torch.float32", "torch.float"})
 _MODULES = ("torch.nn.functional.", "torch.linalg.", "torch.special.", "torch.")
@@ -201,14 +201,15 @@ def _is_number_of_init(node: ast.expr, term: Term) -> bool:
         case ast.IfExp(body=body, orelse=orelse):
             return _is_number_of_init(body, term) or _is_number_of_init(orelse, term)
         case ast.Call(func=function, args=[_], keywords=[]):
-            return dotted(term.of(function)) == "math.sqrt" or (isinstance(function, ast.Name) and function.id == "float")
+            return dotted(term.of(function)) == "math.sqrt" or (
+                isinstance(function, ast.Name) and function.id == "float"
+            )
         case _:
             return False
 
 
 def _is_annotated_as_number(name: str, term: Term) -> bool:
-    arguments = term.place.block.function.node.args
-    for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
-        if one.arg == name and one.annotation is not None:
-            return bool({"float", "int"} & {part.id for part in ast.walk(one.annotation) if isinstance(part, ast.Name)})
-    return False
+    annotation = term.place.block.function.annotations.get(name)
+    if annotation is None:
+        return False
+    return bool({"float", "int"} & {part.id for part in ast.walk(annotation) if isinstance(part, ast.Name)})

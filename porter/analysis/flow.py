@@ -15,7 +15,7 @@ from typing import NamedTuple
 from porter.names import parameters_of
 from porter.unit import Unit
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Module
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 #: Methods that give the same for the same tensor, so that two calls of them are one value.
@@ -75,7 +75,7 @@ class Block:
 
 @dataclass(eq=False)
 class FunctionFlow:
-    """One function, and the class around it if any."""
+    """One function, and the class around it if any; or what a module does itself."""
 
     node: Function
     unit: Unit
@@ -104,7 +104,20 @@ class FunctionFlow:
 
     @cached_property
     def parameters(self) -> list[str]:
-        return parameters_of(self.node)
+        return [] if isinstance(self.node, ast.Module) else parameters_of(self.node)
+
+    @property
+    def name(self) -> str:
+        return "" if isinstance(self.node, ast.Module) else self.node.name
+
+    @cached_property
+    def annotations(self) -> dict[str, ast.expr]:
+        """By parameter."""
+        if isinstance(self.node, ast.Module):
+            return {}
+        every = self.node.args
+        named = (*every.posonlyargs, *every.args, *every.kwonlyargs)
+        return {one.arg: one.annotation for one in named if one.annotation is not None}
 
     @cached_property
     def methods(self) -> dict[str, ast.FunctionDef]:
@@ -143,8 +156,9 @@ class FunctionFlow:
 
 @lru_cache(maxsize=1)  # asked by every rule for the same file
 def flows(unit: Unit) -> tuple[FunctionFlow, ...]:
-    """Every function of a file."""
-    return tuple(FunctionFlow(node, unit, owner) for node, owner in _functions(unit.source.tree, None))
+    """Every function of a file, and the file itself."""
+    functions = [FunctionFlow(node, unit, owner) for node, owner in _functions(unit.source.tree, None)]
+    return (*functions, FunctionFlow(unit.source.tree, unit))
 
 
 def _functions(node: ast.AST, owner: ast.ClassDef | None) -> Iterator[tuple[Function, ast.ClassDef | None]]:
@@ -243,7 +257,9 @@ def _definition(term: Term) -> Term | Part | None:
         return None
     place = Place(block, at, term.place.bound)
     match block.statements[at]:
-        case ast.Assign(targets=[ast.Name()], value=value) | ast.AnnAssign(target=ast.Name(), value=ast.expr() as value):
+        case (
+            ast.Assign(targets=[ast.Name()], value=value) | ast.AnnAssign(target=ast.Name(), value=ast.expr() as value)
+        ):
             return Term(value, place)
         case ast.AugAssign(target=ast.Name() as target, op=op, value=value):
             before = _definition(Term(ast.Name(target.id, ast.Load()), place))
