@@ -18,9 +18,8 @@ from porter.kinds import PYTHON
 from porter.port import Plan
 from porter.port_file import CannotPort, port_bytes
 from porter.record_log import Record, RecordError
-from porter.rules import all_rules
 from porter.runner import Job, destination, diff_of, plan_for, run
-from porter.settings import Settings, SettingsError, has_settings, load_settings, selected_codes
+from porter.settings import Settings, SettingsError, every_rule, has_settings, load_settings, selected_codes
 from porter.shebang import is_shell_script
 from porter.shell.npu_script import is_npu_script
 from porter.targets import default_hardware, hardware_lines, table
@@ -98,6 +97,7 @@ class Session:
                 torch_npu=torch_npu,
                 keep_cuda=options["keep_cuda"],
                 applies=options["apply_affinity"],
+                own=settings.rules,
             ),
             check=options["check"] or options["diff"] or options["write_baseline"],
             diff=options["diff"],
@@ -264,11 +264,14 @@ def _codes(settings: Settings, options: dict[str, Any]) -> frozenset[str] | None
     asked = [name for name in ANALYSES if options[name.replace("-", "_")]]
     if options["apply_affinity"] and "affinity" not in asked:
         asked.append("affinity")
-    if settings.select is None and not settings.ignore and not asked:
+    if settings.select is None and not settings.ignore and not asked and not settings.rules:
         return None
-    codes = selected_codes(settings.select, settings.ignore, all_rules())
-    prefixes = tuple(ANALYSES[name][1] for name in asked)
-    return codes | selected_codes(prefixes, settings.ignore, all_rules()) if asked else codes
+    rules = every_rule(settings.rules)
+    codes = selected_codes(settings.select, settings.ignore, rules)
+    also = [ANALYSES[name][1] for name in asked]
+    if settings.select is None:
+        also += [own.code for own in settings.rules]
+    return codes | selected_codes(also, settings.ignore, rules) if also else codes
 
 
 def _check_analyses(target: str, options: dict[str, Any]) -> None:
