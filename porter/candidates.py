@@ -32,11 +32,15 @@ class Call(NamedTuple):
     words: frozenset[bytes]
 
 
-def called_for(text: str | bytes, wanted: Translation, codes: frozenset[str] | None, language: str = "python", own: Own = ()) -> Call:
+def called_for(
+    text: str | bytes, wanted: Translation, codes: frozenset[str] | None, language: str = "python", own: Own = ()
+) -> Call:
     """By the rules for a language with these codes (None: all). Without a word of theirs, there is nothing to do."""
     data = text.encode("utf-8") if isinstance(text, str) else text
     words = _words(wanted, codes, language, own).intersection(data.translate(_ONLY_WORDS).split())
-    spelled = (one.pattern for word, one in _spellings(wanted, codes, language, own) if word in words and one.search(data))
+    spelled = (
+        one.pattern for word, one in _spellings(wanted, codes, language, own) if word in words and one.search(data)
+    )
     return _called_for(words.union(spelled), wanted, codes, language, own)
 
 
@@ -49,7 +53,9 @@ class _Ready(NamedTuple):
 
 
 @cache
-def _called_for(found: frozenset[bytes], wanted: Translation, codes: frozenset[str] | None, language: str, own: Own = ()) -> Call:
+def _called_for(
+    found: frozenset[bytes], wanted: Translation, codes: frozenset[str] | None, language: str, own: Own = ()
+) -> Call:
     checks: dict[type[Any], list[Check]] = {}
     calling: set[bytes] = set()
     rules, looking = _rules(wanted, codes, language, own), _looking_for(wanted, codes, language, own)
@@ -77,7 +83,9 @@ def _rules(wanted: Translation, codes: frozenset[str] | None, language: str, own
 
 
 @cache
-def _looking_for(wanted: Translation, codes: frozenset[str] | None, language: str, own: Own = ()) -> dict[bytes, list[int]]:
+def _looking_for(
+    wanted: Translation, codes: frozenset[str] | None, language: str, own: Own = ()
+) -> dict[bytes, list[int]]:
     """By what has to be found, the rules that look for it, as they are numbered there."""
     looking: dict[bytes, list[int]] = {}
     for number, ready in enumerate(_rules(wanted, codes, language, own)):
@@ -98,7 +106,9 @@ def _as_bytes(texts: Iterable[str]) -> Iterable[bytes]:
 @cache
 def _words(wanted: Translation, codes: frozenset[str] | None, language: str, own: Own = ()) -> frozenset[bytes]:
     """Every word that tells something."""
-    return frozenset().union(*(ready.beside.union(ready.words.values()) for ready in _rules(wanted, codes, language, own)))
+    return frozenset().union(
+        *(ready.beside.union(ready.words.values()) for ready in _rules(wanted, codes, language, own))
+    )
 
 
 @cache

@@ -122,17 +122,19 @@ def _port_files(session: Session) -> int:
     inputs = session.inputs()
     for path in () if session.quiet else session.unread_settings(inputs):
         click.echo(f"note: {path} has settings of its own, which this run does not read; --config names one", err=True)
+    packages = session.survey(inputs)  # before anything is written, since it may find that it cannot
     results = session.run(inputs.files)
     if sys.stderr.isatty() and not session.quiet and session.format == "text":
         with click.progressbar(results, len(inputs.files), label="Porting", file=sys.stderr) as bar:
             reports = session.settle(bar)
     else:
         reports = session.settle(results)
+    reports = session.with_packages(reports, packages)
     for report in reports:
         if report.diff:
             _print_diff(report.diff)
     colored = _colored(sys.stderr if session.diff else sys.stdout)
-    text = session.render(reports, colored, session.not_looked_at(inputs))
+    text = session.render(reports, colored, session.not_looked_at(inputs), packages)
     if text:
         click.echo(text, err=session.diff)
     if session.write_baseline and not session.quiet:

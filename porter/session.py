@@ -6,7 +6,7 @@ import gc
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from porter import __version__, baseline
 from porter.analysis import ANALYSES
@@ -25,6 +25,9 @@ from porter.shell.npu_script import is_npu_script
 from porter.targets import default_hardware, hardware_lines, table
 from porter.torch_npu_builds import UnknownBuild, build_for, is_known
 from porter.writing import CannotWrite
+
+if TYPE_CHECKING:
+    from porter.analysis.packages.survey import Row
 
 #: The baseline in the working directory that is used where none is named, if it is there.
 DEFAULT_BASELINE = "diffsynth-port-baseline.json"
@@ -57,6 +60,8 @@ class Session:
     npu_scripts: bool = False
     record: Record | None = None
     explains: bool = False
+    surveys: bool = False
+    python: str | None = None
 
     @classmethod
     def from_command_line(cls, paths: tuple[str, ...], options: dict[str, Any]) -> Session:
@@ -108,6 +113,8 @@ class Session:
             npu_scripts=options["npu_scripts"],
             record=_record(settings, options),
             explains=options["explain_skipped"],
+            surveys=options["packages"],
+            python=options["python"],
         )
 
     @property
@@ -184,6 +191,27 @@ class Session:
                 raise Unusable(f"{self.settings.record}: the record was not tidied up: {error}") from None
         return self._against_baseline(done, accepted)
 
+    def survey(self, inputs: Inputs) -> tuple[Row, ...] | None:
+        """The third-party packages that the files import; None where nobody asked for them. Raises Unusable."""
+        if not self.surveys:
+            return None
+        from porter.analysis.packages.installed import NoPython
+        from porter.analysis.packages.survey import survey
+
+        files = [one.path for one in inputs.files if one.problem is None and one.path.endswith(PYTHON)]
+        try:
+            return tuple(survey(files, self.plan, self.python, self.settings.jobs or _cores()))
+        except NoPython as error:
+            raise Unusable(str(error)) from None
+
+    def with_packages(self, reports: list[FileReport], packages: tuple[Row, ...] | None) -> list[FileReport]:
+        """The reports with what there is to say of packages."""
+        if packages is None or self.plan.codes is None:
+            return reports
+        from porter.analysis.packages.survey import with_findings
+
+        return with_findings(reports, packages, self.plan.codes)
+
     def port_stream(self, data: bytes) -> tuple[FileReport, bytes]:
         """Standard input. What cannot be ported comes back as it is."""
         try:
@@ -194,7 +222,13 @@ class Session:
         report = FileReport(self.stdin_filename, ported.data != data, ported.findings, diff=diff)
         return self._against_baseline([report], self._accepted())[0], ported.data
 
-    def render(self, reports: Sequence[FileReport], color: bool, not_looked_at: tuple[str, ...] = ()) -> str:
+    def render(
+        self,
+        reports: Sequence[FileReport],
+        color: bool,
+        not_looked_at: tuple[str, ...] = (),
+        packages: tuple[Row, ...] | None = None,
+    ) -> str:
         from porter.reporting import RunContext, render
 
         mode = "diff" if self.diff else "check" if self.check else "rewrite"
@@ -210,6 +244,7 @@ class Session:
             npu_scripts=self.npu_scripts,
             explains=self.explains,
             not_looked_at=not_looked_at,
+            packages=packages,
         )
         return render(self.format, reports, context)
 

@@ -29,7 +29,7 @@ class Place(NamedTuple):
     """Before which statement of a block; `bound` is what the parameters of a called method stand for."""
 
     block: Block
-    index: int
+    at: int
     bound: tuple[tuple[str, Term], ...] = ()
 
 
@@ -48,8 +48,8 @@ class Part(NamedTuple):
     """One of the values that a tuple was assigned: `x, gate = h.chunk(2, dim=-1)`."""
 
     whole: Term
-    index: int
-    count: int
+    position: int
+    of: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,20 +128,21 @@ class FunctionFlow:
     def attributes(self) -> dict[str, list[ast.expr]]:
         """What the methods of the class assign to `self.NAME`."""
         found: dict[str, list[ast.expr]] = {}
+        pairs: list[tuple[ast.expr, ast.expr]]
         for node in ast.walk(self.owner) if self.owner is not None else ():
             match node:
                 case ast.Assign(targets=targets, value=value):
                     pairs = [(target, value) for target in targets]
-                case ast.AnnAssign(target=target, value=ast.expr() as value):
-                    pairs = [(target, value)]
-                case ast.AugAssign(target=target, value=value):
-                    pairs = [(target, ast.Constant(None))]
+                case ast.AnnAssign(target=annotated, value=ast.expr() as value):
+                    pairs = [(annotated, value)]
+                case ast.AugAssign(target=changed):
+                    pairs = [(changed, ast.Constant(None))]
                 case _:
                     continue
             for target, value in pairs:
-                if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
-                    if target.value.id == "self":
-                        found.setdefault(target.attr, []).append(value)
+                match target:
+                    case ast.Attribute(value=ast.Name(id="self"), attr=name):
+                        found.setdefault(name, []).append(value)
         return found
 
     def calls(self, *names: str) -> bool:
@@ -150,6 +151,7 @@ class FunctionFlow:
         return any(
             (isinstance(node, ast.Name) and node.id in wanted)
             or (isinstance(node, ast.Attribute) and node.attr in wanted)
+            or (isinstance(node, ast.alias) and node.name in wanted)
             for node in ast.walk(self.node)
         )
 
@@ -205,12 +207,12 @@ def key(term: Term) -> object:
     node = term.node
     if isinstance(node, ast.Name):
         bound = dict(term.place.bound)
-        if node.id in bound and term.place.block.version(node.id, term.place.index) == -1:
+        if node.id in bound and term.place.block.version(node.id, term.place.at) == -1:
             return key(bound[node.id])
         definition = _definition(term)
         if isinstance(definition, Term) and isinstance(definition.node, ast.Name | ast.Attribute):
             return key(definition)
-        version = term.place.block.version(node.id, term.place.index)
+        version = term.place.block.version(node.id, term.place.at)
         return "name", id(term.place.block), node.id, version
     if isinstance(node, ast.Constant):
         return "constant", type(node.value).__name__, repr(node.value)
@@ -237,7 +239,7 @@ def same(one: Term, other: Term) -> bool:
 def _followed(term: Term) -> Term | None:
     if isinstance(term.node, ast.Name):
         bound = dict(term.place.bound)
-        if term.node.id in bound and term.place.block.version(term.node.id, term.place.index) == -1:
+        if term.node.id in bound and term.place.block.version(term.node.id, term.place.at) == -1:
             return bound[term.node.id]
         definition = _definition(term)
         return definition if isinstance(definition, Term) else None
@@ -252,10 +254,11 @@ def _definition(term: Term) -> Term | Part | None:
     name, block = term.node.id, term.place.block
     if name in block.function.escaping:
         return None
-    at = block.version(name, term.place.index)
+    at = block.version(name, term.place.at)
     if at < 0:
         return None
     place = Place(block, at, term.place.bound)
+    value: ast.expr | None
     match block.statements[at]:
         case (
             ast.Assign(targets=[ast.Name()], value=value) | ast.AnnAssign(target=ast.Name(), value=ast.expr() as value)
@@ -279,13 +282,15 @@ def _definition(term: Term) -> Term | Part | None:
 def conditional(branch: ast.If) -> ast.expr | None:
     """What a branch of one assignment gives where it is taken, if the value may stand for the whole.
 
-    if mask is not None: s = s + mask           if self.weight.dtype in [torch.float16, ...]: x = x.to(self.weight.dtype)
+    if mask is not None: s = s + mask
+    if self.weight.dtype in [torch.float16, torch.bfloat16]: x = x.to(self.weight.dtype)
     """
     if branch.orelse or len(branch.body) != 1:
         return None
+    value: ast.expr
     match branch.body[0]:
-        case ast.Assign(targets=[ast.Name(id=name)], value=value):
-            pass
+        case ast.Assign(targets=[ast.Name(id=name)], value=given):
+            value = given
         case ast.AugAssign(target=ast.Name(id=name), op=ast.Add() as op, value=added):
             value = ast.copy_location(ast.BinOp(ast.Name(name, ast.Load()), op, added), added)
         case _:

@@ -30,8 +30,8 @@ class Rule:
     `last` is for a rule that speaks of what no other has judged: it is asked when they all have been.
     `targets` are the accelerators that it speaks about; None: all of them. `language` is what it reads: "python", for
     which a check is given nodes of `ast` and a Unit; "shell", parts of a script; "accelerate", a
-    configuration of accelerate; both with a porter.text_unit.TextUnit. `analysis` names the one that it belongs to, which
-    a run does only when asked; None: every run goes by it.
+    configuration of accelerate; both with a porter.text_unit.TextUnit. `analysis` names the one that it belongs to,
+    which a run does only when asked; None: every run goes by it.
     """
 
     code: str

@@ -21,7 +21,7 @@ and by more the larger the scores are.
 
 
     def attend(q, k, v, mask):
-        scores = torch.matmul(q, k.transpose(-2, -1)) / math.sqrt(q.size(-1))
+        scores = torch.matmul(q, k.transpose(-2, -1)) / math.sqrt(64)
         scores = scores + mask
         weights = torch.softmax(scores, dim=-1)
         return torch.matmul(weights, v)
@@ -33,7 +33,7 @@ and by more the larger the scores are.
 
 
     def attend(q, k, v, mask):
-        return torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1 / (math.sqrt(q.size(-1))))
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1 / (math.sqrt(64)))
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from porter.analysis.flow import Term, opened
 from porter.analysis.affinity.fusing import ROUNDING, Fused, functional, patterns
+from porter.analysis.flow import Term, opened
 from porter.analysis.terms import (
     called,
     cast_like,
@@ -104,7 +104,7 @@ def _matched(root: Term) -> Fused | None:
     weights, value, how = product
     scores_term = _softmax(weights)
     scores = _scores(scores_term, how) if scores_term is not None else None
-    if scores is None:
+    if scores_term is None or scores is None:
         return None
     terms = [scores.query, scores.key, value]
     call = f"{functional(root.place.block.function.unit)}.scaled_dot_product_attention({{0}}, {{1}}, {{2}}"
@@ -123,7 +123,8 @@ def _matched(root: Term) -> Fused | None:
             scale = f"1 / {one}" if divides else place
     call += f", scale={scale})"
     blocked = "a row that is masked whole comes out otherwise" if scores.finite else ""
-    return Fused("attention written out", call, tuple(terms), _NUMBERS, blocked, needs="torch")
+    inner = (weights, scores_term)
+    return Fused("attention written out", call, tuple(terms), _NUMBERS, blocked, inner, needs="torch")
 
 
 def _softmax(term: Term) -> Term | None:
@@ -202,13 +203,12 @@ def _transposed(term: Term, how: str) -> Term | None:
     found = called(term)
     if found is None or found.keywords:
         return None
-    numbers = tuple(number(one) for one in found.args)
+    numbers = [number(one) for one in found.args]
     if found.name in ("transpose", "swapaxes", "swapdims") and len(numbers) == 2:
         last_two = [{-1, -2}, {2, 3}] if how != "bmm" else [{-1, -2}, {1, 2}]
         return found.tensor if set(numbers) in last_two else None
-    if found.name == "permute" and numbers == ((0, 1, 3, 2) if how != "bmm" else (0, 2, 1)):
-        return found.tensor
-    return None
+    is_turned = found.name == "permute" and numbers == ([0, 1, 3, 2] if how != "bmm" else [0, 2, 1])
+    return found.tensor if is_turned else None
 
 
 def _may_be_mask(term: Term) -> bool:

@@ -28,7 +28,8 @@ _LINTERS = re.compile(r"#\s*(?:noqa|type:|pyright:|pylint:|fmt:|ruff:|mypy:|nose
 class Fused(NamedTuple):
     """What a pattern becomes. `call` is a text with {0}, {1}, ... where the `terms` go.
 
-    `blocked` says why it is only reported; `needs` is the module that the call is in.
+    `blocked` says why it is only reported; `inner` are values that must have no other use, or nothing is won;
+    `needs` is the module that the call is in.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Fused(NamedTuple):
     terms: tuple[Term, ...]
     numbers: str = ROUNDING
     blocked: str = ""
+    inner: tuple[Term, ...] = ()
     needs: str = "torch_npu"
 
 
@@ -57,12 +59,12 @@ def patterns(
             for index in reversed(range(len(block.statements))):
                 if index not in taken:
                     for root, fused in _outermost(Place(block, index), kinds, match):
-                        yield _found(rule, unit, root, fused, taken)
+                        yield from _found(rule, unit, root, fused, taken)
 
 
 def _outermost(place: Place, kinds: tuple[type[ast.expr], ...], match: Match) -> Iterator[tuple[Term, Fused]]:
     """The expressions of a statement's own that match, and none within one of them."""
-    statement = place.block.statements[place.index]
+    statement = place.block.statements[place.at]
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return
     stack: list[ast.AST] = [value for _, value in ast.iter_fields(statement) if isinstance(value, ast.expr)]
@@ -76,10 +78,12 @@ def _outermost(place: Place, kinds: tuple[type[ast.expr], ...], match: Match) ->
             stack += ast.iter_child_nodes(node)
 
 
-def _found(rule: Rule, unit: Unit, root: Term, fused: Fused, taken: set[int]) -> Found:
-    block, index = root.place.block, root.place.index
+def _found(rule: Rule, unit: Unit, root: Term, fused: Fused, taken: set[int]) -> Iterator[Found]:
+    block = root.place.block
     reached = _reached(root)
     spared = _spared(root, fused.terms, reached)
+    if not all(_is_spared(inner, block, spared) for inner in fused.inner):
+        return
     taken |= reached
     before = [_unparsed(block.statements[at]) for at in sorted(spared)]
     before.append(_unparsed(root.node))
@@ -94,10 +98,18 @@ def _found(rule: Rule, unit: Unit, root: Term, fused: Fused, taken: set[int]) ->
     way_out = f"{after}; {fused.numbers}" + (f"; {blocked}: rewrite it by hand" if blocked else "")
     edits = None if blocked or not unit.applies else _edits(unit, root, spared, after, fused.needs)
     if edits is None:
-        return unit.report(rule.code, "note", root.node, message, way_out)
+        yield unit.report(rule.code, "note", root.node, message, way_out)
+        return
     found = unit.fix(rule.code, root.node, f"{message} becomes {after}; {fused.numbers}", *edits)
     first = min((block.statements[at].lineno for at in spared), default=found.finding.line)
-    return found._replace(finding=found.finding._replace(line=first, column=1)) if spared else found
+    yield found._replace(finding=found.finding._replace(line=first, column=1)) if spared else found
+
+
+def _is_spared(term: Term, block: Block, spared: frozenset[int]) -> bool:
+    """Whether a value has no name, or one that goes."""
+    if term.place.block is not block or not isinstance(term.node, ast.Name):
+        return True
+    return block.version(term.node.id, term.place.at) in spared
 
 
 def _unparsed(node: ast.AST) -> str:
@@ -111,7 +123,7 @@ def _shortened(text: str) -> str:
 def _reached(root: Term) -> set[int]:
     """The statements of the block whose values flow into an expression."""
     block, found = root.place.block, set[int]()
-    stack: list[tuple[ast.AST, int]] = [(root.node, root.place.index)]
+    stack: list[tuple[ast.AST, int]] = [(root.node, root.place.at)]
     while stack:
         node, index = stack.pop()
         for name in _loads(node):
@@ -124,9 +136,9 @@ def _reached(root: Term) -> set[int]:
 
 def _spared(root: Term, terms: Iterable[Term], reached: set[int]) -> frozenset[int]:
     """Those of them that nothing needs any more, once the pattern is one call of these terms."""
-    block, index = root.place.block, root.place.index
+    block, index = root.place.block, root.place.at
     kept_names = {
-        (name, block.version(name, term.place.index)) for term in _of_block(terms, block) for name in _loads(term.node)
+        (name, block.version(name, term.place.at)) for term in _of_block(terms, block) for name in _loads(term.node)
     }
     statement = block.statements[index]
     removed = frozenset(map(id, ast.walk(root.node)))
@@ -198,14 +210,14 @@ def expressed(term: Term, root: Term, spared: frozenset[int] = frozenset()) -> s
     if term.place.block is not block:
         return _expressed_from_within(term, root, spared)
     for name in _loads(term.node):
-        here = block.version(name, root.place.index, spared)
-        if here != block.version(name, term.place.index):
+        here = block.version(name, root.place.at, spared)
+        if here != block.version(name, term.place.at):
             return None
     return _text(term)
 
 
 def _expressed_from_within(term: Term, root: Term, spared: frozenset[int]) -> str | None:
-    """Of a called method: its parameters are what it was called with, `self` is the same, and other names are its own."""
+    """Of a called method: its parameters are what it was called with, `self` is the same, other names are its own."""
     bound = dict(term.place.bound)
     if isinstance(term.node, ast.Name) and term.node.id in bound:
         return expressed(bound[term.node.id], root, spared)

@@ -40,8 +40,8 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from porter.analysis.flow import Part, Term, opened, part_of, same
 from porter.analysis.affinity.fusing import Fused, patterns
+from porter.analysis.flow import Part, Term, opened, part_of, same
 from porter.analysis.terms import called, dotted, number, products
 from porter.rules.rule import Rule
 from porter.unit import Found, Unit
@@ -89,7 +89,7 @@ def _of_halves(kind: str, gate: Part, up: Part) -> Fused | None:
     if halves is None or halves.name != "chunk" or not halves.takes_only(2, "chunks", "dim"):
         return None
     count = halves.argument(0, "chunks")
-    if count is None or number(count) != 2 or not same(gate.whole, up.whole) or {gate.index, up.index} != {0, 1}:
+    if count is None or number(count) != 2 or not same(gate.whole, up.whole) or {gate.position, up.position} != {0, 1}:
         return None
     dim = halves.argument(1, "dim")
     value = number(dim) if dim is not None else 0
@@ -97,10 +97,10 @@ def _of_halves(kind: str, gate: Part, up: Part) -> Fused | None:
         return None
     along = f"dim={int(value)}"
     if kind == "silu":
-        if gate.index != 0:
+        if gate.position != 0:
             return None
         return Fused("SwiGLU written out", f"torch_npu.npu_swiglu({{0}}, {along})", (halves.tensor,))
-    option = f"{along}, approximate={int(kind != 'gelu')}" + (", activate_left=True" if gate.index == 0 else "")
+    option = f"{along}, approximate={int(kind != 'gelu')}" + (", activate_left=True" if gate.position == 0 else "")
     return Fused("GEGLU written out", f"torch_npu.npu_geglu({{0}}, {option})[0]", (halves.tensor,))
 
 
@@ -131,8 +131,10 @@ def _made(maker: ast.expr, term: Term, argument: Term) -> _Activated | None:
 
 
 def _gelu(argument: Term, approximate: Term | None) -> _Activated | None:
-    text = approximate.node.value if approximate is not None and isinstance(approximate.node, ast.Constant) else "none"
-    if approximate is not None and text not in ("none", "tanh"):
+    text: object = "none"
+    if approximate is not None:
+        text = approximate.node.value if isinstance(approximate.node, ast.Constant) else None
+    if text not in ("none", "tanh"):
         return None
     return _Activated("gelu" if text == "none" else "gelu by tanh", argument)
 

@@ -37,8 +37,8 @@ import ast
 import math
 from collections.abc import Iterator
 
-from porter.analysis.flow import Term, opened, same
 from porter.analysis.affinity.fusing import Fused, functional, patterns
+from porter.analysis.flow import Term, opened, same
 from porter.analysis.terms import called, dotted, number, products, quotient, sums
 from porter.rules.rule import Rule
 from porter.unit import Found, Unit

@@ -53,8 +53,8 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from porter.analysis.flow import Term, opened, same
 from porter.analysis.affinity.fusing import ROUNDING, Fused, patterns
+from porter.analysis.flow import Term, opened, same
 from porter.analysis.terms import (
     called,
     cast_like,

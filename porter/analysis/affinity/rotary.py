@@ -51,8 +51,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from porter.analysis.flow import Block, FunctionFlow, Place, Term, flows, key, opened, part_of, same
 from porter.analysis.affinity.fusing import ROUNDING, Fused, patterns
+from porter.analysis.flow import Block, FunctionFlow, Place, Term, flows, key, opened, part_of, same
 from porter.analysis.terms import called, last_dimension, number, products, sums, widened
 from porter.rules.rule import Rule
 from porter.unit import Found, Unit
@@ -158,7 +158,7 @@ def _halves(a: Term, b: Term, x: Term) -> bool:
         chunks = called(opened(one.whole))
         is_two = chunks is not None and chunks.name == "chunk" and last_dimension(chunks, 1, "dim")
         count = chunks.argument(0, "chunks") if chunks is not None else None
-        right = (one.index, other.index) == (0, 1) and same(one.whole, other.whole)
+        right = (one.position, other.position) == (0, 1) and same(one.whole, other.whole)
         return bool(chunks and is_two and right and count and number(count) == 2 and same(chunks.tensor, x))
     first, second = _slice_of(a, x), _slice_of(b, x)
     if first is None or second is None or first.lower is not None or second.upper is not None:
@@ -193,7 +193,7 @@ def _every_second(a: Term, b: Term, x: Term) -> bool:
         steps = (_written(first.step), _written(second.step))
         return starts in ((None, 1), (0, 1)) and steps == (2, 2) and first.upper is None and second.upper is None
     one, other = part_of(a), part_of(b)
-    if one is None or other is None or (one.index, other.index) != (0, 1) or not same(one.whole, other.whole):
+    if one is None or other is None or (one.position, other.position) != (0, 1) or not same(one.whole, other.whole):
         return False
     unbound = called(opened(one.whole))
     if unbound is None or unbound.name != "unbind" or not last_dimension(unbound, 0, "dim"):
@@ -213,11 +213,15 @@ def _in_pairs(term: Term, x: Term) -> bool:
                 last,
             ],
         ):
-            numbers = (number(term.of(middle)), number(term.of(last)))
-            all_but_last = isinstance(front, ast.Slice) and front.lower is None and _written(front.upper) == -1
-            return all_but_last and numbers == (-1, 2) and same(term.of(owner), x) and same(term.of(sized), x)
+            is_of_x = same(term.of(owner), x) and same(term.of(sized), x)
+            in_pairs = [number(term.of(middle)), number(term.of(last))] == [-1, 2]
+            return is_of_x and in_pairs and _is_all_but_last(front)
         case _:
             return False
+
+
+def _is_all_but_last(part: ast.expr) -> bool:
+    return isinstance(part, ast.Slice) and part.lower is None and _written(part.upper) == -1
 
 
 def _unstacked(term: Term) -> Term | None:
@@ -247,8 +251,8 @@ def _slice_of(term: Term, x: Term) -> ast.Slice | None:
     """The slice of the last dimension of `x[..., a:b:c]`."""
     term = opened(term)
     match term.node:
-        case ast.Subscript(value=owner, slice=ast.Tuple(elts=[ast.Constant(value=value), ast.Slice() as found])):
-            return found if value is ... and same(term.of(owner), x) else None
+        case ast.Subscript(value=owner, slice=ast.Tuple(elts=[ast.Constant() as dots, ast.Slice() as found])):
+            return found if ast.unparse(dots) == "..." and same(term.of(owner), x) else None
         case _:
             return None
 
@@ -264,7 +268,7 @@ def _written(node: ast.expr | None) -> int | None:
 
 
 def _has_dimensions(term: Term) -> bool:
-    """Whether the text itself gives it the dimensions of what it is multiplied with: `cos.unsqueeze(1)`, `cos[:, None]`."""
+    """Whether the text itself gives it the dimensions of its other factor: `cos.unsqueeze(1)`, `cos[:, None]`."""
     shown = opened(term)
     match shown.node:
         case ast.Subscript(slice=ast.Tuple(elts=elements)):

@@ -1,4 +1,4 @@
-"""A project's own rules as rules: found by what names mean, through every form of import, and written like any other."""
+"""A project's own rules as rules: found by what names mean, through every form of import."""
 
 from __future__ import annotations
 

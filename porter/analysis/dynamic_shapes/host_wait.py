@@ -88,7 +88,7 @@ def _asked(step: Step) -> str | None:
             return way_out if is_tensor(step.term.of(owner)) else None
         case ast.Call(func=ast.Name(id="float" | "int" | "bool"), args=[given], keywords=[]):
             return way_out if is_tensor(step.term.of(given)) else None
-    statement = step.term.place.block.statements[step.term.place.index]
+    statement = step.term.place.block.statements[step.term.place.at]
     if isinstance(statement, ast.If | ast.While) and step.node is statement.test:
         return _BRANCH if _is_of_a_tensor(step) else None
     return None

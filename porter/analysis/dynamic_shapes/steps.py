@@ -83,7 +83,7 @@ def is_tensor(term: Term, depth: int = 12) -> bool:
             return is_tensor(term.of(owner), depth - 1)
         case ast.Name(id=name):
             part = part_of(term)
-            if part is not None and part.count:
+            if part is not None and part.of:
                 return is_tensor(part.whole, depth - 1)
             return _is_annotated(name, term)
         case _:
@@ -123,7 +123,7 @@ def _goes_to_the_cpu(call: ast.Call) -> bool:
 
 
 def _is_annotated(name: str, term: Term) -> bool:
-    if term.place.block.version(name, term.place.index) >= 0 or term.place.bound:
+    if term.place.block.version(name, term.place.at) >= 0 or term.place.bound:
         return False
     annotation = term.place.block.function.annotations.get(name)
     return annotation is not None and re.search(r"\b(?:torch\.)?\w*Tensor\b", ast.unparse(annotation)) is not None
@@ -160,10 +160,14 @@ def _loop_around(flow: FunctionFlow, statements: list[ast.stmt]) -> ast.For | as
     """The innermost loop of steps that a block is in."""
     found = None
     for node in ast.walk(flow.node):  # outer ones first
-        if isinstance(node, ast.For | ast.While | ast.AsyncFor) and _is_of_steps(node):
-            if any(one is statements[0] for part in node.body for one in ast.walk(part)):
-                found = node
+        is_loop = isinstance(node, ast.For | ast.While | ast.AsyncFor) and _is_of_steps(node)
+        if isinstance(node, ast.For | ast.While | ast.AsyncFor) and is_loop and _holds(node.body, statements[0]):
+            found = node
     return found
+
+
+def _holds(body: list[ast.stmt], statement: ast.stmt) -> bool:
+    return any(one is statement for part in body for one in ast.walk(part))
 
 
 def _is_of_steps(loop: ast.For | ast.While | ast.AsyncFor) -> bool:
@@ -182,7 +186,7 @@ def _is_of_steps(loop: ast.For | ast.While | ast.AsyncFor) -> bool:
 def _is_now_and_then(flow: FunctionFlow, statements: list[ast.stmt]) -> bool:
     """Whether a block is below a question that is seldom answered in the affirmative, or that ends the program."""
     for node in ast.walk(flow.node):
-        if isinstance(node, ast.If) and any(one is statements[0] for part in node.body for one in ast.walk(part)):
+        if isinstance(node, ast.If) and _holds(node.body, statements[0]):
             if any(isinstance(part, ast.BinOp) and isinstance(part.op, ast.Mod) for part in ast.walk(node.test)):
                 return True
             if re.search(r"debug|verbose|is_(?:logging|exporting|tracing|scripting)|log_", ast.unparse(node.test)):

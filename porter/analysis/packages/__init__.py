@@ -1,1 +1,1 @@
-"""x"""
+"""The third-party packages that a tree imports: what each calls of CUDA, found in its source without importing it."""
