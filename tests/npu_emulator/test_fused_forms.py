@@ -22,8 +22,8 @@ ROTARY = (
     "def f(x, cos, sin):\n    cos = cos.unsqueeze(1)\n    sin = sin.unsqueeze(1)\n    return x * cos + turn(x) * sin\n"
 )
 ATTENTION = "def f(q, k, v):\n    a = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])\n    return a.softmax(-1) @ v\n"
-MASKED = "def f(q, k, v, mask):\n    a = (q @ k.mT * 0.25).masked_fill(mask > 0, -math.inf)\n    return a.softmax(-1) @ v\n"
-ADDED = "def f(q, k, v, bias):\n    a = torch.matmul(q, k.mT) * 0.25 + bias\n    return torch.matmul(F.softmax(a, -1), v)\n"
+MASKED = "def f(q, k, v, mask):\n    a = (q @ k.mT).masked_fill(mask > 0, -math.inf)\n    return a.softmax(-1) @ v\n"
+ADDED = "def f(q, k, v, bias):\n    a = torch.matmul(q, k.mT) * 0.25 + bias\n    return F.softmax(a, -1) @ v\n"
 SWIGLU = "def f(x):\n    a, b = x.chunk(2, dim=-1)\n    return F.silu(a) * b\n"
 GEGLU = "def f(x):\n    a, b = x.chunk(2, dim=-1)\n    return a * F.gelu(b)\n"
 GEGLU_LEFT = "def f(x):\n    a, b = x.chunk(2, dim=-1)\n    return F.gelu(a, approximate='tanh') * b\n"
