@@ -54,10 +54,11 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Statements that run one after the other, in a function."""
+    """Statements that run one after the other, in a function; `around` are the statements that they are in."""
 
     statements: list[ast.stmt]
     function: FunctionFlow
+    around: tuple[ast.stmt, ...] = ()
 
     @cached_property
     def bindings(self) -> dict[str, list[int]]:
@@ -83,13 +84,13 @@ class FunctionFlow:
     blocks: list[Block] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        stack: list[list[ast.stmt]] = [self.node.body]
+        stack: list[tuple[list[ast.stmt], tuple[ast.stmt, ...]]] = [(self.node.body, ())]
         while stack:
-            body = stack.pop()
-            self.blocks.append(Block(body, self))
+            body, around = stack.pop()
+            self.blocks.append(Block(body, self, around))
             for statement in body:
                 if not isinstance(statement, _SCOPES):
-                    stack += [*_bodies(statement)]
+                    stack += [(inner, (*around, statement)) for inner in _bodies(statement)]
 
     @cached_property
     def escaping(self) -> frozenset[str]:
@@ -145,15 +146,30 @@ class FunctionFlow:
                         found.setdefault(name, []).append(value)
         return found
 
-    def calls(self, *names: str) -> bool:
-        """Whether any of these names stands in the function."""
-        wanted = frozenset(names)
-        return any(
-            (isinstance(node, ast.Name) and node.id in wanted)
-            or (isinstance(node, ast.Attribute) and node.attr in wanted)
-            or (isinstance(node, ast.alias) and node.name in wanted)
-            for node in ast.walk(self.node)
-        )
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Every name in it, those of attributes and imports too."""
+        return frozenset(_names_in(self.node))
+
+    @cached_property
+    def names_nearby(self) -> frozenset[str]:
+        """Those of the class around it too, whose methods may be read through."""
+        return self.names if self.owner is None else _names_of_class(self.owner)
+
+
+@lru_cache(maxsize=64)
+def _names_of_class(owner: ast.ClassDef) -> frozenset[str]:
+    return frozenset(_names_in(owner))
+
+
+def _names_in(top: ast.AST) -> Iterator[str]:
+    for node in ast.walk(top):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.alias):
+            yield node.name
 
 
 @lru_cache(maxsize=1)  # asked by every rule for the same file

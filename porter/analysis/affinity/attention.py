@@ -94,7 +94,7 @@ class _Scores:
 
 @RULE.on(ast.Module)
 def fuse(node: ast.Module, unit: Unit) -> Iterator[Found]:
-    yield from patterns(RULE, unit, _matched, (ast.BinOp, ast.Call), _BESIDE)
+    yield from patterns(RULE, unit, _matched, (ast.BinOp, ast.Call), _BESIDE, frozenset({"softmax"}))
 
 
 def _matched(root: Term) -> Fused | None:

@@ -45,14 +45,21 @@ Match = Callable[[Term], Fused | None]
 
 
 def patterns(
-    rule: Rule, unit: Unit, match: Match, kinds: tuple[type[ast.expr], ...], beside: Iterable[str]
+    rule: Rule,
+    unit: Unit,
+    match: Match,
+    kinds: tuple[type[ast.expr], ...],
+    beside: Iterable[str],
+    words: frozenset[str],
 ) -> Iterator[Found]:
     """Every place in a file where a pattern begins, outermost first.
 
-    A function that names any of `beside` has the fused form already, or chooses by itself.
+    A function that names any of `beside` has the fused form already, or chooses by itself. Without any of `words`, in
+    it or its class, nothing begins there.
     """
+    chooses = frozenset(("torch_npu", "is_npu_available", "is_torch_npu_available", *beside))
     for flow in flows(unit):
-        if flow.calls("torch_npu", "is_npu_available", "is_torch_npu_available", *beside):
+        if not chooses.isdisjoint(flow.names) or words.isdisjoint(flow.names_nearby):
             continue
         for block in flow.blocks:
             taken: set[int] = set()
@@ -87,16 +94,16 @@ def _found(rule: Rule, unit: Unit, root: Term, fused: Fused, taken: set[int]) ->
     taken |= reached
     before = [_unparsed(block.statements[at]) for at in sorted(spared)]
     before.append(_unparsed(root.node))
-    texts = [expressed(term, root, spared) for term in fused.terms]
-    after = fused.call.format(
-        *(text if text is not None else ast.unparse(term.node) for text, term in zip(texts, fused.terms, strict=True))
-    )
+    values = [expressed(term, root, spared) for term in fused.terms]
+    shown = [_shown(term if value is None else value) for value, term in zip(values, fused.terms, strict=True)]
+    after = fused.call.format(*shown)
     message = f"{fused.title}: {_shortened('; '.join(before))}"
-    blocked = fused.blocked or (
-        "" if all(text is not None for text in texts) else "a name in it means something else by then"
-    )
+    blocked = fused.blocked or ("a name in it means something else by then" if None in values else "")
     way_out = f"{after}; {fused.numbers}" + (f"; {blocked}: rewrite it by hand" if blocked else "")
-    edits = None if blocked or not unit.applies else _edits(unit, root, spared, after, fused.needs)
+    edits = None
+    if unit.applies and not blocked:
+        parts = tuple(_parts(fused.call, [value for value in values if value is not None]))
+        edits = _edits(unit, root, spared, parts, fused.needs)
     if edits is None:
         yield unit.report(rule.code, "note", root.node, message, way_out)
         return
@@ -204,8 +211,8 @@ def _loads(node: ast.AST, without: frozenset[int] = frozenset()) -> set[str]:
     return found
 
 
-def expressed(term: Term, root: Term, spared: frozenset[int] = frozenset()) -> str | None:
-    """The text of a term where the root stands; None where a name in it would mean something else there."""
+def expressed(term: Term, root: Term, spared: frozenset[int] = frozenset()) -> Term | str | None:
+    """What stands for a term where the root is: itself, or a text. None where a name would mean something else there."""
     block = root.place.block
     if term.place.block is not block:
         return _expressed_from_within(term, root, spared)
@@ -213,10 +220,10 @@ def expressed(term: Term, root: Term, spared: frozenset[int] = frozenset()) -> s
         here = block.version(name, root.place.at, spared)
         if here != block.version(name, term.place.at):
             return None
-    return _text(term)
+    return term
 
 
-def _expressed_from_within(term: Term, root: Term, spared: frozenset[int]) -> str | None:
+def _expressed_from_within(term: Term, root: Term, spared: frozenset[int]) -> Term | str | None:
     """Of a called method: its parameters are what it was called with, `self` is the same, other names are its own."""
     bound = dict(term.place.bound)
     if isinstance(term.node, ast.Name) and term.node.id in bound:
@@ -225,17 +232,26 @@ def _expressed_from_within(term: Term, root: Term, spared: frozenset[int]) -> st
     return ast.unparse(term.node) if names <= {"self"} else None
 
 
-def _text(term: Term) -> str:
-    """As the program spells it, on one line."""
-    source = term.place.block.function.unit.source
-    if not hasattr(term.node, "lineno"):
-        return ast.unparse(term.node)
-    start, end = source.span(term.node)
-    text = source.data[start:end].decode("utf-8")
-    return text if "\n" not in text and "\r" not in text else ast.unparse(term.node)
+def _shown(value: Term | str) -> str:
+    return value if isinstance(value, str) else _unparsed(value.node)
 
 
-def _edits(unit: Unit, root: Term, spared: frozenset[int], after: str, needs: str) -> list[Edit] | None:
+def _parts(call: str, values: list[Term | str]) -> Iterator[str | tuple[int, int]]:
+    """The call with the terms as the program spells them, whatever else changes in those."""
+    for at, part in enumerate(re.split(r"\{(\d)\}", call)):
+        if at % 2 == 0:
+            yield part
+            continue
+        value = values[int(part)]
+        if isinstance(value, str) or not hasattr(value.node, "lineno"):
+            yield _shown(value)
+        else:
+            yield value.place.block.function.unit.source.span(value.node)
+
+
+def _edits(
+    unit: Unit, root: Term, spared: frozenset[int], parts: tuple[str | tuple[int, int], ...], needs: str
+) -> list[Edit] | None:
     """None where the statements that go share lines with others."""
     statements = root.place.block.statements
     comments = unit.source.comments()
@@ -243,7 +259,7 @@ def _edits(unit: Unit, root: Term, spared: frozenset[int], after: str, needs: st
         return None
     if (added := import_of(needs, unit)) is None:
         return None
-    edits = [Edit(*unit.source.span(root.node), "", (after,)), *added]
+    edits = [Edit(*unit.source.span(root.node), "", parts), *added]
     lines_of_others = {
         line
         for at, one in enumerate(statements)

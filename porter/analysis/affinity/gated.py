@@ -46,11 +46,13 @@ from porter.analysis.terms import called, dotted, number, products
 from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 
+_WORDS = frozenset({"silu", "SiLU", "gelu", "GELU"})
+
 RULE = Rule(
     "DP504",
     "fused-gated-activation",
     __doc__,
-    words=("silu", "SiLU", "gelu", "GELU", "swish"),
+    words=tuple(sorted(_WORDS)),
     targets=frozenset({"npu"}),
     analysis="affinity",
 )
@@ -65,7 +67,7 @@ class _Activated(NamedTuple):
 
 @RULE.on(ast.Module)
 def fuse(node: ast.Module, unit: Unit) -> Iterator[Found]:
-    yield from patterns(RULE, unit, _matched, (ast.BinOp, ast.Call), ("npu_swiglu", "npu_geglu"))
+    yield from patterns(RULE, unit, _matched, (ast.BinOp, ast.Call), ("npu_swiglu", "npu_geglu"), _WORDS)
 
 
 def _matched(root: Term) -> Fused | None:

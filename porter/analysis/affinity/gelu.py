@@ -43,11 +43,13 @@ from porter.analysis.terms import called, dotted, number, products, quotient, su
 from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 
+_WORDS = frozenset({"sigmoid", "erf", "tanh"})
+
 RULE = Rule(
     "DP505",
     "fused-activation",
     __doc__,
-    words=("sigmoid", "erf", "tanh"),
+    words=tuple(sorted(_WORDS)),
     targets=frozenset({"npu"}),
     analysis="affinity",
 )
@@ -55,7 +57,7 @@ RULE = Rule(
 
 @RULE.on(ast.Module)
 def fuse(node: ast.Module, unit: Unit) -> Iterator[Found]:
-    yield from patterns(RULE, unit, _matched, (ast.BinOp, ast.Call), ("npu_fast_gelu",))
+    yield from patterns(RULE, unit, _matched, (ast.BinOp, ast.Call), ("npu_fast_gelu",), _WORDS)
 
 
 def _matched(root: Term) -> Fused | None:

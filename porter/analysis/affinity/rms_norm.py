@@ -97,7 +97,7 @@ class _Normalized(NamedTuple):
 @RULE.on(ast.Module)
 def fuse(node: ast.Module, unit: Unit) -> Iterator[Found]:
     beside = ("npu_rms_norm", "rms_norm", "fused_rms_norm", "FusedRMSNorm")
-    yield from patterns(RULE, unit, _matched, (ast.BinOp, ast.Call), beside)
+    yield from patterns(RULE, unit, _matched, (ast.BinOp, ast.Call), beside, frozenset({"mean"}))
 
 
 def _matched(root: Term) -> Fused | None:

@@ -68,14 +68,17 @@ RULE = Rule(
     __doc__,
     words=("cat", "stack", "rotate_half"),
     targets=frozenset({"npu"}),
-    beside=("sin", "freqs_sin", "sin_emb"),
     analysis="affinity",
 )
 
 
 @RULE.on(ast.Module)
 def fuse(node: ast.Module, unit: Unit) -> Iterator[Found]:
-    yield from patterns(RULE, unit, _matched, (ast.BinOp,), ("npu_rotary_mul",))
+    yield from patterns(RULE, unit, _matched, (ast.BinOp,), ("npu_rotary_mul",), _names_of_sines(unit))
+
+
+def _names_of_sines(unit: Unit) -> frozenset[str]:
+    return frozenset(name for flow in flows(unit) for name in flow.names if "sin" in name.lower())
 
 
 def _matched(root: Term) -> Fused | None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
-from porter.analysis.flow import FunctionFlow, Place, Term, flows, opened, part_of
+from porter.analysis.flow import Block, Place, Term, flows, opened, part_of
 from porter.analysis.terms import dotted
 from porter.places import label_of
 from porter.unit import Unit
@@ -31,6 +32,8 @@ _OFF = frozenset("cpu numpy tolist item".split())
 _META = frozenset(
     "size dim numel stride element_size data_ptr shape ndim device dtype is_contiguous get_device".split()
 )
+_LOOPS = (ast.For, ast.While, ast.AsyncFor)
+_SELDOM = re.compile(r"debug|verbose|is_(?:logging|exporting|tracing|scripting)|log_")
 _BATCHES = re.compile(r"loader|timesteps", re.IGNORECASE)
 _BOOLEAN = frozenset("bool eq ne gt ge lt le isnan isinf isfinite logical_and logical_or logical_not isin".split())
 
@@ -46,13 +49,18 @@ class Step(NamedTuple):
         return self.term.node
 
 
-def steps(unit: Unit) -> Iterator[Step]:
+@lru_cache(maxsize=1)  # asked by every rule for the same file
+def steps(unit: Unit) -> tuple[Step, ...]:
     """Every expression of a file that is worked out at every step."""
+    return tuple(_steps(unit))
+
+
+def _steps(unit: Unit) -> Iterator[Step]:
     hot = _run_by_forward(unit)
     for flow in flows(unit):
         for block in flow.blocks:
-            loop = _loop_around(flow, block.statements)
-            if (loop is None and flow.name not in hot) or _is_now_and_then(flow, block.statements):
+            loop = next((one for one in reversed(block.around) if isinstance(one, _LOOPS) and _is_of_steps(one)), None)
+            if (loop is None and flow.name not in hot) or _is_now_and_then(block):
                 continue
             for index, statement in enumerate(block.statements):
                 for node in _own(statement):
@@ -156,20 +164,7 @@ def _run_by_forward(unit: Unit) -> frozenset[str]:
     return frozenset(found)
 
 
-def _loop_around(flow: FunctionFlow, statements: list[ast.stmt]) -> ast.For | ast.While | ast.AsyncFor | None:
-    """The innermost loop of steps that a block is in."""
-    found = None
-    for node in ast.walk(flow.node):  # outer ones first
-        is_loop = isinstance(node, ast.For | ast.While | ast.AsyncFor) and _is_of_steps(node)
-        if isinstance(node, ast.For | ast.While | ast.AsyncFor) and is_loop and _holds(node.body, statements[0]):
-            found = node
-    return found
-
-
-def _holds(body: list[ast.stmt], statement: ast.stmt) -> bool:
-    return any(one is statement for part in body for one in ast.walk(part))
-
-
+@lru_cache(maxsize=256)
 def _is_of_steps(loop: ast.For | ast.While | ast.AsyncFor) -> bool:
     if not isinstance(loop, ast.While) and _BATCHES.search(ast.unparse(loop.iter)):
         return True
@@ -183,15 +178,16 @@ def _is_of_steps(loop: ast.For | ast.While | ast.AsyncFor) -> bool:
     )
 
 
-def _is_now_and_then(flow: FunctionFlow, statements: list[ast.stmt]) -> bool:
+def _is_now_and_then(block: Block) -> bool:
     """Whether a block is below a question that is seldom answered in the affirmative, or that ends the program."""
-    for node in ast.walk(flow.node):
-        if isinstance(node, ast.If) and _holds(node.body, statements[0]):
-            if any(isinstance(part, ast.BinOp) and isinstance(part.op, ast.Mod) for part in ast.walk(node.test)):
+    inner = (*block.around[1:], None)
+    for one, within in zip(block.around, inner, strict=False):
+        if isinstance(one, ast.If) and (within in one.body or (within is None and block.statements is one.body)):
+            if any(isinstance(part, ast.BinOp) and isinstance(part.op, ast.Mod) for part in ast.walk(one.test)):
                 return True
-            if re.search(r"debug|verbose|is_(?:logging|exporting|tracing|scripting)|log_", ast.unparse(node.test)):
+            if _SELDOM.search(ast.unparse(one.test)):
                 return True
-    return any(isinstance(one, ast.Raise) for one in statements)
+    return any(isinstance(one, ast.Raise) for one in block.statements)
 
 
 def _own(statement: ast.stmt) -> Iterator[ast.expr]:
