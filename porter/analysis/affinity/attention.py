@@ -120,7 +120,7 @@ def _matched(root: Term) -> Fused | None:
         if at:
             scale += f" {'/' if divides else '*'} {one}"
         else:
-            scale = f"1 / {one}" if divides else place
+            scale = f"1 / {one}" if divides else one if len(scores.scales) > 1 else place
     call += f", scale={scale})"
     blocked = "a row that is masked whole comes out otherwise" if scores.finite else ""
     inner = (weights, scores_term)

@@ -212,7 +212,7 @@ def _loads(node: ast.AST, without: frozenset[int] = frozenset()) -> set[str]:
 
 
 def expressed(term: Term, root: Term, spared: frozenset[int] = frozenset()) -> Term | str | None:
-    """What stands for a term where the root is: itself, or a text. None where a name would mean something else there."""
+    """What stands for a term where the root is: itself, or a text; None where a name means something else there."""
     block = root.place.block
     if term.place.block is not block:
         return _expressed_from_within(term, root, spared)
