@@ -4,7 +4,8 @@
 ## What it does
 
 With `--dynamic-shapes`, reports `x = torch.cat([x, new])` in a loop, where nothing else in the loop gives `x` a value.
-A tensor that is made smaller again, or anew, in the same loop is left alone.
+Only loops over numbers, steps, frames and the like count, and those of `while`. A tensor that is made smaller again, or
+anew, in the same loop is left alone.
 
 ## Why
 
@@ -34,6 +35,7 @@ and all that was there is copied.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from porter.analysis.flow import flows
@@ -41,6 +43,7 @@ from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 
 _JOINS = frozenset({"torch.cat", "torch.concat", "torch.concatenate", "torch.hstack", "torch.vstack"})
+_MANY = frozenset("range trange loader dataloader timesteps steps frames chunks batches tokens sigmas".split())
 _WAY_OUT = "collect a list and join it once behind the loop, or make the whole tensor before it and write into parts"
 
 RULE = Rule(
@@ -59,7 +62,7 @@ def report(node: ast.Module, unit: Unit) -> Iterator[Found]:
     for flow in flows(unit):
         said: set[ast.AST] = set()
         for loop in ast.walk(flow.node):
-            if not isinstance(loop, ast.For | ast.While | ast.AsyncFor):
+            if not isinstance(loop, ast.For | ast.While | ast.AsyncFor) or not _turns_often(loop):
                 continue
             for statement in _within(loop):
                 name = _grown(statement, unit)
@@ -68,6 +71,14 @@ def report(node: ast.Module, unit: Unit) -> Iterator[Found]:
                 said.add(statement)
                 message = f"{name} grows at every turn of the loop: each is a new shape, and a copy of all before"
                 yield unit.report(RULE.code, "note", statement, message, _WAY_OUT)
+
+
+def _turns_often(loop: ast.For | ast.While | ast.AsyncFor) -> bool:
+    """Whether a loop is over numbers, steps, frames and the like, rather than over the few parts of one thing."""
+    if isinstance(loop, ast.While):
+        return True
+    words = re.findall(r"[a-z]+", ast.unparse(loop.iter).lower())
+    return not _MANY.isdisjoint(words)
 
 
 def _within(loop: ast.AST) -> Iterator[ast.AST]:

@@ -33,6 +33,7 @@ _META = frozenset(
     "size dim numel stride element_size data_ptr shape ndim device dtype is_contiguous get_device".split()
 )
 _LOOPS = (ast.For, ast.While, ast.AsyncFor)
+_NETWORK = re.compile(r"Module|Model|Layer|Block|Net$|Encoder|Decoder|Attention|Transformer|Embedding")
 _SELDOM = re.compile(r"debug|verbose|is_(?:logging|exporting|tracing|scripting)|log_")
 _BATCHES = re.compile(r"loader|timesteps", re.IGNORECASE)
 _BOOLEAN = frozenset("bool eq ne gt ge lt le isnan isinf isfinite logical_and logical_or logical_not isin".split())
@@ -151,7 +152,7 @@ def _is_a_loss(name: str, term: Term) -> bool:
 def _run_by_forward(unit: Unit) -> frozenset[str]:
     """The names of `forward` methods and of what they call in the same file, and so on."""
     by_name = {flow.name: flow for flow in flows(unit)}
-    found = {flow.name for flow in flows(unit) if flow.owner is not None and flow.name == "forward"}
+    found = {flow.name for flow in flows(unit) if flow.name == "forward" and _is_network(flow.owner)}
     waiting = list(found)
     while waiting:
         flow = by_name[waiting.pop()]
@@ -162,6 +163,11 @@ def _run_by_forward(unit: Unit) -> frozenset[str]:
                         found.add(name)
                         waiting.append(name)
     return frozenset(found)
+
+
+def _is_network(owner: ast.ClassDef | None) -> bool:
+    """Whether a class is a module of torch, as far as its bases tell: engines of other kinds have a `forward` too."""
+    return owner is not None and any(_NETWORK.search(label_of(base)) for base in owner.bases)
 
 
 @lru_cache(maxsize=256)

@@ -7,7 +7,7 @@ import pytest
 from tests.porter.analysis.cases import check_left_alone, findings
 
 CODE = "DP603"
-LOOP = "import torch\ndef f(xs, y, skips):\n    for x in xs:\n        {line}\n    return y\n"
+LOOP = "import torch\ndef f(xs, y, skips):\n    for x in range(xs):\n        {line}\n    return y\n"
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,10 @@ def test_it_is_reported(line):
 )
 def test_what_does_not_grow_is_left_alone(line):
     check_left_alone(LOOP.format(line=line), CODE)
+
+
+def test_over_the_few_parts_of_one_thing():
+    check_left_alone(LOOP.replace("range(xs)", "self.conditions").format(line="y = torch.cat([y, x])"), CODE)
 
 
 def test_outside_of_a_loop():

@@ -93,6 +93,10 @@ def test_what_the_host_knows_is_left_alone(line):
     check_left_alone(FORWARD.format(line=line), CODE)
 
 
+def test_the_forward_of_another_engine_is_none():
+    check_left_alone(FORWARD.replace("torch.nn.Module", "Backend").format(line="y = x.cpu()"), CODE)
+
+
 def test_in_a_script_without_functions():
     loop = "for x in loader:\n    loss = model(x)\n    loss.backward()\n    print(loss.item())\n"
     text = f"import torch\n{loop}loss.item()\n"
