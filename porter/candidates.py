@@ -8,11 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from porter.analysis import asked_for
 from porter.rules import rules_for
 from porter.rules.rule import Check, Rule
 from porter.targets import Translation
+
+if TYPE_CHECKING:
+    from porter.analysis.custom.settings import CustomRule
+
+#: The project's own rules.
+Own = tuple["CustomRule", ...]
 
 #: Leaves letters, digits and underscores and blanks out all else, so that splitting gives a text's words.
 _ONLY_WORDS = bytes(code if chr(code).isalnum() or code == ord("_") else ord(" ") for code in range(128)) + b" " * 128
@@ -25,12 +32,16 @@ class Call(NamedTuple):
     words: frozenset[bytes]
 
 
-def called_for(text: str | bytes, wanted: Translation, codes: frozenset[str] | None, language: str = "python") -> Call:
+def called_for(
+    text: str | bytes, wanted: Translation, codes: frozenset[str] | None, language: str = "python", own: Own = ()
+) -> Call:
     """By the rules for a language with these codes (None: all). Without a word of theirs, there is nothing to do."""
     data = text.encode("utf-8") if isinstance(text, str) else text
-    words = _words(wanted, codes, language).intersection(data.translate(_ONLY_WORDS).split())
-    spelled = (one.pattern for word, one in _spellings(wanted, codes, language) if word in words and one.search(data))
-    return _called_for(words.union(spelled), wanted, codes, language)
+    words = _words(wanted, codes, language, own).intersection(data.translate(_ONLY_WORDS).split())
+    spelled = (
+        one.pattern for word, one in _spellings(wanted, codes, language, own) if word in words and one.search(data)
+    )
+    return _called_for(words.union(spelled), wanted, codes, language, own)
 
 
 class _Ready(NamedTuple):
@@ -42,10 +53,12 @@ class _Ready(NamedTuple):
 
 
 @cache
-def _called_for(found: frozenset[bytes], wanted: Translation, codes: frozenset[str] | None, language: str) -> Call:
+def _called_for(
+    found: frozenset[bytes], wanted: Translation, codes: frozenset[str] | None, language: str, own: Own = ()
+) -> Call:
     checks: dict[type[Any], list[Check]] = {}
     calling: set[bytes] = set()
-    rules, looking = _rules(wanted, codes, language), _looking_for(wanted, codes, language)
+    rules, looking = _rules(wanted, codes, language, own), _looking_for(wanted, codes, language, own)
     for number in sorted({number for word in found for number in looking.get(word, ())}):
         rule, words, beside = rules[number]
         if beside and beside.isdisjoint(found):
@@ -58,17 +71,24 @@ def _called_for(found: frozenset[bytes], wanted: Translation, codes: frozenset[s
 
 
 @cache
-def _rules(wanted: Translation, codes: frozenset[str] | None, language: str) -> tuple[_Ready, ...]:
+def _rules(wanted: Translation, codes: frozenset[str] | None, language: str, own: Own = ()) -> tuple[_Ready, ...]:
     """The rules for a language that speak about a translation."""
-    rules = (rule for rule in rules_for(language) if rule.applies_to(wanted) and (codes is None or rule.code in codes))
+    every = (*rules_for(language), *(asked_for(codes) if language == "python" else ()))
+    if own:
+        from porter.analysis.custom.rules import rule_of
+
+        every += tuple(map(rule_of, own))
+    rules = (rule for rule in every if rule.applies_to(wanted) and (codes is None or rule.code in codes))
     return tuple(_Ready(rule, _looked_for(rule, wanted), frozenset(_as_bytes(rule.beside))) for rule in rules)
 
 
 @cache
-def _looking_for(wanted: Translation, codes: frozenset[str] | None, language: str) -> dict[bytes, list[int]]:
+def _looking_for(
+    wanted: Translation, codes: frozenset[str] | None, language: str, own: Own = ()
+) -> dict[bytes, list[int]]:
     """By what has to be found, the rules that look for it, as they are numbered there."""
     looking: dict[bytes, list[int]] = {}
-    for number, ready in enumerate(_rules(wanted, codes, language)):
+    for number, ready in enumerate(_rules(wanted, codes, language, own)):
         for word in ready.words:
             looking.setdefault(word, []).append(number)
     return looking
@@ -84,15 +104,17 @@ def _as_bytes(texts: Iterable[str]) -> Iterable[bytes]:
 
 
 @cache
-def _words(wanted: Translation, codes: frozenset[str] | None, language: str) -> frozenset[bytes]:
+def _words(wanted: Translation, codes: frozenset[str] | None, language: str, own: Own = ()) -> frozenset[bytes]:
     """Every word that tells something."""
-    return frozenset().union(*(ready.beside.union(ready.words.values()) for ready in _rules(wanted, codes, language)))
+    return frozenset().union(
+        *(ready.beside.union(ready.words.values()) for ready in _rules(wanted, codes, language, own))
+    )
 
 
 @cache
 def _spellings(
-    wanted: Translation, codes: frozenset[str] | None, language: str
+    wanted: Translation, codes: frozenset[str] | None, language: str, own: Own = ()
 ) -> tuple[tuple[bytes, re.Pattern[bytes]], ...]:
     """The words that only count as part of a pattern, each with it."""
-    pairs = (pair for ready in _rules(wanted, codes, language) for pair in ready.words.items())
+    pairs = (pair for ready in _rules(wanted, codes, language, own) for pair in ready.words.items())
     return tuple((word, re.compile(looked_for)) for looked_for, word in pairs if looked_for != word)

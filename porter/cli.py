@@ -55,6 +55,13 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 @click.option("--output", metavar="DIR", help="Write a ported copy of the tree here and leave the originals alone.")
 @click.option("--npu-scripts", is_flag=True,
               help="Leave all files as they are; write special/npu_training/*-NPU.sh for launch scripts.")  # fmt: skip
+@click.option("--affinity", is_flag=True, help="Also report what the NPU has a faster, fused form for.")
+@click.option("--apply-affinity", is_flag=True, help="Write the fused forms; results differ by rounding.")
+@click.option(
+    "--dynamic-shapes", is_flag=True, help="Also report what makes the NPU wait for the host or compile anew."
+)
+@click.option("--packages", is_flag=True, help="Also tell which packages are imported, and what they call of CUDA.")
+@click.option("--python", metavar="PATH", help="The Python whose packages --packages looks at (default: this one).")
 @click.option("--select", multiple=True, metavar="RULES", help="Only these rules: codes, names or prefixes (DP1).")
 @click.option("--ignore", multiple=True, metavar="RULES", help="Not these rules.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out files that match, as in .gitignore.")
@@ -122,17 +129,20 @@ def _port_files(session: Session) -> int:
     inputs = session.inputs()
     for path in () if session.quiet else session.unread_settings(inputs):
         click.echo(f"note: {path} has settings of its own, which this run does not read; --config names one", err=True)
-    results = session.reading_records_of(inputs).run(inputs.files)
+    packages = session.survey(inputs)  # before anything is written, since it may find that it cannot
+    session = session.reading_records_of(inputs)
+    results = session.run(inputs.files)
     if sys.stderr.isatty() and not session.quiet and session.format == "text":
         with click.progressbar(results, len(inputs.files), label="Porting", file=sys.stderr) as bar:
             reports = session.settle(bar)
     else:
         reports = session.settle(results)
+    reports = session.with_packages(reports, packages)
     for report in reports:
         if report.diff:
             _print_diff(report.diff)
     colored = _colored(sys.stderr if session.diff else sys.stdout)
-    text = session.render(reports, colored, session.not_looked_at(inputs))
+    text = session.render(reports, colored, session.not_looked_at(inputs), packages)
     session.cache.save()
     if text:
         click.echo(text, err=session.diff)

@@ -50,7 +50,7 @@ def _changes(data: bytes, edits: list[Edit]) -> Iterator[Change]:
         start = at + len(data[at_byte : edit.start].decode("utf-8"))
         end = start + len(data[edit.start : edit.end].decode("utf-8"))
         within, index = _render(data, edit.start, edit.end, edits, index + 1)
-        yield Change(start, end, _new_text(within, edit))
+        yield Change(start, end, _made(data, within, edit, edits))
         at_byte, at = edit.end, end
 
 
@@ -62,10 +62,23 @@ def _render(data: bytes, start: int, end: int, edits: list[Edit], index: int) ->
         edit = edits[index]
         pieces.append(data[at : edit.start].decode("utf-8"))
         within, index = _render(data, edit.start, edit.end, edits, index + 1)
-        pieces.append(_new_text(within, edit))
+        pieces.append(_made(data, within, edit, edits))
         at = edit.end
     pieces.append(data[at:end].decode("utf-8"))
     return "".join(pieces), index
+
+
+def _made(data: bytes, within: str, edit: Edit, edits: list[Edit]) -> str:
+    """The new text of an edit; of one that is put together, each part with what else changes in it."""
+    if edit.change or len(edit.arguments) == 1:
+        return _new_text(within, edit)
+    parts = []
+    for part in edit.arguments:
+        if isinstance(part, tuple):
+            start, end = part
+            part, _ = _render(data, start, end, [one for one in edits if start <= one.start and one.end <= end], 0)
+        parts.append(part)
+    return "".join(parts)
 
 
 def _new_text(text: str, edit: Edit) -> str:

@@ -20,7 +20,9 @@ class Edit(NamedTuple):
 
     `change` names a function of porter.pieces, which gets the piece and `arguments`. It is a name, not the
     function, so that a file in which nothing changes never imports libcst. An empty name means that the bytes are
-    a whole line, added or taken out, and `arguments` holds its new text. One edit may stand within another.
+    a whole line, added or taken out, or an expression that is made anew, and `arguments` hold the new text: one, or
+    several parts, of which a pair of numbers stands for those bytes as they are once changed. One edit may stand
+    within another.
     """
 
     start: int

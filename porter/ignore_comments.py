@@ -37,20 +37,22 @@ def not_ignored(found: Iterable[Found], source: Text, codes: frozenset[str] | No
         if not any(_ignores(comment, one.finding.code) for comment in asked):
             yield one
     if codes is None or RULE.code in codes:
-        yield from _unknown(comments)
+        yield from _unknown(comments, codes or frozenset())
 
 
 def _ignores(comment: re.Match[str], code: str) -> bool:
     if comment[1] is None:
         return True
-    return any(rule.is_named(one) for rule in all_rules() if rule.code == code for one in _names(comment))
+    named = any(rule.is_named(one) for rule in all_rules() if rule.code == code for one in _names(comment))
+    return named or any(code.startswith(one.upper()) for one in _names(comment))
 
 
-def _unknown(comments: dict[int, tuple[int, str]]) -> Iterator[Found]:
+def _unknown(comments: dict[int, tuple[int, str]], codes: frozenset[str]) -> Iterator[Found]:
     for line, (column, text) in comments.items():
         for comment in _IGNORE.finditer(text):
             for name in _names(comment):
-                if not any(rule.is_named(name) for rule in all_rules()):
+                own = any(code.startswith(name.upper()) for code in codes)  # a rule of the project
+                if not own and not any(rule.is_named(name) for rule in all_rules()):
                     at = column + comment.start()
                     message = f'this comment ignores "{name}", which is no rule'
                     way_out = "diffsynth-port --list-rules names them all"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from porter.both_devices import sifted
 from porter.candidates import Call, called_for
@@ -22,6 +22,9 @@ from porter.targets import Translation, rewriting_all, translation, undoing
 from porter.text_unit import TextUnit
 from porter.unit import Found, Unit
 
+if TYPE_CHECKING:
+    from porter.analysis.custom.settings import CustomRule
+
 #: The code under which a file that names both devices is reported when it should be undone.
 NAMES_BOTH = "DP109"
 
@@ -32,7 +35,8 @@ class Plan:
 
     `source` is the accelerator whose words are undone; None: the usual one's. `torch_npu` is a known build of the
     package; None: the newest. `keep_cuda` ports so that the program still runs on CUDA. `classes` are those of the
-    run's files that have a `cuda` of their own.
+    run's files that have a `cuda` of their own. `applies` says that what analyses propose is to be written.
+    `own` are the project's own rules.
     """
 
     target: str
@@ -42,6 +46,8 @@ class Plan:
     torch_npu: str | None = None
     keep_cuda: bool = False
     classes: frozenset[str] = frozenset()
+    applies: bool = False
+    own: tuple[CustomRule, ...] = ()
 
     @property
     def undoes(self) -> bool:
@@ -70,6 +76,7 @@ class Language:
     unit: Callable[[Any, Translation], Any] = TextUnit
     check: Callable[[Any, Sequence[Change]], Any] | None = None
     sift: Callable[[list[Found], Any, frozenset[str] | None], list[Found]] = lambda found, unit, codes: found
+    own: tuple[CustomRule, ...] = ()
 
 
 def _nodes(source: Source, words: frozenset[bytes]) -> list[Any]:
@@ -90,8 +97,10 @@ class Ported:
 
 def port_text(text: str, plan: Plan, language: Language = PYTHON) -> Ported:
     """Port a text. Raises porter.source.CannotParse if it is none in this language."""
-    if plan.classes and language is PYTHON:
-        language = replace(language, unit=partial(Unit, classes=plan.classes))
+    if language is PYTHON and (plan.classes or plan.applies):
+        language = replace(language, unit=partial(Unit, classes=plan.classes, applies=plan.applies))
+    if language.name == PYTHON.name and plan.own:
+        language = replace(language, own=plan.own)
     if plan.keep_cuda and not plan.undoes:
         return _keeping_cuda(text, plan, language)
     ported = _translated(text, plan.translation, plan.codes, language)
@@ -170,7 +179,7 @@ def _order(finding: Finding) -> tuple[int, int, str, str]:
 
 def _found(text: str, wanted: Translation, codes: frozenset[str] | None, language: Language) -> tuple[Any, list[Found]]:
     """The parsed text and what the rules say of it; without a word of theirs, it is not parsed."""
-    called = called_for(text, wanted, codes, language.name)
+    called = called_for(text, wanted, codes, language.name, language.own)
     if not called.checks:
         return None, []
     source = language.parse(text)

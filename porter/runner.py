@@ -150,9 +150,9 @@ def plan_for(path: str, job: Job) -> Plan:
     ignored = job.ignored_codes(path) if job.ignored_codes else frozenset()
     if not ignored:
         return job.plan
-    from porter.rules import all_rules
+    from porter.rules import usual_rules
 
-    codes = job.plan.codes if job.plan.codes is not None else frozenset(rule.code for rule in all_rules())
+    codes = job.plan.codes if job.plan.codes is not None else frozenset(rule.code for rule in usual_rules())
     return replace(job.plan, codes=codes - ignored)
 
 

@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from porter import __version__, baseline
+from porter.analysis import ANALYSES
 from porter.baseline import Baseline
 from porter.cache import Cache, cache_file
 from porter.definitions import classes_with_their_own
@@ -20,14 +21,16 @@ from porter.port import Plan
 from porter.port_file import CannotPort, port_bytes
 from porter.record_log import Record, RecordError, is_record
 from porter.repository import files_above
-from porter.rules import all_rules
 from porter.runner import Job, destination, diff_of, plan_for, run
-from porter.settings import Settings, SettingsError, has_settings, load_settings, selected_codes
+from porter.settings import Settings, SettingsError, every_rule, has_settings, load_settings, selected_codes
 from porter.shebang import is_shell_script
 from porter.shell.npu_script import is_npu_script
 from porter.targets import default_hardware, hardware_lines, table
 from porter.torch_npu_builds import UnknownBuild, build_for, is_known
 from porter.writing import CannotWrite
+
+if TYPE_CHECKING:
+    from porter.analysis.packages.survey import Row
 
 #: The baseline in the working directory that is used where none is named, if it is there.
 DEFAULT_BASELINE = "diffsynth-port-baseline.json"
@@ -62,14 +65,15 @@ class Session:
     explains: bool = False
     caches: bool = True
     cache_dir: str | None = None
+    surveys: bool = False
+    python: str | None = None
 
     @classmethod
     def from_command_line(cls, paths: tuple[str, ...], options: dict[str, Any]) -> Session:
         """Options win over settings. Raises Unusable."""
         try:
             settings = load_settings(options["config"], not options["no_config"]).overridden_by(options)
-            choosy = settings.select is not None or settings.ignore
-            codes = selected_codes(settings.select, settings.ignore, all_rules()) if choosy else None
+            codes = _codes(settings, options)
         except SettingsError as error:
             raise Unusable(str(error)) from None
         if not paths:
@@ -79,6 +83,7 @@ class Session:
         if settings.target is None:
             raise Unusable("no target; say --target npu, or set target in [tool.diffsynth-port] of pyproject.toml")
         _check_hardware(settings.target, settings.hardware)
+        _check_analyses(settings.target, options)
         torch_npu = _known_torch_npu(settings.target, settings.torch_npu)
         _check_output(paths, options)
         if options["source"] and settings.target != "cuda":
@@ -101,6 +106,8 @@ class Session:
                 source=options["source"],
                 torch_npu=torch_npu,
                 keep_cuda=options["keep_cuda"],
+                applies=options["apply_affinity"],
+                own=settings.rules,
             ),
             check=options["check"] or options["diff"] or options["write_baseline"],
             diff=options["diff"],
@@ -113,6 +120,8 @@ class Session:
             explains=options["explain_skipped"],
             caches=not options["no_cache"],
             cache_dir=options["cache_dir"],
+            surveys=options["packages"],
+            python=options["python"],
         )
 
     @property
@@ -222,6 +231,27 @@ class Session:
                 raise Unusable(f"{self.settings.record}: the record was not tidied up: {error}") from None
         return self._against_baseline(done, accepted)
 
+    def survey(self, inputs: Inputs) -> tuple[Row, ...] | None:
+        """The third-party packages that the files import; None where nobody asked for them. Raises Unusable."""
+        if not self.surveys:
+            return None
+        from porter.analysis.packages.installed import NoPython
+        from porter.analysis.packages.survey import survey
+
+        files = [one.path for one in inputs.files if one.problem is None and one.path.endswith(PYTHON)]
+        try:
+            return tuple(survey(files, self.plan, self.python, self.settings.jobs or _cores()))
+        except NoPython as error:
+            raise Unusable(str(error)) from None
+
+    def with_packages(self, reports: list[FileReport], packages: tuple[Row, ...] | None) -> list[FileReport]:
+        """The reports with what there is to say of packages."""
+        if packages is None or self.plan.codes is None:
+            return reports
+        from porter.analysis.packages.survey import with_findings
+
+        return with_findings(reports, packages, self.plan.codes)
+
     def port_stream(self, data: bytes) -> tuple[FileReport, bytes]:
         """Standard input. What cannot be ported comes back as it is."""
         try:
@@ -232,7 +262,13 @@ class Session:
         report = FileReport(self.stdin_filename, ported.data != data, ported.findings, diff=diff)
         return self._against_baseline([report], self._accepted())[0], ported.data
 
-    def render(self, reports: Sequence[FileReport], color: bool, not_looked_at: tuple[str, ...] = ()) -> str:
+    def render(
+        self,
+        reports: Sequence[FileReport],
+        color: bool,
+        not_looked_at: tuple[str, ...] = (),
+        packages: tuple[Row, ...] | None = None,
+    ) -> str:
         from porter.reporting import RunContext, render
 
         mode = "diff" if self.diff else "check" if self.check else "rewrite"
@@ -248,6 +284,7 @@ class Session:
             npu_scripts=self.npu_scripts,
             explains=self.explains,
             not_looked_at=not_looked_at,
+            packages=packages,
         )
         return render(self.format, reports, context)
 
@@ -295,6 +332,33 @@ class Session:
         if accepted is None:
             return reports
         return [replace(report, findings=baseline.new_findings(report, accepted)) for report in reports]
+
+
+def _codes(settings: Settings, options: dict[str, Any]) -> frozenset[str] | None:
+    """Of the rules selected and those of the analyses asked for; None for the usual ones. Raises SettingsError."""
+    asked = [name for name in ANALYSES if options[name.replace("-", "_")]]
+    if options["apply_affinity"] and "affinity" not in asked:
+        asked.append("affinity")
+    if settings.select is None and not settings.ignore and not asked and not settings.rules:
+        return None
+    rules = every_rule(settings.rules)
+    codes = selected_codes(settings.select, settings.ignore, rules)
+    also = [ANALYSES[name][1] for name in asked]
+    if settings.select is None:
+        also += [own.code for own in settings.rules]
+    return codes | selected_codes(also, settings.ignore, rules) if also else codes
+
+
+def _check_analyses(target: str, options: dict[str, Any]) -> None:
+    for name in ("affinity", "apply_affinity", "dynamic_shapes"):
+        if options[name] and target != "npu":
+            raise Unusable(f"--{name.replace('_', '-')} is about Ascend NPUs; it goes with --target npu, not {target}")
+    if options["apply_affinity"] and options["keep_cuda"]:
+        raise Unusable("--apply-affinity writes calls of torch_npu, which a program that keeps CUDA cannot have")
+    if options["packages"] and (target == "cuda" or options["npu_scripts"]):
+        raise Unusable("--packages is about a port; it goes neither with --target cuda nor with --npu-scripts")
+    if options["python"] and not options["packages"]:
+        raise Unusable("--python says where packages are installed; it goes with --packages")
 
 
 def _check_hardware(target: str, hardware: str | None) -> None:

@@ -17,6 +17,7 @@ from porter.settings_keys import CHECKS, described
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
+    from porter.analysis.custom.settings import CustomRule
     from porter.rules.rule import Rule
 
 _TABLE = "tool.diffsynth-port"
@@ -49,6 +50,7 @@ class Settings:
     record: str | None = None
     statistics: bool = False
     quiet: bool = False
+    rules: tuple[CustomRule, ...] = ()
     folder: str = field(default_factory=os.getcwd)
 
     def overridden_by(self, options: Mapping[str, Any]) -> Settings:
@@ -131,11 +133,36 @@ def selected_codes(
 ) -> frozenset[str]:
     """The codes of the rules that are selected (None: all) and not ignored. Raises SettingsError for unknown ones.
 
-    `where` is put before "select" or "ignore" in the message.
+    A rule of an analysis is selected by its name, its code or at least the first digit of it. `where` is put before
+    "select" or "ignore" in the message.
     """
     known = tuple(rules)
     selected = {rule.code for rule in known} if select is None else _codes(select, known, f"{where}select")
+    named = [one for one in select or () if len(one) > len("DP")]
+    selected -= {rule.code for rule in known if rule.analysis and not any(rule.is_named(one) for one in named)}
     return frozenset(selected - _codes(ignore, known, f"{where}ignore"))
+
+
+def every_rule(own: Sequence[CustomRule]) -> tuple[Rule, ...]:
+    """The rules of the tool, and those of the project."""
+    from porter.rules import all_rules
+
+    if not own:
+        return all_rules()
+    from porter.analysis.custom.rules import rule_of
+
+    return (*all_rules(), *map(rule_of, own))
+
+
+def _own_rules(table: Mapping[str, Any], path: str) -> tuple[CustomRule, ...]:
+    if not table:
+        return ()
+    from porter.analysis.custom.settings import CustomRuleError, read_rules
+
+    try:
+        return read_rules(table, f"{path}: [{_TABLE}.rules")
+    except CustomRuleError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _codes(wanted: Iterable[str], rules: Sequence[Rule], where: str) -> set[str]:
@@ -208,13 +235,13 @@ def _checked(table: Mapping[str, Any], path: str, folder: str) -> Settings:
     values: dict[str, Any] = {
         key.replace("-", "_"): tuple(value) if isinstance(value, list) else value for key, value in table.items()
     }
+    values["rules"] = _own_rules(values.pop("rules", {}), path)
     per_file = values.pop("per_file_ignores", {})
     if per_file or {"select", "ignore"} & values.keys():
-        from porter.rules import all_rules
-
-        selected_codes(values.get("select"), values.get("ignore", ()), all_rules(), where)
+        known = every_rule(values["rules"])
+        selected_codes(values.get("select"), values.get("ignore", ()), known, where)
         values["per_file_ignores"] = tuple(
-            (glob, frozenset(_codes(rules, all_rules(), f'{where}per-file-ignores "{glob}"')))
+            (glob, frozenset(_codes(rules, known, f'{where}per-file-ignores "{glob}"')))
             for glob, rules in per_file.items()
         )
     _check_patterns((*values.get("exclude", ()), *per_file), where)

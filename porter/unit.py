@@ -26,13 +26,21 @@ class Found(NamedTuple):
 class Unit:
     """One unit of source on its way from one accelerator to another.
 
-    `classes` are those of the whole run that have methods of the accelerator's name of their own.
+    `classes` are those of the whole run that have methods of the accelerator's name of their own. `applies` says that
+    what analyses propose is to be written.
     """
 
-    def __init__(self, source: Source, translation: Translation, classes: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        source: Source,
+        translation: Translation,
+        classes: frozenset[str] = frozenset(),
+        applies: bool = False,
+    ) -> None:
         self.source = source
         self.translation = translation
         self.classes = classes
+        self.applies = applies
         #: The nodes that a report is about, and those that a fix is: what a later rule need not speak of.
         self.reported: set[ast.AST] = set()
         self.fixed: set[ast.AST] = set()

@@ -37,6 +37,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_there_is_a_page_in_chinese_for_what_a_reader_needs_next() -> None:
     assert [page.stem for page in IN_CHINESE] == [
         "README",
+        "analyses",
         "command-line",
         "emulator",
         "install",

@@ -42,6 +42,8 @@ DP1xx rewrite: a *fix* is made by the tool. DP2xx report what the target lacks o
 fail on Ascend NPUs; DP4xx are about shell scripts, configurations and what installs a program. An *error* fails there,
 a *warning* may, a *note* behaves differently.
 
+DP5xx (`--affinity`), DP6xx (`--dynamic-shapes`) and DP7xx (`--packages`) are analyses: a run does them when asked.
+
 | rule | name | what it is about | in its example |
 |---|---|---|---|
 """
@@ -58,7 +60,9 @@ def example(page: str, section: str) -> str:
 def ported(rule: Rule, text: str, target: str) -> PortedBytes:
     """An example of a rule, ported as a file of the rule's language beside the scripts that examples launch."""
     ending = "md" if text.startswith("```") else ENDINGS[rule.language]
-    return port_bytes(str(LAUNCHED / f"example.{ending}"), text.encode("utf-8"), Plan(target))
+    codes = frozenset({rule.code}) if rule.analysis is not None else None
+    plan = Plan(target, codes=codes, applies=rule.fixes)
+    return port_bytes(str(LAUNCHED / f"example.{ending}"), text.encode("utf-8"), plan)
 
 
 def severities(rule: Rule) -> list[str]:

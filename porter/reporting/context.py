@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from porter.analysis.packages.survey import Row
 
 
 @dataclass(frozen=True)
@@ -11,6 +15,7 @@ class RunContext:
 
     `npu_scripts` says that the files stay as they are, and get NPU forms beside them. `explains` asks why
     lines that name CUDA were passed over; `not_looked_at` are files that name it, of kinds that are not ported.
+    `packages` are the imported ones; None where nobody asked for them.
     """
 
     target: str
@@ -24,6 +29,7 @@ class RunContext:
     npu_scripts: bool = False
     explains: bool = False
     not_looked_at: tuple[str, ...] = ()
+    packages: tuple[Row, ...] | None = None
 
     @property
     def build(self) -> str | None:

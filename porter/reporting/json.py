@@ -26,6 +26,10 @@ def render(reports: Sequence[FileReport], context: RunContext) -> str:
         "summary": asdict(summarize(reports)),
         "not_looked_at": list(context.not_looked_at),
     }
+    if context.packages is not None:
+        from porter.reporting.packages import objects
+
+        outcome["packages"] = objects(context.packages)
     if context.statistics:
         outcome["statistics"] = [asdict(row) for row in count_rules(reports)]
     return json.dumps(outcome, indent=2)

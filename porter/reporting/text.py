@@ -23,6 +23,10 @@ def render(reports: Sequence[FileReport], context: RunContext) -> str:
     lines = [line for report in reports for line in _lines_about(report, context)]
     if context.explains:
         lines += _explanations(reports, context)
+    if context.packages:
+        from porter.reporting.packages import table
+
+        lines += map(_printable, table(context.packages))
     if context.statistics:
         lines += _table(count_rules(reports))
     if not context.quiet:

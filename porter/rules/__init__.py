@@ -19,8 +19,18 @@ def languages() -> tuple[str, ...]:
 
 @cache
 def all_rules() -> tuple[Rule, ...]:
-    """Every rule, in the order of their codes."""
-    return tuple(sorted((rule for language in languages() for rule in rules_for(language)), key=lambda rule: rule.code))
+    """Every rule, those of analyses too, in the order of their codes."""
+    from porter.analysis import ANALYSES, analysis_rules
+
+    found = [rule for language in languages() for rule in rules_for(language)]
+    found += [rule for name in ANALYSES for rule in analysis_rules(name)]
+    return tuple(sorted(found, key=lambda rule: rule.code))
+
+
+@cache
+def usual_rules() -> tuple[Rule, ...]:
+    """The rules of a run that asks for no analysis."""
+    return tuple(rule for rule in all_rules() if rule.analysis is None)
 
 
 @cache

@@ -30,7 +30,8 @@ class Rule:
     `last` is for a rule that speaks of what no other has judged: it is asked when they all have been.
     `targets` are the accelerators that it speaks about; None: all of them. `language` is what it reads: "python", for
     which a check is given nodes of `ast` and a Unit; "shell", parts of a script; "accelerate", a
-    configuration of accelerate; both with a porter.text_unit.TextUnit.
+    configuration of accelerate; both with a porter.text_unit.TextUnit. `analysis` names the one that it belongs to,
+    which a run does only when asked; None: every run goes by it.
     """
 
     code: str
@@ -43,6 +44,7 @@ class Rule:
     spelled: dict[str, str] = field(default_factory=dict)
     language: str = "python"
     last: bool = False
+    analysis: str | None = None
     checks: list[tuple[tuple[type[Any], ...], Check]] = field(default_factory=list)
 
     def on(self, *nodes: type[Any]) -> Callable[[Check], Check]:
@@ -59,7 +61,7 @@ class Rule:
 
     def applies_to(self, translation: Translation) -> bool:
         """Reports are about what an accelerator lacks; undoing a port has none to make."""
-        if translation.undoes and not self.fixes:
+        if translation.undoes and (not self.fixes or self.analysis is not None):
             return False
         return self.targets is None or translation.accelerator.name in self.targets
 
