@@ -375,3 +375,31 @@ def test_on_a_terminal_there_is_colour_and_progress(tree: Path) -> None:
     assert b"Porting" in printed
     assert b"\x1b[31m-model" in printed
     assert b"\x1b[32m+model" in printed
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_colored"),
+    [
+        ({"FORCE_COLOR": "1", "NO_COLOR": ""}, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        ({"FORCE_COLOR": "", "NO_COLOR": ""}, False),
+    ],
+)
+def test_color_is_forced_and_refused_by_variables(tree: Path, variables: dict[str, str], is_colored: bool) -> None:
+    command = [sys.executable, "-m", "porter", "scripts", "--target", "npu", "--check", "--no-record"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    done = subprocess.run(command, cwd=tree.parent, env=environment, capture_output=True, check=False)
+    assert (b"\x1b[" in done.stdout) is is_colored
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_options(tree: Path, shell: str) -> None:
+    variables = {
+        "_DIFFSYNTH_PORT_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": "diffsynth-port --fo",
+        "COMP_CWORD": "--fo" if shell == "fish" else "1",
+    }
+    command = [sys.executable, "-c", "from porter.cli import main; main()"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    done = subprocess.run(command, cwd=tree.parent, env=environment, capture_output=True, check=False)
+    assert b"--format" in done.stdout, done.stderr
