@@ -92,7 +92,7 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
     --diff, --output or --npu-scripts says otherwise; what cannot be ported is reported.
 
     `diffsynth-port verify PATHS...` runs scripts and their ported forms, and tells whether they make the same frames
-    (diffsynth-port verify --help).
+    (diffsynth-port verify --help). `diffsynth-port server` is a language server for editors.
 
     \b
     Exit status: 0 nothing left to do
@@ -177,9 +177,13 @@ def _colored(stream: Any) -> bool:
 
 
 def main() -> None:
-    """The entry point of `diffsynth-port`. A file or folder called `verify` is ported as ./verify."""
+    """The entry point of `diffsynth-port`. Files called `verify` or `server` are ported as ./verify, ./server."""
     if sys.argv[1:2] == ["verify"]:
         from porter.verify.verify_command import verify
 
         verify(sys.argv[2:], prog_name="diffsynth-port verify")
+    if sys.argv[1:2] == ["server"]:
+        from porter.language_server.server_command import server
+
+        server(sys.argv[2:], prog_name="diffsynth-port server")
     command(prog_name="diffsynth-port")

@@ -106,6 +106,7 @@ class Session:
                 source=options["source"],
                 torch_npu=torch_npu,
                 keep_cuda=options["keep_cuda"],
+                shows_edits=settings.format in ("json", "sarif"),
             ),
             check=options["check"] or options["diff"] or options["write_baseline"],
             diff=options["diff"],

@@ -403,3 +403,31 @@ def test_shells_complete_options(tree: Path, shell: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     done = subprocess.run(command, cwd=tree.parent, env=environment, capture_output=True, check=False)
     assert b"--format" in done.stdout, done.stderr
+
+
+def test_git_takes_the_diff_of_any_line_endings(run: Run, tmp_path: Path) -> None:
+    files = {
+        "windows.py": CUDA.replace(b"\n", b"\r\n"),
+        "no newline.py": CUDA.rstrip(b"\n"),
+        "mixed.py": CUDA.replace(b"\n", b"\r\n", 1),
+        "模型.sh": b"python a.py --device cuda",
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    diff = run(".", "--target", "npu", "--diff").stdout
+    subprocess.run(["git", "apply", "--whitespace=nowarn"], input=diff, cwd=tmp_path, check=True)
+    for name, data in files.items():
+        assert (tmp_path / name).read_bytes() == data.replace(b"cuda", b"npu")
+
+
+def test_git_takes_the_diff_that_makes_new_files(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "model_training" / "full"
+    folder.mkdir(parents=True)
+    (folder / "Wan.sh").write_bytes(b"accelerate launch train.py --device cuda\n")
+    diff = run("model_training", "--target", "npu", "--npu-scripts", "--diff").stdout
+    subprocess.run(["git", "apply"], input=diff, cwd=tmp_path, check=True)
+    written = tmp_path / "model_training" / "special" / "npu_training" / "Wan-NPU.sh"
+    applied = written.read_bytes()
+    written.unlink()
+    run("model_training", "--target", "npu", "--npu-scripts")
+    assert written.read_bytes() == applied
