@@ -23,6 +23,9 @@ _TOOL = "diffsynth-port"
 #: Files of the cache that are kept: those used last.
 _KEPT = 64
 
+#: Of a finding, all but its edits.
+_KEPT_FIELDS = len(Finding._fields) - 1
+
 #: A file changed so shortly before it was looked at may change again within the same tick of its clock.
 _TICK = 50_000_000
 
@@ -60,10 +63,10 @@ class Cache:
         return tuple(Finding(*one) for one in known[1])
 
     def keep(self, path: str, circumstances: str, report: FileReport) -> None:
-        """Remembers a report, if nothing was to be changed in the file and nothing went wrong."""
+        """Remembers a report if nothing was to be changed in the file, so that no finding has edits, and nothing failed."""
         known = self._of(path)
         if known is not None and not report.changed and report.failure is None:
-            known["findings"] = [circumstances, report.findings]
+            known["findings"] = [circumstances, [one[:_KEPT_FIELDS] for one in report.findings]]
             self._changed = True
 
     def save(self) -> None:
@@ -156,7 +159,7 @@ def _is_entry(entry: object) -> bool:
     findings = entry[2].get("findings", ["", []])
     if not isinstance(findings, list) or len(findings) != 2 or not isinstance(findings[1], list):
         return False
-    return all(isinstance(one, list) and len(one) == len(Finding._fields) for one in findings[1])
+    return all(isinstance(one, list) and len(one) == _KEPT_FIELDS for one in findings[1])
 
 
 def _prune(folder: str) -> None:

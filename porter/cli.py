@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from porter.session import Session
 
 TARGETS = target_names()
-FORMATS = ("text", "json", "sarif", "github")
+FORMATS = ("text", "json", "sarif", "github", "gitlab", "junit")
 
 
 def _list_rules(context: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -69,7 +69,15 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 @click.option("--explain-skipped", is_flag=True, help="List the lines that name CUDA and were passed over, and why.")
 @click.option("-q", "--quiet", is_flag=True, default=None, help="Print errors only.")
 @click.option("--statistics", is_flag=True, default=None, help="Count the findings of each rule.")
-@click.option("--format", "format_", type=click.Choice(FORMATS), help="How to print the findings (default: text).")
+@click.option(
+    "--format",
+    "--output-format",
+    "format_",
+    type=click.Choice(FORMATS),
+    help="How to print the findings (default: text).",
+)
+@click.option("--report", "reports", multiple=True, metavar="FILE",
+              help="Also write a report to plan the port by, .html or .md by its ending; may be repeated.")  # fmt: skip
 @click.option("--fail-on", type=click.Choice(["error", "warning", "note"]), help="Mildest finding that fails the run.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 whatever was found.")
 @click.option("--baseline", metavar="FILE", help="Report only findings that are not in this file.")
@@ -98,7 +106,7 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
     --diff, --output or --npu-scripts says otherwise; what cannot be ported is reported.
 
     `diffsynth-port verify PATHS...` runs scripts and their ported forms, and tells whether they make the same frames
-    (diffsynth-port verify --help).
+    (diffsynth-port verify --help). `diffsynth-port server` is a language server for editors.
 
     \b
     Exit status: 0 nothing left to do
@@ -142,10 +150,13 @@ def _port_files(session: Session) -> int:
         if report.diff:
             _print_diff(report.diff)
     colored = _colored(sys.stderr if session.diff else sys.stdout)
-    text = session.render(reports, colored, session.not_looked_at(inputs), packages)
+    not_looked_at = session.not_looked_at(inputs)
+    text = session.render(reports, colored, not_looked_at, packages)
     session.cache.save()
     if text:
-        click.echo(text, err=session.diff)
+        click.echo(text, err=session.diff, color=colored or None)
+    for file in session.write_reports(reports, not_looked_at, packages):
+        click.echo(f"report written to {file}", err=True)
     if session.write_baseline and not session.quiet:
         click.echo(f"{session.baseline}: today's findings are accepted; delete it to see them again", err=True)
     return session.exit_status(reports)
@@ -160,9 +171,10 @@ def _port_stdin(session: Session) -> int:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     to_stderr = session.diff or not session.check
-    text = session.render([report], color=_colored(sys.stderr if to_stderr else sys.stdout))
+    colored = _colored(sys.stderr if to_stderr else sys.stdout)
+    text = session.render([report], color=colored)
     if text:
-        click.echo(text, err=to_stderr)
+        click.echo(text, err=to_stderr, color=colored or None)
     return session.exit_status([report])
 
 
@@ -172,17 +184,24 @@ def _print_diff(diff: str) -> None:
         if _colored(sys.stdout):
             heading = line.startswith(("+++", "---"))
             line = click.style(line, fg=None if heading else colors.get(line[0]), bold=heading or None)
-        click.echo(line, nl=False)
+        click.echo(line, nl=False, color=_colored(sys.stdout) or None)
 
 
 def _colored(stream: Any) -> bool:
-    return bool(stream.isatty()) and "NO_COLOR" not in os.environ
+    """NO_COLOR wins over FORCE_COLOR, and both over what the stream is; an empty value counts as none."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or bool(stream.isatty())
 
 
 def main() -> None:
-    """The entry point of `diffsynth-port`. A file or folder called `verify` is ported as ./verify."""
+    """The entry point of `diffsynth-port`. Files called `verify` or `server` are ported as ./verify, ./server."""
     if sys.argv[1:2] == ["verify"]:
         from porter.verify.verify_command import verify
 
         verify(sys.argv[2:], prog_name="diffsynth-port verify")
+    if sys.argv[1:2] == ["server"]:
+        from porter.language_server.server_command import server
+
+        server(sys.argv[2:], prog_name="diffsynth-port server")
     command(prog_name="diffsynth-port")

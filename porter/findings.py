@@ -31,11 +31,21 @@ class Edit(NamedTuple):
     arguments: tuple[Any, ...]
 
 
+class Replacement(NamedTuple):
+    """What an edit comes to: the text of a place, counted as a finding's is, and what takes its place."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    content: str
+
+
 class Finding(NamedTuple):
     """One thing a rule found. Lines and columns count from 1, columns in characters.
 
     In a notebook they count within the source of one cell, as people see it; `cell` is its number, from 1, among
-    all cells of the notebook. Elsewhere it is None.
+    all cells of the notebook. Elsewhere it is None. `edits` are there where they were asked for (Plan.shows_edits).
     """
 
     code: str
@@ -47,6 +57,7 @@ class Finding(NamedTuple):
     end_column: int
     way_out: str = ""
     cell: int | None = None
+    edits: tuple[Replacement, ...] = ()
 
     @property
     def is_fix(self) -> bool:

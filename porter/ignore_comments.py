@@ -1,4 +1,7 @@
-"""Comments that ask to leave a place as it is: `# port: ignore`, `# port: ignore[DP101, DP2, rand-device]`."""
+"""Comments that ask to leave a place as it is: `# port: ignore`, `# port: ignore[DP101, DP2, rand-device]`.
+
+`# port: ignore-file` and `# port: ignore-file[RULES]`, anywhere in it, ask so for the whole text.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from porter.rules import all_rules
 from porter.rules.unknown_ignore import RULE
 from porter.unit import Found
 
-_IGNORE = re.compile(r"#\s*port:\s*ignore\b(?:\[([\w\s,-]*)\])?")
+_IGNORE = re.compile(r"#\s*port:\s*ignore\b(?!-)(?:\[([\w\s,-]*)\])?")
+_IGNORE_FILE = re.compile(r"#\s*port:\s*ignore-file\b(?:\[([\w\s,-]*)\])?")
 
 
 class Text(Protocol):
@@ -31,7 +35,10 @@ def not_ignored(found: Iterable[Found], source: Text, codes: frozenset[str] | No
         yield from found
         return
     comments = source.comments()
+    whole = [comment for _, text in comments.values() for comment in _IGNORE_FILE.finditer(text)]
     for one in found:
+        if any(_ignores(comment, one.finding.code) for comment in whole):
+            continue
         lines = {one.finding.line, one.finding.end_line}
         asked = (comment for line in lines if line in comments for comment in _IGNORE.finditer(comments[line][1]))
         if not any(_ignores(comment, one.finding.code) for comment in asked):
@@ -49,7 +56,7 @@ def _ignores(comment: re.Match[str], code: str) -> bool:
 
 def _unknown(comments: dict[int, tuple[int, str]], codes: frozenset[str]) -> Iterator[Found]:
     for line, (column, text) in comments.items():
-        for comment in _IGNORE.finditer(text):
+        for comment in (*_IGNORE.finditer(text), *_IGNORE_FILE.finditer(text)):
             for name in _names(comment):
                 own = any(code.startswith(name.upper()) for code in codes)  # a rule of the project
                 if not own and not any(rule.is_named(name) for rule in all_rules()):

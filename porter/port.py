@@ -36,7 +36,7 @@ class Plan:
     `source` is the accelerator whose words are undone; None: the usual one's. `torch_npu` is a known build of the
     package; None: the newest. `keep_cuda` ports so that the program still runs on CUDA. `classes` are those of the
     run's files that have a `cuda` of their own. `applies` says that what analyses propose is to be written.
-    `own` are the project's own rules.
+    `own` are the project's own rules. `shows_edits` asks which finding changes what.
     """
 
     target: str
@@ -48,6 +48,7 @@ class Plan:
     classes: frozenset[str] = frozenset()
     applies: bool = False
     own: tuple[CustomRule, ...] = ()
+    shows_edits: bool = False
 
     @property
     def undoes(self) -> bool:
@@ -88,11 +89,15 @@ PYTHON = Language("python", Source, _nodes, Unit, parse_changed, sifted)
 
 @dataclass(frozen=True)
 class Ported:
-    """The text as it shall be, every finding in the text as it was, and what `text` differs by, in order."""
+    """The text as it shall be, every finding in the text as it was, and what `text` differs by, in order.
+
+    `edits` are, where the plan shows them, the changes of each finding as if it were the only one.
+    """
 
     text: str
     findings: list[Finding] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+    edits: dict[Finding, list[Change]] = field(default_factory=dict)
 
 
 def port_text(text: str, plan: Plan, language: Language = PYTHON) -> Ported:
@@ -103,7 +108,7 @@ def port_text(text: str, plan: Plan, language: Language = PYTHON) -> Ported:
         language = replace(language, own=plan.own)
     if plan.keep_cuda and not plan.undoes:
         return _keeping_cuda(text, plan, language)
-    ported = _translated(text, plan.translation, plan.codes, language)
+    ported = _translated(text, plan, language)
     if plan.undoes and ported.findings and names_cuda([text], plan, language):
         return Ported(text, [names_both(plan)])
     return ported
@@ -134,8 +139,8 @@ def names_both(plan: Plan) -> Finding:
     return Finding(NAMES_BOTH, "error", message, 1, 1, 1, 1, way_out)
 
 
-def _translated(text: str, wanted: Translation, codes: frozenset[str] | None, language: Language) -> Ported:
-    source, found = _found(text, wanted, codes, language)
+def _translated(text: str, plan: Plan, language: Language) -> Ported:
+    source, found = _found(text, plan.translation, plan.codes, language)
     if source is None:
         return Ported(text)
     changes, found = edited(source, found)
@@ -143,7 +148,16 @@ def _translated(text: str, wanted: Translation, codes: frozenset[str] | None, la
     if changed != text:
         _check(source, changes, changed, language)
     findings = sorted({one.finding for one in found}, key=_order)
-    return Ported(changed, findings, changes)
+    return Ported(changed, findings, changes, _edits(source, found) if plan.shows_edits else {})
+
+
+def _edits(source: Any, found: Iterable[Found]) -> dict[Finding, list[Change]]:
+    """What each finding changes by itself; where two say the same, both together."""
+    by_finding: dict[Finding, list[Found]] = {}
+    for one in found:
+        if one.edits:
+            by_finding.setdefault(one.finding, []).append(one)
+    return {finding: edited(source, same)[0] for finding, same in by_finding.items()}
 
 
 def _keeping_cuda(text: str, plan: Plan, language: Language) -> Ported:
@@ -165,12 +179,14 @@ def _keeping_cuda(text: str, plan: Plan, language: Language) -> Ported:
     ported = {one.finding.line for one in usual if one.finding.is_fix}  # not what serves both already
     found = [one for one in found if not one.edits or one.finding.line in ported]
     changes, found = edited(source, kept(found, language.unit(source, keeping_cuda(wanted))))
+    edits = _edits(source, found) if plan.shows_edits else {}
+    edits = {finding: expressions(own, text) for finding, own in edits.items()}
     changes = expressions(changes, text)
     changed = apply(text, changes)
     if changed != text:
         _check(source, changes, changed, language)
     own = {one.finding for one in found} | {one for one in reports if not one.code.startswith("DP1")}
-    return Ported(changed, sorted(own, key=_order), changes)
+    return Ported(changed, sorted(own, key=_order), changes, edits)
 
 
 def _order(finding: Finding) -> tuple[int, int, str, str]:

@@ -174,13 +174,13 @@ def _write(target: str, data: bytes, read_as: os.stat_result | None, like: str) 
 
 
 def diff_of(shown: str, old: bytes, new: bytes) -> str:
-    """A unified diff of one file; for bytes that are not UTF-8 it shows replacement characters."""
+    """A unified diff of one file, which is new where `old` is empty; bytes that are not UTF-8 show as replacements."""
     from difflib import unified_diff
 
     before, after = (LINE.findall(data.decode("utf-8", "replace")) for data in (old, new))
     name = os.path.normpath(shown).replace(os.sep, "/").lstrip("/")  # git takes no "./"
     lines = []
-    for line in unified_diff(before, after, f"a/{name}", f"b/{name}"):
+    for line in unified_diff(before, after, f"a/{name}" if old else "/dev/null", f"b/{name}"):
         lines.append(line if line.endswith(("\n", "\r")) else line + "\n\\ No newline at end of file\n")
     return "".join(lines)
 

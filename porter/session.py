@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from porter import __version__, baseline
@@ -27,13 +28,18 @@ from porter.shebang import is_shell_script
 from porter.shell.npu_script import is_npu_script
 from porter.targets import default_hardware, hardware_lines, table
 from porter.torch_npu_builds import UnknownBuild, build_for, is_known
-from porter.writing import CannotWrite
+from porter.writing import CannotWrite, replace_file
 
 if TYPE_CHECKING:
     from porter.analysis.packages.survey import Row
+    from porter.reporting import RunContext
 
 #: The baseline in the working directory that is used where none is named, if it is there.
 DEFAULT_BASELINE = "diffsynth-port-baseline.json"
+
+
+#: By the ending of a report's name, the module of porter.reporting that writes it.
+REPORTS = {".html": "report_page", ".md": "report_markdown"}
 
 
 class Unusable(Exception):
@@ -67,6 +73,7 @@ class Session:
     cache_dir: str | None = None
     surveys: bool = False
     python: str | None = None
+    reports: tuple[str, ...] = ()
 
     @classmethod
     def from_command_line(cls, paths: tuple[str, ...], options: dict[str, Any]) -> Session:
@@ -86,6 +93,7 @@ class Session:
         _check_analyses(settings.target, options)
         torch_npu = _known_torch_npu(settings.target, settings.torch_npu)
         _check_output(paths, options)
+        _check_reports(paths, options["reports"])
         if options["source"] and settings.target != "cuda":
             raise Unusable("--from says what to undo; it goes with --target cuda")
         if options["keep_cuda"] and (settings.target == "cuda" or options["npu_scripts"]):
@@ -108,6 +116,7 @@ class Session:
                 keep_cuda=options["keep_cuda"],
                 applies=options["apply_affinity"],
                 own=settings.rules,
+                shows_edits=settings.format in ("json", "sarif"),
             ),
             check=options["check"] or options["diff"] or options["write_baseline"],
             diff=options["diff"],
@@ -122,6 +131,7 @@ class Session:
             cache_dir=options["cache_dir"],
             surveys=options["packages"],
             python=options["python"],
+            reports=options["reports"],
         )
 
     @property
@@ -269,10 +279,28 @@ class Session:
         not_looked_at: tuple[str, ...] = (),
         packages: tuple[Row, ...] | None = None,
     ) -> str:
-        from porter.reporting import RunContext, render
+        from porter.reporting import render
+
+        return render(self.format, reports, self._context(color, not_looked_at, packages))
+
+    def write_reports(
+        self, reports: Sequence[FileReport], not_looked_at: tuple[str, ...], packages: tuple[Row, ...] | None
+    ) -> Iterator[str]:
+        """Writes each report that was asked for, and gives its name. Raises Unusable."""
+        context = self._context(False, not_looked_at, packages)
+        for file in self.reports:
+            module = import_module(f"porter.reporting.{REPORTS[os.path.splitext(file)[1].lower()]}")
+            try:
+                replace_file(file, module.render(reports, context).encode("utf-8", "backslashreplace"))
+            except (CannotWrite, OSError) as error:
+                raise Unusable(f"--report {file}: it was not written: {error}") from None
+            yield file
+
+    def _context(self, color: bool, not_looked_at: tuple[str, ...], packages: tuple[Row, ...] | None) -> RunContext:
+        from porter.reporting import RunContext
 
         mode = "diff" if self.diff else "check" if self.check else "rewrite"
-        context = RunContext(
+        return RunContext(
             target=self.plan.target,
             hardware=self.plan.hardware,
             torch_npu=self.plan.torch_npu,
@@ -286,7 +314,6 @@ class Session:
             not_looked_at=not_looked_at,
             packages=packages,
         )
-        return render(self.format, reports, context)
 
     def exit_status(self, reports: Sequence[FileReport]) -> int:
         """2 if a file could not be done, 1 if something would change or a person is needed, else 0."""
@@ -402,6 +429,16 @@ def _check_output(paths: tuple[str, ...], options: dict[str, Any]) -> None:
             raise Unusable(f"--output {output} is the input itself; name another folder, or leave --output out")
     if os.path.exists(output) and not os.path.isdir(output):
         raise Unusable(f"--output {output} is a file; name a folder")
+
+
+def _check_reports(paths: tuple[str, ...], reports: tuple[str, ...]) -> None:
+    for file in reports:
+        if os.path.splitext(file)[1].lower() not in REPORTS:
+            raise Unusable(f"--report {file}: the name has to end in {' or '.join(REPORTS)}")
+        if not os.path.isdir(os.path.dirname(file) or "."):
+            raise Unusable(f"--report {file}: there is no such folder; make it, or name another file")
+        if paths == ("-",):
+            raise Unusable("--report is about files; it does not go with - (standard input)")
 
 
 def _check_npu_scripts(paths: tuple[str, ...], target: str, options: dict[str, Any]) -> None:

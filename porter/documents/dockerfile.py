@@ -11,7 +11,7 @@ from porter.dockerfile import Dockerfile
 from porter.documents.embedded_shell import port_shell
 from porter.documents.encoding import byte_order_mark, decode, encode
 from porter.documents.left_lines import left_lines
-from porter.documents.ported import CannotPort, PortedBytes
+from porter.documents.ported import CannotPort, PortedBytes, with_edits
 from porter.port import Language, Plan, port_text
 from porter.rules.named_line import RULE
 
@@ -25,7 +25,7 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
         images = port_text(text, plan, Language("dockerfile", Dockerfile, _parts))
     except RecursionError:
         raise CannotPort("it nests too deeply to be ported") from None
-    own = [one for one in shell.findings if one.code != RULE.code]
+    own = [one for one in with_edits(text, shell) if one.code != RULE.code]
     findings = sorted([*own, *images.findings], key=lambda one: (one.line, one.column))
     findings += list(left_lines(text, reasons, findings, plan))
     return PortedBytes(mark + encode(apply(text, shell.changes)) if shell.changes else data, tuple(findings))

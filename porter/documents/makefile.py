@@ -9,7 +9,7 @@ from porter.changes import apply
 from porter.documents.embedded_shell import port_shell
 from porter.documents.encoding import byte_order_mark, decode, encode
 from porter.documents.left_lines import left_lines
-from porter.documents.ported import PortedBytes
+from porter.documents.ported import PortedBytes, with_edits
 from porter.port import Plan
 from porter.rules.named_line import RULE
 
@@ -22,7 +22,7 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     mark = byte_order_mark(data)
     text = decode(data, mark)
     shell = port_shell(as_shell(text), plan, name)
-    findings = [one for one in shell.findings if one.code != RULE.code]
+    findings = [one for one in with_edits(text, shell) if one.code != RULE.code]
     findings += list(left_lines(text, reasons, findings, plan))
     return PortedBytes(mark + encode(apply(text, shell.changes)) if shell.changes else data, tuple(findings))
 

@@ -17,9 +17,9 @@ from porter.documents.embedded_shell import port_shell
 from porter.documents.encoding import byte_order_mark, decode, encode
 from porter.documents.fences import fenced_blocks
 from porter.documents.markdown_unit import MarkdownUnit
-from porter.documents.ported import CannotPort, PortedBytes, port_unit
+from porter.documents.ported import CannotPort, PortedBytes, located, port_unit
 from porter.findings import Finding
-from porter.port import Plan, names_both, names_cuda
+from porter.port import Plan, Ported, names_both, names_cuda
 from porter.rules.unreadable_block import RULE
 
 #: `python`, `py3 title="run.py"`, `{.python .numberLines}`, `{#first .python}`, `{python, echo=FALSE}`
@@ -40,7 +40,7 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     readable: list[str] = []
     for unit in _units(document, is_shell):
         shell = port_shell(without_prompts(unit.text), plan, name)
-        findings += map(unit.placed, shell.findings)
+        findings += (_placed(one, shell, unit, document) for one in shell.findings)
         changes += unit.changes_of_the_document(shell.changes)
     for unit in _units(document, is_python):
         try:
@@ -50,13 +50,20 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
                 findings.append(unit.placed(_unreadable(error)))
             continue
         readable.append(unit.text)
-        findings += map(unit.placed, ported.findings)
+        findings += (_placed(one, ported, unit, document) for one in ported.findings)
         changes += unit.changes_of_the_document(ported.changes)
     if plan.undoes and any(finding.code != RULE.code for finding in findings) and names_cuda(readable, plan):
         unreadable = [finding for finding in findings if finding.code == RULE.code]
         return PortedBytes(data, (names_both(plan), *unreadable))
     new = mark + encode(apply(document, sorted(changes))) if changes else data
     return PortedBytes(new, tuple(sorted(findings, key=lambda one: (one.line, one.column, one.code))))
+
+
+def _placed(finding: Finding, ported: Ported, unit: MarkdownUnit, document: str) -> Finding:
+    if finding not in ported.edits:
+        return unit.placed(finding)
+    changes = unit.changes_of_the_document(ported.edits[finding])
+    return unit.placed(finding)._replace(edits=located(document, changes))
 
 
 def is_python(info: str) -> bool:

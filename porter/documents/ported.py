@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 
-from porter.findings import Finding
+from porter.changes import LINE, Change, within_lines
+from porter.findings import Finding, Replacement
 from porter.port import Plan, Ported, port_text
 from porter.source import CannotParse
 
@@ -35,3 +39,23 @@ def port_unit(text: str, plan: Plan) -> Ported:
         raise CannotPort("an expression or statement nests too deeply to be ported") from None
     except UnicodeEncodeError:
         raise CannotPort("it holds half of a surrogate pair, which is no character") from None
+
+
+def with_edits(text: str, ported: Ported) -> list[Finding]:
+    """The findings, each with its edits where the plan asked for them; `text` is what the changes count in."""
+    if not ported.edits:
+        return ported.findings
+    edits = {finding: located(text, changes) for finding, changes in ported.edits.items()}
+    return [one._replace(edits=edits.get(one, ())) for one in ported.findings]
+
+
+def located(text: str, changes: Iterable[Change]) -> tuple[Replacement, ...]:
+    """The changes by line and column, each as small as it can be."""
+    starts = [0, *accumulate(map(len, LINE.findall(text)))]
+
+    def place(at: int) -> tuple[int, int]:
+        line = bisect_right(starts, at)
+        is_past_the_end = line == len(starts) and line > 1 and not text.endswith(("\n", "\r"))
+        return (line - 1, at - starts[line - 2] + 1) if is_past_the_end else (line, at - starts[line - 1] + 1)
+
+    return tuple(Replacement(*place(start), *place(end), new) for start, end, new in within_lines(text, changes))

@@ -9,7 +9,7 @@ import codecs
 import re
 
 from porter.documents.encoding import UTF_8, byte_order_mark, decode, encode
-from porter.documents.ported import CannotPort, PortedBytes, port_unit
+from porter.documents.ported import CannotPort, PortedBytes, port_unit, with_edits
 from porter.port import Plan
 
 _TWO_LINES = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)?[^\r\n]*")
@@ -25,7 +25,7 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
         raise CannotPort(f"its coding cookie says {encoding}, in which there is no such cookie; save it as UTF-8")
     ported = port_unit(text, plan)
     new = data if ported.text == text else mark + encode(ported.text, encoding)
-    return PortedBytes(new, tuple(ported.findings))
+    return PortedBytes(new, tuple(with_edits(text, ported)))
 
 
 def encoding_of(data: bytes, marked: bool = False) -> str:

@@ -11,7 +11,7 @@ from porter.reporting.context import RunContext
 __all__ = ["FORMATS", "RunContext", "render"]
 
 #: Each is a module of this package with a function `render(reports, context)`.
-FORMATS = ("text", "json", "sarif", "github")
+FORMATS = ("text", "json", "sarif", "github", "gitlab", "junit")
 
 
 def render(format: str, reports: Sequence[FileReport], context: RunContext) -> str:

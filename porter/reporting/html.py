@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from importlib.resources import files
 
-_WITHOUT_CONTENT = frozenset({"img", "meta", "line", "polyline", "circle"})
+_WITHOUT_CONTENT = frozenset({"img", "input", "meta", "line", "polyline", "circle"})
 
 
 class Markup(str):

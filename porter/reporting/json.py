@@ -71,4 +71,5 @@ def _finding(finding: Finding, names: dict[str, str]) -> dict[str, Any]:
         "column": finding.column,
         "end_line": finding.end_line,
         "end_column": finding.end_column,
+        "edits": [edit._asdict() for edit in finding.edits],
     }

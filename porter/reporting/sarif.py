@@ -86,10 +86,34 @@ def _result(finding: Finding, artifact: dict[str, str], index: dict[str, int]) -
     result: dict[str, Any] = {"ruleId": finding.code}
     if finding.code in index:
         result["ruleIndex"] = index[finding.code]
-    return result | {
-        "level": _LEVELS[finding.severity],
-        "message": {"text": finding.message + way_out},
-        "locations": [_location(finding, artifact)],
+    return (
+        result
+        | {
+            "level": _LEVELS[finding.severity],
+            "message": {"text": finding.message + way_out},
+            "locations": [_location(finding, artifact)],
+        }
+        | ({"fixes": [_fix(finding, artifact)]} if finding.edits and finding.cell is None else {})
+    )
+
+
+def _fix(finding: Finding, artifact: dict[str, str]) -> dict[str, Any]:
+    """What the tool would change. Lines of a notebook's cell are not lines of its file, so there is none for those."""
+    replacements = [
+        {
+            "deletedRegion": {
+                "startLine": edit.line,
+                "startColumn": edit.column,
+                "endLine": edit.end_line,
+                "endColumn": edit.end_column,
+            },
+            "insertedContent": {"text": edit.content},
+        }
+        for edit in finding.edits
+    ]
+    return {
+        "description": {"text": finding.message},
+        "artifactChanges": [{"artifactLocation": artifact, "replacements": replacements}],
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from porter.reporting.xml import plain
 from porter.verify.outcome import Row
 
 
@@ -23,16 +24,11 @@ def render(rows: list[Row]) -> str:
         case = SubElement(suite, "testcase", {"classname": "verify", "name": name, "time": f"{seconds[name]:.3f}"})
         if row.failed:
             said = "\n".join([*row.problems, "", f"to repeat it: {row.script.repeat}"])
-            SubElement(case, "failure", {"message": _plain(row.problems[0])}).text = _plain(said)
+            SubElement(case, "failure", {"message": plain(row.problems[0])}).text = plain(said)
         elif row.skipped is not None:
-            SubElement(case, "skipped", {"message": _plain(row.skipped)})
+            SubElement(case, "skipped", {"message": plain(row.skipped)})
         output = next((outcome.output for outcome in row.outcomes.values() if outcome.output), "")
         if row.failed and output:
-            SubElement(case, "system-out").text = _plain(output)
+            SubElement(case, "system-out").text = plain(output)
     indent(suites)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(suites, encoding="unicode") + "\n"
-
-
-def _plain(text: str) -> str:
-    """Without the characters that XML has not."""
-    return "".join(letter for letter in text if letter in "\t\n\r" or " " <= letter < "\ud800" or letter > "\udfff")

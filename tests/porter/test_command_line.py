@@ -375,3 +375,59 @@ def test_on_a_terminal_there_is_colour_and_progress(tree: Path) -> None:
     assert b"Porting" in printed
     assert b"\x1b[31m-model" in printed
     assert b"\x1b[32m+model" in printed
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_colored"),
+    [
+        ({"FORCE_COLOR": "1", "NO_COLOR": ""}, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        ({"FORCE_COLOR": "", "NO_COLOR": ""}, False),
+    ],
+)
+def test_color_is_forced_and_refused_by_variables(tree: Path, variables: dict[str, str], is_colored: bool) -> None:
+    command = [sys.executable, "-m", "porter", "scripts", "--target", "npu", "--check", "--no-record"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    done = subprocess.run(command, cwd=tree.parent, env=environment, capture_output=True, check=False)
+    assert (b"\x1b[" in done.stdout) is is_colored
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_options(tree: Path, shell: str) -> None:
+    variables = {
+        "_DIFFSYNTH_PORT_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": "diffsynth-port --fo",
+        "COMP_CWORD": "--fo" if shell == "fish" else "1",
+    }
+    command = [sys.executable, "-c", "from porter.cli import main; main()"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    done = subprocess.run(command, cwd=tree.parent, env=environment, capture_output=True, check=False)
+    assert b"--format" in done.stdout, done.stderr
+
+
+def test_git_takes_the_diff_of_any_line_endings(run: Run, tmp_path: Path) -> None:
+    files = {
+        "windows.py": CUDA.replace(b"\n", b"\r\n"),
+        "no newline.py": CUDA.rstrip(b"\n"),
+        "mixed.py": CUDA.replace(b"\n", b"\r\n", 1),
+        "模型.sh": b"python a.py --device cuda",
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    diff = run(".", "--target", "npu", "--diff").stdout
+    subprocess.run(["git", "apply", "--whitespace=nowarn"], input=diff, cwd=tmp_path, check=True)
+    for name, data in files.items():
+        assert (tmp_path / name).read_bytes() == data.replace(b"cuda", b"npu")
+
+
+def test_git_takes_the_diff_that_makes_new_files(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "model_training" / "full"
+    folder.mkdir(parents=True)
+    (folder / "Wan.sh").write_bytes(b"accelerate launch train.py --device cuda\n")
+    diff = run("model_training", "--target", "npu", "--npu-scripts", "--diff").stdout
+    subprocess.run(["git", "apply"], input=diff, cwd=tmp_path, check=True)
+    written = tmp_path / "model_training" / "special" / "npu_training" / "Wan-NPU.sh"
+    applied = written.read_bytes()
+    written.unlink()
+    run("model_training", "--target", "npu", "--npu-scripts")
+    assert written.read_bytes() == applied

@@ -93,3 +93,21 @@ def test_undoing_leaves_the_same_lines_alone() -> None:
     after = ported(text).text
     assert after == 'a = "npu"\nb = torch.cuda.Stream()  # port: ignore\n'
     assert port_text(after, Plan("cuda")).text == text
+
+
+@pytest.mark.parametrize(
+    ("comment", "after", "left"),
+    [
+        pytest.param("# port: ignore-file", BOTH, set(), id="everything"),
+        pytest.param("# port: ignore-file[DP101]", 'x = torch.npu.Stream("cuda")', {"DP104"}, id="by-code"),
+        pytest.param(
+            "# port: ignore-file[DP999]", 'x = torch.npu.Stream("npu")', {"DP101", "DP104", "DP114"}, id="none"
+        ),
+        pytest.param("# port: ignore-files", 'x = torch.npu.Stream("npu")', {"DP101", "DP104"}, id="another-word"),
+        pytest.param('"# port: ignore-file"', 'x = torch.npu.Stream("npu")', {"DP101", "DP104"}, id="in-a-string"),
+    ],
+)
+def test_a_whole_file_is_left_alone(comment: str, after: str, left: set[str]) -> None:
+    text = f"import torch\n{BOTH}\n\n{comment}\n"
+    assert ported(text).text == f"import torch\n{after}\n\n{comment}\n"
+    assert codes(text) == left

@@ -142,7 +142,10 @@ def test_a_named_file_is_seen_from_the_working_directory(folder: Path) -> None:
         ("jobs = 0", "jobs should be a whole number of at least 1, found the number 0"),
         ("jobs = true", "jobs should be a whole number of at least 1, found true"),
         ('fail-on = "fix"', 'fail-on should be one of "note", "warning", "error", found the text "fix"'),
-        ('format = "xml"', 'format should be one of "text", "json", "sarif", "github", found the text "xml"'),
+        (
+            'format = "xml"',
+            'format should be one of "text", "json", "sarif", "github", "gitlab", "junit", found the text "xml"',
+        ),
         ("baseline = []", "baseline should be the path of a file, found a list"),
         ("quiet = 1", "quiet should be true or false, found the number 1"),
         ('per-file-ignores = ["a"]', "per-file-ignores should be a table of patterns, each with a list of rules"),

@@ -51,6 +51,7 @@ def test_the_object_and_the_order_of_its_keys(reports: list[FileReport], checkin
             "column": 1,
             "end_line": 7,
             "end_column": 2,
+            "edits": [],
         }
     )
 

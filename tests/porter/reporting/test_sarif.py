@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import pytest
 from jsonschema import Draft202012Validator
 
-from porter.findings import FileReport, Finding
+from porter.findings import FileReport, Finding, Replacement
 from porter.reporting import RunContext, render
 from porter.rules import all_rules
 
@@ -58,6 +58,11 @@ INVOCATION = _closed(
     executionSuccessful={"type": "boolean"},
     toolExecutionNotifications=_list(NOTIFICATION),
 )
+REPLACEMENT = _closed(("deletedRegion",), deletedRegion=REGION, insertedContent=_closed(text=TEXT))
+CHANGE = _closed(
+    ("artifactLocation", "replacements"), artifactLocation=ARTIFACT, replacements=_list(REPLACEMENT, minItems=1)
+)
+FIX = _closed(("artifactChanges",), description=MESSAGE, artifactChanges=_list(CHANGE, minItems=1, uniqueItems=True))
 RESULT = _closed(
     ("message",),
     ruleId=TEXT,
@@ -65,6 +70,7 @@ RESULT = _closed(
     level=LEVEL,
     message=MESSAGE,
     locations=_list(LOCATION),
+    fixes=_list(FIX, uniqueItems=True),
 )
 RUN = _closed(
     ("tool",),
@@ -180,3 +186,18 @@ def test_a_finding_in_a_cell_names_the_cell(checking: RunContext) -> None:
     (location,) = result["locations"]
     assert location["logicalLocations"] == [{"fullyQualifiedName": "cell 3, line 2, column 4"}]
     assert location["physicalLocation"]["region"] == {"startLine": 1}
+
+
+def test_fixes_say_what_they_change(checking: RunContext) -> None:
+    finding = Finding("DP101", "fix", "m", 2, 4, 2, 8, edits=(Replacement(2, 5, 2, 7, "np"),))
+    in_file, in_cell = sarif(
+        [FileReport("a.py", True, (finding,)), FileReport("a.ipynb", True, (finding._replace(cell=1),))], checking
+    )["results"]
+    (change,) = in_file["fixes"][0]["artifactChanges"]
+    assert change["replacements"] == [
+        {
+            "deletedRegion": {"startLine": 2, "startColumn": 5, "endLine": 2, "endColumn": 7},
+            "insertedContent": {"text": "np"},
+        }
+    ]
+    assert "fixes" not in in_cell

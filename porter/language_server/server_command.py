@@ -1,0 +1,42 @@
+"""`diffsynth-port server`: its options. pygls is imported only when it starts."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from porter.tables import target_names
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--target", type=click.Choice(target_names()), help="The accelerator to port to (default: the settings')."
+)
+def server(target: str | None) -> None:
+    """Serve an editor over standard input and output, by the Language Server Protocol.
+
+    It shows findings while one types, fixes one or all of them, and shows the page of a rule under the pointer.
+    Settings are those of the pyproject.toml in the folder it is started in or above. It takes
+    `pip install 'diffsynth-port[lsp]'`.
+
+    \b
+    Exit status: 0 the editor closed it
+                 2 it could not start
+    """
+    from porter.settings import SettingsError, load_settings
+
+    try:
+        settings = load_settings().overridden_by({"target": target})
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from None
+    if settings.target in (None, "cuda"):
+        raise click.UsageError("no target; say --target npu, or set target in [tool.diffsynth-port] of pyproject.toml")
+    try:
+        from porter.language_server.server import serve
+    except ModuleNotFoundError as error:
+        if error.name not in ("pygls", "lsprotocol"):
+            raise
+        raise click.UsageError("the server needs pygls: pip install 'diffsynth-port[lsp]'") from None
+    serve(settings)
+    sys.exit(0)
