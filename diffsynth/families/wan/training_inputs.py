@@ -50,8 +50,13 @@ def encoded_extras(
     Raises:
         TrainingError: the row lacks a column, or what it gives does not fit the clip or the model.
     """
+    own = [name for name in extra_inputs if name in DEFAULTS]  # a task may have others
+    if pipe.dit is None:  # it is not computed with, but says what it takes
+        if not own:
+            return {}
+        raise TrainingError(f"--extra_inputs {','.join(own)}: name the dit's file among the models too")
     width, height = frames[0].size
-    asked = {**DEFAULTS, **{name: _given(sample, name, frames) for name in extra_inputs if name in DEFAULTS}}
+    asked = {**DEFAULTS, **{name: _given(sample, name, frames) for name in own}}
     call = Call(pipe, "training", asked, None, height, width, len(frames), {}, iter)  # type: ignore[arg-type]
     try:
         for condition in pipe.conditions:

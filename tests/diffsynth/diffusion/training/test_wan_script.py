@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from diffsynth.core.data.errors import BadSampleError, DatasetError
 from diffsynth.diffusion.training.errors import DoesNotFitError, TrainingError
 from diffsynth.models.wan_video_dit import WanModel
+from script_trial.adapters.diffsynth_port.weights import make_weights
 from tests.diffsynth.diffusion.training.conftest import DIT, ENCODERS, FULL, HIGH, LORA, LOW, losses, run
 from tests.diffsynth.diffusion.training.driver import QWEN, WAN, path_of
 
@@ -37,6 +38,28 @@ def test_encoded_once_it_trains_step_for_step_the_same(flags_of, encoded_flags_o
     assert len(losses(tmp_path / "sft")) == 10
     one, other = (load_file(tmp_path / name / "epoch-1.safetensors") for name in ("sft", "split"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture
+def first_frames(training_models):
+    """Flags of a model that starts from a picture."""
+    model = "Wan-AI/Wan2.1-I2V-14B-480P"
+    make_weights(model, training_models)
+    clip = f"{model}:models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
+    files = ",".join([f"{model}:diffusion_pytorch_model*.safetensors", *ENCODERS.split(","), clip])
+    return ["--model_id_with_origin_paths", files, "--extra_inputs", "input_image"]
+
+
+def test_first_frames_encoded_once_train_step_for_step_the_same(flags_of, train_here, tmp_path, first_frames):
+    flags = flags_of(tmp_path / "sft", *first_frames, *ONE_EPOCH)
+    train_here(flags)
+    cache = ["--output_path", tmp_path / "cache", "--task", "sft:data_process"]
+    train_here([*flags, *cache])
+    train_here(
+        [*flags, "--dataset_base_path", tmp_path / "cache", "--task", "sft:train", "--output_path", tmp_path / "b"]
+    )
+    assert losses(tmp_path / "b") == losses(tmp_path / "sft")
+    assert len(losses(tmp_path / "sft")) == 5
 
 
 @pytest.mark.parametrize("stages", [("",), (":data_process", ":train")], ids=["at once", "split"])
@@ -162,7 +185,8 @@ BAD = {
     "no model": (["--model_id_with_origin_paths", "", *LORA], "no model is named: give --model_paths or --model_id"),
     "model id": (["--model_id_with_origin_paths", "Wan2.1", *LORA], "'Wan2.1' is not written as Org/Name:pattern"),
     "model paths": (["--model_paths", "a.safetensors", *LORA], "--model_paths: not JSON"),
-    "extra inputs": ([*LORA, "--extra_inputs", "input_image"], "--extra_inputs input_image: .* takes none$"),
+    "extra inputs": ([*LORA, "--extra_inputs", "edit_image"], "--extra_inputs edit_image: .* takes input_image,"),
+    "no such input": ([*LORA, "--extra_inputs", "input_image"], "input_image: this model starts from no picture"),
     "offload": ([*LORA, "--enable_model_cpu_offload"], "--enable_model_cpu_offload is not offered: use an acc"),
     "optimizer": ([*LORA, "--customized_optimizer", "torch.optim.Adan"], "--customized_optimizer torch.optim.Adan: c"),
     "trained in float8": ([*LORA, "--fp8_models", DIT], "dit is trained: take it out of --fp8_models"),
