@@ -1,4 +1,4 @@
-"""Qwen-Image, Qwen-Image-Edit and Edit-2509: a prompt, and if wanted pictures, become a picture.
+"""Qwen-Image, Qwen-Image-Edit, Edit-2509 and Edit-2511: a prompt, and if wanted pictures, become a picture.
 
 Read `QwenImagePipeline.__call__` from top to bottom: check, lay out the noise levels, start from noise (or from a
 noised picture), encode the pictures to edit and the prompts, denoise, decode. Latents, sigmas and timesteps are float32
@@ -54,7 +54,6 @@ NOT_YET = {
         ("eligen_entity_prompts", "eligen_entity_masks", "eligen_enable_on_negative"), "entity control (EliGen)"
     ),
     "edit_rope_interpolation": "interpolating the rotary embedding of a picture to edit",
-    "zero_cond_t": "the separate timestep of pictures to edit (Qwen-Image-Edit-2511)",
     **dict.fromkeys(("kv_cache", "negative_kv_cache"), "a cache of keys and values"),
     **dict.fromkeys(("layer_input_image", "layer_num"), "Qwen-Image-Layered"),
     "context_image": "in-context control",
@@ -109,6 +108,7 @@ class QwenImagePipeline(BasePipeline):
         exponential_shift_mu: float | None = None,
         edit_image: Image.Image | Sequence[Image.Image] | None = None,
         edit_image_auto_resize: bool = True,
+        zero_cond_t: bool = False,
         tiled: bool = False,
         tile_size: int = 128,
         tile_stride: int = 64,
@@ -141,6 +141,7 @@ class QwenImagePipeline(BasePipeline):
                 prompt may call "Picture 1" and so on.
             edit_image_auto_resize: resize those to about 1024x1024 pixels; without, their sides have to be multiples
                 of 16.
+            zero_cond_t: steer the pictures to edit by timestep 0: on for Qwen-Image-Edit-2511, and for no other.
             tiled, tile_size, tile_stride: encode and decode in overlapping square tiles, sizes in latents (8 pixels).
             progress_bar_cmd: what wraps the loops; tqdm on a terminal by default.
             output_type: "quantized" for PIL images, "latent" for what would be decoded, (pictures, 16, H/8, W/8).
@@ -204,7 +205,9 @@ class QwenImagePipeline(BasePipeline):
         if not prompts.encoded_already:
             self.load_models_to_device(["text_encoder"])
         texts = prompts.embedded(partial(self._embedding, pictures=edited.seen, numbered=edited.numbered))
-        latents = self.denoise(latents, schedule, texts, edit_latents, cfg_scale, progress_bar_cmd, step_end)
+        latents = self.denoise(
+            latents, schedule, texts, edit_latents, cfg_scale, progress_bar_cmd, step_end, zero_cond_t=zero_cond_t
+        )
         warn_unless_finite(latents)
         if output_type == "latent":
             self.load_models_to_device([])
@@ -302,6 +305,8 @@ class QwenImagePipeline(BasePipeline):
         cfg_scale: float = 4.0,
         progress_bar_cmd: ProgressBar = progress_bar,
         step_end: StepEnd | None = None,
+        *,
+        zero_cond_t: bool = False,
     ) -> Tensor:
         """Walks the latents down the schedule's noise levels, from whichever they are at to clean.
 
@@ -310,13 +315,15 @@ class QwenImagePipeline(BasePipeline):
             texts: by branch, (L, dim) for each picture.
             edit_latents: of the pictures to edit, (1, 16, h, w) each.
             step_end: what is told of each step, and may change what follows.
+            zero_cond_t: as the DiT takes it.
         """
         self.load_models_to_device(["dit"])
         for index in labelled(progress_bar_cmd, "denoising")(range(len(schedule.timesteps))):
             if self.interrupted_anywhere():
                 break
             timestep = schedule.timesteps[index]
-            predict = partial(self._velocity, timestep=timestep.to(self.device), texts=texts, edit_latents=edit_latents)
+            given = {"edit_latents": edit_latents, "zero_cond_t": zero_cond_t}
+            predict = partial(self._velocity, timestep=timestep.to(self.device), texts=texts, **given)
             if self.mesh is not None and self.mesh.cfg.size > 1:
                 velocity = guided_apart(predict, latents, cfg_scale=cfg_scale, group=self.mesh.cfg)
             else:
@@ -327,7 +334,14 @@ class QwenImagePipeline(BasePipeline):
         return latents
 
     def _velocity(
-        self, latents: Tensor, branch: str, *, timestep: Tensor, texts: Texts, edit_latents: Sequence[Tensor]
+        self,
+        latents: Tensor,
+        branch: str,
+        *,
+        timestep: Tensor,
+        texts: Texts,
+        edit_latents: Sequence[Tensor],
+        zero_cond_t: bool,
     ) -> Tensor:
         """The network's, of one text branch; pictures whose prompts are equally long as one batch."""
         rows = texts[branch]
@@ -337,7 +351,8 @@ class QwenImagePipeline(BasePipeline):
             context = torch.stack([rows[number] for number in numbers]).to(self.networks["dit"].dtype)
             given = latents if len(batches) == 1 else latents[numbers]
             edited = [one.expand(len(numbers), -1, -1, -1) for one in edit_latents]
-            parts.append(self.dit(given, timestep.expand(len(numbers)), context, edit_latents=edited))
+            pictures = {"edit_latents": edited, "zero_cond_t": zero_cond_t}
+            parts.append(self.dit(given, timestep.expand(len(numbers)), context, **pictures))
         if len(batches) == 1:
             return parts[0]
         back = torch.tensor([number for numbers in batches for number in numbers], device=latents.device).argsort()
