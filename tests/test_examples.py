@@ -139,15 +139,13 @@ def vram_config_of(script: str) -> ast.Dict | None:
 
 def test_every_model_has_both_scripts_in_both_folders() -> None:
     wan = ("Wan2.1-T2V-1.3B", "Wan2.1-T2V-14B", "Wan2.2-T2V-A14B")
+    qwen_edits = ("Qwen-Image-Edit", "Qwen-Image-Edit-2509", "Qwen-Image-Edit-2511")
     assert {script for script in SCRIPTS if "/model_inference" in script} == {
         f"{family}/{folder}/{name}.py"
         for folder in ("model_inference", "model_inference_low_vram")
         for family, names in (
             ("wanvideo", [*wan, *(f"{model}-V2V" for model in wan)]),
-            (
-                "qwen_image",
-                ["Qwen-Image", "Qwen-Image-2512", "Qwen-Image-I2I", "Qwen-Image-Edit", "Qwen-Image-Edit-2509"],
-            ),
+            ("qwen_image", ["Qwen-Image", "Qwen-Image-2512", "Qwen-Image-I2I", *qwen_edits]),
             ("z_image", ["Z-Image", "Z-Image-Turbo", "Z-Image-Turbo-I2I"]),
         )
         for name in names

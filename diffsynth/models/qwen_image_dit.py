@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
+from math import prod
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -125,6 +127,31 @@ class FeedForward(nn.Module):
         return torch.cat([self.net["2"](self.net["0"](part)) for part in tokens.chunk(_FFN_PARTS, dim=1)], dim=1)
 
 
+class Steered(NamedTuple):
+    """How the timestep steers the pictures' tokens: by `of_made`, or after the first `made` of them by `of_others`.
+
+    Either has six rows (B, dim): shift, scale and gate of the attention, then those of the feed-forward network.
+    """
+
+    of_made: Sequence[Tensor]
+    of_others: Sequence[Tensor] | None
+    made: int
+
+    def modulated(self, tokens: Tensor, first: int) -> Tensor:
+        """Normed, scaled and shifted by the rows from `first` on."""
+        return self._each(lambda rows, part: modulated(part, rows[first], rows[first + 1], _EPS), tokens)
+
+    def gated(self, tokens: Tensor, update: Tensor, first: int) -> Tensor:
+        """With the update, by the gate after them."""
+        return self._each(lambda rows, part, change: gated(part, change, rows[first + 2]), tokens, update)
+
+    def _each(self, function: Callable[..., Tensor], *tokens: Tensor) -> Tensor:
+        if self.of_others is None:
+            return function(self.of_made, *tokens)
+        made = function(self.of_made, *(each[:, : self.made] for each in tokens))
+        return torch.cat([made, function(self.of_others, *(each[:, self.made :] for each in tokens))], dim=1)
+
+
 class QwenImageBlock(nn.Module):
     """Joint attention and a feed-forward network for each stream, steered by the timestep."""
 
@@ -136,7 +163,16 @@ class QwenImageBlock(nn.Module):
         self.img_mlp = FeedForward(dim)
         self.txt_mlp = FeedForward(dim)
 
-    def forward(self, pictures: Tensor, text: Tensor, time: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        pictures: Tensor,
+        text: Tensor,
+        time: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        at_zero: Tensor | None = None,
+        made: int = 0,
+    ) -> tuple[Tensor, Tensor]:
         """One layer.
 
         Args:
@@ -144,17 +180,20 @@ class QwenImageBlock(nn.Module):
             text: (B, L, dim).
             time: the time embedding, (B, dim), in the type to compute in.
             cos, sin: the rotary tables.
+            at_zero: the embedding of timestep 0, which steers the tokens of pictures after the first `made`; None: the
+                same that steers those.
 
         Returns:
             The new tokens of both.
         """
-        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = self.img_mod(time).chunk(6, dim=-1)
+        of_made = self.img_mod(time).chunk(6, dim=-1)
+        steered = Steered(of_made, None if at_zero is None else self.img_mod(at_zero).chunk(6, dim=-1), made)
         text_shift, text_scale, text_gate, *text_ffn = self.txt_mod(time).chunk(6, dim=-1)
         of_pictures, of_text = self.attn(
-            modulated(pictures, shift, scale, _EPS), modulated(text, text_shift, text_scale, _EPS), cos, sin
+            steered.modulated(pictures, 0), modulated(text, text_shift, text_scale, _EPS), cos, sin
         )
-        pictures, text = gated(pictures, of_pictures, gate), gated(text, of_text, text_gate)
-        pictures = gated(pictures, self.img_mlp(modulated(pictures, ffn_shift, ffn_scale, _EPS)), ffn_gate)
+        pictures, text = steered.gated(pictures, of_pictures, 0), gated(text, of_text, text_gate)
+        pictures = steered.gated(pictures, self.img_mlp(steered.modulated(pictures, 3)), 3)
         text = gated(text, self.txt_mlp(modulated(text, *text_ffn[:2], _EPS)), text_ffn[2])
         return pictures, text
 
@@ -173,7 +212,7 @@ class LastNorm(nn.Module):
 
 
 class QwenImageDiT(nn.Module):
-    """The network of Qwen-Image, Qwen-Image-Edit and Qwen-Image-Edit-2509.
+    """The network of Qwen-Image, Qwen-Image-Edit, Edit-2509 and Edit-2511.
 
     Args:
         num_layers: blocks.
@@ -184,6 +223,7 @@ class QwenImageDiT(nn.Module):
 
     Attributes:
         unpatch: what makes a picture of the last tokens; another function may be put in the place of `unpatched`.
+        made_here: how many of the tokens of the picture that is made are on this device, of how many in all.
 
     Raises:
         ValueError: `head_dim` does not divide into the three axes of the rotary embedding.
@@ -210,6 +250,7 @@ class QwenImageDiT(nn.Module):
         self.proj_out = nn.Linear(dim, out_features)
         self.rotary = TextAndPicturesRotary(rotary_dims(head_dim))
         self.unpatch: Callable[[Tensor, int, int], Tensor] = unpatched
+        self.made_here: Callable[[int], int] = int
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -223,6 +264,7 @@ class QwenImageDiT(nn.Module):
         context: Tensor,
         *,
         edit_latents: Sequence[Tensor] = (),
+        zero_cond_t: bool = False,
         use_gradient_checkpointing: bool = False,
         use_gradient_checkpointing_offload: bool = False,
     ) -> Tensor:
@@ -233,6 +275,7 @@ class QwenImageDiT(nn.Module):
             timestep: (B,) float32, 0 to 1000.
             context: the prompt's features, (B, L, text_dim), in the type to compute in, without padding.
             edit_latents: of the pictures to start from, without noise; each (B, C, H', W') of a size of its own.
+            zero_cond_t: steer their tokens by timestep 0, as Edit-2511 was trained.
             use_gradient_checkpointing: keep the tokens between the blocks only, and run each block again backwards.
             use_gradient_checkpointing_offload: the same, with the kept tokens in host memory.
 
@@ -243,8 +286,11 @@ class QwenImageDiT(nn.Module):
         grids = tuple(self._grid(picture) for picture in given)
         pictures = self.img_in(torch.cat([patches(picture) for picture in given], dim=1).to(context.dtype))
         text = self.txt_in(self.txt_norm(context))
-        time = self.time_text_embed["timestep_embedder"](timestep).to(context.dtype)
-        rest = (time, *self.rotary.tables(context.shape[1], grids, latents.device))
+        embedded = self.time_text_embed["timestep_embedder"]
+        time = embedded(timestep).to(context.dtype)
+        at_zero = embedded(torch.zeros_like(timestep)).to(context.dtype) if zero_cond_t and edit_latents else None
+        tables = self.rotary.tables(context.shape[1], grids, latents.device)
+        rest = (time, *tables, at_zero, self.made_here(prod(grids[0])))
         checkpointing = use_gradient_checkpointing or use_gradient_checkpointing_offload
         with torch.autograd.graph.save_on_cpu() if use_gradient_checkpointing_offload else nullcontext():
             for block in self.transformer_blocks:
@@ -293,7 +339,7 @@ class QwenImageDiT(nn.Module):
 
 
 def _checkpointed(
-    block: QwenImageBlock, pictures: Tensor, text: Tensor, rest: tuple[Tensor, ...]
+    block: QwenImageBlock, pictures: Tensor, text: Tensor, rest: tuple[Any, ...]
 ) -> tuple[Tensor, Tensor]:
     """The block, of which only its tokens are saved for the way back: the rest is alive anyway, and shared by all."""
     return checkpoint(lambda *tokens: block(*tokens, *rest), pictures, text, use_reentrant=False)

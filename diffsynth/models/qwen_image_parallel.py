@@ -39,6 +39,7 @@ def cut(dit: QwenImageDiT, sequence: SequenceParallel) -> None:
     dit.img_in.register_forward_pre_hook(tokens.of_pictures)
     dit.norm_out.register_forward_pre_hook(tokens.of_the_made_picture)
     dit.unpatch = put_together
+    dit.made_here = tokens.made_here
     dit.rotary = RotaryOfOwnTokens(dit.rotary, sequence)
     for block in dit.blocks:
         block.attn.attend = sequence.attend
@@ -73,6 +74,10 @@ class JointTokens:
         """Leaves out what this device has of pictures that are edited, which come last."""
         tokens, time = given
         return tokens[:, : _overlap(self._sequence.part, self._of_made)], time
+
+    def made_here(self, made: int) -> int:
+        """How many tokens of the made picture are this device's."""
+        return _overlap(self._sequence.part, self._of_made)
 
     def put_together(self, tokens: Tensor) -> Tensor:
         """The made picture's tokens (B, S, features) of all devices."""

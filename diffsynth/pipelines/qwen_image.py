@@ -1,4 +1,4 @@
-"""Qwen-Image, Qwen-Image-Edit and Edit-2509: a prompt, and if wanted pictures, become a picture.
+"""Qwen-Image, Qwen-Image-Edit, Edit-2509 and Edit-2511: a prompt, and if wanted pictures, become a picture.
 
 Read `QwenImagePipeline.__call__` from top to bottom: check, lay out the noise levels, start from noise (or from a
 noised picture), encode the pictures to edit and the prompts, denoise, decode. Latents, sigmas and timesteps are float32
@@ -50,7 +50,6 @@ NOT_YET = {
         ("eligen_entity_prompts", "eligen_entity_masks", "eligen_enable_on_negative"), "entity control (EliGen)"
     ),
     "edit_rope_interpolation": "interpolating the rotary embedding of a picture to edit",
-    "zero_cond_t": "the separate timestep of pictures to edit (Qwen-Image-Edit-2511)",
     **dict.fromkeys(("kv_cache", "negative_kv_cache"), "a cache of keys and values"),
     **dict.fromkeys(("layer_input_image", "layer_num"), "Qwen-Image-Layered"),
     "context_image": "in-context control",
@@ -105,6 +104,7 @@ class QwenImagePipeline(BasePipeline):
         exponential_shift_mu: float | None = None,
         edit_image: Image.Image | Sequence[Image.Image] | None = None,
         edit_image_auto_resize: bool = True,
+        zero_cond_t: bool = False,
         tiled: bool = False,
         tile_size: int = 128,
         tile_stride: int = 64,
@@ -137,6 +137,7 @@ class QwenImagePipeline(BasePipeline):
                 prompt may call "Picture 1" and so on.
             edit_image_auto_resize: resize those to about 1024x1024 pixels; without, their sides have to be multiples
                 of 16.
+            zero_cond_t: steer the pictures to edit by timestep 0: on for Qwen-Image-Edit-2511, and for no other.
             tiled, tile_size, tile_stride: encode and decode in overlapping square tiles, sizes in latents (8 pixels).
             progress_bar_cmd: what wraps the loops; tqdm on a terminal by default.
             output_type: "quantized" for PIL images, "latent" for what would be decoded, (pictures, 16, H/8, W/8).
@@ -185,7 +186,7 @@ class QwenImagePipeline(BasePipeline):
             self, "making a picture",
             {
                 "input_image": input_image, "denoising_strength": denoising_strength,
-                "edit_image": edit_image, "edit_image_auto_resize": edit_image_auto_resize,
+                "edit_image": edit_image, "edit_image_auto_resize": edit_image_auto_resize, "zero_cond_t": zero_cond_t,
             },
             prompts, height, width, 1, tiles, progress_bar_cmd,
         )  # fmt: skip
@@ -294,6 +295,8 @@ class QwenImagePipeline(BasePipeline):
         cfg_scale: float = 4.0,
         progress_bar_cmd: ProgressBar = progress_bar,
         step_end: StepEnd | None = None,
+        *,
+        zero_cond_t: bool = False,
     ) -> Tensor:
         """Walks the latents down the schedule's noise levels, from whichever they are at to clean.
 

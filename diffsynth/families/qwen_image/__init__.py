@@ -62,7 +62,7 @@ DIT = Network(
     published=(
         Published(
             "0319a1cb19835fb510907dd3367c95ff",
-            "Qwen/Qwen-Image, -2512, -Edit and -Edit-2509: transformer/diffusion_pytorch_model*.safetensors",
+            "Qwen/Qwen-Image, -2512, -Edit, -Edit-2509, -Edit-2511: transformer/diffusion_pytorch_model*.safetensors",
         ),
     ),
     small=lambda sizes: {
@@ -110,6 +110,7 @@ FAMILY = Family(
         "Qwen/Qwen-Image-2512": (_dit("Qwen-Image-2512", shards=9), *_COMMON),
         "Qwen/Qwen-Image-Edit": (_dit("Qwen-Image-Edit", shards=9), *_COMMON, _PROCESSOR),
         "Qwen/Qwen-Image-Edit-2509": (_dit("Qwen-Image-Edit-2509", shards=5), *_COMMON, _PROCESSOR),
+        "Qwen/Qwen-Image-Edit-2511": (_dit("Qwen-Image-Edit-2511", shards=5), *_COMMON, _PROCESSOR),
     },
     folders=(
         Folder(

@@ -49,7 +49,10 @@ class EditImage:
         area = EDIT_AREA if call.asked["edit_image_auto_resize"] else None
         edited = edit_pictures(call.asked["edit_image"], area=area)
         latents = [call.pipe.encode_picture(picture, call.progress_bar_cmd, **call.tiles) for picture in edited.shown]
-        return Contribution(inputs={"edit_latents": latents} if latents else {}, with_prompt=edited.with_prompt())
+        inputs: dict[str, object] = {"edit_latents": latents} if latents else {}
+        if call.asked["zero_cond_t"]:
+            inputs["zero_cond_t"] = True
+        return Contribution(inputs=inputs, with_prompt=edited.with_prompt())
 
 
 def checked_input(picture: Image.Image, height: int, width: int) -> Image.Image:

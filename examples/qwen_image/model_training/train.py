@@ -1,4 +1,4 @@
-"""Trains Qwen-Image, Qwen-Image-Edit and Qwen-Image-Edit-2509, whole or by a LoRA.
+"""Trains Qwen-Image, Qwen-Image-2512, Qwen-Image-Edit, Edit-2509 and Edit-2511, whole or by a LoRA.
 
     accelerate launch [--config_file CONFIG] train.py --task sft ...          encode and train
     accelerate launch [--config_file CONFIG] train.py --task sft:data_process ...  encode the data set once,
@@ -6,7 +6,8 @@
 
 Task direct_distill, with the same two stages, teaches a network to end where a teacher's generation ended. The Edit
 models learn from rows that name pictures to edit: --extra_inputs edit_image, with one file for Qwen-Image-Edit and a
-list of them, in json or jsonl metadata, for Edit-2509.
+list of them, in json or jsonl metadata, for Edit-2509 and,
+with --zero_cond_t, for Edit-2511.
 """
 
 import argparse
@@ -36,7 +37,6 @@ EDIT_LATENTS = "edit_latents_"
 LORA_TARGETS = (
     "to_q,to_k,to_v,add_q_proj,add_k_proj,add_v_proj,to_out.0,to_add_out,img_mlp.net.2,img_mod.1,txt_mlp.net.2,txt_mod.1"
 )
-NOT_OFFERED = {"zero_cond_t": "leave it out: it is for Qwen-Image-Edit-2511, which is not here yet"}
 
 
 def qwen_image_parser():
@@ -50,13 +50,14 @@ def qwen_image_parser():
                       "host memory, and let the engine bring over what this device is to hold.")
     qwen.add_argument("--validation_edit_image", help="The picture that --validation_prompt is to edit; with a comma "
                       "after each, a list of them.")
-    qwen.add_argument("--zero_cond_t", action="store_true", help=argparse.SUPPRESS)
+    qwen.add_argument("--zero_cond_t", action="store_true", help="Steer pictures to edit by timestep 0, as "
+                      "Qwen-Image-Edit-2511 is.")
     return parser
 
 
 def main():
     args = qwen_image_parser().parse_args()
-    check_arguments(args, not_offered=NOT_OFFERED)
+    check_arguments(args, not_offered={})
     accelerator = open_accelerator(args)
     run_task(accelerator, QwenImage(load_pipeline(QwenImagePipeline, args, accelerator), args), args)
 
@@ -102,7 +103,8 @@ class QwenImage:
     def velocity(self, network, latents, timestep, inputs, branch):
         edit_latents = [inputs[name] for name in sorted(inputs) if name.startswith(EDIT_LATENTS)]
         context = inputs[branch].to(self.pipe.torch_dtype)
-        return network(latents, timestep, context, edit_latents=edit_latents, **checkpointing(self.args))
+        given = {"edit_latents": edit_latents, "zero_cond_t": self.args.zero_cond_t}
+        return network(latents, timestep, context, **given, **checkpointing(self.args))
 
     def noise(self, seed, rand_device, latents):
         *_, height, width = latents.shape
@@ -118,7 +120,7 @@ class QwenImage:
         picture = self.pipe(
             self.args.validation_prompt, seed=self.args.seed, height=self.args.height or 1024,
             width=self.args.width or 1024, num_inference_steps=self.args.validation_inference_steps,
-            edit_image=self.to_edit,
+            edit_image=self.to_edit, zero_cond_t=self.args.zero_cond_t,
         )
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)

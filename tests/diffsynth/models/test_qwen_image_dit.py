@@ -82,6 +82,22 @@ def test_equal_to_diffusers(sizes, pictures, batch):
     torch.testing.assert_close(ours, expected, rtol=0, atol=5e-5)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_pictures_to_edit_at_timestep_zero(batch):
+    """As Edit-2511 has it; the picture that is made and the prompt are steered by the timestep as ever."""
+    model = network(**WIDE)
+    latents, timestep, context = inputs([(6, 10), (8, 12), (4, 4)], WIDE["text_dim"], batch)
+    theirs = oracle(model, **WIDE)
+    theirs.zero_cond_t = True
+    for block in theirs.transformer_blocks:
+        block.zero_cond_t = True
+    found = model(latents[0], timestep, context, edit_latents=latents[1:], zero_cond_t=True)
+    torch.testing.assert_close(found, theirs_of(theirs, latents, timestep, context), rtol=0, atol=5e-5)
+    assert (found - model(latents[0], timestep, context, edit_latents=latents[1:])).abs().max() > 1e-3
+    alone = model(latents[0], timestep, context, zero_cond_t=True)
+    assert torch.equal(alone, model(latents[0], timestep, context))
+
+
 def test_every_weight_counts():
     model = network(**WIDE)
     (latents, edited), timestep, context = inputs([(4, 6), (6, 4)], WIDE["text_dim"])

@@ -37,7 +37,6 @@ def test_a_misspelt_keyword_of_from_pretrained():
     ("keyword", "value", "what"),
     [
         ("inpaint_mask", SMALL, "inpainting"),
-        ("zero_cond_t", True, "the separate timestep of pictures to edit (Qwen-Image-Edit-2511)"),
         ("eligen_entity_prompts", ["a"], "entity control (EliGen)"),
         ("blockwise_controlnet_inputs", [], "blockwise ControlNet"),
     ],
@@ -48,7 +47,7 @@ def test_what_this_version_does_not_do_is_said(qwen, keyword, value, what):
 
 
 def test_what_asks_for_nothing_is_taken(qwen):
-    options = {"zero_cond_t": False, "edit_rope_interpolation": False, "inpaint_mask": None}
+    options = {"edit_rope_interpolation": False, "inpaint_mask": None}
     assert qwen("a cat", **{**QUICK_PICTURE, "num_inference_steps": 1}, **options).size == (96, 64)
 
 

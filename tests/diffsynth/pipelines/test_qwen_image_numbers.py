@@ -87,11 +87,14 @@ def test_editing_one_picture(qwen, monkeypatch, processor_folder, noise, small_p
     assert difference(latents, without) > 0.1
 
 
+@pytest.mark.parametrize("at_zero", [False, True], ids=["2509", "2511"])
 @pytest.mark.parametrize("sizes", [[(90, 60)], [(120, 70), (64, 64), (40, 90)]], ids=len)
-def test_editing_a_list_of_pictures(qwen, monkeypatch, processor_folder, noise, small_pictures, sizes):
+def test_editing_a_list_of_pictures(qwen, monkeypatch, processor_folder, noise, small_pictures, sizes, at_zero):
     given = [picture(*size, seed) for seed, size in enumerate(sizes)]
-    latents, _ = final_latents(qwen, monkeypatch, edit_image=given)
+    latents, _ = final_latents(qwen, monkeypatch, edit_image=given, zero_cond_t=at_zero)
     theirs = oracle.pipeline(qwen, processor_folder, QwenImageEditPlusPipeline)
+    for network in (theirs.transformer, *theirs.transformer.transformer_blocks):
+        network.zero_cond_t = at_zero
     condition = []
     for one in given:
         width, height = pipeline_qwenimage_edit_plus.calculate_dimensions(SMALL_CONDITION, one.width / one.height)

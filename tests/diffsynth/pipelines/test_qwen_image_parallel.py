@@ -28,6 +28,7 @@ CALLS = {
     "picture to picture": {"from_picture": True, "denoising_strength": 0.8, "num_inference_steps": 4},
     "a larger picture edited": {"edited": (128, 96)},
     "a smaller picture edited": {"edited": (32, 16)},
+    "pictures at timestep zero": {"edited": (32, 16), "zero_cond_t": True},
     "no guidance, no tiles": {"cfg_scale": 1, "tiled": False},
     "one token": {"height": 16, "width": 16},
     "several, one of a longer prompt": {"prompt": ["a dog", "a cat runs over there"], "num_images_per_prompt": 2},

@@ -66,6 +66,12 @@ def test_the_pictures_to_edit_count(encoded_qwen_flags_of, encoded_pictures, tra
         assert all(one != other for one, other in zip(losses(tmp_path / name), losses(tmp_path / "all"), strict=True))
 
 
+def test_pictures_to_edit_at_timestep_zero(encoded_qwen_flags_of, train, tmp_path):
+    train(encoded_qwen_flags_of(tmp_path / "2509", *LORA))
+    train(encoded_qwen_flags_of(tmp_path / "2511", *LORA, "--zero_cond_t"))
+    assert all(one != other for one, other in zip(losses(tmp_path / "2509"), losses(tmp_path / "2511"), strict=True))
+
+
 def test_the_whole_network(encoded_qwen_flags_of, train, tmp_path, training_models):
     train(encoded_qwen_flags_of(tmp_path, *FULL, "--learning_rate", "1e-3"))
     published = {}
@@ -196,7 +202,6 @@ BAD = {
         [*LORA, "--lora_target_modules", "q,k,v,o"],
         "'q' matches no linear layer of QwenImageDiT; its layers e",
     ),
-    "2511": ([*LORA, "--zero_cond_t"], "--zero_cond_t is not offered: leave it out: it is for Qwen-Image-Edit-2511"),
     "extra inputs": ([*LORA, "--extra_inputs", "layer_num"], "--extra_inputs layer_num: .* takes edit_image$"),
     "edit image unused": ([*LORA, "--data_file_keys", "image,edit_image"], "give --extra_inputs edit_image as well"),
     "no encoder": ([*LORA, "--model_id_with_origin_paths", QWEN_DIT], "--task sft needs the text_encoder: name its fi"),

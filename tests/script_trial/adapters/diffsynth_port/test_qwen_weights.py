@@ -18,7 +18,7 @@ from script_trial.adapters.diffsynth_port.catalogue import MODELS
 from script_trial.adapters.diffsynth_port.weights import make_weights
 
 BASE, EDIT, EDIT_2509 = "Qwen/Qwen-Image", "Qwen/Qwen-Image-Edit", "Qwen/Qwen-Image-Edit-2509"
-NEWER = "Qwen/Qwen-Image-2512"
+NEWER, EDIT_2511 = "Qwen/Qwen-Image-2512", "Qwen/Qwen-Image-Edit-2511"
 FILES = {
     "transformer/diffusion_pytorch_model*.safetensors": "qwen_image_dit",
     "text_encoder/model*.safetensors": "qwen_image_text_encoder",
@@ -31,7 +31,7 @@ TOKENIZER = ["added_tokens.json", "merges.txt", "special_tokens_map.json", "toke
 def tree(tmp_path_factory) -> Path:
     """All models at the default sizes."""
     folder = tmp_path_factory.mktemp("models")
-    for model_id in (BASE, NEWER, EDIT, EDIT_2509):
+    for model_id in (BASE, NEWER, EDIT, EDIT_2509, EDIT_2511):
         make_weights(model_id, folder)
     return folder
 
@@ -41,7 +41,7 @@ def shards(folder: str, stem: str, count: int) -> list[str]:
     return [*numbered, f"{folder}/{stem}.safetensors.index.json"]
 
 
-@pytest.mark.parametrize(("model_id", "dit_shards"), [(BASE, 9), (NEWER, 9), (EDIT, 9), (EDIT_2509, 5)])
+@pytest.mark.parametrize(("model_id", "dit_shards"), [(BASE, 9), (NEWER, 9), (EDIT, 9), (EDIT_2509, 5), (EDIT_2511, 5)])
 def test_files_are_named_as_published(tree, model_id, dit_shards):
     names = sorted(path.relative_to(tree / model_id).as_posix() for path in (tree / model_id).rglob("*.*"))
     processor = [] if model_id in (BASE, NEWER) else [*TOKENIZER, "preprocessor_config.json"]
@@ -57,7 +57,13 @@ def test_files_are_named_as_published(tree, model_id, dit_shards):
 
 
 def test_every_model_of_the_family_is_tested_here():
-    assert {model_id for model_id in MODELS if model_id.startswith("Qwen/")} == {BASE, NEWER, EDIT, EDIT_2509}
+    assert {model_id for model_id in MODELS if model_id.startswith("Qwen/")} == {
+        BASE,
+        NEWER,
+        EDIT,
+        EDIT_2509,
+        EDIT_2511,
+    }
 
 
 @pytest.mark.parametrize(("pattern", "expected"), FILES.items())
