@@ -8,6 +8,7 @@ import inspect
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any, ClassVar, TypeVar
 
@@ -22,6 +23,8 @@ from diffsynth.core.loader.redirect import redirected
 from diffsynth.core.parallel.mesh import Mesh
 from diffsynth.core.parallel.sequence import SequenceParallel
 from diffsynth.core.parallel.sharing import Sharing
+from diffsynth.core.progress import ProgressBar, labelled
+from diffsynth.diffusion.conditions import Condition
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.loaded_model import LoadedModel, check_settings, download_all, load_models
 from diffsynth.diffusion.prompts import Texts
@@ -190,6 +193,11 @@ class BasePipeline(WithLora):
         return self.family.attributes
 
     @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What can condition a generation, besides its prompt."""
+        return () if self.family.conditions is None else load_object(self.family.conditions)
+
+    @property
     def vram_management_enabled(self) -> bool:
         """True where some network's weights are moved as they are needed."""
         return any(network.weights is not None for network in self.networks.values())
@@ -276,6 +284,23 @@ class BasePipeline(WithLora):
         weights = self.networks[name].weights
         left = room_left(self.device, None if weights is None else weights.vram_limit)
         return min(left // 2, memory_info(self.device)[1] // 8, TILES_AT_ONCE)
+
+    def through_vae(self, method: str, what: Tensor, *, progress_bar_cmd: ProgressBar, **settings: object) -> Tensor:
+        """What the VAE makes of a video or of latents, which go to its device first.
+
+        Args:
+            method: "encode" or "decode".
+            settings: keywords of that method; tiles are shared out among the devices.
+        """
+        self.load_models_to_device(["vae"])
+        vae, tiles_across = self.networks["vae"].module, self.family.network_at("vae").tiles_across
+        if self.mesh is None or tiles_across is None:
+            run = getattr(vae, method)
+        else:
+            run = partial(load_object(f"{tiles_across}.{method}_across"), vae, self.mesh.world)
+        progress = labelled(progress_bar_cmd, f"VAE {method.removesuffix('e')}ing")
+        made: Tensor = run(what.to(self.device), **settings, progress=progress, room=self.room_for_tiles("vae"))
+        return made
 
     def adopt(self, name: str, network: LoadedModel) -> None:
         """Takes a loaded network in under one of `network_names`."""

@@ -80,6 +80,7 @@ class Network:
         unused: shapes of the tensors in the file that the network does not have.
         cut: dotted path of the module that cuts it across devices: `cut(network, sequence)` and `heads(network)`. None:
             each device runs all of it.
+        tiles_across: of a VAE: dotted path of the module that shares its tiles out: `encode_across`, `decode_across`.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Network:
     gains: Mapping[str, float] = field(default_factory=dict)
     unused: Callable[[Sizes], Shapes] = _nothing
     cut: str | None = None
+    tiles_across: str | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """As `MODEL_CONFIGS` has it: one row for each form of its file."""

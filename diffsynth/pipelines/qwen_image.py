@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -22,6 +21,7 @@ from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
 from diffsynth.core.values import check_number
 from diffsynth.diffusion.base_pipeline import BasePipeline
+from diffsynth.diffusion.conditions import NOTHING, Call, Contribution, contributed, of_batch
 from diffsynth.diffusion.dynamic_shift import DynamicShiftScheduler
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.guidance import POSITIVE, guided, guided_apart
@@ -30,6 +30,7 @@ from diffsynth.diffusion.request import drawn_noise, rounded_up, seeds_of, warn_
 from diffsynth.diffusion.step_end import LATENTS, Callback, StepEnd
 from diffsynth.diffusion.turns import in_turn
 from diffsynth.families.qwen_image import FAMILY
+from diffsynth.families.qwen_image.conditions import EDIT_AREA, TOKEN_PIXELS, edit_pictures
 from diffsynth.models.qwen_image_dit import QwenImageDiT
 from diffsynth.models.qwen_image_processor import QwenImageProcessor
 from diffsynth.models.qwen_image_prompt import PromptInputs, edit_inputs, text_inputs
@@ -37,16 +38,11 @@ from diffsynth.models.qwen_image_text_encoder import QwenImageTextEncoder
 from diffsynth.models.qwen_image_tokenizer import QwenImageTokenizer
 from diffsynth.models.qwen_image_vae import QwenImageVAE
 from diffsynth.models.tiles import check_tiles
-from diffsynth.models.wan_video_vae_parallel import decode_across, encode_across
 from diffsynth.utils.frames import frames_from_video, video_from_frames
-from diffsynth.utils.pictures import of_area
 
 __all__ = ["ModelConfig", "QwenImagePipeline"]
 
 LATENT_CHANNELS, LATENT_PIXELS = 16, 8
-TOKEN_PIXELS = 16  # one DiT patch is 2x2 latents
-EDIT_AREA = 1024**2  # pixels of a picture to edit, as the DiT sees it
-CONDITION_AREA = 384**2  # and of each of a list, as the text encoder sees it
 NOT_YET = {
     **dict.fromkeys(("inpaint_mask", "inpaint_blur_size", "inpaint_blur_sigma"), "inpainting"),
     "blockwise_controlnet_inputs": "blockwise ControlNet",
@@ -165,20 +161,17 @@ class QwenImagePipeline(BasePipeline):
         if tiled:
             check_tiles(tiles["tile_size"], tiles["tile_stride"])
         self.needs("dit", "making a picture")
-        given = Embeddings(prompt_embeds, negative_prompt_embeds, prompt_embeds_mask, negative_prompt_embeds_mask)
+        embeddings = Embeddings(prompt_embeds, negative_prompt_embeds, prompt_embeds_mask, negative_prompt_embeds_mask)
         prompts = asked_prompts(
             prompt,
             negative_prompt,
-            given.rows(self.dit.txt_in.in_features, self.device),
+            embeddings.rows(self.dit.txt_in.in_features, self.device),
             guided=cfg_scale != 1,
             per_prompt=("num_images_per_prompt", num_images_per_prompt),
         )
-        edited = edit_pictures(edit_image, area=EDIT_AREA if edit_image_auto_resize else None)
         if not prompts.encoded_already:
             self.needs("text_encoder", "making a picture")
-            if edited.seen:
-                self._needs_processor()
-        if output_type != "latent" or input_image is not None or edited.shown:
+        if output_type != "latent":
             self.needs("vae", "making a picture")
 
         schedule = copy(self.scheduler)  # of this call alone
@@ -188,23 +181,28 @@ class QwenImagePipeline(BasePipeline):
             dynamic_shift_len=(height // TOKEN_PIXELS) * (width // TOKEN_PIXELS),
             exponential_shift_mu=exponential_shift_mu,
         )
+        call = Call(
+            self, "making a picture",
+            {
+                "input_image": input_image, "denoising_strength": denoising_strength,
+                "edit_image": edit_image, "edit_image_auto_resize": edit_image_auto_resize,
+            },
+            prompts, height, width, 1, tiles, progress_bar_cmd,
+        )  # fmt: skip
+        for condition in self.conditions:
+            condition.check(call)
         draw = partial(self.draw_noise, rand_device=rand_device, height=height, width=width)
         if latents is None:
             latents = torch.cat([draw(one) for one in seeds_of(seed, prompts.count)])
         else:
             latents = self.given_latents(latents, prompts.count, latent_shape(height, width))
-        if input_image is not None:
-            clean = self.encode_picture(checked_input(input_image, height, width), progress_bar_cmd, **tiles)
-            latents = schedule.add_noise(clean, latents, 0)
-        elif denoising_strength < 1:
-            raise ValueError(
-                f"denoising_strength={denoising_strength} keeps part of an input_image, and none was given"
-            )
-        edit_latents = [self.encode_picture(picture, progress_bar_cmd, **tiles) for picture in edited.shown]
+        given = contributed(self.conditions, call)
+        if given.latents is not None:
+            latents = schedule.add_noise(given.latents, latents, 0)
         if not prompts.encoded_already:
             self.load_models_to_device(["text_encoder"])
-        texts = prompts.embedded(partial(self._embedding, pictures=edited.seen, numbered=edited.numbered))
-        latents = self.denoise(latents, schedule, texts, edit_latents, cfg_scale, progress_bar_cmd, step_end)
+        texts = prompts.embedded(partial(self._embedding, **given.with_prompt))
+        latents = self.denoise(latents, schedule, texts, given, cfg_scale, progress_bar_cmd, step_end)
         warn_unless_finite(latents)
         if output_type == "latent":
             self.load_models_to_device([])
@@ -249,10 +247,10 @@ class QwenImagePipeline(BasePipeline):
         prompts = asked_prompts(prompt, "", {}, guided=False, per_prompt=per_prompt)
         edited = edit_pictures(edit_image, area=EDIT_AREA if edit_image_auto_resize else None)
         self.load_models_to_device(["text_encoder"])
-        texts = prompts.embedded(partial(self._embedding, pictures=edited.seen, numbered=edited.numbered))
+        texts = prompts.embedded(partial(self._embedding, **edited.with_prompt()))
         return padded(texts[POSITIVE])
 
-    def _embedding(self, prompt: str, pictures: Sequence[Image.Image], numbered: bool) -> Tensor:
+    def _embedding(self, prompt: str, pictures: Sequence[Image.Image] = (), numbered: bool = False) -> Tensor:
         """Of one prompt, (length, dim), by the text encoder, which is ready."""
         given = self._prompt_inputs(prompt, pictures, numbered)
         return self.text_encoder(*given.arguments(self.device))[0, given.template_tokens :]
@@ -260,9 +258,10 @@ class QwenImagePipeline(BasePipeline):
     def _prompt_inputs(self, prompt: str, pictures: Sequence[Image.Image], numbered: bool) -> PromptInputs:
         if not pictures:
             return text_inputs(self.tokenizer, prompt)
-        return edit_inputs(self.tokenizer, self._needs_processor(), prompt, pictures, numbered=numbered)
+        return edit_inputs(self.tokenizer, self.needs_processor(), prompt, pictures, numbered=numbered)
 
-    def _needs_processor(self) -> QwenImageProcessor:
+    def needs_processor(self) -> QwenImageProcessor:
+        """What looks at pictures; raises RuntimeError where none was loaded."""
         if self.processor is None:
             raise RuntimeError(
                 "edit_image needs the processor, and none was loaded: give from_pretrained a processor_config such as "
@@ -275,30 +274,23 @@ class QwenImagePipeline(BasePipeline):
     ) -> Tensor:
         """Latents of a picture whose sides are multiples of 16: (1, 16, H/8, W/8), float32."""
         vae = self.needs("vae", "encoding a picture")
-        self.load_models_to_device(["vae"])
-        video = video_from_frames([picture], height=picture.height, width=picture.width, num_frames=1)
-        progress = labelled(progress_bar_cmd, "VAE encoding")
-        encode = self.vae.encode if self.mesh is None else partial(encode_across, self.vae, self.mesh.world)
-        video = video.to(self.device, vae.dtype)
-        return encode(video, **tiles, progress=progress, room=self.room_for_tiles("vae"))[:, :, 0].float()
+        video = video_from_frames([picture], height=picture.height, width=picture.width, num_frames=1).to(vae.dtype)
+        return self.through_vae("encode", video, progress_bar_cmd=progress_bar_cmd, **tiles)[:, :, 0].float()
 
     def decode_latents(
         self, latents: Tensor, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object
     ) -> Image.Image:
         """The picture of latents (1, 16, h, w)."""
         vae = self.needs("vae", "decoding a picture")
-        self.load_models_to_device(["vae"])
-        progress = labelled(progress_bar_cmd, "VAE decoding")
-        decode = self.vae.decode if self.mesh is None else partial(decode_across, self.vae, self.mesh.world)
         latents = latents.unsqueeze(2).to(vae.dtype)
-        return frames_from_video(decode(latents, **tiles, progress=progress, room=self.room_for_tiles("vae")))[0]
+        return frames_from_video(self.through_vae("decode", latents, progress_bar_cmd=progress_bar_cmd, **tiles))[0]
 
     def denoise(
         self,
         latents: Tensor,
         schedule: FlowMatchScheduler,
         texts: Texts,
-        edit_latents: Sequence[Tensor] = (),
+        given: Contribution = NOTHING,
         cfg_scale: float = 4.0,
         progress_bar_cmd: ProgressBar = progress_bar,
         step_end: StepEnd | None = None,
@@ -308,36 +300,36 @@ class QwenImagePipeline(BasePipeline):
         Args:
             latents: (pictures, 16, h, w).
             texts: by branch, (L, dim) for each picture.
-            edit_latents: of the pictures to edit, (1, 16, h, w) each.
+            given: what pictures contribute.
             step_end: what is told of each step, and may change what follows.
         """
         self.load_models_to_device(["dit"])
+        latents = given.start(latents)
         for index in labelled(progress_bar_cmd, "denoising")(range(len(schedule.timesteps))):
             if self.interrupted_anywhere():
                 break
             timestep = schedule.timesteps[index]
-            predict = partial(self._velocity, timestep=timestep.to(self.device), texts=texts, edit_latents=edit_latents)
+            predict = partial(self._velocity, timestep=timestep.to(self.device), texts=texts, given=given)
             if self.mesh is not None and self.mesh.cfg.size > 1:
                 velocity = guided_apart(predict, latents, cfg_scale=cfg_scale, group=self.mesh.cfg)
             else:
                 velocity = guided(predict, latents, cfg_scale=cfg_scale, merge=False)
-            latents = schedule.step(velocity, index, latents)
+            latents = given.start(schedule.step(velocity, index, latents))
             if step_end is not None and step_end.callback is not None:
                 (latents, texts), _ = self.after_step(step_end, index, timestep, latents, texts)
         return latents
 
-    def _velocity(
-        self, latents: Tensor, branch: str, *, timestep: Tensor, texts: Texts, edit_latents: Sequence[Tensor]
-    ) -> Tensor:
+    def _velocity(self, latents: Tensor, branch: str, *, timestep: Tensor, texts: Texts, given: Contribution) -> Tensor:
         """The network's, of one text branch; pictures whose prompts are equally long as one batch."""
         rows = texts[branch]
         batches = of_each_length(rows)
         parts = []
         for numbers in batches:
             context = torch.stack([rows[number] for number in numbers]).to(self.networks["dit"].dtype)
-            given = latents if len(batches) == 1 else latents[numbers]
-            edited = [one.expand(len(numbers), -1, -1, -1) for one in edit_latents]
-            parts.append(self.dit(given, timestep.expand(len(numbers)), context, edit_latents=edited))
+            rows_of_batch = latents if len(batches) == 1 else latents[numbers]
+            inputs = {name: of_batch(value, len(numbers)) for name, value in given.inputs.items()}
+            noisy = given.beside(rows_of_batch)
+            parts.append(self.dit(noisy, timestep.expand(len(numbers)), context, **inputs))
         if len(batches) == 1:
             return parts[0]
         back = torch.tensor([number for numbers in batches for number in numbers], device=latents.device).argsort()
@@ -356,68 +348,3 @@ def fitting_size(height: int, width: int) -> tuple[int, int]:
         ValueError: a value is not a whole number above 0.
     """
     return rounded_up("height", height, TOKEN_PIXELS), rounded_up("width", width, TOKEN_PIXELS)
-
-
-def checked_input(picture: Image.Image, height: int, width: int) -> Image.Image:
-    """The picture to start from.
-
-    Raises:
-        ValueError: it is no picture, or not of the size asked for.
-    """
-    if not isinstance(picture, Image.Image):
-        raise ValueError(f"input_image is a {type(picture).__name__}: expected a PIL image")
-    if picture.size != (width, height):
-        raise ValueError(
-            f"input_image is {picture.width}x{picture.height}, but the picture asked for is {width}x{height}: "
-            f"PIL.ImageOps.fit(input_image, ({width}, {height})) crops and resizes"
-        )
-    return picture
-
-
-class EditPictures(NamedTuple):
-    """Pictures to edit.
-
-    Attributes:
-        shown: as the DiT gets them.
-        seen: as the text encoder does.
-        numbered: whether the prompt calls them "Picture 1" and so on, as Edit-2509 takes a list.
-    """
-
-    shown: list[Image.Image]
-    seen: list[Image.Image]
-    numbered: bool
-
-
-def edit_pictures(edit_image: Image.Image | Sequence[Image.Image] | None, *, area: int | None) -> EditPictures:
-    """The pictures to edit, of about `area` pixels, or of the size they have.
-
-    Raises:
-        ValueError: as `checked_pictures`.
-    """
-    numbered = not isinstance(edit_image, Image.Image)
-    pictures = checked_pictures(edit_image, any_size=area is not None)
-    shown = pictures if area is None else [of_area(picture, area) for picture in pictures]
-    seen = [of_area(picture, CONDITION_AREA) for picture in pictures] if numbered else shown
-    return EditPictures(shown, seen, numbered)
-
-
-def checked_pictures(edit_image: Image.Image | Sequence[Image.Image] | None, *, any_size: bool) -> list[Image.Image]:
-    """The pictures to edit, as a list.
-
-    Raises:
-        ValueError: one is no picture, or unless `any_size` has a side that is no multiple of 16.
-    """
-    if edit_image is None:
-        return []
-    pictures = [edit_image] if isinstance(edit_image, Image.Image) else edit_image
-    if isinstance(pictures, (str, bytes)) or not isinstance(pictures, Sequence):
-        raise ValueError(f"edit_image is a {type(edit_image).__name__}: expected a PIL image, or a list of them")
-    for number, picture in enumerate(pictures):
-        if not isinstance(picture, Image.Image):
-            raise ValueError(f"picture {number} of edit_image is a {type(picture).__name__}: expected a PIL image")
-        if not any_size and (picture.width % TOKEN_PIXELS or picture.height % TOKEN_PIXELS):
-            raise ValueError(
-                f"picture {number} of edit_image is {picture.width}x{picture.height}: expected multiples of "
-                f"{TOKEN_PIXELS}; resize it, or leave edit_image_auto_resize on"
-            )
-    return list(pictures)

@@ -22,6 +22,7 @@ from diffsynth.core.parallel.group import Group
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
 from diffsynth.core.values import check_number
 from diffsynth.diffusion.base_pipeline import BasePipeline
+from diffsynth.diffusion.conditions import NOTHING, Call, Contribution, contributed, of_batch
 from diffsynth.diffusion.flow_match import TRAINING_STEPS, FlowMatchScheduler
 from diffsynth.diffusion.guidance import BOTH, NEGATIVE, POSITIVE, branch_prompts, guided, guided_apart
 from diffsynth.diffusion.loaded_model import LoadedModel
@@ -37,8 +38,7 @@ from diffsynth.models.wan_video_dit import TextCache, WanModel
 from diffsynth.models.wan_video_text_encoder import WanTextEncoder
 from diffsynth.models.wan_video_tokenizer import WanTokenizer
 from diffsynth.models.wan_video_vae import WanVideoVAE
-from diffsynth.models.wan_video_vae_parallel import decode_across, encode_across
-from diffsynth.utils.frames import frames_from_video, video_from_frames
+from diffsynth.utils.frames import frames_from_video
 
 __all__ = ["ModelConfig", "WanVideoPipeline"]
 
@@ -217,28 +217,29 @@ class WanVideoPipeline(BasePipeline):
         tiles = {"tiled": tiled, "tile_size": tile_size, "tile_stride": tile_stride}
         if not prompts.encoded_already:
             self.needs("text_encoder", "making a video")
-        if output_type != "latent" or input_video is not None:
+        if output_type != "latent":
             self.needs("vae", "making a video")
 
         schedule = copy(self.scheduler)  # of this call alone
         schedule.set_timesteps(num_inference_steps, denoising_strength=denoising_strength, shift=sigma_shift)
+        call = Call(
+            self, "making a video", {"input_video": input_video, "denoising_strength": denoising_strength}, prompts,
+            height, width, num_frames, tiles, progress_bar_cmd,
+        )  # fmt: skip
+        for condition in self.conditions:
+            condition.check(call)
         draw = partial(self.draw_noise, rand_device=rand_device, height=height, width=width, num_frames=num_frames)
         if latents is None:
             latents = torch.cat([draw(one) for one in seeds_of(seed, prompts.count)])
         else:
             latents = self.given_latents(latents, prompts.count, latent_shape(height, width, num_frames))
-        if input_video is not None:
-            video = video_from_frames(input_video, height=height, width=width, num_frames=num_frames)
-            clean = self.encode_video(video, **tiles, progress_bar_cmd=progress_bar_cmd)
-            latents = schedule.add_noise(clean, latents, 0)
-        elif denoising_strength < 1:
-            raise ValueError(
-                f"denoising_strength={denoising_strength} keeps part of an input_video, and none was given"
-            )
+        given = contributed(self.conditions, call)
+        if given.latents is not None:
+            latents = schedule.add_noise(given.latents, latents, 0)
         if not prompts.encoded_already:
             self.load_models_to_device(["text_encoder"])
-        texts = prompts.embedded(self._embedding)
-        latents = self.denoise(latents, schedule, texts, guidance, progress_bar_cmd, step_end)
+        texts = prompts.embedded(partial(self._embedding, **given.with_prompt))
+        latents = self.denoise(latents, schedule, texts, guidance, progress_bar_cmd, step_end, given)
         warn_unless_finite(latents)
         if output_type == "latent":
             self.load_models_to_device([])
@@ -313,21 +314,14 @@ class WanVideoPipeline(BasePipeline):
     def encode_video(self, video: Tensor, *, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object) -> Tensor:
         """Latents of a video (1, 3, F, H, W) in [-1, 1]: (1, 16, (F-1)/4+1, H/8, W/8), float32."""
         self.needs("vae", "encoding a video")
-        self.load_models_to_device(["vae"])
-        encode = self.vae.encode if self.mesh is None else partial(encode_across, self.vae, self.mesh.world)
-        progress = labelled(progress_bar_cmd, "VAE encoding")
-        video = video.to(self.device)
-        return encode(video, **tiles, progress=progress, room=self.room_for_tiles("vae")).float()
+        return self.through_vae("encode", video, progress_bar_cmd=progress_bar_cmd, **tiles).float()
 
     def decode_latents(
         self, latents: Tensor, *, framewise: bool = False, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object
     ) -> Tensor:
         """Video of latents: (1, 3, F, H, W) in [-1, 1], float32."""
         self.needs("vae", "decoding a video")
-        self.load_models_to_device(["vae"])
-        progress = labelled(progress_bar_cmd, "VAE decoding")
-        decode = self.vae.decode if self.mesh is None else partial(decode_across, self.vae, self.mesh.world)
-        return decode(latents, **tiles, framewise=framewise, progress=progress, room=self.room_for_tiles("vae"))
+        return self.through_vae("decode", latents, progress_bar_cmd=progress_bar_cmd, framewise=framewise, **tiles)
 
     def denoise(
         self,
@@ -337,6 +331,7 @@ class WanVideoPipeline(BasePipeline):
         guidance: Guidance,
         progress_bar_cmd: ProgressBar,
         step_end: StepEnd | None = None,
+        given: Contribution = NOTHING,
     ) -> Tensor:
         """Walks the latents down the schedule's noise levels, from whichever they are at to clean.
 
@@ -344,7 +339,9 @@ class WanVideoPipeline(BasePipeline):
             latents: (videos, 16, T, h, w).
             texts: by branch, (L, dim) for each video.
             step_end: what is told of each step, and may change what follows.
+            given: what pictures, videos and masks contribute.
         """
+        latents = given.start(latents)
         steps = len(schedule.timesteps)
         branches: Branches | None = None
         for index in labelled(progress_bar_cmd, "denoising")(range(steps)):
@@ -355,9 +352,9 @@ class WanVideoPipeline(BasePipeline):
             if branches is None or branches.expert is not expert:
                 branches = None  # what the first expert kept of the prompts goes before the second one's weights come
                 self.load_models_to_device([expert])
-                branches = Branches(self.networks[expert], expert, texts, guidance, steps - index, self._apart)
+                branches = Branches(self.networks[expert], expert, texts, guidance, steps - index, self._apart, given)
             velocity = branches.velocity(latents, timestep.to(self.device))
-            latents = schedule.step(velocity, index, latents)
+            latents = given.start(schedule.step(velocity, index, latents))
             if step_end is not None and step_end.callback is not None:
                 (latents, new_texts), networks_changed = self.after_step(step_end, index, timestep, latents, texts)
                 if networks_changed or new_texts is not texts:
@@ -384,6 +381,7 @@ class Branches:
         guidance: Guidance,
         steps: int,
         apart: Group | None,
+        given: Contribution,
     ) -> None:
         self.expert = expert
         self.dit = network.module
@@ -391,6 +389,7 @@ class Branches:
         self.cfg_scale = guidance.cfg_scale[expert]
         self.steps = steps
         self.apart = apart
+        self.given = given
         self.contexts = {name: together(rows).to(network.dtype) for name, rows in texts.items()}
         if guidance.cfg_merge and self.cfg_scale != 1:
             self.contexts = {BOTH: both(self.contexts, len(texts[POSITIVE]))}
@@ -401,13 +400,17 @@ class Branches:
         """The guided velocity of this step, float32, the shape of `latents`."""
 
         def predict_window(latents: Tensor, start: int) -> Tensor:
+            frames = slice(start, start + latents.shape[2])
+
             def predict(latents: Tensor, branch: str) -> Tensor:
+                count = latents.shape[0]
                 return self.dit(
-                    latents,
-                    timestep.expand(latents.shape[0]),
+                    self.given.beside(latents, frames),
+                    timestep.expand(count),
                     self.contexts[branch],
                     text_cache=self.text_caches[branch],
                     step_cache=self.tea_cache(branch, start),
+                    **{name: of_batch(value, count) for name, value in self.given.inputs.items()},
                 )
 
             if self.apart is not None:

@@ -82,6 +82,7 @@ VAE = Network(
         Published("ed4ea5824d55ec3107b09815e318123a", "Qwen/Qwen-Image: vae/diffusion_pytorch_model.safetensors"),
     ),
     small=lambda sizes: {"dim": sizes.vae_width},
+    tiles_across="diffsynth.models.wan_video_vae_parallel",
 )
 
 

@@ -76,6 +76,7 @@ VAE = Network(
     published=(Published("ccc42284ea13e1ad04693284c7a09be6", "Wan2.1_VAE.pth, and the same as .safetensors"),),
     small=lambda sizes: {"dim": sizes.vae_width, "num_res_blocks": sizes.vae_blocks},
     dtype="float32",
+    tiles_across="diffsynth.models.wan_video_vae_parallel",
 )
 
 CONVERTED = Converted(

@@ -15,6 +15,7 @@ from unittest import mock
 import torch
 from PIL import Image
 
+from diffsynth.diffusion.conditions import Contribution
 from diffsynth.pipelines import qwen_image
 from diffsynth.pipelines.qwen_image import QwenImagePipeline
 from diffsynth.pipelines.wan_video import ModelConfig, WanVideoPipeline
@@ -114,7 +115,8 @@ def _picture_of_made_up_texts(pipe, call):
     edited = [pipe.encode_picture(Image.linear_gradient("L").convert("RGB").resize((48, 32)), **tiles)]
     schedule = copy(pipe.scheduler)
     schedule.set_timesteps(2, dynamic_shift_len=35)
-    latents = pipe.denoise(pipe.draw_noise(0, "cpu", height, width), schedule, texts, edited, **call)
+    given = Contribution(inputs={"edit_latents": edited})
+    latents = pipe.denoise(pipe.draw_noise(0, "cpu", height, width), schedule, texts, given, **call)
     return _before_rounding(lambda: pipe.decode_latents(latents, **tiles))
 
 

@@ -7,7 +7,7 @@ from diffusers import QwenImageEditPipeline, QwenImageEditPlusPipeline
 from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit, pipeline_qwenimage_edit_plus
 from PIL import Image
 
-from diffsynth.pipelines import qwen_image
+from diffsynth.families.qwen_image import conditions
 from tests.diffsynth.pipelines import qwen_oracle as oracle
 from tests.diffsynth.pipelines.conftest import QUICK_PICTURE
 
@@ -46,8 +46,8 @@ def noise(qwen):
 @pytest.fixture
 def small_pictures(monkeypatch):
     """Pictures to edit of fewer pixels than both sides would have them."""
-    monkeypatch.setattr(qwen_image, "EDIT_AREA", SMALL_AREA)
-    monkeypatch.setattr(qwen_image, "CONDITION_AREA", SMALL_CONDITION)
+    monkeypatch.setattr(conditions, "EDIT_AREA", SMALL_AREA)
+    monkeypatch.setattr(conditions, "CONDITION_AREA", SMALL_CONDITION)
     size_of = pipeline_qwenimage_edit.calculate_dimensions
     monkeypatch.setattr(pipeline_qwenimage_edit, "calculate_dimensions", lambda area, ratio: size_of(SMALL_AREA, ratio))
     monkeypatch.setattr(pipeline_qwenimage_edit_plus, "VAE_IMAGE_SIZE", SMALL_AREA)
