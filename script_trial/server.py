@@ -208,13 +208,16 @@ def _import_what_jobs_need(named: Iterable[str]) -> None:
 
     Of the libraries those that are named, and those that they import themselves.
     """
-    from script_trial import run_script  # noqa: F401
+    gc.disable()  # nothing that is imported is garbage, and it would be looked through again and again
+    from script_trial import emulator_counter, run_script  # noqa: F401
 
+    emulator_counter.backend()
     for is_wanted in (set(named).__contains__, sys.modules.__contains__):
         for adapter in known_adapters():
             spec = find_spec(adapter.library) if is_wanted(adapter.library) else None
             if spec is not None and adapter_for(spec) is adapter:
                 adapter.warm()
+    gc.enable()
 
 
 def _import_what_launches_need() -> None:

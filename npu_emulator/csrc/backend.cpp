@@ -16,4 +16,5 @@
 #include "rnn.cpp"
 #include "autocast.cpp"
 #include "profiler.cpp"
+#include "counting.cpp"
 #include "control.cpp"

@@ -253,6 +253,11 @@ c10::CachingDeviceAllocator::DeviceStats stats_of(c10::DeviceIndex device) {
   return accounts()[device].stats;
 }
 
+int64_t allocated_bytes(c10::DeviceIndex device) {
+  std::lock_guard<std::mutex> lock(accounts()[device].mutex);
+  return accounts()[device].stats.allocated_bytes[0].current;
+}
+
 void reset_peaks(c10::DeviceIndex device) {
   each_statistic(accounts()[device], [](c10::CachingAllocator::Stat& stat) { stat.reset_peak(); });
 }

@@ -26,6 +26,7 @@ double memory_fraction(c10::DeviceIndex device);
 void release_reserves();
 std::pair<size_t, size_t> free_and_total(c10::DeviceIndex device);
 c10::CachingDeviceAllocator::DeviceStats stats_of(c10::DeviceIndex device);
+int64_t allocated_bytes(c10::DeviceIndex device);
 void reset_peaks(c10::DeviceIndex device);
 void reset_totals(c10::DeviceIndex device);
 

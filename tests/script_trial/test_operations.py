@@ -8,9 +8,11 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -68,7 +70,7 @@ def test_operators_and_bytes_are_counted_and_results_stay_what_they_are(counted:
     x = torch.rand(2, 8)
     expected = x + torch.arange(8.0).cos()
     assert torch.equal(network(x), expected)
-    record = operations.networks["network"]
+    record = operations.counts.networks["network"]
     assert record.calls == 1
     assert record.devices == {"cpu"}
     assert record.computed["cpu"].operations == 3  # cos, mul, add
@@ -79,7 +81,7 @@ def test_operators_and_bytes_are_counted_and_results_stay_what_they_are(counted:
 def test_tables_prepared_on_the_host_are_no_computing_on_its_data(counted: Counted) -> None:
     network, operations = counted(WithTable())
     network(torch.rand(2, 8))
-    assert operations.networks["network"].host_data == {"aten.mul": 1, "aten.add": 1}
+    assert operations.counts.networks["network"].host_data == {"aten.mul": 1, "aten.add": 1}
 
 
 def test_views_allocations_and_copies_compute_nothing(counted: Counted) -> None:
@@ -89,7 +91,7 @@ def test_views_allocations_and_copies_compute_nothing(counted: Counted) -> None:
 
     network, operations = counted(Moves())
     network(torch.rand(16))
-    assert operations.networks["network"].computed == {}
+    assert operations.counts.networks["network"].computed == {}
 
 
 def test_what_is_copied_and_then_computed_is_its_data_still(counted: Counted) -> None:
@@ -99,15 +101,15 @@ def test_what_is_copied_and_then_computed_is_its_data_still(counted: Counted) ->
 
     network, operations = counted(Copies())
     network(torch.rand(16))
-    assert operations.networks["network"].host_data == {"aten.exp": 1}
+    assert operations.counts.networks["network"].host_data == {"aten.exp": 1}
 
 
 def test_a_call_from_within_counts_once(counted: Counted) -> None:
     network, operations = counted(Coder())
     network.encode(torch.ones(4))
     network.decode(torch.ones(4))
-    assert operations.networks["network"].calls == 2
-    assert operations.networks["network"].computed["cpu"].operations == 3
+    assert operations.counts.networks["network"].calls == 2
+    assert operations.counts.networks["network"].computed["cpu"].operations == 3
 
 
 def test_a_network_that_fails_is_counted_on_afterwards(counted: Counted) -> None:
@@ -115,8 +117,8 @@ def test_a_network_that_fails_is_counted_on_afterwards(counted: Counted) -> None
     with pytest.raises(RuntimeError):
         network(torch.rand(3))
     network(torch.rand(8))
-    assert operations.networks["network"].calls == 2
-    assert operations.networks["network"].devices == {"cpu"}
+    assert operations.counts.networks["network"].calls == 2
+    assert operations.counts.networks["network"].devices == {"cpu"}
 
 
 def test_networks_of_a_pipeline_go_by_its_attributes() -> None:
@@ -149,17 +151,22 @@ ON_AN_NPU = """
         for name, network in networks.items():
             operations.name(name, network)
             network(torch.rand(3, 8, device="npu"))
-    print(json.dumps({name: record.as_json() for name, record in operations.networks.items()}))
+    print(json.dumps({name: record.as_json() for name, record in operations.counts.networks.items()}))
 """
+
+
+def run_on_an_npu(program: str) -> Any:
+    """What a program prints as JSON."""
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @needs_emulator
 def test_on_an_npu() -> None:
-    command = [sys.executable, "-c", textwrap.dedent(ON_AN_NPU)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
-    records = json.loads(done.stdout)
+    records = run_on_an_npu(ON_AN_NPU)
     assert records["good"]["devices"] == records["bad"]["devices"] == ["npu"]
     assert records["good"]["computed"]["npu"]["operations"] == 3
     assert records["good"]["computed"]["cpu"]["operations"] == 1  # the table's cosine
@@ -168,6 +175,71 @@ def test_on_an_npu() -> None:
     assert records["bad"]["computed"]["npu"]["operations"] == 2
     assert records["bad"]["host_data"] == {"aten.exp": 1}
     assert records["bad"]["moved"]["npu->cpu"] == {"operations": 1, "bytes": 96}
+
+
+BOTH_COUNTERS = """
+    import json
+    import threading
+    import npu_emulator
+    npu_emulator.enable()
+    import torch
+    from torch import nn
+    from torch.utils.checkpoint import checkpoint
+    from script_trial import operations as counting
+    from script_trial.dispatch_mode import ModeCounter
+    from script_trial.emulator_counter import EmulatorCounter
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Conv2d(1, 2, 3), nn.GELU(), nn.Flatten(), nn.Linear(72, 8))
+            self.table = nn.Parameter(torch.ones(8))
+        def forward(self, x):
+            x = checkpoint(self.layers, x, use_reentrant=False) * 2.0
+            x = x + (self.table.cpu() * 3).exp().npu() + torch.arange(8.0).cos().npu()
+            return nn.functional.scaled_dot_product_attention(*[x[None, None]] * 3).square().add_(1)
+
+    def counted(network):
+        operations = counting.Operations()
+        operations.name("network", network)
+        with operations.counting():
+            thread = threading.Thread(target=lambda: network(torch.ones(3, 1, 8, 8, device="npu")).mean().backward())
+            thread.start()
+            thread.join()
+            with operations.working_on_host("by design"):
+                torch.ones(4).cos()
+            with operations.paused():
+                torch.ones(4).sin()
+        return type(operations._counter), json.loads(json.dumps(operations.as_json()))
+
+    kind, first = counted(Network().npu())
+    assert kind is EmulatorCounter, kind
+    counting.backend = lambda: None
+    kind, second = counted(Network().npu())
+    assert kind is ModeCounter, kind
+    print(json.dumps([first, second]))
+"""
+
+
+def in_place_or_not(counts: dict[str, int]) -> Counter[str]:
+    """By operators' names without an underscore: in a mode, autograd adds gradients up out of place."""
+    found: Counter[str] = Counter()
+    for name, count in counts.items():
+        found[name.rstrip("_")] += count
+    return found
+
+
+@needs_emulator
+def test_the_emulator_counts_what_the_dispatch_mode_counts() -> None:
+    native, mode = run_on_an_npu(BOTH_COUNTERS)
+    for counts in (native, mode):
+        for record in (counts["outside"], counts["backward"], *counts["networks"].values()):
+            record.pop("peak_memory")  # looked at after every operator, and after some
+        counts["operators"] = {device: in_place_or_not(of) for device, of in counts["operators"].items()}
+    assert native["networks"]["network"]["host_data"] == {"aten.mul": 1, "aten.exp": 1}
+    assert native["backward"]["computed"]["npu"]["operations"] > 10
+    assert native["host_work"] == {"by design": {"aten.cos": 1}}
+    assert native == mode
 
 
 def test_a_network_that_nobody_names_goes_by_its_class_and_owns_its_parts() -> None:
@@ -185,10 +257,10 @@ def test_a_network_that_nobody_names_goes_by_its_class_and_owns_its_parts() -> N
         loss.backward()
         network.part(torch.ones(2, 2))
         nn.ReLU()(torch.ones(2))
-    assert {name: record.calls for name, record in operations.networks.items()} == {"Whole": 2}
-    assert not operations.networks["Whole"].named
-    assert operations.backward.computed["cpu"].operations > 0
-    assert operations.outside.computed["cpu"].operations >= 2  # the sum, and what has no parameters
+    assert {name: record.calls for name, record in operations.counts.networks.items()} == {"Whole": 2}
+    assert not operations.counts.networks["Whole"].named
+    assert operations.counts.backward.computed["cpu"].operations > 0
+    assert operations.counts.outside.computed["cpu"].operations >= 2  # the sum, and what has no parameters
 
 
 def test_threads_and_work_on_the_host_by_design_are_counted_apart() -> None:
@@ -201,6 +273,6 @@ def test_threads_and_work_on_the_host_by_design_are_counted_apart() -> None:
             torch.ones(4).cos()
         with operations.paused():
             torch.ones(4).sin()
-    assert operations.networks["WithTable"].calls == 1
-    assert operations.host_work == {"tiles are put together": {"aten.cos": 1}}
-    assert operations.by_name["cpu"] == {"aten.cos": 1, "aten.mul": 1, "aten.add": 1}
+    assert operations.counts.networks["WithTable"].calls == 1
+    assert operations.counts.host_work == {"tiles are put together": {"aten.cos": 1}}
+    assert operations.counts.by_name["cpu"] == {"aten.cos": 1, "aten.mul": 1, "aten.add": 1}
