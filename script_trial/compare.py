@@ -24,13 +24,16 @@ def compare(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> dict[s
     """Between the results of two runs, see `Results`, as many of each kind in both.
 
     Returns:
-        frames: see `differences`, of the arrays; None where they cannot be compared, or there are none.
+        frames: see `differences`, of the arrays, and whether their ``levels`` are those of pictures; None where they
+            cannot be compared, or there are none.
         weights, where, unlike: see `weights_apart`, of the tensors.
     """
     arrays, tensors = (
         [[one for one in run if one["kind"] == kind] for run in (first, second)] for kind in ("array", "tensors")
     )
-    frames = differences(*([one["array"] for one in run] for run in arrays))
+    frames: dict[str, Any] | None = differences(*([one["array"] for one in run] for run in arrays))
+    if frames is not None:
+        frames["levels"] = all(one["dtype"] == "uint8" for one in arrays[0])
     return {"frames": frames, **weights_apart(*tensors)}
 
 

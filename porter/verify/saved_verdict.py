@@ -25,17 +25,21 @@ def unlike_saved(
 
 
 def told(difference: Mapping[str, Any]) -> str:
-    """A difference in words; levels are those of 0 to 255."""
+    """A difference in words; levels are those of 0 to 255, which pictures have and other arrays have not."""
     frames = difference["frames"]
     parts = []
     if frames and frames["largest"]:
         parts.append(
-            f"{frames['share']:.1%} of the values differ, by up to {frames['largest']:g} levels, "
+            f"{frames['share']:.1%} of the values differ, by up to {frames['largest']:g}{_levels(frames)}, "
             f"{frames['mean']:.3g} on average"
         )
     if difference["weights"] or not parts:
         parts.append(f"{difference['where']} differs by {difference['weights']:.3g}")
     return "; ".join(parts)
+
+
+def _levels(frames: Mapping[str, Any]) -> str:
+    return " levels" if frames["levels"] else ""
 
 
 def _other_values(difference: Mapping[str, Any], exact: bool) -> Iterator[str]:
@@ -45,7 +49,8 @@ def _other_values(difference: Mapping[str, Any], exact: bool) -> Iterator[str]:
     elif not difference["weights"] <= TOLERATED[exact].weights:
         yield f"saved other weights than the reference ({told({**difference, 'frames': None})})"
     if frames and frames["largest"] and (exact or not frames["mean"] <= TOLERATED_MEAN):
-        yield f"saved other frames than the reference ({told({**difference, 'weights': 0.0})})"
+        what = "frames" if _levels(frames) else "arrays"
+        yield f"saved other {what} than the reference ({told({**difference, 'weights': 0.0})})"
 
 
 def _other_names(reference: Outcome, outcome: Outcome) -> Iterator[str]:

@@ -108,7 +108,7 @@ def _run(paths: tuple[str, ...], behind: tuple[str, ...], options: dict[str, Any
             return 0
         raise click.UsageError(str(error)) from None
     except CannotStart as error:
-        click.echo(f"diffsynth-port verify: {error}", err=True)
+        click.echo(f"diffsynth-port verify: {_as_asked(str(error), options)}", err=True)
         return 2
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
@@ -147,11 +147,18 @@ def _request(options: dict[str, Any]) -> Request:
     for file in options["report"]:
         if not file.lower().endswith(REPORTS):
             raise click.UsageError(f"--report {file}: the name has to end in {' or '.join(REPORTS)}")
+        if os.path.isdir(file):
+            raise click.UsageError(f"--report {file} is a folder; name a file")
         if not os.path.isdir(os.path.dirname(file) or "."):
             raise click.UsageError(f"--report {file}: there is no such folder; make it, or name another file")
     ways = emulated_ways(options["memory"], options["hardware"]) if emulated else hardware_ways()
     shows = any(file.lower().endswith(".html") for file in options["report"])
     return Request(ways, emulated, options["timeout"], options["picture"], options["hardware"], shows)
+
+
+def _as_asked(message: str, options: dict[str, Any]) -> str:
+    """What an emulated NPU says of its settings, by the name that they were given by."""
+    return message if options["memory"] is None else message.replace("NPU_EMULATOR_MEMORY=", "--memory ")
 
 
 def _given(options: dict[str, Any]) -> list[str]:

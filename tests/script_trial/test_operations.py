@@ -179,6 +179,7 @@ def test_on_an_npu() -> None:
 
 BOTH_COUNTERS = """
     import json
+    import os
     import threading
     import npu_emulator
     npu_emulator.enable()
@@ -217,7 +218,8 @@ BOTH_COUNTERS = """
     counting.backend = lambda: None
     kind, second = counted(Network().npu())
     assert kind is ModeCounter, kind
-    print(json.dumps([first, second]))
+    print(json.dumps([first, second]), flush=True)
+    os._exit(0)  # as processes of a trial do: torch's threads of the way back do not survive the interpreter's end
 """
 
 

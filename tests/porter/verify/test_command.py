@@ -155,6 +155,7 @@ def test_without_a_compiler_it_says_so(run: Run, tmp_path: Path) -> None:
         ),
         ((".", "--picture", "file"), "--picture file is a file; name a folder"),
         ((".", "--report", "page.txt"), "--report page.txt: the name has to end in .json or .xml"),
+        ((".", "--report", "folder.xml"), "--report folder.xml is a folder; name a file"),
         ((".", "--report", "nowhere/page.html"), "--report nowhere/page.html: there is no such folder; make it"),
         (("--", "python", "nowhere.py"), "python nowhere.py: it launches no Python script by python, torchrun"),
         ((".", "--timeout", "0"), "Invalid value for '--timeout'"),
@@ -166,6 +167,7 @@ def test_bad_input_is_one_sentence_and_exit_2(
     run: Run, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     (tmp_path / "file").write_text("")
+    (tmp_path / "folder.xml").mkdir()
     done = run(*arguments)
     assert done.returncode == 2
     assert message in done.stderr
@@ -176,7 +178,7 @@ def test_bad_input_is_one_sentence_and_exit_2(
 def test_an_amount_of_memory_that_is_none(run: Run) -> None:
     done = run(str(EXAMPLES / SCRIPT), "--memory", "lots")
     assert done.returncode == 2
-    assert "NPU_EMULATOR_MEMORY='lots': expected an amount of memory such as 64GiB" in done.stderr
+    assert "--memory 'lots': expected an amount of memory such as 64GiB" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -15,8 +15,8 @@ from porter.verify.ways import emulated_ways
 
 WAYS = emulated_ways(None, None)
 NO_WEIGHTS = {"weights": 0.0, "where": "", "unlike": ""}
-LITTLE = {"frames": {"largest": 3.0, "mean": 0.25, "share": 0.125}, **NO_WEIGHTS}
-MUCH = {"frames": {"largest": 200.0, "mean": 31.0, "share": 1.0}, **NO_WEIGHTS}
+LITTLE = {"frames": {"largest": 3.0, "mean": 0.25, "share": 0.125, "levels": True}, **NO_WEIGHTS}
+MUCH = {"frames": {"largest": 200.0, "mean": 31.0, "share": 1.0, "levels": True}, **NO_WEIGHTS}
 
 
 def network(device: str, **changes: Any) -> dict[str, Any]:
@@ -143,6 +143,13 @@ def test_what_is_refused_fails_even_where_it_was_only_warned_of() -> None:
 def test_other_frames_fail_where_results_are_exact() -> None:
     assert found({"ported": LITTLE}, ported=other_frames("npu")) == [
         "ported: saved other frames than the reference (12.5% of the values differ, by up to 3 levels, 0.25 on average)"
+    ]
+
+
+def test_arrays_that_are_no_pictures_have_no_levels() -> None:
+    other = {"frames": {**LITTLE["frames"], "levels": False}, **NO_WEIGHTS}
+    assert found({"ported": other}, ported=other_frames("npu")) == [
+        "ported: saved other arrays than the reference (12.5% of the values differ, by up to 3, 0.25 on average)"
     ]
 
 
