@@ -167,7 +167,7 @@ def libcst_where_needed_only(tree: Path) -> bool:
 def bounds(costs: dict[str, Cost]) -> list[Bound]:
     floor, ours, again = costs[FLOOR], costs[PORT], costs[AGAIN]
     found = [
-        Bound("diffsynth-port, wall time of the floor", ours.wall / floor.wall, 3.5),
+        Bound("diffsynth-port, wall time of the floor", ours.wall / floor.wall, 2.3),
         Bound("diffsynth-port, CPU time of the floor", ours.cpu / floor.cpu, 6),
         Bound("nothing left to do, wall time of the floor", again.wall / floor.wall, 1),
         Bound("start-up, of `import click`", costs[VERSION].wall / costs[CLICK].wall, 1.3),

@@ -287,10 +287,11 @@ def _calls_a_package_for_cuda(span: Span, unit: Unit) -> bool:
     """Whether something in it calls what a package has that is made for CUDA, wherever that was imported."""
     target = unit.translation.new.name
     for node in unit.source.parent:
-        if isinstance(node, ast.Call) and span[0] <= unit.source.span(node)[0] < span[1]:
-            name = package_of(unit.dotted(node.func) or "")
-            if name and not packages()[name].only_aarch64 and target not in packages()[name].exists_on:
-                return True
+        name = package_of(unit.dotted(node.func) or "") if isinstance(node, ast.Call) else None
+        if not name or packages()[name].only_aarch64 or target in packages()[name].exists_on:
+            continue
+        if span[0] <= unit.source.span(node)[0] < span[1]:  # asked last: within an f-string it takes libcst
+            return True
     return False
 
 
