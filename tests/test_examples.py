@@ -25,6 +25,16 @@ SCRIPTS = sorted(
 )
 BY_HAND = (GOLDEN / "BY_HAND.txt").read_text("utf-8").splitlines()
 
+WAN = """
+    Wan2.1-T2V-1.3B Wan2.1-T2V-14B Wan2.2-T2V-A14B krea-realtime-video Wan2.2-TI2V-5B
+    Wan2.1-I2V-14B-480P Wan2.1-I2V-14B-720P Wan2.1-FLF2V-14B-720P Wan2.2-I2V-A14B
+    Wan2.1-VACE-1.3B-Preview Wan2.1-VACE-1.3B Wan2.1-VACE-14B Wan2.2-VACE-Fun-A14B
+    Wan2.1-Fun-1.3B-InP Wan2.1-Fun-14B-InP Wan2.1-Fun-V1.1-1.3B-InP Wan2.1-Fun-V1.1-14B-InP Wan2.2-Fun-A14B-InP
+    Wan2.1-Fun-1.3B-Control Wan2.1-Fun-14B-Control Wan2.1-Fun-V1.1-1.3B-Control Wan2.1-Fun-V1.1-14B-Control
+    Wan2.2-Fun-A14B-Control Wan2.1-Fun-V1.1-1.3B-Control-Camera Wan2.1-Fun-V1.1-14B-Control-Camera
+    Wan2.2-Fun-A14B-Control-Camera
+""".split()
+
 # The public API, as far as scripts may use it.
 EXPORTS = {
     "diffsynth.pipelines.wan_video": {"WanVideoPipeline", "ModelConfig"},
@@ -70,7 +80,18 @@ KEYWORDS = {
     | {"audio_processor_config", "redirect_common_files", "use_usp"},
     "WanVideoPipeline.__call__": CALL
     | {
+        "input_image",
+        "end_image",
         "input_video",
+        "control_video",
+        "reference_image",
+        "camera_control_direction",
+        "camera_control_speed",
+        "camera_control_origin",
+        "vace_video",
+        "vace_video_mask",
+        "vace_reference_image",
+        "vace_scale",
         "num_frames",
         "cfg_merge",
         "switch_DiT_boundary",
@@ -138,13 +159,13 @@ def vram_config_of(script: str) -> ast.Dict | None:
 
 
 def test_every_model_has_both_scripts_in_both_folders() -> None:
-    wan = ("Wan2.1-T2V-1.3B", "Wan2.1-T2V-14B", "Wan2.2-T2V-A14B")
+    of_videos = ("Wan2.1-T2V-1.3B-V2V", "Wan2.1-T2V-14B-V2V", "Wan2.2-T2V-A14B-V2V")
     qwen_edits = ("Qwen-Image-Edit", "Qwen-Image-Edit-2509", "Qwen-Image-Edit-2511")
     assert {script for script in SCRIPTS if "/model_inference" in script} == {
         f"{family}/{folder}/{name}.py"
         for folder in ("model_inference", "model_inference_low_vram")
         for family, names in (
-            ("wanvideo", [*wan, *(f"{model}-V2V" for model in wan)]),
+            ("wanvideo", [*WAN, *of_videos]),
             ("qwen_image", ["Qwen-Image", "Qwen-Image-2512", "Qwen-Image-I2I", *qwen_edits]),
             ("z_image", ["Z-Image", "Z-Image-Turbo", "Z-Image-Turbo-I2I"]),
         )
@@ -156,7 +177,7 @@ def test_every_launch_script_has_one_that_tries_what_it_trained() -> None:
     folder = EXAMPLES / "wanvideo" / "model_training"
     for kind in ("full", "lora"):
         launched = {path.stem for path in (folder / kind).glob("*.sh")}
-        assert launched == {"Wan2.1-T2V-1.3B", "Wan2.1-T2V-14B", "Wan2.2-T2V-A14B"}
+        assert launched == set(WAN)
         assert {path.stem for path in (folder / f"validate_{kind}").glob("*.py")} == launched
         for name in launched:
             saved = re.findall(r'--output_path "\./(.*)"', read(folder / kind / f"{name}.sh"))

@@ -53,8 +53,9 @@ class Coder(nn.Module):
 
 
 @pytest.fixture
-def counted() -> Iterator[Counted]:
+def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
     """``counted(network)``: the network, named so, and what counts the operators until the test ends."""
+    monkeypatch.setattr("script_trial.operations.backend", lambda: None)  # another test may have loaded the emulator's
     operations = Operations()
 
     def name(network: nn.Module) -> tuple[nn.Module, Operations]:

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -75,7 +76,7 @@ def test_the_data_set_is_the_one_that_is_made(family, launches, training_script,
             args.dataset_metadata_path = made / args.dataset_metadata_path.name
             args.dataset_base_path = made
             reader = object.__new__(model)
-            reader.args = args
+            reader.args, reader.pipe = args, SimpleNamespace(pixels=8)
             assert len(reader.media()) == 5 * args.dataset_repeat
             assert reader.media()[0]["prompt"]
 
