@@ -52,6 +52,7 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 )
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 if something would change.")
 @click.option("--diff", is_flag=True, help="Like --check, and print what would change as a unified diff.")
+@click.option("--watch", is_flag=True, help="With --check or --diff: again after every change, until Ctrl-C.")
 @click.option("--output", metavar="DIR", help="Write a ported copy of the tree here and leave the originals alone.")
 @click.option("--npu-scripts", is_flag=True,
               help="Leave all files as they are; write special/npu_training/*-NPU.sh for launch scripts.")  # fmt: skip
@@ -120,6 +121,10 @@ def _run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     from porter.session import Session, Unusable, is_verified
 
     try:
+        if options["watch"]:
+            from porter.watching import watch
+
+            return watch(paths, options)
         session = Session.from_command_line(paths, options)
         if not is_verified(session.plan.target) and not session.quiet:
             click.echo(f"note: the table of {session.plan.target} is unverified; nobody has tried it there", err=True)
