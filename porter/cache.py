@@ -63,7 +63,7 @@ class Cache:
         return tuple(Finding(*one) for one in known[1])
 
     def keep(self, path: str, circumstances: str, report: FileReport) -> None:
-        """Remembers a report if nothing was to be changed in the file, so that no finding has edits, and nothing failed."""
+        """Remembers a report if nothing was to be changed, so that no finding has edits, and nothing failed."""
         known = self._of(path)
         if known is not None and not report.changed and report.failure is None:
             known["findings"] = [circumstances, [one[:_KEPT_FIELDS] for one in report.findings]]
