@@ -3,7 +3,8 @@
     DEVICE = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
 
     "cuda"                     ->  DEVICE                            x.cuda()    ->  x.to(DEVICE)
-    f"cuda:{rank}"             ->  f"{DEVICE}:{rank}"                x.is_cuda   ->  (x.device.type == DEVICE)
+    f"cuda:{rank}"             ->  f"{DEVICE}:{rank}"
+    x.is_cuda                  ->  (DEVICE != "cpu" and x.device.type == DEVICE)
     torch.cuda.empty_cache()   ->  torch.get_device_module().empty_cache()
     torch.cuda.is_available()  ->  torch.accelerator.is_available()
     "nccl"                     ->  torch.distributed.get_default_backend_for_device(DEVICE)
@@ -154,15 +155,31 @@ def _begins_with_torch(edit: Edit, unit: Unit) -> bool:
 
 
 def _has_to_be_written_out(edit: Edit, unit: Unit) -> bool:
-    """In a `match` pattern and in `Literal["cuda"]`, there can be no expression."""
+    """In a `match` pattern and in `Literal["cuda"]`, there can be no expression, nor as the default of the latter."""
     for node, parent in unit.source.parent.items():
         if isinstance(node, ast.expr) and unit.source.span(node) == (edit.start, edit.end):
             around = [parent, *unit.source.ancestors(parent)][:3]
-            return any(
-                isinstance(one, ast.pattern) or (isinstance(one, ast.Subscript) and label_of(one.value) == "Literal")
-                for one in around
+            return any(isinstance(one, ast.pattern) or _is_literal_type(one) for one in around) or any(
+                map(_is_literal_type, ast.walk(annotation)) if (annotation := _annotation_of(node, parent)) else ()
             )
     return False
+
+
+def _is_literal_type(node: ast.AST) -> bool:
+    return isinstance(node, ast.Subscript) and label_of(node.value) == "Literal"
+
+
+def _annotation_of(value: ast.expr, parent: ast.AST) -> ast.expr | None:
+    """The type that is declared for a value: of the parameter whose default it is, or of the variable."""
+    if isinstance(parent, ast.AnnAssign):
+        return parent.annotation
+    if not isinstance(parent, ast.arguments):
+        return None
+    by_place = [*parent.posonlyargs, *parent.args]
+    with_default = by_place[len(by_place) - len(parent.defaults) :]
+    arguments = [*with_default, *parent.kwonlyargs]
+    declared = zip(arguments, [*parent.defaults, *parent.kw_defaults], strict=True)
+    return next((argument.annotation for argument, default in declared if default is value), None)
 
 
 # the device

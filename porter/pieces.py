@@ -106,14 +106,16 @@ def rename_method(text: str, new: str) -> str:
 
 @cache
 def compare_device(text: str, new: str) -> str:
-    """`x.is_cuda` to `(x.device.type == NEW)`, where `new` is a name."""
+    """`x.is_cuda` to `(NEW != "cpu" and x.device.type == NEW)`: NEW names what holds "cpu" on a host alone."""
 
     def change(node: cst.BaseExpression) -> cst.BaseExpression:
         if not isinstance(node, cst.Attribute):
             raise CannotRewrite(f"{text!r} is not an attribute")
         device = cst.Attribute(cst.Attribute(node.value, cst.Name("device")), cst.Name("type"))
+        is_there = cst.Comparison(cst.Name(new), [cst.ComparisonTarget(cst.NotEqual(), cst.SimpleString('"cpu"'))])
         compared = cst.Comparison(device, [cst.ComparisonTarget(cst.Equal(), cst.Name(new))])
-        return compared.with_changes(lpar=[cst.LeftParen(), *node.lpar], rpar=[*node.rpar, cst.RightParen()])
+        both = cst.BooleanOperation(is_there, cst.And(), compared)
+        return both.with_changes(lpar=[cst.LeftParen(), *node.lpar], rpar=[*node.rpar, cst.RightParen()])
 
     return _expression(text, change)
 

@@ -175,8 +175,12 @@ def _is_written_for_the_accelerator(branch: ast.If | ast.IfExp, child: ast.AST, 
     return is_own and new.name in name.lower().split("_")
 
 
+#: What takes a tensor out of double precision, or out of torch.
+_CASTS = frozenset({"float", "half", "bfloat16", "numpy", "tolist", "item"})
+
+
 def stays_on_the_host(node: ast.AST, source: Source) -> bool:
-    """Whether a tensor that is made without a device is cast, or leaves torch, in the expression that makes it."""
+    """Whether a tensor made without a device is cast, or leaves torch, where it is made or wherever it is read."""
     call = _call_around(node, source)
     if call is None or any(keyword.arg == "device" for keyword in call.keywords):
         return False
@@ -184,13 +188,36 @@ def stays_on_the_host(node: ast.AST, source: Source) -> bool:
         return False
     for parent in source.ancestors(call):
         match parent:
-            case ast.Attribute(attr="float" | "half" | "bfloat16" | "numpy" | "tolist" | "item"):
+            case ast.Attribute(attr=method) if method in _CASTS:
                 return True
             case ast.Attribute(attr="npu" | "cuda" | "to"):
                 return False
+            case ast.Assign(targets=[ast.Name(id=name)]) if parent.value is call:
+                return _is_cast_wherever_it_is_read(name, parent, source)
             case ast.stmt():
                 return False
     return False
+
+
+def _is_cast_wherever_it_is_read(name: str, bound: ast.Assign, source: Source) -> bool:
+    """Whether all that is done to a name, until the next statement beside it binds it anew, begins with a cast."""
+    block = next(body for body in _blocks(source.parent[bound]) if bound in body)
+    functions = (one for one in source.ancestors(bound) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef))
+    scope = next(functions, source.tree)
+    over = {child: node for node in ast.walk(scope) for child in ast.iter_child_nodes(node)}
+    named = [node for node in over if isinstance(node, ast.Name) and node.id == name]
+    bound_again = [over[node] for node in named if isinstance(node.ctx, ast.Store) and over[node] is not bound]
+    ends = [one for one in block[block.index(bound) + 1 :] if one in bound_again]
+    if bound_again and not ends:
+        return False
+    last = ends[0].end_lineno if ends else None
+    read = [node for node in named if isinstance(node.ctx, ast.Load) and node.lineno > bound.lineno]
+    used = [over[node] for node in read if last is None or node.lineno <= last]
+    return bool(used) and all(isinstance(one, ast.Attribute) and one.attr in _CASTS for one in used)
+
+
+def _blocks(node: ast.AST) -> list[list[ast.stmt]]:
+    return [body for name in ("body", "orelse", "finalbody") if isinstance(body := getattr(node, name, None), list)]
 
 
 def comes_from_the_cpu(method: ast.expr) -> bool:

@@ -33,9 +33,14 @@ def kept(text: str) -> str:
         pytest.param('x.to("cuda:{}".format(i))\n', 'x.to(f"{DEVICE}:{{}}".format(i))\n', id="format"),
         pytest.param("x.cuda()\n", "x.to(DEVICE)\n", id="method"),
         pytest.param("x.cuda(0, True)\n", 'x.to(f"{DEVICE}:0", non_blocking=True)\n', id="method-numbered"),
-        pytest.param("y = x.is_cuda\n", "y = (x.device.type == DEVICE)\n", id="flag"),
+        pytest.param("y = x.is_cuda\n", 'y = (DEVICE != "cpu" and x.device.type == DEVICE)\n', id="flag"),
         pytest.param('y = d.type == "cuda"\n', "y = d.type == DEVICE\n", id="comparison"),
         pytest.param('def f(device="cuda"): pass\n', "def f(device=DEVICE): pass\n", id="default"),
+        pytest.param(
+            'def f(n: Literal[1], device: str = "cuda"): pass\n',
+            "def f(n: Literal[1], device: str = DEVICE): pass\n",
+            id="default-beside-a-literal-type",
+        ),
         pytest.param("torch.cuda.empty_cache()\n", "torch.get_device_module().empty_cache()\n", id="module"),
         pytest.param(
             "if torch.cuda.is_available(): n = torch.cuda.device_count()\n",
@@ -189,6 +194,30 @@ def test_both_forms_run_where_there_is_no_accelerator() -> None:
     assert ported["is_there"] == [False, 0]
     assert ported["named"] == ["cpu", "cpu:1", "cpu:1", "cpu:0"]
     assert ported["place"] == (True, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'def f(device: Literal["cuda", "cpu"] = "cuda"): pass\n',
+        'def f(*, device: Literal["cuda", "cpu"] | None = "cuda"): pass\n',
+        'device: Literal["cuda", "cpu"] = "cuda"\n',
+    ],
+    ids=["parameter", "keyword-only", "variable"],
+)
+def test_a_value_of_a_literal_type_stays_with_its_type(text: str) -> None:
+    ported = port_text(IMPORT + text, KEEP)
+    assert ported.text == IMPORT + text
+    assert [finding.severity for finding in ported.findings] == ["warning", "warning"]
+
+
+def test_a_tensor_on_the_host_is_not_on_an_accelerator() -> None:
+    torch = pytest.importorskip("torch")
+    if torch.accelerator.is_available():
+        pytest.skip("there is an accelerator here")
+    names: dict[str, Any] = {}
+    exec(port_text("import torch\ny = torch.ones(1).is_cuda\n", KEEP).text, names)
+    assert names["y"] is False
 
 
 def test_python_is_the_only_language_of_it() -> None:

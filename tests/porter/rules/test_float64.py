@@ -29,6 +29,11 @@ CODE = "DP301"
         ("x = torch.arange(4, dtype=torch.float64).to(device)", 1),
         ("import torch\nif x.device.type == 'cuda':\n    x = x.double()", 3),
         ("from torch import nn\nx = self.freqs.to(device).double()", 2),
+        ("t = torch.linspace(0, 1, 8, dtype=torch.float64)\nt = t.cuda().float()", 1),
+        ("t = torch.linspace(0, 1, 8, dtype=torch.float64)\nx = t.float()\ny = t.cuda()", 1),
+        ("t = torch.linspace(0, 1, 8, dtype=torch.float64)\nif a:\n    t = t.float()\ny = t.cuda()", 1),
+        ("t = torch.linspace(0, 1, 8, dtype=torch.float64)\nx = model(t).float()", 1),
+        ("t = torch.linspace(0, 1, 8, dtype=torch.float64, device=d)\nx = t.float()", 1),
     ],
 )
 def test_double_precision_is_a_warning(text, line):
@@ -58,6 +63,9 @@ def test_double_precision_is_a_warning(text, line):
         "assert isinstance(x, torch.DoubleTensor)",
         "freqs = torch.arange(0, 64, 2, dtype=torch.float64).cos().float()",
         "steps = torch.linspace(0, 1, 8, dtype=torch.float64).numpy()",
+        "t = torch.linspace(0, 1, 8, dtype=torch.float64)\nx = t.float().cuda()",
+        "t = torch.linspace(0, 1, 8, dtype=torch.float64)\nt = t.float().cuda()\ny = t.cuda()",
+        "def f():\n    t = torch.linspace(0, 1, 8, dtype=torch.float64)\n    return t.float().cuda()",
         "dtype = torch.float32 if x.device.type == 'npu' else torch.float64",
         "dtype = torch.float64 if x.device.type not in ('npu', 'mps') else torch.float32",
         "import torch\nif is_npu():\n    x = x.float()\nelse:\n    x = x.double()",
