@@ -26,7 +26,7 @@ def npu_script_of(path: str) -> str:
 
 
 def place_of_form(path: str) -> str:
-    """Where the NPU form of a script lies: the one that is there, be it called `X-LoRA-NPU.sh`, or where it would go."""
+    """Where the NPU form of a script lies: the one that is there, be it `X-LoRA-NPU.sh`, or where it would go."""
     form = npu_script_of(path)
     folder, name = os.path.split(form)
     if os.path.exists(form) or not os.path.isdir(folder or "."):
