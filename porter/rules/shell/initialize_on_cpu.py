@@ -4,7 +4,8 @@
 ## What it does
 
 Adds `--initialize_model_on_cpu` to each launch of a training of the Wan 14B series or of the Qwen-Image series, and
-of a LoRA of FLUX.2-dev, told from the model ids and paths on the command line. The launched script has to know the option, so its parser is read,
+of a LoRA of FLUX.2-dev, told from the model ids and paths on the command line. The launched script has to know the
+option, so its parser is read,
 with the helpers that it imports; where the script or a helper is not found, that is reported and nothing is added. A
 launch of split training (`--task "sft:data_process"`, `"sft:train"`) stays as it is, but for FLUX.2-dev. Which series
 need it is in `accelerator_tables/families/`.
@@ -12,7 +13,8 @@ need it is in `accelerator_tables/families/`.
 ## Why
 
 Otherwise each process reads the whole model into device memory before it is sharded, which does not fit. The guide to
-training on Ascend NPUs turns the option on for the first two series, and the NPU script published for FLUX.2-dev has it.
+training on Ascend NPUs turns the option on for the first two series, and the NPU script published for FLUX.2-dev has
+it.
 
 ## Before
 
