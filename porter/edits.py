@@ -76,7 +76,14 @@ def _made(data: bytes, within: str, edit: Edit, edits: list[Edit]) -> str:
     for part in edit.arguments:
         if isinstance(part, tuple):
             start, end = part
-            part, _ = _render(data, start, end, [one for one in edits if start <= one.start and one.end <= end], 0)
+            # What is added where the edit begins stands before it already.
+            added = {edit.start: edit.start}.items()
+            inner = [
+                one
+                for one in edits
+                if one is not edit and start <= one.start and one.end <= end and (one.start, one.end) not in added
+            ]
+            part, _ = _render(data, start, end, inner, 0)
         parts.append(part)
     return "".join(parts)
 

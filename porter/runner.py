@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 
 from porter.changes import LINE
 from porter.discovery import Input
-from porter.findings import Failure, FileReport
+from porter.findings import Failure, FileReport, Finding
 from porter.port import Plan
 from porter.port_file import CannotPort, PortedBytes, port_bytes
 from porter.record import Entry
 from porter.record_log import Record, RecordError
 from porter.undo import entry_to_keep, undone
 from porter.writing import CannotWrite, read_file, replace_file
+
+#: The code of the note that an NPU script is there already.
+KEPT = "DP420"
 
 #: Below this many files for each process, starting it costs more than it saves.
 _FILES_WORTH_A_PROCESS = 24
@@ -116,11 +119,11 @@ def _done(one: Input, target: str, data: bytes, job: Job) -> _Done:
 
 
 def _port_beside(one: Input, data: bytes, job: Job) -> FileReport:
-    """Write the NPU form of a launch script. One that is there already stays as it is, and is named if it differs."""
+    """Write the NPU form of a launch script. One that is there already stays as it is, and is noted if it differs."""
     from porter.documents import shell
-    from porter.shell.npu_script import npu_script_of
+    from porter.shell.npu_script import place_of_form
 
-    shown, target = one.path.replace(os.sep, "/"), npu_script_of(one.path)
+    shown, target = one.path.replace(os.sep, "/"), place_of_form(one.path)
     done = _done(one, target, data, replace(job, record=None))
     if done.failure is not None or not shell.trains(one.path, data):
         return FileReport(shown, failure=done.failure)
@@ -130,19 +133,32 @@ def _port_beside(one: Input, data: bytes, job: Job) -> FileReport:
         return FileReport(shown, failure=Failure(str(error)))
     there = read_file(target)[0] if os.path.isfile(target) else None
     if there == ported.data:
-        return FileReport(shown, findings=tuple(finding for finding in ported.findings if not finding.is_fix))
+        return FileReport(shown, findings=_left(ported))
     diff = diff_of(target.replace(os.sep, "/"), there or b"", ported.data) if job.diff else ""
     report = FileReport(shown, True, ported.findings, diff=diff)
     if not job.writes:
         return report
     if there is not None:
-        message = f"{target} is there and differs from the NPU form of this script; delete it to have it written anew"
-        return replace(report, changed=False, failure=Failure(message))
+        return replace(report, changed=False, findings=(*_left(ported), *_kept(shown, target, plan_for(one.path, job))))
     try:
         _write(target, ported.data, None, like=one.path)
     except (CannotWrite, OSError) as error:
         return replace(report, changed=False, failure=Failure(f"{target} was not written: {error}"))
     return report
+
+
+def _left(ported: PortedBytes) -> tuple[Finding, ...]:
+    """What is left to a person."""
+    return tuple(finding for finding in ported.findings if not finding.is_fix)
+
+
+def _kept(shown: str, target: str, plan: Plan) -> Iterator[Finding]:
+    """That an NPU script that was edited, or written by hand, stays as it is."""
+    if plan.codes is not None and KEPT not in plan.codes:
+        return
+    way_out = f"diffsynth-port {shown} --target npu --npu-scripts --diff shows how; delete it to have it written anew"
+    message = f"{target.replace(os.sep, '/')} is kept; the NPU form of this script differs from it"
+    yield Finding(KEPT, "note", message, 1, 1, 1, 1, way_out)
 
 
 def plan_for(path: str, job: Job) -> Plan:

@@ -13,11 +13,15 @@ USUAL = "npu"
 
 def target_names() -> tuple[str, ...]:
     """The accelerators that there is a table for: every JSON file of `targets`, the usual one first."""
+    return tuple(sorted(tables_in("targets"), key=lambda name: (name != USUAL, name)))
+
+
+def tables_in(folder: str) -> list[str]:
+    """The names of the tables in a folder of `accelerator_tables`, sorted."""
     import accelerator_tables
 
-    folder = os.path.join(accelerator_tables.__path__[0], "targets")
-    found = (os.path.splitext(name) for name in os.listdir(folder))
-    return tuple(sorted((name for name, ending in found if ending == ".json"), key=lambda name: (name != USUAL, name)))
+    found = (os.path.splitext(name) for name in os.listdir(os.path.join(accelerator_tables.__path__[0], folder)))
+    return sorted(name for name, ending in found if ending == ".json")
 
 
 def read_table(name: str) -> Any:

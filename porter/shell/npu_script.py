@@ -25,6 +25,16 @@ def npu_script_of(path: str) -> str:
     return os.path.join(top, _FOLDER, "-".join(parts) + _ENDING + (ending or ".sh"))
 
 
+def place_of_form(path: str) -> str:
+    """Where the NPU form of a script lies: the one that is there, be it `X-LoRA-NPU.sh`, or where it would go."""
+    form = npu_script_of(path)
+    folder, name = os.path.split(form)
+    if os.path.exists(form) or not os.path.isdir(folder or "."):
+        return form
+    there = (one for one in sorted(os.listdir(folder or ".")) if one.casefold() == name.casefold())
+    return os.path.join(folder, next(there, name))
+
+
 def is_npu_script(path: str) -> bool:
     """Whether a file is such a form: it lies where they go, or is called as they are."""
     folder, name = os.path.split(os.path.abspath(path))

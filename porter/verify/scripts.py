@@ -235,6 +235,7 @@ def _launch_scripts(
         if found.inside is not None and _is_among(original, inputs) and _is_port_of(data, original, cuda, hardware):
             return  # the same run
         script = Script(found.path, found.inside, cuda, data)
+    script = _by_one_strategy(script, original or found.path, hardware)
     try:
         tree = launch_tree(found.path, data)
         if found.inside is not None and not any(map(_imports_a_library, tree.scripts)):
@@ -268,7 +269,8 @@ def _gpu_script_of(path: str) -> str | None:
     top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(path))))
     below = (one for ending in ENDINGS for one in glob.iglob(f"{glob.escape(top)}/**/*{ending}", recursive=True))
     candidates = (one for one in sorted(below) if not is_npu_script(one))
-    return next((one for one in candidates if npu_script_of(one) == os.path.abspath(path)), None)
+    name = os.path.abspath(path).casefold()
+    return next((one for one in candidates if npu_script_of(one).casefold() == name), None)
 
 
 def _is_among(path: str, inputs: list[Input]) -> bool:
@@ -280,6 +282,15 @@ def _is_port_of(data: bytes, original: str, cuda: bytes, hardware: str | None) -
         return port_bytes(original, cuda, Plan("npu", hardware)).data == data
     except CannotPort:
         return False
+
+
+def _by_one_strategy(script: Script, original: str, hardware: str | None) -> Script:
+    """Where the port splits a training or shards it in another way, so does its CUDA form: it is devices that are
+    compared."""
+    if not _is_port_of(script.ported, original, script.cuda, hardware):
+        return script
+    codes = frozenset({"DP419"})
+    return replace(script, cuda=port_bytes(original, script.cuda, Plan("npu", hardware, codes=codes)).data)
 
 
 def _imports_a_library(path: str) -> bool:

@@ -3,15 +3,18 @@
 
 ## What it does
 
-Adds `--initialize_model_on_cpu` to each launch of a training of the Wan 14B series or of the Qwen-Image series, told
-from the model ids and paths on the command line. The launched script has to know the option, so its parser is read,
+Adds `--initialize_model_on_cpu` to each launch of a training of the Wan 14B series or of the Qwen-Image series, and
+of a LoRA of FLUX.2-dev, told from the model ids and paths on the command line. The launched script has to know the
+option, so its parser is read,
 with the helpers that it imports; where the script or a helper is not found, that is reported and nothing is added. A
-launch of split training (`--task "sft:data_process"`, `"sft:train"`) stays as it is.
+launch of split training (`--task "sft:data_process"`, `"sft:train"`) stays as it is, but for FLUX.2-dev. Which series
+need it is in `accelerator_tables/families/`.
 
 ## Why
 
 Otherwise each process reads the whole model into device memory before it is sharded, which does not fit. The guide to
-training on Ascend NPUs turns the option on for these two series.
+training on Ascend NPUs turns the option on for the first two series, and the NPU script published for FLUX.2-dev has
+it.
 
 ## Before
 
@@ -35,13 +38,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from porter.rules.rule import Rule
-from porter.shell.flag import QWEN_IMAGE, WAN_14B, Flag
+from porter.shell.flag import Flag
 from porter.shell.launch import Launch
 from porter.shell.script import ShellScript
 from porter.text_unit import TextUnit
 from porter.unit import Found
 
-_FLAG = Flag("initialize_model_on_cpu", frozenset({WAN_14B, QWEN_IMAGE}), in_split_training=False)
+_FLAG = Flag("initialize_model_on_cpu")
 
 RULE = Rule(
     "DP402",

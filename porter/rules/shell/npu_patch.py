@@ -31,13 +31,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from porter.rules.rule import Rule
-from porter.shell.flag import Z_IMAGE, Flag
+from porter.shell.flag import Flag
 from porter.shell.launch import Launch
 from porter.shell.script import ShellScript
 from porter.text_unit import TextUnit
 from porter.unit import Found
 
-_FLAG = Flag("enable_npu_patch", frozenset({Z_IMAGE}))
+_FLAG = Flag("enable_npu_patch")
 
 RULE = Rule(
     "DP403",

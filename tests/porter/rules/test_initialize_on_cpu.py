@@ -250,7 +250,7 @@ def test_a_script_that_goes_to_a_folder_first(go: str) -> None:
 def test_a_model_that_only_a_run_can_tell(models: str) -> None:
     finding = check_reported(f"accelerate launch train.py --model_id_with_origin_paths {models}\n", CODE, "note")
     assert finding.message == "which model is trained is known when the script runs"
-    assert finding.way_out == f"add {FLAG} if it is of the Qwen-Image or Wan 14B series"
+    assert finding.way_out == f"add {FLAG} if it is of the FLUX.2-dev or Qwen-Image or Wan 14B series"
 
 
 def test_a_model_that_only_a_run_can_tell_beside_the_option() -> None:

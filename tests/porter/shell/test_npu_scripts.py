@@ -81,15 +81,28 @@ def test_once_they_are_there_nothing_is_left_to_do(run: Run, tmp_path: Path, tre
     assert content(tmp_path) == {**tree, NPU_FULL: FORM, NPU_LORA: FORM}
 
 
-def test_a_form_that_was_edited_is_named_and_stays(run: Run, tmp_path: Path, tree: dict[str, bytes]) -> None:
+def test_a_form_that_was_edited_is_noted_and_stays(run: Run, tmp_path: Path, tree: dict[str, bytes]) -> None:
     run("wan", "--target", "npu", "--npu-scripts")
     (tmp_path / NPU_FULL).write_bytes(FORM + b"# mine\n")
     (tmp_path / NPU_LORA).unlink()
     done = run("wan", "--target", "npu", "--npu-scripts")
-    assert done.returncode == 2
-    message = f"{NPU_FULL} is there and differs from the NPU form of this script; delete it to have it written anew"
-    assert f"{FULL}: error: {message}".encode() in done.stdout
+    assert done.returncode == 0
+    message = f"{NPU_FULL} is kept; the NPU form of this script differs from it"
+    assert f"{FULL}:1:1: DP420 note {message}".encode() in done.stdout
+    way_out = f"diffsynth-port {FULL} --target npu --npu-scripts --diff shows how; delete it to have it written anew"
+    assert way_out.encode() in done.stdout
+    assert b"DP420" not in run("wan", "--target", "npu", "--npu-scripts", "--ignore", "DP420").stdout
     assert content(tmp_path) == {**tree, NPU_FULL: FORM + b"# mine\n", NPU_LORA: FORM}
+
+
+def test_a_form_is_the_same_whatever_the_case_of_its_name(run: Run, tmp_path: Path, tree: dict[str, bytes]) -> None:
+    by_hand = NPU_LORA.replace("lora", "LoRA")
+    (tmp_path / by_hand).parent.mkdir(parents=True)
+    (tmp_path / by_hand).write_bytes(FORM + b"# mine\n")
+    done = run("wan", "--target", "npu", "--npu-scripts")
+    assert done.returncode == 0
+    assert f"{LORA}:1:1: DP420 note {by_hand} is kept".encode() in done.stdout
+    assert content(tmp_path) == {**tree, by_hand: FORM + b"# mine\n", NPU_FULL: FORM}
 
 
 def test_check_and_diff_write_nothing(run: Run, tmp_path: Path, tree: dict[str, bytes]) -> None:
