@@ -31,7 +31,7 @@ What fits on a GPU with 80 GB does not on an NPU with 64 GB. The published NPU s
     export PYTORCH_NPU_ALLOC_CONF=expandable_segments:True
     export CPU_AFFINITY_CONF=1
 
-    # ZeRO-3 shares out the weights too: with the pictures to edit beside them, a whole copy on an NPU leaves too little.
+    # ZeRO-3 shares out the weights too: with the pictures to edit beside them, a whole copy leaves too little.
     accelerate launch --config_file examples/qwen_image/model_training/full/accelerate_config_zero3.yaml \\
       examples/qwen_image/model_training/train.py \\
       --model_id_with_origin_paths "Qwen/Qwen-Image-Edit-2509:transformer/diffusion_pytorch_model*.safetensors" \\

@@ -17,8 +17,9 @@ Someone wrote or edited it, and may know better: a learning rate, another way to
 
 ## What to write instead
 
-Nothing, if it is as you want it. `diffsynth-port model_training/full/X.sh --target npu --npu-scripts --diff` shows what
-differs; delete the NPU script to have it written anew.
+Nothing, if it is as you want it. This shows what differs; delete the NPU script to have it written anew.
+
+    diffsynth-port model_training/full/X.sh --target npu --npu-scripts --diff
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def test_the_text_before_is_reported_and_what_to_write_instead_is_not(rule, tool
     before = tool.example(rule.explanation, "Before")
     instead = tool.example(rule.explanation, "What to write instead")
     findings = tool.ported(rule, before, "cuda" if rule.code == "DP109" else "npu").findings
-        if not rule.code.startswith("DP7") and rule.code != "DP420":
+    if rule.checks and not rule.code.startswith("DP7"):  # those have no example that is wrong in itself
         assert rule.code in {finding.code for finding in findings if not finding.is_fix}
     assert bool(instead) == (rule.code not in REPORTED_ELSEWHERE)
     assert rule.code not in {finding.code for finding in tool.ported(rule, instead, "npu").findings}

@@ -1,7 +1,7 @@
 export PYTORCH_NPU_ALLOC_CONF=expandable_segments:True
 export CPU_AFFINITY_CONF=1
 
-# ZeRO-3 shares out the weights too: with the pictures to edit beside them, a whole copy on an NPU leaves too little.
+# ZeRO-3 shares out the weights too: with the pictures to edit beside them, a whole copy leaves too little.
 accelerate launch --config_file examples/qwen_image/model_training/full/accelerate_config_zero3.yaml examples/qwen_image/model_training/train.py \
   --dataset_base_path data/example_image_dataset \
   --dataset_metadata_path data/example_image_dataset/metadata_edit_multi.json \
