@@ -14,6 +14,9 @@ from porter.verify.outcome import Outcome
 
 _SHOWN = 3
 
+#: A number read out of a tensor of the host: nothing is computed.
+_READS = frozenset({"aten._local_scalar_dense"})
+
 
 def misplaced(device: str, outcome: Outcome, reference: Outcome, other: Outcome | None) -> Iterator[str]:
     """What was not computed where it has to be. `other` is what came of the other way on the same device."""
@@ -44,6 +47,7 @@ def worth_knowing(device: str, outcome: Outcome, other: Outcome | None) -> Itera
         more = _more(
             _more(outcome.operators_on("cpu"), other.operators_on("cpu")), _left_on_host(device, outcome, other)
         )
+        more = {name: count for name, count in more.items() if name not in _READS}
         if more:
             yield f"{sum(more.values())} operations on the CPU that the other way has not ({_names(more)})"
     for name, network in outcome.networks.items():

@@ -9,6 +9,7 @@ import pytest
 
 from porter.verify import table
 from porter.verify.outcome import Outcome, Row
+from porter.verify.placement import worth_knowing
 from porter.verify.scripts import Script
 from porter.verify.verdict import problems
 from porter.verify.ways import emulated_ways
@@ -197,3 +198,11 @@ def test_failed_rows_are_red() -> None:
 @pytest.mark.parametrize(("amount", "shown"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (2**33, "8.0 GiB")])
 def test_amounts(amount: int, shown: str) -> None:
     assert table.bytes_told(amount) == shown
+
+
+def test_a_number_read_on_the_host_is_no_computing_that_is_worth_a_note() -> None:
+    here = Outcome(operators={"npu": {"aten.mm": 1}, "cpu": {"aten._local_scalar_dense": 9, "aten.neg": 2}})
+    there = Outcome(operators={"npu": {"aten.mm": 1}, "cpu": {}})
+    assert list(worth_knowing("npu", here, there)) == [
+        "2 operations on the CPU that the other way has not (aten.neg 2)"
+    ]
