@@ -203,7 +203,6 @@ class Family:
         refused: keywords of `from_pretrained` for what is not part of this version, each with what it is for.
         lora_targets: ends of the layers' names that a LoRA changes where a training does not say.
         conditions: dotted path of the units of its conditioning.
-        training: dotted path of what its training encodes and calls.
         imported_late: modules that its pipeline imports only when it is called.
     """
 
@@ -219,7 +218,6 @@ class Family:
     refused: Mapping[str, str] = field(default_factory=dict)
     lora_targets: tuple[str, ...] = ()
     conditions: str | None = None
-    training: str | None = None
     imported_late: tuple[str, ...] = ()
 
     @property

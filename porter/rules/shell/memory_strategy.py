@@ -17,7 +17,8 @@ Where that cannot be done, it is reported, and the launch stays as it is.
 
 ## Why
 
-What fits on a GPU with 80 GB does not on an NPU with 64 GB. The published NPU scripts were run on eight Ascend 910B.
+The NPU scripts that DiffSynth-Studio publishes for these models train them so, and their GPU scripts do not: it takes
+less memory on each device. Those of the two LoRAs give the reason; the other reasons here are what the change is for.
 
 ## Before
 
