@@ -28,6 +28,11 @@ def lines_within(file: Path, wanted: str, times: int, seconds: float = 60) -> st
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent as a signal")
+def _as_on_a_terminal() -> None:
+    """A process that was started in the background ignores Ctrl-C, and so would those that it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_it_runs_again_after_a_change_and_ends_with_0(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
@@ -36,7 +41,9 @@ def test_it_runs_again_after_a_change_and_ends_with_0(tmp_path: Path) -> None:
     said, heard = tmp_path / "out", tmp_path / "err"
     call = [sys.executable, "-m", "porter", str(tree), "--target", "npu", "--check", "--watch", "--no-cache"]
     with said.open("w") as out, heard.open("w") as err:
-        process = subprocess.Popen([*call, "--report", str(tree / "r.md")], stdout=out, stderr=err, cwd=ROOT)
+        process = subprocess.Popen(
+            [*call, "--report", str(tree / "r.md")], stdout=out, stderr=err, cwd=ROOT, preexec_fn=_as_on_a_terminal
+        )
         try:
             lines_within(said, "would be rewritten", 1)
             assert "] Watching for changes" in heard.read_text()
