@@ -8,7 +8,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from diffsynth.diffusion.conditions import Call, Condition, Contribution
-from diffsynth.utils.pictures import of_area
+from diffsynth.utils.pictures import check_size, of_area
 
 TOKEN_PIXELS = 16  # one DiT patch is 2x2 latents of 8x8 pixels
 EDIT_AREA = 1024**2  # pixels of a picture to edit, as the DiT sees it
@@ -29,7 +29,7 @@ class InputImage:
         picture = call.asked["input_image"]
         if picture is None:
             return None
-        picture = checked_input(picture, call.height, call.width)
+        check_size("input_image", picture, call.height, call.width)
         return Contribution(latents=call.pipe.encode_picture(picture, call.progress_bar_cmd, **call.tiles))
 
 
@@ -53,22 +53,6 @@ class EditImage:
         if call.asked["zero_cond_t"]:
             inputs["zero_cond_t"] = True
         return Contribution(inputs=inputs, with_prompt=edited.with_prompt())
-
-
-def checked_input(picture: Image.Image, height: int, width: int) -> Image.Image:
-    """The picture to start from.
-
-    Raises:
-        ValueError: it is no picture, or not of the size asked for.
-    """
-    if not isinstance(picture, Image.Image):
-        raise ValueError(f"input_image is a {type(picture).__name__}: expected a PIL image")
-    if picture.size != (width, height):
-        raise ValueError(
-            f"input_image is {picture.width}x{picture.height}, but the picture asked for is {width}x{height}: "
-            f"PIL.ImageOps.fit(input_image, ({width}, {height})) crops and resizes"
-        )
-    return picture
 
 
 class EditPictures(NamedTuple):

@@ -28,21 +28,19 @@ from diffsynth.diffusion.training.losses import FlowMatchLoss
 from diffsynth.diffusion.training.networks import load_pipeline
 from diffsynth.diffusion.training.run_task import run_task
 from diffsynth.diffusion.training.runner import open_accelerator
+from diffsynth.families.qwen_image import FAMILY
 from diffsynth.pipelines.qwen_image import QwenImagePipeline, edit_pictures
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 IMAGE, EDIT_IMAGE = "image", "edit_image"
 EDIT_LATENTS = "edit_latents_"
-LORA_TARGETS = (
-    "to_q,to_k,to_v,add_q_proj,add_k_proj,add_v_proj,to_out.0,to_add_out,img_mlp.net.2,img_mod.1,txt_mlp.net.2,txt_mod.1"
-)
 
 
 def qwen_image_parser():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_training_arguments(parser)
-    parser.set_defaults(lora_target_modules=LORA_TARGETS)
+    parser.set_defaults(lora_target_modules=",".join(FAMILY.lora_targets))
     qwen = parser.add_argument_group("Qwen-Image")
     qwen.add_argument("--tokenizer_path", help="Folder, or Org/Name:folder/; by default that of Qwen-Image.")
     qwen.add_argument("--processor_path", help="Likewise; by default that of Qwen-Image-Edit, where pictures are edited.")
