@@ -24,11 +24,14 @@ def _lines(found: Overview, context: RunContext) -> Iterator[str]:
     one, build = found.summary, f", torch_npu {context.build}" if context.build else ""
     yield f"# Port to {context.target}"
     yield ""
-    yield f"diffsynth-port {context.version}, {context.hardware or context.target}{build}. {one.files:,} files, " + (
-        f"{counted(one.fixes, 'change')} by the tool, {counted(one.errors, 'error')}, "
-        f"{counted(one.warnings, 'warning')}, {counted(one.notes, 'note')}, {one.failed:,} not ported."
+    yield (
+        f"diffsynth-port {context.version}, {context.hardware or context.target}{build}. {counted(one.files, 'file')}, "
+        + (
+            f"{counted(one.fixes, 'change')} by the tool, {counted(one.errors, 'error')}, "
+            f"{counted(one.warnings, 'warning')}, {counted(one.notes, 'note')}, {one.failed:,} not ported."
+        )
     )
-    yield from ("", "## In this order", "")
+    yield from ("", "## In this order", "") if found.steps else ("", "Nothing is left to do.")
     for number, step in enumerate(found.steps, 1):
         yield f"{number}. **{step.title}**: {step.amount}. {step.why}"
     if found.failures:
@@ -52,10 +55,11 @@ def _lines(found: Overview, context: RunContext) -> Iterator[str]:
             for s in [folder.summary]
         ),
     )  # fmt: skip
-    yield from ("", "## Effort by kind", "")
-    names = {rule.code: rule.summary for rule in all_rules()}
-    rows = ([k.code, _text(names.get(k.code, "")), k.severity, k.places, k.different, k.files] for k in found.kinds)
-    yield from _table(("rule", "about", "severity", "places", "kinds", "files"), rows)
+    if found.kinds:
+        yield from ("", "## Effort by kind", "")
+        names = {rule.code: rule.summary for rule in all_rules()}
+        rows = ([k.code, _text(names.get(k.code, "")), k.severity, k.places, k.different, k.files] for k in found.kinds)
+        yield from _table(("rule", "about", "severity", "places", "kinds", "files"), rows)
     yield from ("", "`diffsynth-port --explain RULE` prints a rule's page.")
 
 

@@ -84,6 +84,14 @@ def test_markdown_says_the_same(many: list[FileReport], context: RunContext) -> 
     assert len(widths) == 1
 
 
+def test_a_tree_with_nothing_to_do_is_told_so(checking: RunContext) -> None:
+    text = report_markdown.render([FileReport("a.py")], checking)
+    assert "1 file, 0 changes" in text
+    assert "Nothing is left to do." in text
+    assert "In this order" not in text
+    assert "Effort" not in text
+
+
 @pytest.mark.skipif(BROWSER is None, reason="there is no browser")
 def test_a_browser_reads_and_filters_it(many: list[FileReport], context: RunContext, tmp_path: Path) -> None:
     ask = """<script>
