@@ -92,6 +92,11 @@ class VaceWanModel(nn.Module):
         )
         self.vace_patch_embedding = PatchEmbedding(in_dim, dim, kernel_size=patch_size, stride=patch_size)
 
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The repeated part."""
+        return self.vace_blocks
+
     def forward(self, context: Tensor, tokens: Tensor, course: Course, cache: TextCache | None = None) -> list[Tensor]:
         """All hints, (B, S, dim) each.
 

@@ -86,3 +86,17 @@ def test_what_cuts_a_network(network: Network) -> None:
             model = load_object(network.model_class)(**network.small(Sizes()))
         assert how.heads(model) == 2
         assert callable(how.cut)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [one for one in NETWORKS if {"dit", "vace"} & set(one.attributes)],
+    ids=lambda network: network.name,
+)
+def test_what_is_trained_names_its_blocks(network: Network) -> None:
+    """They are what is compiled, and what a made-up LoRA changes."""
+    with torch.device("meta"):
+        made = load_object(network.model_class)(**network.small(Sizes()))
+    assert len(made.blocks) > 0
+    assert set(made.blocks.parameters()) <= set(made.parameters())
+    assert any(isinstance(layer, torch.nn.Linear) for layer in made.blocks.modules())
