@@ -20,8 +20,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from functools import cache
 
-from porter.cuda_packages import package_of, packages
 from porter.findings import SUPPORTS_BOTH, Finding
+from porter.made_for_cuda import package_of, packages
 from porter.unit import Found, Unit
 
 #: The code of the rule about comparisons with a device.

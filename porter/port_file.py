@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from porter.documents.ported import CannotPort, PortedBytes
+from porter.documents.document import CannotPort, PortedBytes
 from porter.kinds import kind_of
 from porter.port import Plan
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 from porter.changes import LINE
 from porter.discovery import Input
+from porter.files import CannotWrite, read_file, replace_file
 from porter.findings import Failure, FileReport, Finding
 from porter.port import Plan
 from porter.port_file import CannotPort, PortedBytes, port_bytes
 from porter.record import Entry
 from porter.record_log import Record, RecordError
 from porter.undo import entry_to_keep, undone
-from porter.writing import CannotWrite, read_file, replace_file
 
 #: The code of the note that an NPU script is there already.
 KEPT = "DP420"

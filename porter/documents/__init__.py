@@ -1,1 +1,1 @@
-"""Files into units of Python source, and back: one kind of file a module."""
+"""One kind of file a module: `port`, bytes in and ported bytes out, and `mentions`, why lines that name CUDA stay."""

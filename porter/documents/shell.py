@@ -1,22 +1,28 @@
-"""A shell script: one unit, in UTF-8. One without a word of the rules is passed over, whatever its encoding."""
+"""A shell script: one unit, in UTF-8. One without a word of the rules is passed over, whatever its encoding.
+
+Commands within another document are ported like a script, but nothing is added to them. The text given has a character
+for each of the document's, so that changes of one are changes of the other.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from porter.accounting.commented_text import mentions as mentions
 from porter.accounting.commented_text import reasons
 from porter.accounting.mentions import is_named
-from porter.documents.encoding import byte_order_mark, decode
-from porter.documents.left_lines import left_lines
-from porter.documents.one_text import port_document
-from porter.documents.ported import CannotPort, PortedBytes
-from porter.paths import relative_to
-from porter.port import Language, Plan
+from porter.documents.document import CannotPort, PortedBytes, byte_order_mark, decode, port_document
+from porter.files import relative_to
+from porter.findings import SUPPORTS_BOTH
+from porter.port import Language, Plan, Ported, port_text
+from porter.rules import rules_for
+from porter.rules.named_line import left_lines
 from porter.shell.both_branches import sifted
-from porter.shell.own_folder import CannotMove, moved
+from porter.shell.npu_script import CannotMove, moved
 from porter.shell.script import ShellScript
 from porter.source import CannotParse
 
@@ -54,3 +60,20 @@ def parts(script: ShellScript, words: frozenset[bytes]) -> Iterator[Any]:
     yield script
     yield from script.commands
     yield from script.launches
+
+
+#: Rules that add exports and options to launches: a document shows commands, and is no script to be run.
+_ADD = frozenset({"DP401", "DP402", "DP403"})
+
+
+def port_shell(text: str, plan: Plan, path: str) -> Ported:
+    """What is no bash stays as it is, and is only looked through."""
+    codes = (
+        frozenset((SUPPORTS_BOTH, *(rule.code for rule in rules_for("shell")))) if plan.codes is None else plan.codes
+    )
+    language = Language("shell", partial(ShellScript, path=path), parts, sift=sifted)
+    try:
+        ported = port_text(text, replace(plan, codes=codes - _ADD), language)
+    except (CannotParse, RecursionError):
+        ported = Ported(text)
+    return replace(ported, findings=[*ported.findings, *left_lines(text, reasons, ported.findings, plan)])

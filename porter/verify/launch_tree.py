@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porter.discovery import find_inputs
-from porter.documents.encoding import byte_order_mark, decode
+from porter.documents.document import byte_order_mark, decode
 from porter.port_file import CannotPort
 from porter.shell.launch import Launch, named
 from porter.shell.script import ShellScript

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from porter.documents.ported import PortedBytes
+from porter.documents.document import PortedBytes
 from porter.port import Plan
 from porter.port_file import port_bytes
 from porter.record import entry_of, restored

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from porter import locking
+from porter import files as locking
 
 
 def _as_on_windows(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from porter.writing import CannotWrite, read_file, replace_file
+from porter.files import CannotWrite, read_file, replace_file
 
 
 def test_replaces_and_keeps_the_mode(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_does_not_bring_back_a_deleted_file(tmp_path: Path) -> None:
 
 _REWRITE_FOREVER = """
 import sys
-from porter.writing import replace_file
+from porter.files import replace_file
 old, new = b"a" * 3_000_000, b"b" * 3_000_000
 print("ready", flush=True)
 while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import dedent
 
-from porter.documents.ported import PortedBytes
+from porter.documents.document import PortedBytes
 from porter.port import Plan
 from porter.port_file import port_bytes
 

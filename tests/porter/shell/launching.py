@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from porter.documents.ported import PortedBytes
+from porter.documents.document import PortedBytes
 from porter.findings import Finding
 from porter.port import Plan
 from porter.port_file import port_bytes

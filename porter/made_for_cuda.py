@@ -1,6 +1,6 @@
-"""Packages that are made for CUDA, what does their work elsewhere, and whether there is a wheel for aarch64.
+"""What is made for CUDA beside torch - packages, command-line tools, images - and what stands in its place.
 
-The knowledge is in the table cuda_packages.json; this file only reads it.
+What is known of packages is in the table cuda_packages.json.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from porter.tables import read_table
+from porter.targets import Accelerator
 
 
 @dataclass(frozen=True)
@@ -66,3 +67,30 @@ def distributions() -> dict[str, Package]:
 
 def _package(row: dict[str, Any]) -> Package:
     return Package(**{**row, "distributions": tuple(row["distributions"])})
+
+
+TOOLS = frozenset(
+    "nvidia-smi nvcc nsys ncu nvprof dcgmi compute-sanitizer cuda-gdb cuda-memcheck nvitop gpustat nvtop".split()
+)
+
+_PROFILERS = frozenset({"nsys", "ncu", "nvprof"})
+_MONITORS = frozenset({"nvidia-smi", "dcgmi", "nvitop", "gpustat", "nvtop"})
+
+_OF_NVIDIA = re.compile(r"(?:docker\.io/)?nvidia/\S+|nvcr\.io/\S+")
+_WITH_CUDA = re.compile(r"\S*(?:cuda|cudnn|[-_.:]cu\d{2,3})\S*", re.IGNORECASE)
+
+
+def instead_of(tool: str, new: Accelerator) -> str:
+    """What to do without the tool on a target."""
+    if tool in _MONITORS:
+        return new.tools.get("monitor", "ask torch.accelerator")
+    if tool in _PROFILERS:
+        return new.tools.get("profiler", "torch.profiler")
+    return "take out what it compiles" if tool == "nvcc" else "leave it out"
+
+
+def judged_image(image: str, title: str) -> str | None:
+    """What to build on instead of an image made for CUDA; None for any other image."""
+    if not (_OF_NVIDIA.fullmatch(image) or _WITH_CUDA.fullmatch(image)):
+        return None
+    return "an image with CANN: ascendai/cann" if "Ascend" in title else f"an image with the drivers of {title}"

@@ -7,8 +7,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from porter.accounting.mentions import is_named, is_named_as_a_word, lines_that_name, offsets
-from porter.accounting.reasons import Place, Reason
+from porter.accounting.mentions import Place, Reason, is_named, is_named_as_a_word, lines_that_name, offsets
 from porter.guards import is_asked_for_in
 from porter.names import Names
 from porter.places import device_is_meant, label_of, place_of

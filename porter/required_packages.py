@@ -1,13 +1,44 @@
-"""What a requirement, as pip or conda reads it, has to do with CUDA: what to say of it, and what to write instead."""
+"""A list of packages as pip reads it, and what a requirement, pip's or conda's, has to do with CUDA."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from porter.cuda_packages import distribution, distributions, normalized
+from porter.made_for_cuda import distribution, distributions, normalized
 from porter.tables import read_table
+from porter.text_unit import Lines, Span
+
+_LINE = re.compile(r"[ \t]*(?P<text>[^\s#](?:[^#\r\n]|(?<!\s)#)*)")
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One line; `is_option` for `--index-url ...` and the like."""
+
+    text: str
+    span: Span
+    is_option: bool
+
+
+class RequirementsFile(Lines):
+    """One file."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.requirements = [one for start in self.line_starts if (one := self._requirement(start)) is not None]
+
+    def _requirement(self, start: int) -> Requirement | None:
+        line = self.line_text(self.line_of(start))
+        found = _LINE.match(line)
+        if found is None:
+            return None
+        text = found["text"].rstrip()
+        at = start + len(line[: found.start("text")].encode())
+        return Requirement(text, (at, at + len(text.encode())), text.startswith("-"))
+
 
 #: A requirement's name, its extras, and the rest: `torch[extra]==2.3.0+cu121 ; python_version < "3.12"`.
 _REQUIREMENT = re.compile(r"\s*(?P<name>[A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*(?P<rest>.*)", re.DOTALL)

@@ -1,11 +1,8 @@
-"""How deeply brackets nest, counted before any parser sees the text.
-
-CPython refuses more than 200 open brackets; libcst's native parser overruns the stack, and takes the process
-down, somewhere below 3,000. So the count comes first, and costs nothing for a text with fewer than 200 brackets.
-"""
+"""Texts that no parser is trusted with: brackets that nest too deeply, Python 2 that Python 3 reads otherwise."""
 
 from __future__ import annotations
 
+import ast
 import re
 
 #: What is said of a text that a parser cannot descend into.
@@ -51,3 +48,26 @@ def too_long_a_chain(text: str) -> bool:
         len(line) > MOST_OPERATORS and sum(1 for _ in _OPERATOR.finditer(line)) > MOST_OPERATORS
         for line in text.splitlines()
     )
+
+
+_MAYBE = re.compile(r"\bprint\s*>>|\bexec\s*\([^\n]*\)\s*in\b")
+
+
+def python_2_in(text: str, tree: ast.Module) -> tuple[str, int] | None:
+    """The first such statement, by the word that begins it, and its line, from 1."""
+    if (">>" not in text and "exec" not in text) or not _MAYBE.search(text):  # the first two cost next to nothing
+        return None
+    found = (
+        (word, node.lineno) for node in ast.walk(tree) if isinstance(node, ast.Expr) and (word := _word(node.value))
+    )
+    return min(found, key=lambda one: one[1], default=None)
+
+
+def _word(value: ast.expr) -> str:
+    match value.elts[0] if isinstance(value, ast.Tuple) and value.elts else value:
+        case ast.BinOp(left=ast.Name(id="print"), op=ast.RShift()):
+            return "print"
+        case ast.Compare(left=ast.Call(func=ast.Name(id="exec")), ops=[ast.In()]):
+            return "exec"
+        case _:
+            return ""
