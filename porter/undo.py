@@ -9,11 +9,11 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from porter.documents import port_bytes
 from porter.documents.document import PortedBytes
 from porter.findings import Finding
 from porter.kinds import kind_by_name
 from porter.port import NAMES_BOTH, Plan
-from porter.port_file import port_bytes
 from porter.record import Entry, Place, Restored, entry_of, restored, sums_of
 from porter.record_log import Record
 from porter.tables import USUAL

@@ -6,7 +6,6 @@ for each of the document's, so that changes of one are changes of the other.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -15,14 +14,12 @@ from typing import Any
 from porter.accounting.commented_text import mentions as mentions
 from porter.accounting.commented_text import reasons
 from porter.accounting.mentions import is_named
-from porter.documents.document import CannotPort, PortedBytes, byte_order_mark, decode, port_document
-from porter.files import relative_to
+from porter.documents.document import PortedBytes, port_document
 from porter.findings import SUPPORTS_BOTH
 from porter.port import Language, Plan, Ported, port_text
 from porter.rules import rules_for
 from porter.rules.named_line import left_lines
 from porter.shell.both_branches import sifted
-from porter.shell.npu_script import CannotMove, moved
 from porter.shell.script import ShellScript
 from porter.source import CannotParse
 
@@ -34,25 +31,6 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
         return ported
     text = data.decode("utf-8-sig", "replace")
     return PortedBytes(ported.data, (*ported.findings, *left_lines(text, reasons, ported.findings, plan)))
-
-
-def trains(name: str, data: bytes) -> bool:
-    """Whether a shell script launches a training."""
-    try:
-        return bool(ShellScript(decode(data, byte_order_mark(data)), name).trainings)
-    except (CannotPort, CannotParse):
-        return False
-
-
-def moved_to(target: str, name: str, data: bytes) -> bytes:
-    """The script `name` as it has to be in the file `target`, where its own folder is another. Raises CannotPort."""
-    mark = byte_order_mark(data)
-    way_back = relative_to(os.path.dirname(target) or ".", os.path.dirname(name) or ".")
-    try:
-        return mark + moved(ShellScript(decode(data, mark), name), way_back)
-    except CannotMove as error:
-        advice = 'go there by cd "$(dirname "$0")" first, and name files from there'
-        raise CannotPort(f"it asks for its own folder, which is another one for {target}: {error}; {advice}") from None
 
 
 def parts(script: ShellScript, words: frozenset[bytes]) -> Iterator[Any]:

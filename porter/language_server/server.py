@@ -9,10 +9,11 @@ from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 
 from porter import __version__
+from porter.documents import port_bytes
+from porter.documents.document import CannotPort
 from porter.findings import Finding
 from porter.kinds import kind_by_name
 from porter.port import Plan
-from porter.port_file import CannotPort, port_bytes
 from porter.rules import all_rules
 from porter.settings import Settings, selected_codes
 from porter.targets import default_hardware

@@ -18,7 +18,8 @@ from porter.files import read_file
 from porter.findings import FileReport, Finding
 from porter.made_for_cuda import packages as cuda_packages
 from porter.port import Plan
-from porter.runner import Job, run
+from porter.port_file import Job
+from porter.runner import run
 
 CALLS_CUDA, NOT_INSTALLED = "DP701", "DP702"
 

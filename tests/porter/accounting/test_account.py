@@ -9,8 +9,8 @@ import pytest
 
 from porter.accounting.account import Account, account
 from porter.accounting.mentions import Reason, file_names_cuda
+from porter.documents import port_bytes
 from porter.port import Plan
-from porter.port_file import port_bytes
 from tests.porter.conftest import Run
 
 
