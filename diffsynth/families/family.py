@@ -49,7 +49,7 @@ class Published:
     """One published form of a network's file.
 
     Attributes:
-        model_hash: `diffsynth.core.loader.model_hash` of its names and shapes.
+        model_hash: `diffsynth.core.loader.detection` of its names and shapes.
         where: the files that have it.
         names: of its tensors, where they are others than those that the network publishes.
         kwargs: of the network's constructor, besides the sizes that it reads from the shapes.

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from diffsynth.core.parallel.sequence import SequenceParallel
 from diffsynth.models.qwen_image_dit import PATCH, LastNorm, QwenImageDiT, unpatched
-from diffsynth.models.rotary_parallel import RotaryOfOwnTokens
+from diffsynth.models.rotary import RotaryOfOwnTokens
 
 
 def heads(dit: QwenImageDiT) -> int:

@@ -16,14 +16,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from diffsynth.core.keywords import known_keywords_only
+from diffsynth.core.caller import check_number, known_keywords_only
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
-from diffsynth.core.values import check_number
 from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.conditions import NOTHING, Call, Contribution, contributed, of_batch
-from diffsynth.diffusion.dynamic_shift import DynamicShiftScheduler
-from diffsynth.diffusion.flow_match import FlowMatchScheduler
+from diffsynth.diffusion.flow_match import DynamicShiftScheduler, FlowMatchScheduler
 from diffsynth.diffusion.guidance import POSITIVE, guided, guided_apart
 from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts, of_each_length, padded
 from diffsynth.diffusion.request import drawn_noise, rounded_up, seeds_of, warn_unless_finite
@@ -32,10 +30,14 @@ from diffsynth.diffusion.turns import in_turn
 from diffsynth.families.qwen_image import FAMILY
 from diffsynth.families.qwen_image.conditions import EDIT_AREA, TOKEN_PIXELS, edit_pictures
 from diffsynth.models.qwen_image_dit import QwenImageDiT
-from diffsynth.models.qwen_image_processor import QwenImageProcessor
-from diffsynth.models.qwen_image_prompt import PromptInputs, edit_inputs, text_inputs
+from diffsynth.models.qwen_image_prompt import (
+    PromptInputs,
+    QwenImageProcessor,
+    QwenImageTokenizer,
+    edit_inputs,
+    text_inputs,
+)
 from diffsynth.models.qwen_image_text_encoder import QwenImageTextEncoder
-from diffsynth.models.qwen_image_tokenizer import QwenImageTokenizer
 from diffsynth.models.qwen_image_vae import QwenImageVAE
 from diffsynth.models.tiles import check_tiles
 from diffsynth.utils.frames import frames_from_video, video_from_frames

@@ -16,11 +16,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from diffsynth.core.keywords import known_keywords_only
+from diffsynth.core.caller import check_number, known_keywords_only
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.parallel.group import Group
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
-from diffsynth.core.values import check_number
 from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.conditions import NOTHING, Call, Contribution, contributed, of_batch
 from diffsynth.diffusion.flow_match import TRAINING_STEPS, FlowMatchScheduler

@@ -116,14 +116,14 @@ FAMILY = Family(
         Folder(
             "processor_config",
             "processor",
-            "diffsynth.models.qwen_image_processor.QwenImageProcessor",
+            "diffsynth.models.qwen_image_prompt.QwenImageProcessor",
             default=("Qwen/Qwen-Image-Edit", "processor/"),
             for_inputs=("edit_image",),
         ),
         Folder(
             "tokenizer_config",
             "tokenizer",
-            "diffsynth.models.qwen_image_tokenizer.QwenImageTokenizer",
+            "diffsynth.models.qwen_image_prompt.QwenImageTokenizer",
             needed_by="text_encoder",
             instead="processor_config",
             default=("Qwen/Qwen-Image", "tokenizer/"),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from diffsynth.diffusion.conditions import Call, Condition, Contribution
-from diffsynth.utils.pictures import check_size, of_area
+from diffsynth.utils.frames import check_size, of_area
 
 TOKEN_PIXELS = 16  # one DiT patch is 2x2 latents of 8x8 pixels
 EDIT_AREA = 1024**2  # pixels of a picture to edit, as the DiT sees it

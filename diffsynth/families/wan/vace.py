@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from diffsynth.core.values import check_number
+from diffsynth.core.caller import check_number
 from diffsynth.diffusion.conditions import Call, Contribution
 from diffsynth.families.wan.layout import encoded
 from diffsynth.models.wan_video_vace import Vace

@@ -16,13 +16,13 @@ from dataclasses import replace
 
 from PIL import Image
 
-from diffsynth.core.data.errors import BadSampleError
-from diffsynth.core.data.frame_size import AS_STORED, FrameSize
+from diffsynth.core.data import BadSampleError
+from diffsynth.core.data.frames import AS_STORED, FrameSize
 from diffsynth.core.data.media_dataset import PLACE
-from diffsynth.diffusion.dynamic_shift import DynamicShiftScheduler
+from diffsynth.diffusion.flow_match import DynamicShiftScheduler
 from diffsynth.diffusion.guidance import branch_prompts
 from diffsynth.diffusion.training.arguments import add_training_arguments, check_arguments, checkpointing, names
-from diffsynth.diffusion.training.data_flags import media_dataset
+from diffsynth.diffusion.training.files import media_dataset
 from diffsynth.diffusion.training.errors import TrainingError, exit_with_message
 from diffsynth.diffusion.training.losses import FlowMatchLoss
 from diffsynth.diffusion.training.networks import load_pipeline

@@ -32,7 +32,7 @@ _IN_A_RUN = (
 _IN_A_TRAINING = (
     "peft",
     _RUNNER,
-    "diffsynth.diffusion.training.model_flags",
+    "diffsynth.diffusion.training.files",
     "diffsynth.diffusion.training.run_task",
     "transformers.optimization",
 )

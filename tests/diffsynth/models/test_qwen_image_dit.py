@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import QwenImageTransformer2DModel
 
-from diffsynth.core.loader.model_hash import model_hash
+from diffsynth.core.loader.detection import model_hash
 from diffsynth.models.qwen_image_dit import QwenImageDiT, patches, rotary_dims
 from diffsynth.models.wan_video_dit import WanModel
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKLQwenImage
 
-from diffsynth.core.loader.model_hash import model_hash
+from diffsynth.core.loader.detection import model_hash
 from diffsynth.models.qwen_image_vae import QwenImageVAE
 from diffsynth.models.wan_video_vae import WanVideoVAE
 

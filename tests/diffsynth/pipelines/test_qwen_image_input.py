@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from diffsynth.pipelines.qwen_image import ModelConfig, QwenImagePipeline, fitting_size
-from diffsynth.utils.pictures import of_area
+from diffsynth.utils.frames import of_area
 from tests.diffsynth.pipelines.conftest import ONE_DIT, QUICK_PICTURE, QWEN_FILES
 
 SMALL = Image.new("RGB", (48, 32), "red")

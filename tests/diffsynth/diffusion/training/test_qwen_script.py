@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from diffsynth.core.data.errors import BadSampleError, DatasetError
+from diffsynth.core.data import BadSampleError, DatasetError
 from diffsynth.diffusion.training.errors import TrainingError
 from diffsynth.pipelines.qwen_image import ModelConfig, QwenImagePipeline
 from tests.diffsynth.diffusion.training.conftest import (

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from diffsynth.core.loader import Checkpoint, build_on_meta, detect, fill
 from diffsynth.families import MODEL_CONFIGS
 from diffsynth.families.qwen_image.small import QWEN_VOCAB_SIZE
-from diffsynth.models.qwen_image_tokenizer import QwenImageTokenizer
+from diffsynth.models.qwen_image_prompt import QwenImageTokenizer
 from diffsynth.pipelines.qwen_image import ModelConfig, QwenImagePipeline
 from script_trial.adapters.diffsynth_port.catalogue import MODELS
 from script_trial.adapters.diffsynth_port.weights import make_weights
