@@ -119,6 +119,7 @@ class Session:
                 applies=options["apply_affinity"],
                 own=settings.rules,
                 shows_edits=settings.format in ("json", "sarif"),
+                unsafe=settings.unsafe_fixes is not False,
             ),
             check=options["check"] or options["diff"] or options["write_baseline"],
             diff=options["diff"],

@@ -32,7 +32,8 @@ class Settings:
     """What a run goes by. Patterns are as in .gitignore, relative to `folder`; rules are codes, names or prefixes.
 
     `select` None means every rule, `jobs` None one process for each core. `baseline` and `record` are paths as seen
-    from the working directory. `per_file_ignores` holds the codes themselves. `folder` is the working directory or one
+    from the working directory. `per_file_ignores` holds the codes themselves. `unsafe_fixes` None leaves
+    the choice to who asks: a port makes them, an editor only on request. `folder` is the working directory or one
     above it.
     """
 
@@ -50,6 +51,7 @@ class Settings:
     record: str | None = None
     statistics: bool = False
     quiet: bool = False
+    unsafe_fixes: bool | None = None
     rules: tuple[CustomRule, ...] = ()
     folder: str = field(default_factory=os.getcwd)
 
@@ -65,6 +67,8 @@ class Settings:
             for name in ("target", "hardware", "jobs", "fail_on", "baseline", "record", "statistics", "quiet")
             if options.get(name)
         }
+        if options.get("unsafe_fixes") is not None:
+            changes["unsafe_fixes"] = options["unsafe_fixes"]
         if options.get("torch_npu") is not None:  # an empty one is a mistake
             changes["torch_npu"] = options["torch_npu"]
         if options.get("format_"):

@@ -71,5 +71,6 @@ def _finding(finding: Finding, names: dict[str, str]) -> dict[str, Any]:
         "column": finding.column,
         "end_line": finding.end_line,
         "end_column": finding.end_column,
+        "applicability": finding.applicability or None,
         "edits": [edit._asdict() for edit in finding.edits],
     }
