@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from diffsynth.core.values import check_number, check_whole
+from diffsynth.core.caller import check_number, check_whole
 from diffsynth.diffusion.conditions import Call, Condition, Contribution
 from diffsynth.families.qwen_image.control import BlockwiseControl
 from diffsynth.families.qwen_image.entities import LATENT_PIXELS, EntityControl

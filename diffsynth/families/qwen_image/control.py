@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageChops
 from torch import Tensor
 
-from diffsynth.core.values import check_number
+from diffsynth.core.caller import check_number
 from diffsynth.diffusion.conditions import Call, Contribution
 from diffsynth.families.qwen_image import CONTROLNETS
 from diffsynth.models.qwen_image_controlnet import Control, Controls, QwenImageBlockWiseControlNet

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diffsynth.core.values import check_whole
+from diffsynth.core.caller import check_whole
 from diffsynth.diffusion.conditions import Call, Contribution
 from diffsynth.utils.frames import check_size
 

@@ -274,7 +274,7 @@ def test_layers_of_several_prompts(layered):
             "inpaint_blur_size and inpaint_blur_sigma go together",
         ),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_does_not_fit(controlled, monkeypatch, options, message):
     monkeypatch.setattr(controlled, "denoise", lambda *_: pytest.fail("steps were computed first"))
