@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from script_trial.adapters.diffsynth_port.image_dataset import METADATA, file_columns_of
 from script_trial.adapters.diffsynth_port.smaller import FRAMES, HEIGHT, STEPS, WIDTH
 
 CLIPS = 2  # one for each of two processes
@@ -95,10 +96,12 @@ def file_columns(given: dict[str, str]) -> tuple[str, ...]:
 
 
 def _metadata(dataset: Path, given: dict[str, str]) -> Path:
-    """The metadata file of a made-up data set: the one that the script names, if it has one called so."""
+    """The metadata file of a made-up data set: the one that the script names, if it has one called so, else one with
+    the columns that the script reads."""
+    columns = set(file_columns(given))
+    fitting = [name for name in METADATA if file_columns_of(name) == columns]
     named = os.path.basename(given["dataset_metadata_path"])
-    edits = ["metadata_edit.csv"] if "edit_image" in file_columns(given) else []
-    there = (dataset / name for name in [named, *edits] if (dataset / name).is_file())
+    there = (dataset / name for name in [named, *fitting[::-1]] if (dataset / name).is_file())
     return next(there, dataset / "metadata.csv")
 
 

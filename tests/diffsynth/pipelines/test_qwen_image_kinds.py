@@ -263,7 +263,7 @@ def test_layers_of_several_prompts(layered):
         ),
         (
             {"blockwise_controlnet_inputs": [ControlNetInput(controlnet_id=1, image=picture(96, 64))]},
-            "input 0: its ControlNet, of inpainting, takes an inpaint_mask, and none was given",
+            "input 0: its ControlNet, of inpainting, takes an inpaint_mask; none was given",
         ),
         (
             {"blockwise_controlnet_inputs": [ControlNetInput(image=picture(96, 64), inpaint_mask=half_mask())]},

@@ -209,6 +209,10 @@ BAD = {
         [*LORA, "--extra_inputs", "edit_image"],
         "row . names no file under 'edit_image', which this run",
     ),
+    "validation of a context": (
+        [*LORA, "--extra_inputs", "context_image", "--validation_prompt", "a dog"],
+        "--validation_prompt has nothing to give the model as context_image: leave it out",
+    ),
     "validation": (
         [*LORA, "--validation_edit_image", "a.png"],
         "this run does not train on edits; give --extra_inputs",
