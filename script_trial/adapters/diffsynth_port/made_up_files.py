@@ -60,6 +60,18 @@ def weights_root(model_id: str, trial: TrialOfAdapter) -> Path:
     return root
 
 
+def published_file(trial: TrialOfAdapter, path: str) -> str:
+    """The file at a path such as models/DiffSynth-Studio/Qwen-Image-EliGen/model.safetensors, made up where it is
+    missing; the path itself where no such model is known."""
+    for file in (Path(path), trial.started_in / path):
+        if file.exists():
+            return str(file)
+    model_id = next((model_id for model_id in MODELS if f"/{model_id}/" in f"/{path}"), None)
+    if model_id is None:
+        return path
+    return str(weights_root(model_id, trial) / model_id / f"/{path}".partition(f"/{model_id}/")[2])
+
+
 def _trained_one(path: str) -> str | None:
     """The model of one file that a training has written to a path, which is called after it: of
     models/train/Qwen-Image-Blockwise-ControlNet-Canny_full/epoch-1.safetensors the ControlNet. None: of none."""

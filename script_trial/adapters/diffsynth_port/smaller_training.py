@@ -39,7 +39,11 @@ _AT_MOST = {
 }
 _WRITTEN = ("output_path",)
 
+#: Published files that a training starts from.
+_READ = ("lora_checkpoint", "preset_lora_path")
+
 MakeDataset = Callable[[tuple[str, ...]], Path]
+FindFile = Callable[[str], str]
 
 
 def is_of_training(arguments: Sequence[str]) -> bool:
@@ -47,13 +51,16 @@ def is_of_training(arguments: Sequence[str]) -> bool:
     return any(name in {"dataset_base_path", "output_path"} for name, _ in _pairs(arguments))
 
 
-def smaller_arguments(arguments: Sequence[str], folder: Path, make_dataset: MakeDataset) -> list[str]:
+def smaller_arguments(
+    arguments: Sequence[str], folder: Path, make_dataset: MakeDataset, find_file: FindFile = str
+) -> list[str]:
     """The arguments for a trial.
 
     Args:
         arguments: those of the launched script, ``--name value`` or ``--name=value``.
         folder: what would be written elsewhere goes below it.
         make_dataset: gives the folder of a small data set whose metadata has these columns with files.
+        find_file: gives the path of a published file that stands for the one at a path.
     """
     given = dict(_pairs(arguments))
     changed = {name: str(value) for name, value in _SET.items() if name in given}
@@ -65,6 +72,7 @@ def smaller_arguments(arguments: Sequence[str], folder: Path, make_dataset: Make
         if name in given and given[name].isdecimal():
             changed[name] = str(min(int(given[name]), most))
     changed |= {name: inside(given[name], folder) for name in _WRITTEN if name in given}
+    changed |= {name: find_file(given[name]) for name in _READ if name in given}
     if given.get("task", "").endswith(":train"):  # on what the task before it has written
         changed["dataset_base_path"] = inside(given.get("dataset_base_path", ""), folder)
     elif "dataset_base_path" in given:
