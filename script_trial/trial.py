@@ -12,6 +12,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
+from script_trial.engines import deepspeed
 from script_trial.known_adapters import adapter_for, libraries
 from script_trial.made_up import found_or_made_up, once, with_picture
 from script_trial.on_import import Then, on_import
@@ -66,7 +67,7 @@ class Trial:
 
         The process should end after the script: savers and libraries stay changed.
         """
-        waiting: dict[str, Then] = {**listeners(self.results, self.folder)}
+        waiting: dict[str, Then] = {**listeners(self.results, self.folder), **deepspeed.hooks(self)}
         pictures = waiting["PIL.Image"]
 
         def listen_and_make_up(spec: ModuleSpec) -> None:
@@ -135,8 +136,11 @@ class Trial:
 
             @functools.wraps(compile_)
             def compiled(*args: Any, **kwargs: Any) -> Any:
-                self.note("what it compiles by torch.compile was run uncompiled, for its operators to be counted")
+                if not sys._getframe(1).f_globals.get("__name__", "").startswith("deepspeed."):  # as it is imported
+                    self.note("what it compiles by torch.compile was run uncompiled, for its operators to be counted")
                 torch.compiler.set_stance("force_eager")  # or Dynamo would compile the counting, where it is called
+                if kwargs.get("backend", "inductor") == "inductor":
+                    kwargs["backend"] = "eager"  # which is not called either, and takes no seconds to import
                 return compile_(*args, **kwargs)
 
             torch.autocast.__enter__, torch.compile = entered, compiled
