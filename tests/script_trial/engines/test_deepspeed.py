@@ -1,4 +1,4 @@
-"""What stands in for DeepSpeed's compiled operators, held against torch's own optimizers; DeepSpeed need not be there."""
+"""What stands in for DeepSpeed's compiled operators, held against torch's optimizers; DeepSpeed need not be there."""
 
 from __future__ import annotations
 
