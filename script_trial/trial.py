@@ -17,6 +17,7 @@ from script_trial.known_adapters import adapter_for, libraries
 from script_trial.made_up import found_or_made_up, once, with_picture
 from script_trial.on_import import Then, on_import
 from script_trial.operations import Operations
+from script_trial.read_elsewhere import StandsFor, found
 from script_trial.results import Results
 from script_trial.savers import listeners
 
@@ -55,6 +56,7 @@ class Trial:
     def __init__(self, place: Place) -> None:
         self.folder, self.started_in, self.made_up = place.folder, place.started_in, place.made_up
         self.noise_on_cpu = place.noise_on_cpu
+        self.elsewhere: list[StandsFor] = []
         self.operations = Operations()
         self.results = Results(place.results)
         self.curve: list[dict[str, float]] = []
@@ -87,7 +89,7 @@ class Trial:
 
     def found_or_made_up(self, file: Any, write: Callable[[Path], object]) -> Path:
         with self._making_up():
-            return found_or_made_up(file, self.started_in, self.folder, write)
+            return found_or_made_up(found(file, self.elsewhere), self.started_in, self.folder, write)
 
     def keep(self, name: str, array: Any) -> None:
         self.results.keep(name, array)
