@@ -71,9 +71,8 @@ class QwenImageTextEncoder(nn.Module):
                 "out_hidden_size": dim,
             },
         )
-        with (
-            set_zero3_state()
-        ):  # or its parts would be cut and filled at once where a training is by DeepSpeed's ZeRO-3
+        # Or DeepSpeed's ZeRO-3, where a training is by that, would cut its parts up and fill them before weights are read.
+        with set_zero3_state():
             self.model = Qwen2_5_VLModel(config)
         self._frequencies = [
             (self.model.language_model.rotary_emb, _frequencies(HEAD_DIM, _TEXT_THETA)),
