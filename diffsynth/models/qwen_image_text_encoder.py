@@ -71,7 +71,7 @@ class QwenImageTextEncoder(nn.Module):
                 "out_hidden_size": dim,
             },
         )
-        # Or DeepSpeed's ZeRO-3, where a training is by that, would cut its parts up and fill them before weights are read.
+        # Or ZeRO-3, where a training is by DeepSpeed, would cut its parts up and fill them before weights are read.
         with set_zero3_state():
             self.model = Qwen2_5_VLModel(config)
         self._frequencies = [
