@@ -1,0 +1,80 @@
+"""Replace a file in one step: at every moment it holds the old bytes or the new ones, never a part."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+
+_ANY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+
+
+class CannotWrite(Exception):
+    """The file was left as it is; the message says why."""
+
+
+def read_file(path: str) -> tuple[bytes, os.stat_result]:
+    """The bytes of a regular file and the state in which they were read. Raises OSError."""
+    with open(path, "rb", buffering=0) as file:  # whole files gain nothing from a buffer
+        state = os.fstat(file.fileno())
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError("not a regular file")
+        return file.readall(), state
+
+
+def replace_file(path: str, data: bytes, read_as: os.stat_result | None = None) -> None:
+    """Write `data` beside the file that `path` leads to, then put it in that file's place, with its mode and owner.
+
+    `read_as` is the state in which the old content was read: a file that has changed since is left alone, and so
+    is one without any write permission, even for a user who could write all the same. Raises CannotWrite.
+    """
+    try:
+        now = _state(path)
+        if now is not None and stat.S_ISLNK(now.st_mode):
+            path = os.path.realpath(path)
+            now = _state(path)
+        if read_as is not None and (now is None or _changed(read_as, now)):
+            raise CannotWrite("it was changed or deleted meanwhile; run again")
+        if now is not None and (not now.st_mode & _ANY_WRITE or not os.access(path, os.W_OK)):
+            raise CannotWrite("it is read-only; make it writable first")
+        _put_in_place(path, data, now)
+    except OSError as error:
+        raise CannotWrite(error.strerror or str(error)) from None
+
+
+def _put_in_place(path: str, data: bytes, like: os.stat_result | None) -> None:
+    folder, name = os.path.split(path)
+    beside = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+    try:
+        _write_beside(beside, data, like)
+        os.replace(beside, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(beside)
+        raise
+
+
+def _write_beside(beside: str, data: bytes, like: os.stat_result | None) -> None:
+    mode = 0o666 if like is None else stat.S_IMODE(like.st_mode)
+    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb", buffering=0) as file:
+        left = memoryview(data)
+        while left:
+            left = left[file.write(left) :]
+        if like is not None:  # asked before it is set, which costs several times as much
+            new = os.fstat(file.fileno())
+            if stat.S_IMODE(new.st_mode) != mode:
+                os.chmod(beside, mode)
+            if hasattr(os, "chown") and os.geteuid() == 0 and (new.st_uid, new.st_gid) != (like.st_uid, like.st_gid):
+                os.chown(beside, like.st_uid, like.st_gid)
+
+
+def _state(path: str) -> os.stat_result | None:
+    """The state of what has this name, were it a link."""
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _changed(before: os.stat_result, now: os.stat_result) -> bool:
+    return (before.st_mtime_ns, before.st_size, before.st_ino) != (now.st_mtime_ns, now.st_size, now.st_ino)
