@@ -84,11 +84,11 @@ def refuse_quantized(keywords: Mapping[str, Any]) -> None:
 
 def _config_class(loading: Any, model_id: str) -> tuple[Any, str]:
     """The class of the model's config, and its type."""
-    from transformers import AutoConfig, PreTrainedConfig
+    from transformers import AutoConfig, PretrainedConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     named = model_type_of(model_id)
-    own: Any = loading if isinstance(loading, type) and issubclass(loading, PreTrainedConfig) else None
+    own: Any = loading if isinstance(loading, type) and issubclass(loading, PretrainedConfig) else None
     own = own or getattr(loading, "config_class", None)
     if own is not None and own is not AutoConfig:
         is_of_it = named in CONFIG_MAPPING and CONFIG_MAPPING[named] is own
