@@ -20,6 +20,7 @@ from script_trial.operations import Operations
 from script_trial.read_elsewhere import StandsFor, found
 from script_trial.results import Results
 from script_trial.savers import listeners
+from script_trial.small import data_sets
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,11 @@ class Trial:
 
         The process should end after the script: savers and libraries stay changed.
         """
-        waiting: dict[str, Then] = {**listeners(self.results, self.folder), **deepspeed.hooks(self)}
+        waiting: dict[str, Then] = {
+            **listeners(self.results, self.folder),
+            **deepspeed.hooks(self),
+            **data_sets.hooks(self),
+        }
         pictures = waiting["PIL.Image"]
 
         def listen_and_make_up(spec: ModuleSpec) -> None:

@@ -75,7 +75,7 @@ def _without_disk(given: Any, trial: TrialOfAdapter) -> Any:
     """A config, as the mapping or the file that it is, or the mapping that is made of it."""
     settings = given
     if isinstance(given, str) and os.path.exists(given):
-        import hjson  # type: ignore[import-not-found, unused-ignore]
+        import hjson
 
         with open(given, encoding="utf-8") as file:
             settings = hjson.load(file)

@@ -97,7 +97,8 @@ def processor_of(model_type: str, config: Any, tokenizer: Any) -> Any:
         "feature_extractor": lambda: feature_extractor_of(model_type),
         "video_processor": lambda: video_processor_of(model_type),
     }
-    attributes = processor_class.get_attributes()
+    told = getattr(processor_class, "get_attributes", None)  # of transformers 5
+    attributes = told() if told is not None else processor_class.attributes
     unknown = [one for one in attributes if one not in makers]
     if unknown:
         raise CannotMakeUp(f"the processor of {model_type}, whose {unknown[0]} cannot be made up")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from script_trial.adapter import CannotMakeUp
+from script_trial.small.tokenizers_of_version_4 import of_version_4
 from script_trial.small.vocabulary import byte_pairs, character_pairs, unigrams, word_pieces
 
 # Tokens beside those that a class brings along itself, by the beginning of the class's name.
@@ -61,9 +62,8 @@ def make_tokenizer(tokenizer_class: Any) -> Any:
         tokenizer = tokenizer_class(tokenizer_object=_unigram_tokenizer(), **kept)
     else:
         tokenizer = _of_its_class(tokenizer_class, kept)
-    tokenizer.add_special_tokens(
-        {"additional_special_tokens": _of(_ADDED, name, [])}, replace_extra_special_tokens=False
-    )
+    # Beside those that the class has already; the second argument's name is another in each version.
+    tokenizer.add_special_tokens({"additional_special_tokens": _of(_ADDED, name, [])}, False)
     if tokenizer.pad_token is None and tokenizer.eos_token is None:
         tokenizer.add_special_tokens({"pad_token": "<pad>"})
     if name.startswith(tuple(_CHATTING)):
@@ -81,6 +81,10 @@ def _of(table: dict[str, Any], name: str, otherwise: Any) -> Any:
 
 
 def _of_its_class(tokenizer_class: Any, kept: dict[str, Any]) -> Any:
+    import transformers
+
+    if not hasattr(transformers, "TokenizersBackend"):
+        return of_version_4(tokenizer_class, kept)
     try:
         bare = tokenizer_class()
     except Exception as error:

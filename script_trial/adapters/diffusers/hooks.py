@@ -7,9 +7,11 @@ from importlib import import_module
 from script_trial.adapter import TrialOfAdapter
 from script_trial.adapters.diffusers.calls import offload_to_the_host, shorten_calls
 from script_trial.adapters.diffusers.folders import Folders
+from script_trial.adapters.diffusers.ip_adapters import make_up_ip_adapters
 from script_trial.adapters.diffusers.lora import make_up_lora
 from script_trial.adapters.diffusers.npu_forms import compute_as_on_npu
 from script_trial.adapters.diffusers.results import keep_decoded
+from script_trial.adapters.diffusers.single_files import make_up_single_files
 from script_trial.small.hub import hub_of
 from script_trial.small.web import made_up_web
 
@@ -45,4 +47,6 @@ def install(trial: TrialOfAdapter) -> None:
     keep_decoded(trial)
     compute_as_on_npu(trial)
     make_up_lora(trial)
+    make_up_ip_adapters(trial)
+    make_up_single_files(trial, hub)
     made_up_web(trial)

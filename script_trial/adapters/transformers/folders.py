@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -49,6 +50,8 @@ class Folders:
         config = keywords.get("config")
         if config is None or isinstance(config, str):
             config = small_config(config_class, tokenizer, given)
+        else:
+            config = copy.deepcopy(config)  # saving changes the type of weights that it names
         network_class = _network_class(loading, config)
         if network_class is None:
             return self._once(f"{model_id}/processing", lambda place: _write_processing(model_type, config, place))
@@ -84,11 +87,11 @@ def refuse_quantized(keywords: Mapping[str, Any]) -> None:
 
 def _config_class(loading: Any, model_id: str) -> tuple[Any, str]:
     """The class of the model's config, and its type."""
-    from transformers import AutoConfig, PreTrainedConfig
+    from transformers import AutoConfig, PretrainedConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     named = model_type_of(model_id)
-    own: Any = loading if isinstance(loading, type) and issubclass(loading, PreTrainedConfig) else None
+    own: Any = loading if isinstance(loading, type) and issubclass(loading, PretrainedConfig) else None
     own = own or getattr(loading, "config_class", None)
     if own is not None and own is not AutoConfig:
         is_of_it = named in CONFIG_MAPPING and CONFIG_MAPPING[named] is own
@@ -143,7 +146,8 @@ def _dtype(config: Any) -> Any:
     import torch
 
     text = config.get_text_config()
-    return torch.bfloat16 if getattr(text, "rope_parameters", None) else torch.float32
+    rotary = getattr(text, "rope_parameters", None) or getattr(text, "rope_theta", None)  # of transformers 5, and of 4
+    return torch.bfloat16 if rotary else torch.float32
 
 
 def _write_processing(model_type: str, config: Any, place: Path) -> None:

@@ -14,7 +14,7 @@ from script_trial.small.web import made_up_web
 # What loads something by a model's id: modules below transformers, and the classes there.
 _LOADING = {
     "modeling_utils": ("PreTrainedModel",),
-    "configuration_utils": ("PreTrainedConfig",),
+    "configuration_utils": ("PretrainedConfig",),
     "tokenization_utils_base": ("PreTrainedTokenizerBase",),
     "processing_utils": ("ProcessorMixin",),
     "image_processing_base": ("ImageProcessingMixin",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import pytest
 
@@ -15,6 +16,11 @@ from .conftest import ROOT
 PROGRAMS = ROOT / "tests" / "data" / "programs" / "transformers"
 
 pytest.importorskip("transformers")
+
+WITH_DATASETS = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("datasets") is None, reason="datasets is not installed"),
+]
 
 
 def verify(running: Verification, name: str) -> Row:
@@ -30,6 +36,8 @@ def verify(running: Verification, name: str) -> Row:
         pytest.param("bge_embeddings.py", "BertModel", marks=pytest.mark.slow),
         pytest.param("distilbert_trainer.py", "DistilBertForSequenceClassification", marks=pytest.mark.slow),
         pytest.param("llama_pipeline.py", "LlamaForCausalLM", marks=pytest.mark.slow),
+        pytest.param("imdb.py", "DistilBertForSequenceClassification", marks=WITH_DATASETS),
+        pytest.param("wikitext_trainer.py", "GPT2LMHeadModel", marks=WITH_DATASETS),
     ],
 )
 def test_a_program_passes(running: Verification, name: str, network: str) -> None:

@@ -1,0 +1,119 @@
+"""IP-Adapters that a script loads into a UNet, made up with an image encoder of their own."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from script_trial.adapter import CannotMakeUp, TrialOfAdapter
+from script_trial.small.random_weights import fill, making_up, random_weight
+
+WIDTH = 32  # of the image encoder
+IMAGE = 64  # pixels a side
+TOKENS = 4  # that a picture becomes, as published
+
+#: In names of files, of kinds that project every patch or faces.
+_OTHER_KINDS = ("plus", "faceid", "full")
+
+
+def make_up_ip_adapters(trial: TrialOfAdapter) -> None:
+    """Has `load_ip_adapter` read a made-up folder where there is none."""
+    from diffusers.loaders import IPAdapterMixin
+
+    load = IPAdapterMixin.load_ip_adapter
+
+    @functools.wraps(load)
+    def made(
+        pipe: Any,
+        source: Any,
+        subfolder: Any,
+        weight_name: Any,
+        image_encoder_folder: Any = "image_encoder",
+        **keywords: Any,
+    ) -> Any:
+        names = weight_name if isinstance(weight_name, list) else [weight_name]
+        subfolders = subfolder if isinstance(subfolder, list) else [subfolder] * len(names)
+        sources = source if isinstance(source, list) else [source] * len(names)
+        folders = [
+            _folder(pipe, *one, image_encoder_folder, trial) for one in zip(sources, subfolders, names, strict=False)
+        ]
+        return load(pipe, folders, subfolders, names, image_encoder_folder, **keywords)
+
+    IPAdapterMixin.load_ip_adapter = made
+
+
+def _folder(pipe: Any, source: Any, subfolder: str, name: str, encoder: str | None, trial: TrialOfAdapter) -> Any:
+    """The script's folder, the user's, or a made-up one."""
+    if not isinstance(source, (str, os.PathLike)):
+        return source
+    for place in (Path(source), trial.started_in / source):
+        if place.exists():
+            return str(place)
+    if any(kind in name for kind in _OTHER_KINDS):
+        raise CannotMakeUp(f"the IP-Adapter {name} of {source}; the plain ones can be made up, without plus and faceid")
+    own = f"diffusers-ip-adapter/{type(pipe).__name__}/{'/'.join(Path(source).parts[-2:])}/{name}.folder"
+
+    def write(folder: Path) -> None:
+        (folder / subfolder).mkdir(parents=True, exist_ok=True)
+        with making_up():
+            _write_weights(pipe.unet, folder / subfolder / name, own)
+        if encoder is not None:
+            place = folder / (encoder if "/" in encoder else f"{subfolder}/{encoder}")
+            _write_encoder(place, _pixels(getattr(pipe, "feature_extractor", None)), own)
+
+    return str(trial.once(own, write))
+
+
+def _write_weights(unet: Any, file: Path, seed: str) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    width = unet.config.cross_attention_dim
+    width = width if isinstance(width, int) else max(width)
+    shapes = {
+        "image_proj.proj.weight": (TOKENS * width, WIDTH),
+        "image_proj.proj.bias": (TOKENS * width,),
+        "image_proj.norm.weight": (width,),
+        "image_proj.norm.bias": (width,),
+        **{f"ip_adapter.{key}": shape for key, shape in _layers(unet, width)},
+    }
+    weights = {key: random_weight(key, shape, seed) for key, shape in shapes.items()}
+    if file.suffix == ".safetensors":
+        save_file(weights, file)
+        return
+    parts: dict[str, dict[str, Any]] = {"image_proj": {}, "ip_adapter": {}}
+    for key, weight in weights.items():
+        part, _, rest = key.partition(".")
+        parts[part][rest] = weight
+    torch.save(parts, file)
+
+
+def _layers(unet: Any, width: int) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Keys and shapes: a key and a value for each layer of attention to the prompt, numbered by twos from 1 on."""
+    number = 1
+    for place, layer in unet.named_modules():
+        if place.endswith("attn2") and "motion_modules" not in place:
+            inner = layer.to_k.out_features
+            for kind in ("to_k_ip", "to_v_ip"):
+                yield f"{number}.{kind}.weight", (inner, width)
+            number += 2
+
+
+def _pixels(extractor: Any) -> int:
+    """Of a side of the pictures that the pipeline's own extractor gives, if it has one."""
+    return int(extractor.crop_size["height"]) if extractor is not None else IMAGE
+
+
+def _write_encoder(folder: Path, pixels: int, seed: str) -> None:
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    config = CLIPVisionConfig(
+        hidden_size=WIDTH, intermediate_size=2 * WIDTH, num_hidden_layers=2, num_attention_heads=2, image_size=pixels,
+        patch_size=pixels // 4, projection_dim=WIDTH,
+    )  # fmt: skip
+    network = CLIPVisionModelWithProjection(config)
+    fill(network, seed)
+    network.save_pretrained(folder)
