@@ -59,9 +59,8 @@ class BasePipeline(WithLora):
     """
 
     family: ClassVar[Family]
-    level_settings: tuple[str, ...] = ()  # what the calls of this kind of pipeline give its noise levels
 
-    def __init__(self, device: str | torch.device | None, torch_dtype: torch.dtype) -> None:
+    def __init__(self, device: str | torch.device | None = None, torch_dtype: torch.dtype = torch.bfloat16) -> None:
         super().__init__()
         self.device = resolve_device(device)
         self.torch_dtype = torch_dtype
@@ -71,6 +70,7 @@ class BasePipeline(WithLora):
             setattr(self, name, None)
         self._compiled: set[nn.Module] = set()
         self._compiles_at_next_call = False
+        self.scheduler = FlowMatchScheduler(load_object(self.family.levels))
         self._turns = Turns()
         self._ready: list[str] = []  # of the networks whose weights come and go, those asked for last
 
@@ -261,7 +261,8 @@ class BasePipeline(WithLora):
                 "diffsynth.diffusion.flow_match) and UniPCMultistepScheduler (in diffsynth.diffusion.unipc)"
             )
         try:
-            inspect.signature(scheduler.config).bind(1, start=1.0, **dict.fromkeys(self.level_settings))
+            settings = inspect.signature(load_object(self.family.levels)).parameters  # what calls give
+            inspect.signature(scheduler.config).bind(**dict.fromkeys(settings))
         except TypeError as error:
             raise TypeError(
                 f"scheduler: the noise levels of this {kind} are not those of {type(self).__name__} ({error}): make it "

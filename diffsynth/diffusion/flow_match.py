@@ -50,6 +50,11 @@ def wan_levels(num_steps: int, *, start: float = 1.0, shift: float = 5.0) -> Ten
     return shifted_sigmas(num_steps, shift=shift, start=start)
 
 
+def z_image_levels(num_steps: int, *, start: float = 1.0, shift: float | None = None) -> Tensor:
+    """Z-Image's noise levels: as Wan's, by 3 unless told."""
+    return wan_levels(num_steps, start=start, shift=3.0 if shift is None else shift)
+
+
 class FlowMatchScheduler:
     """The schedule of one run: `sigmas` and `timesteps`, both float32 on the CPU whatever the compute type; and Euler's
     step from one to the next.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -22,6 +23,7 @@ from diffsynth.diffusion.lora_file import (
     read_lora,
 )
 from diffsynth.diffusion.turns import Turns, between_calls
+from diffsynth.families.family import Family
 
 LoraFile = str | os.PathLike | ModelConfig
 Weights = float | Mapping[str, float] | None
@@ -38,6 +40,7 @@ class WithLora:
         networks: by name.
     """
 
+    family: ClassVar[Family]
     networks: dict[str, LoadedModel]
     _turns: Turns
     _network_changed: Callable[[nn.Module], None]  # is told of a network to whose layers something was hung
@@ -74,7 +77,8 @@ class WithLora:
         """
         network = self._network_of(module)
         content, metadata, source = _read_lora_file(lora_config, state_dict)
-        pairs = read_lora(content, alpha=alpha, source=source, metadata=metadata)
+        prefixes = self.family.lora_prefixes
+        pairs = read_lora(content, alpha=alpha, source=source, metadata=metadata, prefixes=prefixes)
         pairs = named_as_in(module, linear_names(module), pairs)
         layers = linear_layers(module, pairs, source=source)
         if hotload is None:

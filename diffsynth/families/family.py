@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 DTYPES = ("float32", "bfloat16", "float16")
+# What ComfyUI, training scripts, diffusers and peft put before a layer's name.
+LORA_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "pipe.dit.", "transformer.", "base_model.model.")
 HEAD_DIM = 128  # of every published DiT: its rotary embedding splits it
 
 Shapes = dict[str, tuple[int, ...]]
@@ -80,6 +82,9 @@ class Network:
         unused: shapes of the tensors in the file that the network does not have.
         cut: dotted path of the module that cuts it across devices: `cut(network, sequence)` and `heads(network)`. None:
             each device runs all of it.
+        vram_units: names of submodules, as patterns, whose weights come and go as one, besides those that
+            `core.vram.units` finds.
+        multiple: pixels that height and width are a multiple of, where it is an autoencoder.
         tiles_across: of a VAE: dotted path of the module that shares its tiles out: `encode_across`, `decode_across`.
     """
 
@@ -93,6 +98,8 @@ class Network:
     unused: Callable[[Sizes], Shapes] = _nothing
     cut: str | None = None
     tiles_across: str | None = None
+    vram_units: tuple[str, ...] = ()
+    multiple: int = 16
 
     def rows(self) -> list[dict[str, Any]]:
         """As `MODEL_CONFIGS` has it: one row for each form of its file."""
@@ -103,6 +110,8 @@ class Network:
                 row["state_dict_converter"] = form.names
             if form.kwargs:
                 row["extra_kwargs"] = dict(form.kwargs)
+            if self.vram_units:
+                row["vram_units"] = self.vram_units
             rows.append(row)
         return rows
 
@@ -201,7 +210,11 @@ class Family:
         folders: of tokenizers and processors, in the order in which they are read.
         converted: where files that its models share are found in a better form.
         refused: keywords of `from_pretrained` for what is not part of this version, each with what it is for.
+        levels: dotted path of its noise levels, a function as `diffsynth.diffusion.flow_match.NoiseLevels`.
+        trained: attributes of a pipeline that a training may change.
+        training: dotted path of what training has to know, a `diffsynth.diffusion.training.adapter.TrainingAdapter`.
         lora_targets: ends of the layers' names that a LoRA changes where a training does not say.
+        lora_prefixes: what files of a LoRA may put before the layers' names.
         conditions: dotted path of the units of its conditioning.
         imported_late: modules that its pipeline imports only when it is called.
     """
@@ -216,7 +229,11 @@ class Family:
     folders: tuple[Folder, ...] = ()
     converted: Converted | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
+    levels: str = ""
+    trained: tuple[str, ...] = ("dit",)
+    training: str = ""
     lora_targets: tuple[str, ...] = ()
+    lora_prefixes: tuple[str, ...] = LORA_PREFIXES
     conditions: str | None = None
     imported_late: tuple[str, ...] = ()
 

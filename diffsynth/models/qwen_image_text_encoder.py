@@ -27,9 +27,6 @@ class QwenImageTextEncoder(nn.Module):
     model, 80 for the vision tower. Of the file, only the head that would predict the next word is left out.
     """
 
-    # It looks at its layer's weights before it runs it.
-    vram_units = ("model.visual.patch_embed",)
-
     def __init__(
         self,
         vocab_size: int = 152064,

@@ -53,6 +53,7 @@ TEXT_ENCODER = Network(
         "vision_layers": sizes.text_layers,
     },
     unused=lambda sizes: {"lm_head.weight": (QWEN_VOCAB_SIZE, _text_width(sizes))},
+    vram_units=("model.visual.patch_embed",),  # it looks at its layer's weights before it runs it
 )
 
 DIT = Network(
@@ -129,6 +130,8 @@ FAMILY = Family(
             default=("Qwen/Qwen-Image", "tokenizer/"),
         ),
     ),
+    levels="diffsynth.diffusion.flow_match.qwen_image_levels",
+    training="diffsynth.families.qwen_image.training.QwenImageTraining",
     lora_targets=(
         *("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj", "to_out.0", "to_add_out"),
         *("img_mlp.net.2", "img_mod.1", "txt_mlp.net.2", "txt_mod.1"),

@@ -203,6 +203,7 @@ VAE_OF_5B = Network(
         "num_res_blocks": sizes.vae_blocks,
     },
     dtype="float32",
+    multiple=32,
 )
 
 CONVERTED = Converted(
@@ -315,6 +316,10 @@ FAMILY = Family(
     ),
     converted=CONVERTED,
     refused={"audio_processor_config": "speech-to-video"},
+    levels="diffsynth.diffusion.flow_match.wan_levels",
+    trained=("vace", "vace2", "dit", "dit2"),
+    training="diffsynth.families.wan.training.WanTraining",
+    lora_targets=("q", "k", "v", "o", "ffn.0", "ffn.2"),
     conditions="diffsynth.families.wan.conditions.CONDITIONS",
     imported_late=("ftfy", "wcwidth", "transformers.models.umt5.modeling_umt5"),
 )
