@@ -51,3 +51,11 @@ def too_long_a_chain(text: str) -> bool:
         len(line) > MOST_OPERATORS and sum(1 for _ in _OPERATOR.finditer(line)) > MOST_OPERATORS
         for line in text.splitlines()
     )
+
+
+class CannotParse(Exception):
+    """No parser could read the source; the message says why, `line` where."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line

@@ -19,6 +19,7 @@ from porter.changes import Change, apply
 from porter.comments import python_comments
 from porter.names import Names
 from porter.nesting import NESTS_TOO_DEEPLY, too_deep_at
+from porter.nesting import CannotParse as CannotParse
 from porter.python_2 import python_2_in
 
 _DECORATED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -41,14 +42,6 @@ _WORD = re.compile(r"(\w+)")
 #: Before 3.12 `ast` gives wrong columns to what stands inside an f-string.
 _FSTRING_COLUMNS_ARE_RIGHT = sys.version_info >= (3, 12)
 _FSTRING = re.compile(rb"[fF][rR]?[\"']")
-
-
-class CannotParse(Exception):
-    """No parser could read the source; the message says why, `line` where."""
-
-    def __init__(self, message: str, line: int | None = None) -> None:
-        super().__init__(message)
-        self.line = line
 
 
 class Source:
