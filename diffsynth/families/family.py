@@ -26,6 +26,7 @@ class Sizes:
     width: of the DiT, a multiple of 128 (its head size). layers: blocks of the DiT. text_width: of the text encoder's
     output and the DiT's text input, a multiple of 16. text_layers: blocks of the text encoder. vae_width: channels of
     the VAE at full resolution, even. vae_blocks: residual blocks of a level of Wan's VAE; Qwen-Image's are fixed.
+    vocab_size: tokens that the text encoder knows, at least those of the made-up tokenizers.
 
     Raises ValueError naming the size that is not legal.
     """
@@ -36,9 +37,11 @@ class Sizes:
     text_layers: int = 2
     vae_width: int = 8
     vae_blocks: int = 2
+    vocab_size: int = 448
 
     def __post_init__(self) -> None:
-        steps = {"width": HEAD_DIM, "layers": 1, "text_width": 16, "text_layers": 1, "vae_width": 2, "vae_blocks": 1}
+        steps = {"width": HEAD_DIM, "layers": 1, "text_width": 16, "text_layers": 1, "vae_width": 2}
+        steps |= {"vae_blocks": 1, "vocab_size": 1}
         for name, step in steps.items():
             value = getattr(self, name)
             if value <= 0 or value % step:
@@ -178,13 +181,14 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class TokenizerFolder:
-    """A tokenizer or processor: `name` is its folder inside the model's folder, `files` make what is in it."""
+    """A tokenizer or processor: `name` is its folder inside the model's folder, and `kind` what is in it, made up: byte
+    pairs with Qwen's tokens ("qwen"), the same and what makes patches of pictures ("qwen_processor"), or "umt5"."""
 
     name: str
-    files: Mapping[str, Callable[[], str]]
+    kind: str
 
     def file_names(self) -> list[str]:
-        return [f"{self.name}/{file}" for file in self.files]
+        return [f"{self.name}/"]
 
 
 @dataclass(frozen=True)

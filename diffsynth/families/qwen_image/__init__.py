@@ -14,7 +14,6 @@ from diffsynth.families.family import (
     TokenizerFolder,
     WeightFile,
 )
-from diffsynth.families.qwen_image.small import QWEN_PROCESSOR_FILES, QWEN_TOKENIZER_FILES, QWEN_VOCAB_SIZE
 
 __all__ = ["FAMILY", "without_language_head"]
 
@@ -43,7 +42,7 @@ TEXT_ENCODER = Network(
         ),
     ),
     small=lambda sizes: {
-        "vocab_size": QWEN_VOCAB_SIZE,
+        "vocab_size": sizes.vocab_size,
         "dim": _text_width(sizes),
         "dim_ffn": 2 * _text_width(sizes),
         "num_layers": sizes.text_layers,
@@ -52,7 +51,7 @@ TEXT_ENCODER = Network(
         "vision_dim_ffn": 4 * VISION_HEAD_DIM,
         "vision_layers": sizes.text_layers,
     },
-    unused=lambda sizes: {"lm_head.weight": (QWEN_VOCAB_SIZE, _text_width(sizes))},
+    unused=lambda sizes: {"lm_head.weight": (sizes.vocab_size, _text_width(sizes))},
     vram_units=("model.visual.patch_embed",),  # it looks at its layer's weights before it runs it
 )
 
@@ -95,9 +94,9 @@ def _dit(identity: str, shards: int) -> WeightFile:
 _COMMON = (
     WeightFile("text_encoder/model.safetensors", TEXT_ENCODER, "Qwen2.5-VL", shards=4),
     WeightFile("vae/diffusion_pytorch_model.safetensors", VAE, "Qwen-Image vae"),
-    TokenizerFolder("tokenizer", QWEN_TOKENIZER_FILES),
+    TokenizerFolder("tokenizer", "qwen"),
 )
-_PROCESSOR = TokenizerFolder("processor", QWEN_PROCESSOR_FILES)
+_PROCESSOR = TokenizerFolder("processor", "qwen_processor")
 
 FAMILY = Family(
     name="qwen_image",

@@ -27,6 +27,7 @@ from script_trial.adapters.diffsynth_port.catalogue import (
 )
 from script_trial.checkpoint_files import put_file, write_index, write_tensors
 from script_trial.random_values import random_weight
+from script_trial.small.tokenizer_files import FILES
 
 _DEFAULT_SIZES = Sizes()
 
@@ -113,7 +114,7 @@ class _Maker:
     def _tokenizer(self, entry: TokenizerFolder) -> list[Path]:
         return [
             self._put(f"{entry.name}/{name}", functools.partial(Path.write_text, data=text(), encoding="utf-8"))
-            for name, text in entry.files.items()
+            for name, text in FILES[entry.kind].items()
         ]
 
     def _checkpoint(self, entry: WeightFile) -> list[Path]:
