@@ -181,11 +181,3 @@ def qwen_image_levels(
         exponential_shift_mu = TRAINING_MU if dynamic_shift_len is None else shift_of(dynamic_shift_len)
     check_number("exponential_shift_mu", exponential_shift_mu, above=-20, most=20)
     return exponentially_shifted_sigmas(num_steps, mu=exponential_shift_mu, start=start)
-
-
-class DynamicShiftScheduler(FlowMatchScheduler):
-    """The schedule of one run whose shift depends on the size of the picture; `set_timesteps` takes what
-    `qwen_image_levels` does."""
-
-    def __init__(self, config: NoiseLevels = qwen_image_levels) -> None:
-        super().__init__(config)

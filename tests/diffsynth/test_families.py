@@ -11,7 +11,7 @@ import torch
 
 from diffsynth.core.loader.detection import load_object
 from diffsynth.diffusion.training.run_task import family_parser
-from diffsynth.families import FAMILIES, MODEL_CONFIGS, family_of
+from diffsynth.families import FAMILIES, MODEL_CONFIGS
 from diffsynth.families.family import Family, Network, Sizes, WeightFile
 from script_trial.small.tokenizer_files import MOST_TOKENS
 
@@ -29,12 +29,6 @@ def test_the_records_import_neither_torch_nor_transformers() -> None:
 def test_no_two_rows_are_the_same() -> None:
     told = [(row["model_hash"], row["model_name"]) for row in MODEL_CONFIGS]
     assert len(set(told)) == len(told)
-
-
-def test_the_family_of_a_model() -> None:
-    assert family_of("Wan-AI/Wan2.1-T2V-14B").name == "wan"
-    assert family_of("Qwen/Qwen-Image-Edit").name == "qwen_image"
-    assert family_of("Org/Unknown") is None
 
 
 @of_each_family

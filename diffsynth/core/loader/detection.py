@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,3 +142,8 @@ def _key_map(model_class: type[nn.Module], kwargs: Mapping[str, Any], names: Map
         published = {key: model_class.file_key(key) for key in model_class(**kwargs).state_dict()}
     known = {key: names[name] for key, name in published.items() if name in names}
     return known | {key: name for key, name in names.items() if key not in published.values()}
+
+
+def blocks_below(keys: Iterable[str], prefix: str) -> int:
+    """How many blocks have keys that start so, for networks that read their sizes from a file's names and shapes."""
+    return len({key.removeprefix(prefix).split(".")[0] for key in keys if key.startswith(prefix)})

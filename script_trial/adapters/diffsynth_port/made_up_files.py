@@ -11,8 +11,7 @@ from typing import Any
 
 from script_trial.adapter import CannotMakeUp, TrialOfAdapter
 from script_trial.adapters.diffsynth_port.catalogue import MODELS, Sizes
-from script_trial.adapters.diffsynth_port.image_dataset import make_image_dataset
-from script_trial.adapters.diffsynth_port.small_dataset import make_small_dataset
+from script_trial.adapters.diffsynth_port.made_up_datasets import make_image_dataset, make_small_dataset
 from script_trial.adapters.diffsynth_port.smaller import HEIGHT, WIDTH
 from script_trial.adapters.diffsynth_port.smaller_training import CLIPS
 from script_trial.adapters.diffsynth_port.weights import make_weights

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from script_trial.adapters.diffsynth_port.dataset_command import make_dataset
-from script_trial.adapters.diffsynth_port.image_dataset import make_image_dataset
+from script_trial.adapters.diffsynth_port.made_up_datasets import make_dataset, make_image_dataset
 from script_trial.adapters.diffsynth_port.weights import make_for_patterns, make_weights
 from tests.diffsynth.diffusion.training import driver
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from diffsynth.utils.data import VideoData
 from script_trial.__main__ import main
-from script_trial.adapters.diffsynth_port.dataset_command import METADATA
+from script_trial.adapters.diffsynth_port.made_up_datasets import METADATA
 
 SMALL = ["--clips", "3", "--frames", "5", "--height", "32", "--width", "48"]
 

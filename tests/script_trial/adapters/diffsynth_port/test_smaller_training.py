@@ -103,7 +103,7 @@ def test_the_data_set_that_is_made(tmp_path):
     from PIL import Image
 
     from diffsynth.utils.data import VideoData
-    from script_trial.adapters.diffsynth_port.small_dataset import make_small_dataset
+    from script_trial.adapters.diffsynth_port.made_up_datasets import make_small_dataset
 
     make_small_dataset(tmp_path, ("video", "edit_image"), 2)
     rows = list(csv.DictReader((tmp_path / "metadata.csv").open(newline="")))
