@@ -1,8 +1,8 @@
 """What networks compute beside matmuls, attention and convolutions, in as few passes as a device can.
 
 A kernel of Triton computes it on NVIDIA and AMD, torch_npu on Ascend, else torch alone. DIFFSYNTH_FUSED_OPERATORS names
-one of "triton", "torch_npu" and "torch" instead. Compiled code takes torch's, which its compiler fuses by itself. All of
-them compute in float32, whatever type the tokens have; they differ by what is rounded in between: by 2e-6 of the
+one of "triton", "torch_npu" and "torch" instead. Compiled code takes torch's, which its compiler fuses by itself. All
+of them compute in float32, whatever type the tokens have; they differ by what is rounded in between: by 2e-6 of the
 largest value in float32, and by 3 units in the last place in a type of 16 bits.
 """
 
