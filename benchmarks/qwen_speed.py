@@ -23,7 +23,8 @@ from diffusers import AutoencoderKLQwenImage, QwenImageTransformer2DModel
 from torch import Tensor
 
 from benchmarks.dit_speed import DTYPES, compare
-from diffsynth.models.qwen_image_dit import QwenImageDiT, patches
+from diffsynth.models.qwen_image_dit import QwenImageDiT
+from diffsynth.models.qwen_image_patches import patches
 from diffsynth.models.qwen_image_vae import QwenImageVAE
 
 BOUND = 1.0

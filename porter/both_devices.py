@@ -20,8 +20,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from functools import cache
 
-from porter.cuda_packages import package_of, packages
 from porter.findings import SUPPORTS_BOTH, Finding
+from porter.made_for_cuda import package_of, packages
 from porter.unit import Found, Unit
 
 #: The code of the rule about comparisons with a device.
@@ -213,6 +213,8 @@ def _places_of(one: Found, unit: Unit) -> list[int]:
     """Where a rule would rename something, or has left a comparison because the file names the new accelerator."""
     if one.finding.code == COMPARES and not one.finding.is_fix and "already names" in one.finding.message:
         return [_offset(one.finding, unit)]
+    if not one.finding.is_fix:
+        return []
     return [edit.start for edit in one.edits if edit.start < edit.end]
 
 
@@ -328,4 +330,4 @@ def _left_to_cuda(one: Found, unit: Unit) -> Found:
     title = unit.translation.new.title
     message = f"the branch for CUDA calls what {title} lacks; the comparison was left as it is"
     way_out = f"see that {unit.translation.new.name} takes the other branch"
-    return Found(one.finding._replace(severity="note", message=message, way_out=way_out))
+    return Found(one.finding._replace(severity="note", message=message, way_out=way_out, applicability=""))

@@ -56,6 +56,8 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 @click.option("--output", metavar="DIR", help="Write a ported copy of the tree here and leave the originals alone.")
 @click.option("--npu-scripts", is_flag=True,
               help="Leave all files as they are; write special/npu_training/*-NPU.sh for launch scripts.")  # fmt: skip
+@click.option("--unsafe-fixes/--no-unsafe-fixes", default=None,
+              help="Make changes that may not be meant, too (the default), or leave them as findings.")  # fmt: skip
 @click.option("--affinity", is_flag=True, help="Also report what the NPU has a faster, fused form for.")
 @click.option("--apply-affinity", is_flag=True, help="Write the fused forms; results differ by rounding.")
 @click.option(

@@ -32,7 +32,8 @@ def edited(source: Bytes, found: Iterable[Found]) -> tuple[list[Change], list[Fo
             for edit in own.values():
                 _new_text(source.data[edit.start : edit.end].decode("utf-8"), edit)
         except ValueError as error:
-            finding = one.finding._replace(severity="error", message=f"{one.finding.message}, but {error}")
+            message = f"{one.finding.message}, but {error}"
+            finding = one.finding._replace(severity="error", message=message, applicability="")
             kept.append(Found(finding))
             continue
         edits |= own

@@ -15,6 +15,11 @@ SEVERITIES = ("fix", "note", "warning", "error")
 SUPPORTS_BOTH = "DP116"
 
 
+#: How sure an edit is. A safe one keeps what the program means; an unsafe one does so only if the tool understood a
+#: place as it was meant, or but for rounding.
+SAFE, UNSAFE = "safe", "unsafe"
+
+
 class Edit(NamedTuple):
     """Bytes `start:end` of a unit's UTF-8 text, and how they change.
 
@@ -45,7 +50,9 @@ class Finding(NamedTuple):
     """One thing a rule found. Lines and columns count from 1, columns in characters.
 
     In a notebook they count within the source of one cell, as people see it; `cell` is its number, from 1, among
-    all cells of the notebook. Elsewhere it is None. `edits` are there where they were asked for (Plan.shows_edits).
+    all cells of the notebook. Elsewhere it is None. `applicability` is SAFE or UNSAFE where the finding has edits,
+    which are made if it is a fix and else only proposed; `edits` are there where they were asked for
+    (Plan.shows_edits).
     """
 
     code: str
@@ -57,6 +64,7 @@ class Finding(NamedTuple):
     end_column: int
     way_out: str = ""
     cell: int | None = None
+    applicability: str = ""
     edits: tuple[Replacement, ...] = ()
 
     @property

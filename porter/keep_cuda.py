@@ -20,7 +20,7 @@ from dataclasses import replace
 from functools import cache
 
 from porter.changes import Change
-from porter.findings import Edit, Finding
+from porter.findings import SAFE, Edit, Finding
 from porter.names import Names
 from porter.places import label_of
 from porter.targets import Translation
@@ -102,7 +102,7 @@ def _kept(one: Found, unit: Unit) -> Found:
 
 def _reported(finding: Finding, why: str, way_out: str) -> Found:
     message = f"{finding.message.partition(' becomes ')[0]} stays as it is: {why}"
-    return Found(finding._replace(severity="warning", message=message, way_out=way_out))
+    return Found(finding._replace(severity="warning", message=message, way_out=way_out, applicability=""))
 
 
 def _said(text: str) -> str:
@@ -196,7 +196,7 @@ def _defined(kept: list[Found], unit: Unit) -> list[Found]:
     text = f"{newline}{_definition(torch or 'torch', name)}{newline}"
     if torch is None:
         text = f"import torch{newline}{text}{newline}"
-    finding = Finding("DP101", "fix", f"{name} is the device that torch finds", line, 1, line, 1)
+    finding = Finding("DP101", "fix", f"{name} is the device that torch finds", line, 1, line, 1, applicability=SAFE)
     return [Found(finding, (Edit(at, at, "", (text,)),))]
 
 

@@ -14,7 +14,7 @@ from porter.both_devices import sifted
 from porter.candidates import Call, called_for
 from porter.changes import Change, apply
 from porter.edits import edited
-from porter.findings import Finding
+from porter.findings import UNSAFE, Finding
 from porter.ignore_comments import not_ignored
 from porter.source import CannotParse, Source, parse_changed
 from porter.tables import USUAL
@@ -23,7 +23,7 @@ from porter.text_unit import TextUnit
 from porter.unit import Found, Unit
 
 if TYPE_CHECKING:
-    from porter.analysis.custom.settings import CustomRule
+    from porter.analysis.custom.rule_settings import CustomRule
 
 #: The code under which a file that names both devices is reported when it should be undone.
 NAMES_BOTH = "DP109"
@@ -36,7 +36,8 @@ class Plan:
     `source` is the accelerator whose words are undone; None: the usual one's. `torch_npu` is a known build of the
     package; None: the newest. `keep_cuda` ports so that the program still runs on CUDA. `classes` are those of the
     run's files that have a `cuda` of their own. `applies` says that what analyses propose is to be written.
-    `own` are the project's own rules. `shows_edits` asks which finding changes what.
+    `own` are the project's own rules. `shows_edits` asks which finding changes what. Without `unsafe`, edits that may
+    change what the program means are only proposed.
     """
 
     target: str
@@ -49,6 +50,7 @@ class Plan:
     applies: bool = False
     own: tuple[CustomRule, ...] = ()
     shows_edits: bool = False
+    unsafe: bool = True
 
     @property
     def undoes(self) -> bool:
@@ -143,12 +145,34 @@ def _translated(text: str, plan: Plan, language: Language) -> Ported:
     source, found = _found(text, plan.translation, plan.codes, language)
     if source is None:
         return Ported(text)
-    changes, found = edited(source, found)
+    made, proposed = _by_applicability(found, plan)
+    changes, made = edited(source, made)
     changed = apply(text, changes)
     if changed != text:
         _check(source, changes, changed, language)
-    findings = sorted({one.finding for one in found}, key=_order)
-    return Ported(changed, findings, changes, _edits(source, found) if plan.shows_edits else {})
+    findings = sorted({one.finding for one in (*made, *proposed)}, key=_order)
+    return Ported(changed, findings, changes, _edits(source, (*made, *proposed)) if plan.shows_edits else {})
+
+
+def _by_applicability(found: Iterable[Found], plan: Plan) -> tuple[list[Found], list[Found]]:
+    """The fixes that are made, and all else: reports, what is only proposed, unsafe fixes that nobody wants."""
+    made: list[Found] = []
+    proposed: list[Found] = []
+    for one in found:
+        is_wanted = plan.unsafe or plan.undoes or one.finding.applicability != UNSAFE
+        if one.finding.is_fix and is_wanted:
+            made.append(one)
+        else:
+            proposed.append(_held(one) if one.finding.is_fix else one)
+    return made, proposed
+
+
+def _held(one: Found) -> Found:
+    """An unsafe fix that is not made: a person decides."""
+    finding = one.finding
+    message = f"left as it is, since this is not sure: {finding.message}"
+    way_out = f"{finding.way_out}: --unsafe-fixes makes the change, # port: ignore[{finding.code}] keeps the place"
+    return one._replace(finding=finding._replace(severity="warning", message=message, way_out=way_out))
 
 
 def _edits(source: Any, found: Iterable[Found]) -> dict[Finding, list[Change]]:
@@ -168,19 +192,23 @@ def _keeping_cuda(text: str, plan: Plan, language: Language) -> Ported:
     source, usual = _found(text, wanted, plan.codes, language)
     if source is None:
         return Ported(text)
-    reports = [one.finding for one in usual if not one.finding.is_fix]
+    ported = {one.finding.line for one in usual if one.finding.is_fix}  # not what serves both already
+    usual, proposed = _by_applicability(usual, plan)
+    reports = [one.finding for one in proposed]
     if language.name != PYTHON.name:
-        left = (one.finding for one in usual if one.finding.is_fix)
-        reports += [one._replace(severity="note", message=f"on {wanted.new.name}, {one.message}") for one in left]
+        left = (one.finding._replace(severity="note", applicability="") for one in usual)
+        reports += [one._replace(message=f"on {wanted.new.name}, {one.message}") for one in left]
         return Ported(text, sorted(reports, key=_order))
     source, found = _found(text, keeping_cuda(wanted), plan.codes, language)
     if source is None:
         return Ported(text, sorted(reports, key=_order))
-    ported = {one.finding.line for one in usual if one.finding.is_fix}  # not what serves both already
-    found = [one for one in found if not one.edits or one.finding.line in ported]
+    found, held = _by_applicability([one for one in found if not one.edits or one.finding.line in ported], plan)
+    found += [Found(one.finding._replace(applicability="")) for one in held]
     changes, found = edited(source, kept(found, language.unit(source, keeping_cuda(wanted))))
     edits = _edits(source, found) if plan.shows_edits else {}
     edits = {finding: expressions(own, text) for finding, own in edits.items()}
+    others = [one for one in proposed if not one.finding.code.startswith("DP1")]
+    edits |= _edits(source, others) if plan.shows_edits else {}
     changes = expressions(changes, text)
     changed = apply(text, changes)
     if changed != text:

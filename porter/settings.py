@@ -11,13 +11,13 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from porter.paths import relative_to
+from porter.files import relative_to
 from porter.settings_keys import CHECKS, described
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-    from porter.analysis.custom.settings import CustomRule
+    from porter.analysis.custom.rule_settings import CustomRule
     from porter.rules.rule import Rule
 
 _TABLE = "tool.diffsynth-port"
@@ -32,7 +32,8 @@ class Settings:
     """What a run goes by. Patterns are as in .gitignore, relative to `folder`; rules are codes, names or prefixes.
 
     `select` None means every rule, `jobs` None one process for each core. `baseline` and `record` are paths as seen
-    from the working directory. `per_file_ignores` holds the codes themselves. `folder` is the working directory or one
+    from the working directory. `per_file_ignores` holds the codes themselves. `unsafe_fixes` None leaves
+    the choice to who asks: a port makes them, an editor only on request. `folder` is the working directory or one
     above it.
     """
 
@@ -50,6 +51,7 @@ class Settings:
     record: str | None = None
     statistics: bool = False
     quiet: bool = False
+    unsafe_fixes: bool | None = None
     rules: tuple[CustomRule, ...] = ()
     folder: str = field(default_factory=os.getcwd)
 
@@ -65,6 +67,8 @@ class Settings:
             for name in ("target", "hardware", "jobs", "fail_on", "baseline", "record", "statistics", "quiet")
             if options.get(name)
         }
+        if options.get("unsafe_fixes") is not None:
+            changes["unsafe_fixes"] = options["unsafe_fixes"]
         if options.get("torch_npu") is not None:  # an empty one is a mistake
             changes["torch_npu"] = options["torch_npu"]
         if options.get("format_"):
@@ -157,7 +161,7 @@ def every_rule(own: Sequence[CustomRule]) -> tuple[Rule, ...]:
 def _own_rules(table: Mapping[str, Any], path: str) -> tuple[CustomRule, ...]:
     if not table:
         return ()
-    from porter.analysis.custom.settings import CustomRuleError, read_rules
+    from porter.analysis.custom.rule_settings import CustomRuleError, read_rules
 
     try:
         return read_rules(table, f"{path}: [{_TABLE}.rules")

@@ -71,6 +71,7 @@ CHECKS: dict[str, Check] = {
     "record": _kind(lambda value: isinstance(value, str) and value != "", "the path of a file"),
     "statistics": _SWITCH,
     "quiet": _SWITCH,
+    "unsafe-fixes": _SWITCH,
     "rules": _kind(lambda value: isinstance(value, dict), "a table of rules, each a table by its code"),
 }
 

@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import Generic, TypeVar
 
 from porter.comments import line_comments
-from porter.findings import Edit, Finding
+from porter.findings import SAFE, Edit, Finding
 from porter.targets import Translation
 from porter.unit import Found
 
@@ -68,7 +68,7 @@ class TextUnit(Generic[Text]):
 
     def fix(self, code: str, span: Span, message: str, *edits: Edit) -> Found:
         """The tool makes this right itself, by `edits`."""
-        return Found(self.source.finding(code, "fix", span, message), edits)
+        return Found(self.source.finding(code, "fix", span, message)._replace(applicability=SAFE), edits)
 
     def report(self, code: str, severity: str, span: Span, message: str, way_out: str = "") -> Found:
         """A person has to look: `severity` is "error" (fails there), "warning" (may) or "note" (differs)."""

@@ -7,7 +7,7 @@ import re
 from functools import cached_property
 from typing import NamedTuple
 
-from porter.findings import Edit, Finding
+from porter.findings import SAFE, UNSAFE, Edit, Finding
 from porter.names import parameters_of
 from porter.source import Source
 from porter.targets import Translation
@@ -17,7 +17,7 @@ LIBRARY = "diffsynth"
 
 
 class Found(NamedTuple):
-    """A finding and the edits that would make it right; a report has none."""
+    """A finding and the edits that would make it right: those of a fix are made, those of a report only proposed."""
 
     finding: Finding
     edits: tuple[Edit, ...] = ()
@@ -48,10 +48,16 @@ class Unit:
         self.said_once: set[str] = set()
         self._may_rename: dict[tuple[str, str], bool] = {}
 
-    def fix(self, code: str, node: ast.AST, message: str, *edits: Edit) -> Found:
-        """The tool makes this right itself, by `edits`."""
+    def fix(self, code: str, node: ast.AST, message: str, *edits: Edit, doubt: str = "") -> Found:
+        """The tool makes this right itself, by `edits`; `doubt` says why they may change what the program means."""
         self.fixed.add(node)
-        return Found(self._finding(code, "fix", node, message, ""), edits)
+        finding = self._finding(code, "fix", node, message, doubt)
+        return Found(finding._replace(applicability=UNSAFE if doubt else SAFE), edits)
+
+    def propose(self, code: str, node: ast.AST, message: str, way_out: str, *edits: Edit) -> Found:
+        """A note of what could be better, with the unsafe edits that would make it so."""
+        found = self.report(code, "note", node, message, way_out)
+        return Found(found.finding._replace(applicability=UNSAFE if edits else ""), edits)
 
     def report(self, code: str, severity: str, node: ast.AST, message: str, way_out: str = "") -> Found:
         """A person has to look: `severity` is "error" (fails there), "warning" (may) or "note" (differs)."""

@@ -62,6 +62,12 @@ LOOKUPS = {
     "getoption": 1,
 }
 
+#: Functions and methods whose argument is a device, whatever library they are of.
+TAKE_A_DEVICE = frozenset(
+    """to cuda type pin_memory to_empty autocast GradScaler Generator Stream Event init_device_mesh DeviceMesh
+    device_mesh synchronize manual_seed run_on""".split()
+)
+
 #: Functions that only hold their argument for what is around them: `type=click.Choice(["cuda", "cpu"])`.
 HOLDING = frozenset("list tuple set frozenset sorted Choice click.Choice param pytest.param".split())
 

@@ -35,10 +35,15 @@ WAN = """
     Wan2.2-Fun-A14B-Control-Camera
 """.split()
 
+QWEN = """
+    Qwen-Image Qwen-Image-2512 Qwen-Image-Edit Qwen-Image-Edit-2509 Qwen-Image-Edit-2511
+    Qwen-Image-Distill-Full Qwen-Image-Distill-LoRA Qwen-Image-Distill-DMD2
+""".split()
+
 # The public API, as far as scripts may use it.
 EXPORTS = {
     "diffsynth.pipelines.wan_video": {"WanVideoPipeline", "ModelConfig"},
-    "diffsynth.pipelines.qwen_image": {"QwenImagePipeline", "ModelConfig"},
+    "diffsynth.pipelines.qwen_image": {"QwenImagePipeline", "ModelConfig", "ControlNetInput"},
     "diffsynth.pipelines.z_image": {"ZImagePipeline", "ModelConfig"},
     "diffsynth.core": {"load_state_dict"},
     "diffsynth.utils.data": {"VideoData", "save_video"},
@@ -109,6 +114,10 @@ KEYWORDS = {
         "input_image",
         "inpaint_mask",
         "exponential_shift_mu",
+        "layer_input_image",
+        "layer_num",
+        "eligen_entity_prompts",
+        "eligen_entity_masks",
         "blockwise_controlnet_inputs",
         "edit_image",
         "edit_image_auto_resize",
@@ -160,13 +169,12 @@ def vram_config_of(script: str) -> ast.Dict | None:
 
 def test_every_model_has_both_scripts_in_both_folders() -> None:
     of_videos = ("Wan2.1-T2V-1.3B-V2V", "Wan2.1-T2V-14B-V2V", "Wan2.2-T2V-A14B-V2V")
-    qwen_edits = ("Qwen-Image-Edit", "Qwen-Image-Edit-2509", "Qwen-Image-Edit-2511")
     assert {script for script in SCRIPTS if "/model_inference" in script} == {
         f"{family}/{folder}/{name}.py"
         for folder in ("model_inference", "model_inference_low_vram")
         for family, names in (
             ("wanvideo", [*WAN, *of_videos]),
-            ("qwen_image", ["Qwen-Image", "Qwen-Image-2512", "Qwen-Image-I2I", *qwen_edits]),
+            ("qwen_image", [*QWEN, "Qwen-Image-I2I"]),
             ("z_image", ["Z-Image", "Z-Image-Turbo", "Z-Image-Turbo-I2I"]),
         )
         for name in names

@@ -13,9 +13,10 @@ import click
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from porter.documents import port_bytes  # noqa: E402
+from porter.documents.document import PortedBytes  # noqa: E402
 from porter.findings import SEVERITIES  # noqa: E402
 from porter.port import Plan  # noqa: E402
-from porter.port_file import PortedBytes, port_bytes  # noqa: E402
 from porter.rules import all_rules  # noqa: E402
 from porter.rules.rule import Rule  # noqa: E402
 

@@ -180,6 +180,19 @@ class WeightFile:
 
 
 @dataclass(frozen=True)
+class LoraFile:
+    """A published LoRA of a network: `name` inside the model's folder. Made up, it changes all linear layers of the
+    network's blocks, in the form that training saves."""
+
+    name: str
+    network: Network
+    identity: str
+
+    def file_names(self) -> list[str]:
+        return [self.name]
+
+
+@dataclass(frozen=True)
 class TokenizerFolder:
     """A tokenizer or processor: `name` is its folder inside the model's folder, and `kind` what is in it, made up: byte
     pairs with Qwen's tokens ("qwen"), the same and what makes patches of pictures ("qwen_processor"), or "umt5"."""
@@ -189,6 +202,9 @@ class TokenizerFolder:
 
     def file_names(self) -> list[str]:
         return [f"{self.name}/"]
+
+
+ModelFile = WeightFile | LoraFile | TokenizerFolder
 
 
 @dataclass(frozen=True)
@@ -229,7 +245,7 @@ class Family:
     pipeline: str
     networks: tuple[Network, ...]
     has: str
-    models: Mapping[str, tuple[WeightFile | TokenizerFolder, ...]]
+    models: Mapping[str, tuple[ModelFile, ...]]
     folders: tuple[Folder, ...] = ()
     converted: Converted | None = None
     refused: Mapping[str, str] = field(default_factory=dict)

@@ -144,24 +144,34 @@ class AxialRotary:
 
 
 class TextAndPicturesRotary:
-    """The tables of a prompt's tokens followed by those of pictures, built once for each length, shapes and device.
+    """The tables of the tokens of texts followed by those of pictures, built once for each lengths, shapes and device.
 
-    Each picture has its number as the position on the first axis, and rows and columns counted from its centre. The
-    prompt starts where the largest picture ends, with the same position on all axes.
+    Each picture has its number as the position on the first axis, and rows and columns counted from its centre. Every
+    text starts where the largest picture ends, with the same position on all axes.
+
+    Args:
+        last_before_first: the last picture has the number -1, and texts start behind the number of the others too, as
+            a picture has it that is taken apart into layers.
     """
 
-    def __init__(self, dims: Sequence[int]) -> None:
-        self.axes = AxisTables(dims)
+    def __init__(self, dims: Sequence[int], last_before_first: bool = False) -> None:
+        self.axes, self._last_before_first = AxisTables(dims), last_before_first
         self._kept = KeptTables()
 
-    def tables(self, text_length: int, grids: tuple[tuple[int, int], ...], device: torch.device) -> Tables:
-        """(cos, sin) for `text_length` tokens and pictures of (rows, columns); shapes as of `rotary_tables`."""
-        return self._kept.get((text_length, grids), device, lambda: self._make(text_length, grids, device))
+    def tables(
+        self, text_lengths: tuple[int, ...], grids: tuple[tuple[int, int], ...], device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        """(cos, sin) for texts of so many tokens and pictures of (rows, columns); shapes as of `rotary_tables`."""
+        return self._kept.get((text_lengths, grids), device, lambda: self._make(text_lengths, grids, device))
 
-    def _make(self, text_length: int, grids: tuple[tuple[int, int], ...], device: torch.device) -> Tables:
-        start = max(length // 2 for grid in grids for length in grid)
-        parts = [self.axes.diagonal(range(start, start + text_length), device)]
-        for number, grid in enumerate(grids):
+    def _make(
+        self, text_lengths: tuple[int, ...], grids: tuple[tuple[int, int], ...], device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        start, numbers = max(length // 2 for grid in grids for length in grid), list(range(len(grids)))
+        if self._last_before_first:
+            start, numbers = max(start, len(grids) - 1), [*numbers[:-1], -1]
+        parts = [self.axes.diagonal(range(start, start + length), device) for length in text_lengths]
+        for number, grid in zip(numbers, grids, strict=True):
             centred = [range(-(length - length // 2), length // 2) for length in grid]
             parts.append(self.axes.grid([range(number, number + 1), *centred], device))
         return torch.cat([cos for cos, _ in parts]), torch.cat([sin for _, sin in parts])

@@ -416,8 +416,7 @@ class WanVideoPipeline(BasePipeline):
             expert = self._expert(timestep.item(), guidance.switch_boundary)
             if branches is None or branches.expert is not expert:
                 branches = None  # what the first expert kept of the prompts goes before the second one's weights come
-                beside = given.with_network.get(expert)
-                self.load_models_to_device([expert] if beside is None else [expert, beside])
+                self.load_models_to_device([expert, *given.with_network.get(expert, ())])
                 branches = Branches(self.networks[expert], expert, texts, guidance, steps - index, self._apart, given)
             velocity = branches.velocity(latents, timestep.to(self.device))
             latents = given.start(schedule.step(velocity, index, latents))

@@ -14,9 +14,15 @@ from torch import Tensor
 
 
 def video_from_frames(
-    frames: Sequence[Image.Image], *, height: int, width: int, num_frames: int, name: str = "input_video"
+    frames: Sequence[Image.Image],
+    *,
+    height: int,
+    width: int,
+    num_frames: int,
+    name: str = "input_video",
+    mode: str = "RGB",
 ) -> Tensor:
-    """A video tensor (1, 3, F, H, W), float32 in [-1, 1].
+    """A video tensor (1, 3, F, H, W), float32 in [-1, 1]; of 4 channels with the `mode` "RGBA".
 
     Args:
         name: of the keyword that the frames were given by, for an error.
@@ -28,7 +34,7 @@ def video_from_frames(
     pictures = []
     for number, frame in enumerate(frames):
         _check_picture(f"frame {number} of {name}", frame, height, width)
-        pictures.append(torch.from_numpy(np.array(frame.convert("RGB"))))
+        pictures.append(torch.from_numpy(np.array(frame.convert(mode))))
     return (torch.stack(pictures).permute(3, 0, 1, 2).unsqueeze(0).float() / 127.5) - 1
 
 
@@ -76,7 +82,7 @@ def _check_picture(name: str, frame: object, height: int, width: int) -> None:
 
 
 def frames_from_video(video: Tensor) -> list[Image.Image]:
-    """Pictures of a video tensor (1, 3, F, H, W): ``(x + 1) * 127.5``, cut to 0..255, the fraction dropped."""
+    """Pictures of a video tensor (1, 3 or 4, F, H, W): ``(x + 1) * 127.5``, cut to 0..255, the fraction dropped."""
     pixels = ((video[0].float() + 1) * 127.5).clamp(0, 255).to("cpu", torch.uint8)
     return [Image.fromarray(picture.numpy()) for picture in pixels.permute(1, 2, 3, 0).contiguous()]
 

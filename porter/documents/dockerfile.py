@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from porter.accounting.commented_text import mentions as mentions
 from porter.accounting.commented_text import reasons
 from porter.changes import apply
-from porter.dockerfile import Dockerfile
-from porter.documents.embedded_shell import port_shell
-from porter.documents.encoding import byte_order_mark, decode, encode
-from porter.documents.left_lines import left_lines
-from porter.documents.ported import CannotPort, PortedBytes, with_edits
+from porter.docker_instructions import Dockerfile
+from porter.documents.document import CannotPort, PortedBytes, byte_order_mark, decode, encode, with_edits
+from porter.documents.shell import port_shell
 from porter.port import Language, Plan, port_text
-from porter.rules.named_line import RULE
+from porter.rules.named_line import RULE, left_lines
 
 
 def port(name: str, data: bytes, plan: Plan) -> PortedBytes:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 
+from porter.accounting.commented_text import mentions as mentions
 from porter.accounting.commented_text import reasons
 from porter.changes import apply
-from porter.documents.embedded_shell import port_shell
-from porter.documents.encoding import byte_order_mark, decode, encode
-from porter.documents.left_lines import left_lines
-from porter.documents.ported import PortedBytes, with_edits
+from porter.documents.document import PortedBytes, byte_order_mark, decode, encode, with_edits
+from porter.documents.shell import port_shell
 from porter.port import Plan
-from porter.rules.named_line import RULE
+from porter.rules.named_line import RULE, left_lines
 
 #: A line of a recipe, with those that it goes on in; what make itself reads before the command is no part of it.
 _RECIPE = re.compile(r"^\t[ \t]*(?P<marks>[@+-]*)(?P<command>(?:[^\n\\]|\\(?:\r?\n|.))*)", re.MULTILINE)

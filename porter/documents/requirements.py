@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from porter.accounting.commented_text import mentions as mentions
 from porter.accounting.commented_text import reasons
-from porter.documents.encoding import byte_order_mark, decode
-from porter.documents.left_lines import left_lines
-from porter.documents.one_text import port_document
-from porter.documents.ported import PortedBytes
+from porter.documents.document import PortedBytes, byte_order_mark, decode, port_document
 from porter.port import Language, Plan
-from porter.requirements_file import RequirementsFile
+from porter.required_packages import RequirementsFile
+from porter.rules.named_line import left_lines
 
 
 def port(name: str, data: bytes, plan: Plan) -> PortedBytes:

@@ -9,10 +9,11 @@ from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 
 from porter import __version__
-from porter.findings import Finding
+from porter.documents import port_bytes
+from porter.documents.document import CannotPort
+from porter.findings import UNSAFE, Finding
 from porter.kinds import kind_by_name
 from porter.port import Plan
-from porter.port_file import CannotPort, port_bytes
 from porter.rules import all_rules
 from porter.settings import Settings, selected_codes
 from porter.targets import default_hardware
@@ -136,11 +137,12 @@ def _actions(document: _Document, params: lsp.CodeActionParams) -> Iterator[lsp.
     if _wanted(lsp.CodeActionKind.QuickFix, only):
         for finding in document.at(params.range):
             if edits := document.edits(finding):
+                is_safe = finding.applicability != UNSAFE
                 yield lsp.CodeAction(
-                    f"{finding.code}: {finding.message}",
+                    f"{finding.code}: {finding.message}{'' if is_safe else ' (unsafe)'}",
                     kind=lsp.CodeActionKind.QuickFix,
                     diagnostics=[document.diagnostic(finding)],
-                    is_preferred=True,
+                    is_preferred=is_safe,
                     edit=lsp.WorkspaceEdit(changes={uri: edits}),
                 )
     if _wanted(_FIX_ALL, only) and document.ported != document.document.source:
@@ -162,7 +164,8 @@ def _plan(path: str, settings: Settings) -> Plan:
     target = settings.target or ""
     codes = selected_codes(settings.select, settings.ignore, all_rules()) - settings.ignored_codes(path)
     hardware = settings.hardware or default_hardware(target)
-    return Plan(target, hardware, codes, torch_npu=settings.torch_npu, shows_edits=True)
+    unsafe = settings.unsafe_fixes is True  # saving a file fixes it in many editors, and nobody looks then
+    return Plan(target, hardware, codes, torch_npu=settings.torch_npu, shows_edits=True, unsafe=unsafe)
 
 
 def _key(position: lsp.Position) -> tuple[int, int]:

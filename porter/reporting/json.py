@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from porter.accounting.account import Account
-from porter.accounting.reasons import Place
+from porter.accounting.mentions import Place
 from porter.findings import FileReport, Finding
 from porter.reporting.context import RunContext
 from porter.reporting.summary import count_rules, rule_names, summarize
@@ -71,5 +71,6 @@ def _finding(finding: Finding, names: dict[str, str]) -> dict[str, Any]:
         "column": finding.column,
         "end_line": finding.end_line,
         "end_column": finding.end_column,
+        "applicability": finding.applicability or None,
         "edits": [edit._asdict() for edit in finding.edits],
     }

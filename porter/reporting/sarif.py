@@ -93,6 +93,7 @@ def _result(finding: Finding, artifact: dict[str, str], index: dict[str, int]) -
             "message": {"text": finding.message + way_out},
             "locations": [_location(finding, artifact)],
         }
+        | ({"properties": {"applicability": finding.applicability}} if finding.applicability else {})
         | ({"fixes": [_fix(finding, artifact)]} if finding.edits and finding.cell is None else {})
     )
 

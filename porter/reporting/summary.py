@@ -6,14 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from porter.findings import SEVERITIES, SUPPORTS_BOTH, FileReport
+from porter.findings import SEVERITIES, SUPPORTS_BOTH, UNSAFE, FileReport
 
 
 @dataclass(frozen=True)
 class Summary:
     """How many files, and how many findings in them. `fixes` are those in the files that change.
 
-    `supporting` files serve the target already, and were left at those places.
+    `supporting` files serve the target already, and were left at those places. `unsafe` are those of the fixes that
+    may change what the program means.
     """
 
     files: int
@@ -25,6 +26,7 @@ class Summary:
     warnings: int
     notes: int
     supporting: int = 0
+    unsafe: int = 0
 
     @property
     def findings(self) -> int:
@@ -51,6 +53,12 @@ def summarize(reports: Sequence[FileReport]) -> Summary:
         unchanged=len(reports) - changed - failed,
         failed=failed,
         fixes=sum(finding.is_fix for report in reports if report.changed for finding in report.findings),
+        unsafe=sum(
+            finding.is_fix and finding.applicability == UNSAFE
+            for report in reports
+            if report.changed
+            for finding in report.findings
+        ),
         errors=severities["error"],
         warnings=severities["warning"],
         notes=severities["note"],

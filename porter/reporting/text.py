@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from porter.findings import FileReport, Finding
+from porter.findings import UNSAFE, FileReport, Finding
 from porter.reporting.context import RunContext
 from porter.reporting.summary import RuleCount, Summary, count_rules, summarize
 
@@ -76,7 +76,9 @@ def _place(finding: Finding) -> str:
 
 def _label(finding: Finding, context: RunContext) -> str:
     code = _styled(finding.code, context, fg=_COLORS[finding.severity], bold=True)
-    return f"{code} {'[*]' if finding.is_fix else finding.severity}"
+    if not finding.is_fix:
+        return f"{code} {finding.severity}"
+    return f"{code} {'[unsafe]' if finding.applicability == UNSAFE else '[*]'}"
 
 
 def _table(rows: Sequence[RuleCount]) -> list[str]:
@@ -110,6 +112,8 @@ def _about_files(summary: Summary, context: RunContext) -> str:
     done = "given an NPU form" if context.npu_scripts else "rewritten"
     verb = done if context.rewrites else f"would be {done}"
     changed = f"{_counted(summary.changed, 'file')} {verb} in {_counted(summary.fixes, 'place')}"
+    if summary.unsafe:
+        changed += f" ({summary.unsafe} of them unsafe)"
     return f"{changed}, {summary.unchanged} left unchanged." if summary.unchanged else f"{changed}."
 
 

@@ -32,6 +32,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from porter.doubt import doubt_about
 from porter.literals import Literal, backend_literal, device_literal
 from porter.places import Place, device_is_meant, label_of, place_of
 from porter.rules.rule import Rule
@@ -61,13 +62,14 @@ def rename_unless_the_target_is_known(node: ast.expr, unit: Unit) -> Iterator[Fo
         yield _compared_with_a_slice(node, literal, unit)
     elif place.is_question and device_is_meant(place):
         leave = literal.new and unit.names_new_device
-        yield _left_to_a_person(node, literal, place, unit) if leave else _renamed(node, literal, unit)
+        yield _left_to_a_person(node, literal, place, unit) if leave else _renamed(node, literal, place, unit)
 
 
-def _renamed(node: ast.expr, literal: Literal, unit: Unit) -> Found:
+def _renamed(node: ast.expr, literal: Literal, place: Place, unit: Unit) -> Found:
     if not literal.new:
         return unit.report(RULE.code, "error", node, f'{unit.translation.new.title} has no pair for "{literal.old}"')
-    return unit.fix(RULE.code, node, f'"{literal.old}" becomes "{literal.new}"', literal.edit(unit.source))
+    message, doubt = f'"{literal.old}" becomes "{literal.new}"', doubt_about(node, place, unit)
+    return unit.fix(RULE.code, node, message, literal.edit(unit.source), doubt=doubt)
 
 
 def _left_to_a_person(node: ast.expr, literal: Literal, place: Place, unit: Unit) -> Found:

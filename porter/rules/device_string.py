@@ -30,6 +30,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from porter.doubt import doubt_about
 from porter.engines import engine_of
 from porter.literals import device_literal
 from porter.places import device_is_meant, place_of
@@ -65,7 +66,8 @@ def rename_the_device(node: ast.expr, unit: Unit) -> Iterator[Found]:
         )
     else:
         message = f'"{literal.old}" becomes "{literal.new}"'
-        yield unit.fix(RULE.code, node, message, literal.edit(unit.source))
+        doubt = doubt_about(node, place, unit)
+        yield unit.fix(RULE.code, node, message, literal.edit(unit.source), doubt=doubt)
 
 
 def _stands_beside_the_target(node: ast.expr, unit: Unit) -> bool:

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porter.discovery import find_inputs
-from porter.documents.encoding import byte_order_mark, decode
-from porter.port_file import CannotPort
+from porter.documents.document import CannotPort, byte_order_mark, decode
 from porter.shell.launch import Launch, named
 from porter.shell.script import ShellScript
 from porter.shell.script_file import find_script, folders_above

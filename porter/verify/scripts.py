@@ -17,10 +17,11 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from porter.discovery import Input, find_inputs
+from porter.documents import port_bytes
+from porter.documents.document import CannotPort
+from porter.kinds import ENDINGS, is_shell_script
 from porter.port import NAMES_BOTH, Plan
-from porter.port_file import CannotPort, port_bytes
-from porter.runner import destination
-from porter.shebang import ENDINGS, is_shell_script
+from porter.port_file import destination
 from script_trial.known_adapters import libraries
 
 if TYPE_CHECKING:

@@ -29,7 +29,12 @@ PROFILE = 'import torch\n\ntorch.cuda.nvtx.range_push("step")\n'
 
 
 def test_it_tells_of_every_option_and_no_other() -> None:
-    options = {name for option in command.params if isinstance(option, click.Option) for name in option.opts}
+    options = {
+        name
+        for option in command.params
+        if isinstance(option, click.Option)
+        for name in (*option.opts, *option.secondary_opts)
+    }
     described = set(re.findall(r"(?<!\S)`(--?[a-z][a-z-]*)", " ".join(cell for cell in CELLS if cell.startswith("`-"))))
     assert described - {"-h", "--help"} == options
 

@@ -7,8 +7,8 @@ from unittest.mock import patch
 
 import pytest
 
+from porter.documents import port_bytes
 from porter.port import PYTHON, Plan, port_text
-from porter.port_file import port_bytes
 
 KEEP = Plan("npu", keep_cuda=True)
 DEFINED = 'DEVICE = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"\n'

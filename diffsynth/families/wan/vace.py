@@ -59,7 +59,7 @@ class VaceContext:
         return Contribution(
             inputs={"guide": Vace(networks, context, asked["vace_scale"])},
             before=torch.cat(references, dim=2) if references else None,
-            with_network={"dit": "vace", "dit2": "vace2"},
+            with_network={"dit": ("vace",), "dit2": ("vace2",)},
         )
 
 

@@ -41,6 +41,9 @@ class Fused(NamedTuple):
     needs: str = "torch_npu"
 
 
+#: Why no fused form is surely the same.
+ROUNDS = "the fused form rounds otherwise"
+
 Match = Callable[[Term], Fused | None]
 
 
@@ -101,13 +104,13 @@ def _found(rule: Rule, unit: Unit, root: Term, fused: Fused, taken: set[int]) ->
     blocked = fused.blocked or ("a name in it means something else by then" if None in values else "")
     way_out = f"{after}; {fused.numbers}" + (f"; {blocked}: rewrite it by hand" if blocked else "")
     edits = None
-    if unit.applies and not blocked:
+    if not blocked:
         parts = tuple(_parts(fused.call, [value for value in values if value is not None]))
         edits = _edits(unit, root, spared, parts, fused.needs)
-    if edits is None:
-        yield unit.report(rule.code, "note", root.node, message, way_out)
+    if not unit.applies or edits is None:
+        yield unit.propose(rule.code, root.node, message, way_out, *(edits or ()))
         return
-    found = unit.fix(rule.code, root.node, f"{message} becomes {after}; {fused.numbers}", *edits)
+    found = unit.fix(rule.code, root.node, f"{message} becomes {after}; {fused.numbers}", *edits, doubt=ROUNDS)
     first = min((block.statements[at].lineno for at in spared), default=found.finding.line)
     yield found._replace(finding=found.finding._replace(line=first, column=1)) if spared else found
 

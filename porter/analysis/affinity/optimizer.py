@@ -39,7 +39,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from porter.analysis.affinity.fusing import import_of
+from porter.analysis.affinity.fusing import ROUNDS, import_of
 from porter.findings import Edit
 from porter.rules.rule import Rule
 from porter.unit import Found, Unit
@@ -84,12 +84,13 @@ def fuse(node: ast.Call, unit: Unit) -> Iterator[Found]:
         return
     after = f"torch_npu.optim.{_FUSED[name][0]}"
     added = import_of("torch_npu", unit)
-    if not unit.applies or added is None:
-        way_out = f"{after}(...); {_NUMBERS}"
-        yield unit.report(RULE.code, "note", node, f"{name} has a fused form: {ast.unparse(node.func)}(...)", way_out)
-        return
-    edits = [Edit(*unit.source.span(node.func), "", (after,)), *added]
-    yield unit.fix(RULE.code, node, f"{ast.unparse(node.func)} becomes {after}; {_NUMBERS}", *edits)
+    edits = [] if added is None else [Edit(*unit.source.span(node.func), "", (after,)), *added]
+    if not unit.applies or not edits:
+        message = f"{name} has a fused form: {ast.unparse(node.func)}(...)"
+        yield unit.propose(RULE.code, node, message, f"{after}(...); {_NUMBERS}", *edits)
+    else:
+        message = f"{ast.unparse(node.func)} becomes {after}; {_NUMBERS}"
+        yield unit.fix(RULE.code, node, message, *edits, doubt=ROUNDS)
 
 
 def _fits(node: ast.Call, fused: str, names: tuple[str, ...]) -> bool:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 
 from porter.analysis.packages.imports import NOWHERE, Import, imported_packages
 from porter.analysis.packages.installed import Installed, installed_packages, search_path
-from porter.cuda_packages import packages as cuda_packages
 from porter.discovery import Input
+from porter.files import read_file
 from porter.findings import FileReport, Finding
+from porter.made_for_cuda import packages as cuda_packages
 from porter.port import Plan
-from porter.runner import Job, run
-from porter.writing import read_file
+from porter.port_file import Job
+from porter.runner import run
 
 CALLS_CUDA, NOT_INSTALLED = "DP701", "DP702"
 

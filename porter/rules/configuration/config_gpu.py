@@ -29,8 +29,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from porter.configuration import Configuration, Key, Value
-from porter.nvidia import judged_image
+from porter.configuration_file import Configuration, Key, Value
+from porter.made_for_cuda import judged_image
 from porter.rules.rule import Rule
 from porter.text_unit import TextUnit
 from porter.unit import Found

@@ -24,8 +24,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from porter.dockerfile import BaseImage, Dockerfile
-from porter.nvidia import judged_image
+from porter.docker_instructions import BaseImage, Dockerfile
+from porter.made_for_cuda import judged_image
 from porter.rules.rule import Rule
 from porter.text_unit import TextUnit
 from porter.unit import Found

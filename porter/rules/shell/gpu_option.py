@@ -26,7 +26,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from porter.nvidia import judged_image
+from porter.made_for_cuda import judged_image
 from porter.rules.rule import Rule
 from porter.shell.command import Command
 from porter.shell.script import ShellScript

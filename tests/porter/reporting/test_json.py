@@ -29,6 +29,7 @@ def test_the_object_and_the_order_of_its_keys(reports: list[FileReport], checkin
                 "warnings": 1,
                 "notes": 0,
                 "supporting": 0,
+                "unsafe": 0,
             },
             "not_looked_at": [],
         }
@@ -51,6 +52,7 @@ def test_the_object_and_the_order_of_its_keys(reports: list[FileReport], checkin
             "column": 1,
             "end_line": 7,
             "end_column": 2,
+            "applicability": None,
             "edits": [],
         }
     )
