@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from script_trial.adapters.diffsynth_port.made_up_datasets import make_dataset
+from script_trial.adapters.diffsynth_port.dataset_command import make_dataset
 from script_trial.adapters.diffsynth_port.weights import make_weights
 
 SCRIPT = Path(__file__).resolve().parents[1] / "examples/wanvideo/model_training/train.py"

@@ -181,12 +181,18 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class LoraFile:
-    """A published LoRA of a network: `name` inside the model's folder. Made up, it changes all linear layers of the
-    network's blocks, in the form that training saves."""
+    """A published LoRA of a network: `name` inside the model's folder, in the form that training saves.
+
+    Attributes:
+        rank: of its changes.
+        targets: ends of the names of the layers that it changes.
+    """
 
     name: str
     network: Network
     identity: str
+    rank: int
+    targets: tuple[str, ...]
 
     def file_names(self) -> list[str]:
         return [self.name]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -40,22 +41,27 @@ class Entities:
         rows and columns of tokens, each of which shows the same areas."""
         key = (tuple(lengths), tuple(grids), device)
         if key not in self._kept:
-            self._kept[key] = self._attended(lengths, grids).to(device)
+            self._kept[key] = self._attended(lengths, grids, device)
         return self._kept[key]
 
-    def _attended(self, lengths: Sequence[int], grids: Sequence[tuple[int, int]]) -> Tensor:
-        areas = torch.cat([self._tokens(grid) for grid in grids], dim=2)
-        areas = torch.cat([areas, torch.ones_like(areas[:, :1])], dim=1)
-        text_of = torch.tensor([text for text, length in enumerate(lengths) for _ in range(length)], device="cpu")
-        length = len(text_of)
-        attended = torch.ones(len(areas), *[length + areas.shape[2]] * 2, dtype=torch.bool, device="cpu")
-        attended[:, :length, :length] = text_of.unsqueeze(0) == text_of.unsqueeze(1)
-        attended[:, :length, length:] = areas[:, text_of]
-        attended[:, length:, :length] = areas[:, text_of].transpose(1, 2)
+    def _attended(self, lengths: Sequence[int], grids: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
+        masks = self.masks.to(device).float()
+        areas = torch.cat([_tokens(masks, grid) for grid in grids], dim=2)
+        areas = torch.cat([areas, torch.ones_like(areas[:, :1])], dim=1)  # the prompt's own
+        of_texts = torch.cat([areas[:, text : text + 1].expand(-1, n, -1) for text, n in enumerate(lengths)], dim=1)
+        length = sum(lengths)
+        attended = torch.ones(len(areas), *[length + areas.shape[2]] * 2, dtype=torch.bool, device=device)
+        attended[:, :length, :length] = False
+        for end, n in zip(accumulate(lengths), lengths, strict=True):
+            attended[:, end - n : end, end - n : end] = True
+        attended[:, :length, length:] = of_texts
+        attended[:, length:, :length] = of_texts.transpose(1, 2)
         return attended.unsqueeze(1)
 
-    def _tokens(self, grid: tuple[int, int]) -> Tensor:
-        """Whether any cell of each token is in an area: (1 or B, entities, rows * columns), on the host."""
-        masks = self.masks.to("cpu", torch.float32)
-        cells = F.interpolate(masks, size=[PATCH * length for length in grid], mode="nearest")
-        return F.max_pool2d(cells, PATCH).flatten(2) > 0
+
+def _tokens(masks: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Whether any cell of each token is in an area: (1 or B, entities, rows * columns), of masks of 0 and 1."""
+    size = tuple(PATCH * length for length in grid)
+    if masks.shape[2:] != size:
+        masks = F.interpolate(masks, size=size, mode="nearest")
+    return F.max_pool2d(masks, PATCH).flatten(2) > 0

@@ -23,6 +23,7 @@ class FrameSize:
         num_frames: at most so many of a video, from its start.
         multiple: what height and width must be multiples of.
         frames_step: a video keeps ``k * frames_step + 1`` frames.
+        mode: "RGB", or "RGBA" to keep the transparency of pictures.
 
     Raises:
         DatasetError: a value is out of its range; the message names the flag.
@@ -34,6 +35,7 @@ class FrameSize:
     num_frames: int = 81
     multiple: int = 1
     frames_step: int = 1
+    mode: str = "RGB"
 
     def __post_init__(self) -> None:
         if (self.height is None) != (self.width is None):
@@ -71,7 +73,7 @@ ANIMATIONS = {".gif"}
 
 
 def read_frames(path: Path, size: FrameSize) -> list[Image.Image]:
-    """RGB frames of one size: one of an image, the first `size.num_frames` of a video, fewer of a shorter one.
+    """Frames of one size: one of an image, the first `size.num_frames` of a video, fewer of a shorter one.
 
     Sound is never looked at.
 
@@ -89,7 +91,7 @@ def read_frames(path: Path, size: FrameSize) -> list[Image.Image]:
     else:
         with Image.open(path) as image:
             several = ImageSequence.Iterator(image) if kind in ANIMATIONS else [image]
-            frames = [frame.convert("RGB") for _, frame in zip(range(size.num_frames), several, strict=False)]
+            frames = [frame.convert(size.mode) for _, frame in zip(range(size.num_frames), several, strict=False)]
     height, width = size.of(frames[0].height, frames[0].width)
     kept = frames[: size.frames_of(len(frames))]
     return [ImageOps.fit(frame, (width, height), method=Image.Resampling.BICUBIC) for frame in kept]

@@ -126,8 +126,14 @@ def _control(kind: str, **kwargs: int) -> dict[str, tuple[WeightFile]]:
     return {model_id: (WeightFile("model.safetensors", CONTROLNET, model_id, kwargs=kwargs),)}
 
 
-def _lora(model_id: str, name: str = "model.safetensors") -> dict[str, tuple[LoraFile]]:
-    return {model_id: (LoraFile(name, DIT, model_id),)}
+_LORA_TARGETS = (
+    *("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj", "to_out.0", "to_add_out"),
+    *("img_mlp.net.2", "img_mod.1", "txt_mlp.net.2", "txt_mod.1"),
+)
+
+
+def _lora(model_id: str, name: str = "model.safetensors", rank: int = 32) -> dict[str, tuple[LoraFile]]:
+    return {model_id: (LoraFile(name, DIT, model_id, rank, _LORA_TARGETS),)}
 
 
 # All of the family share these three.
@@ -165,11 +171,11 @@ FAMILY = Family(
             _PROCESSOR,
         ),
         "DiffSynth-Studio/Qwen-Image-Layered-Control": (_dit("Qwen-Image-Layered-Control", shards=5, layered=True),),
-        **_lora("DiffSynth-Studio/Qwen-Image-Layered-Control-V2"),
+        **_lora("DiffSynth-Studio/Qwen-Image-Layered-Control-V2", rank=64),
         **_control("Canny"),
         **_control("Depth"),
         **_control("Inpaint", additional_in_dim=4),
-        **_lora("DiffSynth-Studio/Qwen-Image-In-Context-Control-Union"),
+        **_lora("DiffSynth-Studio/Qwen-Image-In-Context-Control-Union", rank=64),
         **_lora("DiffSynth-Studio/Qwen-Image-EliGen"),
         **_lora("DiffSynth-Studio/Qwen-Image-EliGen-V2"),
         **_lora("DiffSynth-Studio/Qwen-Image-EliGen-Poster"),
@@ -194,11 +200,9 @@ FAMILY = Family(
         ),
     ),
     levels="diffsynth.diffusion.flow_match.qwen_image_levels",
+    trained=("dit", *CONTROLNETS),
     training="diffsynth.families.qwen_image.training.QwenImageTraining",
-    lora_targets=(
-        *("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj", "to_out.0", "to_add_out"),
-        *("img_mlp.net.2", "img_mod.1", "txt_mlp.net.2", "txt_mod.1"),
-    ),
+    lora_targets=_LORA_TARGETS,
     conditions="diffsynth.families.qwen_image.conditions.CONDITIONS",
     imported_late=(
         "transformers.models.qwen2.tokenization_qwen2",

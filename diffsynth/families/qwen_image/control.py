@@ -51,17 +51,17 @@ class BlockwiseControl:
             where = f"{KEYWORD}, input {number}"
             if not isinstance(given, ControlNetInput):
                 raise ValueError(f"{where} is a {type(given).__name__}: expected a ControlNetInput")
-            network = _network(call, given, where)
             for name in ("scale", "start", "end"):
                 check_number(f"{where}: {name}", getattr(given, name))
             check_picture(f"{where}: image", given.image)
             check_size(f"{where}: image", given.image, call.height, call.width)
-            takes_mask = network.channels > LATENT_CHANNELS
-            if takes_mask and given.inpaint_mask is None:
-                raise ValueError(f"{where}: its ControlNet, of inpainting, takes an inpaint_mask, and none was given")
             if given.inpaint_mask is not None:
                 check_picture(f"{where}: inpaint_mask", given.inpaint_mask)
-                if not takes_mask:
+            if call.pipe.dit is not None:  # as it is where a data set is encoded for a training
+                takes_mask = _network(call, given, where).channels > LATENT_CHANNELS
+                if takes_mask and given.inpaint_mask is None:
+                    raise ValueError(f"{where}: its ControlNet, of inpainting, takes an inpaint_mask; none was given")
+                if given.inpaint_mask is not None and not takes_mask:
                     raise ValueError(f"{where}: its ControlNet takes no inpaint_mask; leave it out")
             call.needs("vae")
 
@@ -70,7 +70,7 @@ class BlockwiseControl:
         if not inputs:
             return None
         controls = [
-            Control(_network(call, given, KEYWORD), _conditioning(call, given), given.scale, given.start, given.end)
+            Control(_network(call, given, KEYWORD), conditioning(call, given), given.scale, given.start, given.end)
             for given in inputs
         ]
         used = tuple(dict.fromkeys(CONTROLNETS[given.controlnet_id] for given in inputs))
@@ -104,7 +104,7 @@ def _network(call: Call, given: ControlNetInput, where: str) -> QwenImageBlockWi
     return network
 
 
-def _conditioning(call: Call, given: ControlNetInput) -> Tensor:
+def conditioning(call: Call, given: ControlNetInput) -> Tensor:
     """Latents of the picture; and of a mask, 0 in the cells to make anew and 1 elsewhere."""
     picture, mask = given.image.convert("RGB"), given.inpaint_mask
     if mask is not None:

@@ -12,11 +12,12 @@ class LayerInput:
 
     def check(self, call: Call) -> None:
         number, picture = call.asked["layer_num"], call.asked["layer_input_image"]
+        dit = call.pipe.dit  # None where a data set is encoded for a training
         if number is None and picture is None:
-            if call.pipe.dit.layered:
+            if dit is not None and dit.layered:
                 raise ValueError("the dit takes a picture apart into layers: give layer_input_image and layer_num")
             return
-        if not call.pipe.dit.layered:
+        if dit is not None and not dit.layered:
             raise ValueError("layer_num: the dit makes no layers; load that of Qwen/Qwen-Image-Layered")
         if number is None or picture is None:
             raise ValueError("layer_input_image and layer_num go together: a picture, and how many layers it has")

@@ -33,7 +33,7 @@ from script_trial.random_values import random_weight
 from script_trial.small.tokenizer_files import FILES
 
 _DEFAULT_SIZES = Sizes()
-RANK = 4  # of a made-up LoRA
+RANK = 4  # of a made-up LoRA that is nobody's
 
 
 def make_weights(
@@ -139,7 +139,8 @@ class _Maker:
 
     def _lora(self, entry: LoraFile) -> Path:
         dtype = getattr(torch, self.dtype or entry.network.dtype)
-        tensors = made_up_lora(_on_meta(entry.network, self.sizes, {}), f"{self.seed}/{entry.identity}", dtype)
+        network, seed = _on_meta(entry.network, self.sizes, {}), f"{self.seed}/{entry.identity}"
+        tensors = made_up_lora(network, seed, dtype=dtype, rank=entry.rank, targets=entry.targets)
         return self._put(entry.name, functools.partial(write_tensors, tensors, suffix=Path(entry.name).suffix))
 
     def _values(self, entry: WeightFile, key: str, shape: tuple[int, ...]) -> torch.Tensor:
@@ -173,15 +174,23 @@ def _on_meta(network: Network, sizes: Sizes, kwargs: Mapping[str, Any]) -> nn.Mo
     return model
 
 
-def made_up_lora(network: nn.Module, seed: str, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
-    """A LoRA of every linear layer in the network's blocks, in the format that training saves; of a layer's own type
-    unless `dtype` says another."""
+def made_up_lora(
+    network: nn.Module,
+    seed: str,
+    *,
+    dtype: torch.dtype | None = None,
+    rank: int = RANK,
+    targets: tuple[str, ...] | None = None,
+) -> dict[str, torch.Tensor]:
+    """A LoRA of linear layers in the network's blocks, in the format that training saves: of those whose names end so,
+    or of all; of a layer's own type unless `dtype` says another."""
     blocks: Any = network.blocks
     within = {layer for block in blocks for layer in block.modules()}
     content = {}
     for name, layer in network.named_modules():
-        if isinstance(layer, nn.Linear) and layer in within:
-            halves = {"A": (RANK, layer.in_features), "B": (layer.out_features, RANK)}
+        named = targets is None or f".{name}".endswith(tuple(f".{target}" for target in targets))
+        if isinstance(layer, nn.Linear) and layer in within and named:
+            halves = {"A": (rank, layer.in_features), "B": (layer.out_features, rank)}
             for half, shape in halves.items():
                 key = f"{name}.lora_{half}.default.weight"
                 content[key] = random_weight(key, shape, dtype or layer.weight.dtype, seed, {})

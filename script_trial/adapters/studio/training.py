@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from script_trial.adapter import TrialOfAdapter
-from script_trial.adapters.diffsynth_port.made_up_datasets import make_small_dataset
+from script_trial.adapters.diffsynth_port.small_dataset import make_small_dataset
 from script_trial.adapters.diffsynth_port.smaller_training import CLIPS, is_of_training, smaller_arguments
 from script_trial.adapters.studio.library import studio
 

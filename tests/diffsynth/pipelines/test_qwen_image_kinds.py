@@ -99,18 +99,19 @@ def with_transparency(seed=0):
 
 
 def of_controls(pipe, monkeypatch, *inputs, **options):
-    return final_latents(pipe, monkeypatch, blockwise_controlnet_inputs=list(inputs), **options)[0]
+    given = {"num_inference_steps": 2, "cfg_scale": 1, **options}
+    return final_latents(pipe, monkeypatch, blockwise_controlnet_inputs=list(inputs), **given)[0]
 
 
 def test_controls_count_by_their_scale_and_while_they_last(controlled, monkeypatch):
-    plain, _ = final_latents(controlled, monkeypatch)
     edges = picture(96, 64)
+    plain = of_controls(controlled, monkeypatch)
     without = of_controls(controlled, monkeypatch, ControlNetInput(image=edges, scale=0))
     whole = of_controls(controlled, monkeypatch, ControlNetInput(image=edges))
     begins = of_controls(controlled, monkeypatch, ControlNetInput(image=edges, end=0.9))
-    never = of_controls(controlled, monkeypatch, ControlNetInput(image=edges, start=0.5, end=0.6))
+    never = of_controls(controlled, monkeypatch, ControlNetInput(image=edges, start=0.5, end=0.4))
     assert torch.equal(without, plain)
-    assert torch.equal(never, plain)  # of 4 steps none is there
+    assert torch.equal(never, plain)  # neither the first step, at 1, nor the last, at 0
     assert len({one.sum().item() for one in (plain, whole, begins)}) == 3
 
 
@@ -119,7 +120,7 @@ def test_the_picture_to_inpaint_is_black_where_it_is_made_anew(controlled, monke
     hook = controlled.blockwise_controlnet1.img_in.register_forward_pre_hook(lambda layer, given: seen.append(given[0]))
     shown = picture(96, 64)
     given = ControlNetInput(controlnet_id=1, image=shown, inpaint_mask=half_mask())
-    of_controls(controlled, monkeypatch, given, num_inference_steps=1, cfg_scale=1)
+    of_controls(controlled, monkeypatch, given, num_inference_steps=1)
     hook.remove()
     black = shown.copy()
     black.paste((0, 0, 0), (0, 0, 48, 64))
@@ -135,20 +136,21 @@ def test_controlnets_streamed_from_disk_change_no_bit(open_kind, controlled, mon
         ControlNetInput(image=picture(96, 64)),
         ControlNetInput(controlnet_id=1, image=picture(96, 64, 1), inpaint_mask=half_mask()),
     ]
-    expected = of_controls(controlled, monkeypatch, *given, num_inference_steps=2)
+    expected = of_controls(controlled, monkeypatch, *given)
     streamed = open_kind("Qwen/Qwen-Image-Edit", CANNY, INPAINT, **STREAMED)
-    assert torch.equal(of_controls(streamed, monkeypatch, *given, num_inference_steps=2), expected)
+    assert torch.equal(of_controls(streamed, monkeypatch, *given), expected)
 
 
 def test_outside_an_inpaint_mask_the_picture_stays(qwen, monkeypatch):
     shown = picture(96, 64)
-    latents, _ = final_latents(qwen, monkeypatch, input_image=shown, inpaint_mask=half_mask())
+    quick = {"num_inference_steps": 2, "cfg_scale": 1}
+    latents, _ = final_latents(qwen, monkeypatch, input_image=shown, inpaint_mask=half_mask(), **quick)
     with torch.no_grad():
         clean = qwen.encode_picture(shown)
     torch.testing.assert_close(latents[..., 7:], clean[..., 7:], rtol=0, atol=1e-5)
     assert difference(latents[..., :6], clean[..., :6]) > 0.1
     soft = {"inpaint_mask": half_mask(), "inpaint_blur_size": 2, "inpaint_blur_sigma": 1.0}
-    softened, _ = final_latents(qwen, monkeypatch, input_image=shown, **soft)
+    softened, _ = final_latents(qwen, monkeypatch, input_image=shown, **soft, **quick)
     assert difference(softened[..., 10:], clean[..., 10:]) < 1e-5 < difference(softened[..., 7:9], clean[..., 7:9])
 
 
@@ -168,30 +170,33 @@ def test_a_blurred_mask_is_that_of_a_gaussian():
 def test_a_context_is_a_picture_beside_the_made_one(qwen, monkeypatch):
     """As a picture to edit of that size would be, but that the prompt does not speak of it."""
     shown = picture(200, 100)
-    latents, _ = final_latents(qwen, monkeypatch, context_image=shown)
+    latents, _ = final_latents(qwen, monkeypatch, context_image=shown, num_inference_steps=1)
     with torch.no_grad():
         context = qwen.encode_picture(shown.resize((96, 64)))
     seen = []
     hook = qwen.dit.register_forward_pre_hook(
         lambda module, args, kwargs: seen.append(kwargs["edit_latents"]), with_kwargs=True
     )
-    final_latents(qwen, monkeypatch, context_image=shown, edit_image=picture(32, 32), edit_image_auto_resize=False)
+    beside = {"edit_image": picture(32, 32), "edit_image_auto_resize": False, "num_inference_steps": 1}
+    final_latents(qwen, monkeypatch, context_image=shown, **beside)
     hook.remove()
     assert torch.equal(seen[0][0], context)
     assert [tuple(one.shape) for one in seen[0]] == [(1, 16, 8, 12), (1, 16, 4, 4)]
-    assert difference(latents, final_latents(qwen, monkeypatch)[0]) > 0.1
+    assert difference(latents, final_latents(qwen, monkeypatch, num_inference_steps=1)[0]) > 0.1
 
 
 def test_entities_count_where_their_mask_is(qwen, monkeypatch):
     whole = Image.new("L", (96, 64), 255)
     entities = {"eligen_entity_prompts": ["red", "the boat"], "eligen_entity_masks": [half_mask(), whole]}
-    plain, _ = final_latents(qwen, monkeypatch)
-    found, _ = final_latents(qwen, monkeypatch, **entities)
-    negative_too, _ = final_latents(qwen, monkeypatch, **entities, eligen_enable_on_negative=True)
-    swapped, _ = final_latents(qwen, monkeypatch, **entities | {"eligen_entity_prompts": ["the boat", "red"]})
+
+    def made(**options):
+        return final_latents(qwen, monkeypatch, num_inference_steps=1, **options)[0]
+
+    plain, found, negative_too = made(), made(**entities), made(**entities, eligen_enable_on_negative=True)
+    swapped = made(**entities | {"eligen_entity_prompts": ["the boat", "red"]})
     assert len({one.sum().item() for one in (plain, found, negative_too, swapped)}) == 4
     nowhere = Image.new("L", (96, 64), 0)
-    unseen, _ = final_latents(qwen, monkeypatch, eligen_entity_prompts=["red"], eligen_entity_masks=[nowhere])
+    unseen = made(eligen_entity_prompts=["red"], eligen_entity_masks=[nowhere])
     torch.testing.assert_close(unseen, plain, rtol=0, atol=1e-5)
 
 
@@ -263,7 +268,7 @@ def test_layers_of_several_prompts(layered):
         ),
         (
             {"blockwise_controlnet_inputs": [ControlNetInput(controlnet_id=1, image=picture(96, 64))]},
-            "input 0: its ControlNet, of inpainting, takes an inpaint_mask, and none was given",
+            "input 0: its ControlNet, of inpainting, takes an inpaint_mask; none was given",
         ),
         (
             {"blockwise_controlnet_inputs": [ControlNetInput(image=picture(96, 64), inpaint_mask=half_mask())]},
