@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,18 +11,25 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from diffsynth.core.vram.slots import Slot
 from diffsynth.core.vram.unit_state import ManagedUnit
 
-if TYPE_CHECKING:
-    from diffsynth.core.vram.managed import ManagedWeights
-
 
 class VramError(RuntimeError):
     """Something that weights under memory control cannot do; the message says what to do instead."""
 
 
+class Weights(Protocol):
+    """What the hooks call."""
+
+    def enter(self, unit: ManagedUnit, inputs: object) -> None:
+        """A module of the unit is about to run."""
+
+    def leave(self, unit: ManagedUnit, output: Any) -> Any:
+        """It has run, or failed; returns the output to pass on."""
+
+
 class UnitHooks:
     """The two hooks of a unit's modules. They are called from the module, so a compiled `forward` leaves them out."""
 
-    def __init__(self, weights: ManagedWeights, unit: ManagedUnit) -> None:
+    def __init__(self, weights: Weights, unit: ManagedUnit) -> None:
         self._weights = weights
         self._unit = unit
         for module in unit.modules:

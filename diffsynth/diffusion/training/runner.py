@@ -14,8 +14,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -30,8 +31,6 @@ from diffsynth.diffusion.training.logs import Log, open_logs
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from diffsynth.diffusion.training.tasks import Task
-
 Sample = Mapping[str, Any]
 Inputs = dict[str, Tensor]
 
@@ -45,6 +44,23 @@ _DECIDE_THE_COURSE = (
 
 Encode = Callable[[Sample], Inputs]
 """What a sample is to the network: tensors with a batch axis of 1."""
+
+
+class Objective(Protocol):
+    """What is minimised and shown: everything that the loop does not know."""
+
+    def loss(self, network: nn.Module, inputs: Inputs, generator: Generator) -> Tensor:
+        """The scalar to minimise.
+
+        Args:
+            network: what is trained, as the engine has wrapped it.
+            inputs: those of a batch of samples, joined, on the device.
+            generator: for all draws, on the CPU.
+        """
+
+    def render(self, network: nn.Module, path: Path | None) -> None:
+        """Shows what the network makes now. Every process calls it, the main one with the file to save to, which lacks
+        its ending."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +99,7 @@ def open_accelerator(args: argparse.Namespace) -> Accelerator:
 
 def train(
     accelerator: Accelerator,
-    objective: Task,
+    objective: Objective,
     network: nn.Module,
     dataset: Dataset,
     args: argparse.Namespace,
@@ -147,7 +163,7 @@ def train(
 
 def _updates(
     accelerator: Accelerator,
-    objective: Task,
+    objective: Objective,
     encode: Encode,
     prepared: _Prepared,
     position: Position,

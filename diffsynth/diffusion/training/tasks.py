@@ -43,17 +43,10 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, network: nn.Module, inputs: Inputs, generator: Generator) -> Tensor:
-        """The scalar to minimise.
-
-        Args:
-            network: what is trained, as the engine has wrapped it.
-            inputs: those of a batch of samples, joined, on the device.
-            generator: for all draws, on the CPU.
-        """
+        """See `Objective.loss`."""
 
     def render(self, network: nn.Module, path: Path | None) -> None:
-        """Shows what the network makes now, through the engine's wrapper, which knows where the weights are. Every
-        process calls it, the main one with the file to save to, which lacks its ending."""
+        """Generates through the engine's wrapper of the network, which knows where the weights are."""
         pipe, name = self.model.pipe, trained_name(self.args)
         trained = pipe.networks[name]
         network.eval()
