@@ -18,16 +18,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from script_trial.adapters.diffsynth_port.catalogue import (
-    DTYPES,
-    LoraFile,
-    ModelFile,
-    Network,
-    Sizes,
-    TokenizerFolder,
-    WeightFile,
-    entries_of,
-)
+from diffsynth.families.family import DTYPES, LoraFile, ModelFile, Network, Sizes, TokenizerFolder, WeightFile
+from script_trial.adapters.diffsynth_port.catalogue import entries_of
 from script_trial.checkpoint_files import put_file, write_index, write_tensors
 from script_trial.random_values import random_weight
 from script_trial.small.tokenizer_files import FILES
