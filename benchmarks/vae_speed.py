@@ -1,12 +1,14 @@
-"""Time of the Wan VAE, encoding and decoding, beside diffusers' on the same weights.
+"""Time of the Wan VAEs, encoding and decoding, beside diffusers' on the same weights.
 
     python -m benchmarks.vae_speed [--rounds 7]
+    python -m benchmarks.vae_speed --vae 2.2
     python -m benchmarks.vae_speed --device cuda --dtype bf16 --full
 
 The small VAE has width 32 and 9 frames of 128x192, and runs on one CPU thread and on as many as torch takes; `--full`
-is the published VAE at 832x480 and 81 frames. All ways of computing a causal convolution and diffusers take turns in
-one run; each ratio is between medians: of processor time on one thread, of time until all is done elsewhere. The bound
-is for the way that the VAE takes by itself. Ends with 1 if a ratio is above its bound.
+is the published VAE at 832x480 and 81 frames. `--vae 2.2` is that of Wan2.2-TI2V-5B, whose latents have 16x16 pixels.
+All ways of computing a causal convolution and diffusers take turns in one run; each ratio is between medians: of
+processor time on one thread, of time until all is done elsewhere. The bound is for the way that the VAE takes by
+itself. Ends with 1 if a ratio is above its bound.
 """
 
 from __future__ import annotations
@@ -25,29 +27,40 @@ from torch import Tensor
 
 from diffsynth.models.causal_conv3d import CausalConv3d, Convolve, conv3d, paired_conv2d, summed_conv2d
 from diffsynth.models.wan_video_vae import WanVideoVAE
+from diffsynth.models.wan_video_vae38 import WanVideoVAE38
+from tests.diffsynth.models.vae38_oracle import peer_of
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 BOUND = 0.6
 
 
 class Case(NamedTuple):
-    """Width of the VAE and size of the video (frames, height, width)."""
+    """Width of the VAE, that of its decoder where it is another, and size of the video (frames, height, width)."""
 
     dim: int
     video: tuple[int, int, int]
+    decoder_dim: int | None = None
 
 
-SMALL = Case(32, (9, 128, 192))
-FULL = Case(96, (81, 480, 832))
+CASES = {
+    ("2.1", False): Case(32, (9, 128, 192)),
+    ("2.1", True): Case(96, (81, 480, 832)),
+    ("2.2", False): Case(40, (9, 128, 192), decoder_dim=64),
+    ("2.2", True): Case(160, (81, 480, 832), decoder_dim=256),
+}
+SMALL, FULL = CASES["2.1", False], CASES["2.1", True]
 
 
 def networks(case: Case, device: torch.device, dtype: torch.dtype) -> tuple[WanVideoVAE, AutoencoderKLWan]:
     """Both VAEs on the device, with the same random weights."""
     torch.manual_seed(0)
-    ours = WanVideoVAE(case.dim).eval().requires_grad_(False)
-    theirs = AutoencoderKLWan(base_dim=case.dim).eval().requires_grad_(False)
-    theirs.load_state_dict(convert_wan_vae_to_diffusers(dict(ours.state_dict())))
-    return ours.to(device, dtype), theirs.to(device, dtype)
+    if case.decoder_dim is None:
+        ours, theirs = WanVideoVAE(case.dim), AutoencoderKLWan(base_dim=case.dim)
+        theirs.load_state_dict(convert_wan_vae_to_diffusers(dict(ours.state_dict())))
+    else:
+        ours = WanVideoVAE38(case.dim, case.decoder_dim)
+        theirs = peer_of(ours)
+    return tuple(vae.eval().requires_grad_(False).to(device, dtype) for vae in (ours, theirs))  # type: ignore[return-value]
 
 
 def calls(case: Case, device: torch.device, dtype: torch.dtype) -> dict[str, dict[str, Callable[[], Tensor]]]:
@@ -56,7 +69,8 @@ def calls(case: Case, device: torch.device, dtype: torch.dtype) -> dict[str, dic
     frames, height, width = case.video
     generator = torch.Generator().manual_seed(1)
     video = (torch.rand(1, 3, *case.video, generator=generator) * 2 - 1).to(device, dtype)
-    latents = torch.randn(1, 16, (frames - 1) // 4 + 1, height // 8, width // 8, generator=generator).to(device, dtype)
+    size = (ours.z_dim, (frames - 1) // 4 + 1, height // ours.pixels, width // ours.pixels)
+    latents = torch.randn(1, *size, generator=generator).to(device, dtype)
 
     def with_convolution(convolve: Convolve, work: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
         ours.convolve_with(convolve)
@@ -114,10 +128,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu, cuda or npu (default: cpu)")
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="default: fp32")
+    parser.add_argument("--vae", choices=("2.1", "2.2"), default="2.1", help="of which Wan (default: 2.1)")
     parser.add_argument("--full", action="store_true", help="the published VAE at 832x480, 81 frames")
     parser.add_argument("--rounds", type=int, default=7, help="timed rounds (default: 7)")
     options = parser.parse_args()
-    device, case = torch.device(options.device), FULL if options.full else SMALL
+    device, case = torch.device(options.device), CASES[options.vae, options.full]
     default = f"diffsynth, {CausalConv3d(1, 1, 1).convolve.__name__}"
     threads = [1, torch.get_num_threads()] if device.type == "cpu" else [torch.get_num_threads()]
     all_met = True

@@ -127,4 +127,4 @@ def _install(settings: Settings) -> None:
 
     from npu_emulator import registration
 
-    registration.register()
+    registration.register(enable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
@@ -14,10 +15,13 @@ from torch.utils.dlpack import DLDeviceType
 
 _SHARED_TYPES = (Tensor, torch.nn.Parameter)
 _reduce_elsewhere: Any = reductions.reduce_tensor
+_enable: Callable[[], object]
 
 
-def install() -> None:
-    """Teaches torch both; called once."""
+def install(enable: Callable[[], object]) -> None:
+    """Teaches torch both; called once. A process that is handed a tensor calls `enable` first, found by its name."""
+    global _enable
+    _enable = enable
     Tensor.__dlpack_device__ = _with_npu(Tensor.__dlpack_device__)  # type: ignore[method-assign]
     for kind in _SHARED_TYPES:
         ForkingPickler.register(kind, _reduce)
@@ -47,16 +51,16 @@ def _reduce(tensor: Tensor) -> Any:
     host = operators.host_view(plain).untyped_storage().share_memory_()
     operators.follow_shared_host(plain)
     layout = (plain.dtype, plain.size(), plain.stride(), plain.storage_offset(), plain.device.index)
-    return _rebuild, (_bytes_of(host), layout, tensor.requires_grad, isinstance(tensor, torch.nn.Parameter))
+    return _rebuild, (_enable, _bytes_of(host), layout, tensor.requires_grad, isinstance(tensor, torch.nn.Parameter))
 
 
 def _bytes_of(storage: torch.UntypedStorage) -> Tensor:
     return torch.empty(0, dtype=torch.uint8).set_(storage)
 
 
-def _rebuild(data: Tensor, layout: tuple[Any, ...], requires_grad: bool, is_parameter: bool) -> Tensor:
-    from npu_emulator.activation import enable
-
+def _rebuild(
+    enable: Callable[[], object], data: Tensor, layout: tuple[Any, ...], requires_grad: bool, is_parameter: bool
+) -> Tensor:
     enable()
     dtype, size, stride, offset, device = layout
     storage = torch.ops.npu_emulator.adopt_shared(data, device).untyped_storage()

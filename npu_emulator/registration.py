@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,8 +17,8 @@ from npu_emulator.torch_npu_finder import install_finder
 _NO_STORAGE = [torch.quint8, torch.quint4x2, torch.quint2x4, torch.qint32, torch.qint8]
 
 
-def register() -> None:
-    """Registers every part; called once, after the backend is loaded."""
+def register(enable: Callable[[], object]) -> None:
+    """Registers every part; called once, after the backend is loaded. `enable` does all this in another process."""
     torch_module: Any = torch
     npu.default_generators = tuple(
         npu.random.get_default_generator(index) for index in range(npu.devices.device_count())
@@ -37,7 +38,7 @@ def register() -> None:
     install_finder()
     operators.install()
     printing.install()
-    interchange.install()
+    interchange.install(enable)
     refusals.install()
     eager_compile.install()
     flex_attention.install()

@@ -23,7 +23,7 @@ from itertools import pairwise
 import libcst as cst
 from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper
 
-from porter.refused_texts import NESTS_TOO_DEEPLY, too_long_a_chain
+from porter.refused_texts import NESTS_TOO_DEEPLY, CannotParse, too_long_a_chain
 
 #: libcst takes 13 seconds and a gigabyte of memory for each million characters.
 _MOST_CHARACTERS = 2**20
@@ -34,9 +34,7 @@ _PYTHON_2_TOKEN = re.compile("tokenizer error: (?:'`'|leading zeros)")
 
 
 def parse_newer(text: str, error: SyntaxError) -> ast.Module:
-    """The tree of a text that `ast.parse` refused with `error`. Raises porter.source.CannotParse."""
-    from porter.source import CannotParse
-
+    """The tree of a text that `ast.parse` refused with `error`. Raises CannotParse."""
     if too_long_a_chain(text):
         raise CannotParse(NESTS_TOO_DEEPLY)
     if len(text) > _MOST_CHARACTERS:

@@ -50,6 +50,14 @@ def too_long_a_chain(text: str) -> bool:
     )
 
 
+class CannotParse(Exception):
+    """No parser could read the source; the message says why, `line` where."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
 _MAYBE = re.compile(r"\bprint\s*>>|\bexec\s*\([^\n]*\)\s*in\b")
 
 

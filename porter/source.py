@@ -19,6 +19,7 @@ from porter.changes import Change, apply
 from porter.comments import python_comments
 from porter.names import Names
 from porter.refused_texts import NESTS_TOO_DEEPLY, python_2_in, too_deep_at
+from porter.refused_texts import CannotParse as CannotParse
 
 _DECORATED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _NODES = [kind for kind in vars(ast).values() if isinstance(kind, type) and issubclass(kind, ast.AST)]
@@ -39,14 +40,6 @@ _WORD = re.compile(r"(\w+)")
 
 #: Before 3.12 `ast` gives wrong columns to what stands inside an f-string.
 _FSTRING_COLUMNS_ARE_RIGHT = sys.version_info >= (3, 12)
-
-
-class CannotParse(Exception):
-    """No parser could read the source; the message says why, `line` where."""
-
-    def __init__(self, message: str, line: int | None = None) -> None:
-        super().__init__(message)
-        self.line = line
 
 
 class Source:

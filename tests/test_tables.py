@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -490,3 +491,50 @@ def test_wheels_are_told_by_what_they_ask_for(tmp_path, monkeypatch):
     broken = CliRunner().invoke(tool.main, ["--facts", str(tmp_path)])
     assert broken.exit_code == 2
     assert "the facts have no entry" in broken.output
+
+
+FAMILY_TABLES = sorted(path.stem for path in (ROOT / "accelerator_tables/families").glob("*.json"))
+LOWER = re.compile(r"[a-z0-9_]+")
+
+
+@pytest.mark.parametrize("name", FAMILY_TABLES)
+def test_the_table_of_a_family_has_what_the_porter_reads(name):
+    table = read(f"families/{name}.json")
+    assert LOWER.fullmatch(name)
+    assert table.keys() == {"title", "series", "memory"}
+    assert table["title"]
+    assert table["series"]
+    for series in table["series"]:
+        assert series.keys() == {"name", "models", "options"}
+        assert re.compile(series["models"])
+        for option, when in series["options"].items():
+            assert LOWER.fullmatch(option)
+            assert {"split_training"} <= when.keys() <= {"split_training", "trains"}
+            assert isinstance(when["split_training"], bool)
+            assert when.get("trains") in (None, "full", "lora")
+    for strategy in table["memory"]:
+        assert strategy.keys() == {"models", "trains", "strategy", "because"}
+        assert re.compile(strategy["models"])
+        assert strategy["trains"] in ("full", "lora")
+        assert strategy["strategy"] in ("zero2offload", "zero3", "split")
+        assert strategy["because"][0].isupper()
+        assert not strategy["because"].endswith(".")  # the comment's own
+
+
+def test_no_two_families_have_one_series():
+    names = [series["name"] for name in FAMILY_TABLES for series in read(f"families/{name}.json")["series"]]
+    assert len(set(names)) == len(names)
+
+
+def test_what_the_tables_say_is_of_models_that_the_records_have():
+    from diffsynth.families import FAMILIES
+
+    for family in FAMILIES:
+        table = read(f"families/{family.name}.json")
+        assert table["title"] == family.title
+        patterns = [one["models"] for one in (*table["series"], *table["memory"])]
+        for pattern in patterns:
+            assert any(re.search(pattern, model_id, re.IGNORECASE) for model_id in family.models), pattern
+        others = [model_id for other in FAMILIES if other is not family for model_id in other.models]
+        for pattern in patterns:
+            assert not any(re.search(pattern, model_id, re.IGNORECASE) for model_id in others), pattern

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -100,4 +101,24 @@ def warn_of_cut_prompt(prompt: str, *, cut: int, limit: int) -> None:
     """Warns that the last `cut` tokens of a prompt are left out, and of the limit."""
     warn_caller(
         f"the prompt {prompt[:40]!r}... has {cut} tokens more than the text encoder takes ({limit}): its end is cut off"
+    )
+
+
+def missing_folder(folder: Path, what: str, lacking: str, *, place: str, model: str, model_id: str) -> str:
+    """The sentence for a tokenizer or processor that is not in its folder.
+
+    Args:
+        what: "tokenizer" or "processor".
+        lacking: what is not in a folder that is there, as a sentence's end.
+        place: where it is below the model's folder, such as "tokenizer/".
+        model, model_id: of which kind, and one that has it.
+    """
+    if folder.is_dir():
+        state = f"the folder {lacking}"
+    else:
+        state = "this is not a folder" if folder.exists() else "the folder does not exist"
+    return (
+        f"no {what} in {folder}: {state}. Expected the folder {place} of {model}. To get it, download with "
+        f"ModelConfig(model_id={model_id!r}, origin_file_pattern={place!r}) and DIFFSYNTH_SKIP_DOWNLOAD unset, "
+        f"or point the {what}'s ModelConfig(path=...) at a folder that has it."
     )

@@ -24,7 +24,7 @@ from diffsynth.core.parallel.sequence import SequenceParallel
 from diffsynth.core.progress import ProgressBar, labelled
 from diffsynth.diffusion.conditions import Condition
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
-from diffsynth.diffusion.loaded_model import LoadedModel, check_settings, download_all, load_models
+from diffsynth.diffusion.loaded_model import LoadedModel, check_settings, load_models
 from diffsynth.diffusion.prompts import Texts
 from diffsynth.diffusion.request import checked_latents
 from diffsynth.diffusion.step_end import StepEnd, StepState
@@ -59,9 +59,8 @@ class BasePipeline(WithLora):
     """
 
     family: ClassVar[Family]
-    level_settings: tuple[str, ...] = ()  # what the calls of this kind of pipeline give its noise levels
 
-    def __init__(self, device: str | torch.device | None, torch_dtype: torch.dtype) -> None:
+    def __init__(self, device: str | torch.device | None = None, torch_dtype: torch.dtype = torch.bfloat16) -> None:
         super().__init__()
         self.device = resolve_device(device)
         self.torch_dtype = torch_dtype
@@ -71,6 +70,7 @@ class BasePipeline(WithLora):
             setattr(self, name, None)
         self._compiled: set[nn.Module] = set()
         self._compiles_at_next_call = False
+        self.scheduler = FlowMatchScheduler(load_object(self.family.levels))
         self._turns = Turns()
         self._ready: list[str] = []  # of the networks whose weights come and go, those asked for last
 
@@ -129,14 +129,9 @@ class BasePipeline(WithLora):
         if sharing is not None:
             own = [folders[folder.keyword] for folder in family.folders if folder.needed_by is None]
             needed = [*model_configs, *(config for config in own if config is not None)]
-            sharing.world.first_on_each_machine(lambda: download_all(needed))
-        pipe.adopt_all(
-            load_models(
-                model_configs, table=MODEL_CONFIGS, torch_dtype=torch_dtype, device=pipe.device, vram_limit=vram_limit
-            ),
-            places=family.places,
-            kind=family.has,
-        )
+            sharing.world.first_on_each_machine(lambda: [config.download_if_necessary() for config in needed])
+        settings = {"torch_dtype": torch_dtype, "device": pipe.device, "vram_limit": vram_limit}
+        pipe.adopt_all(load_models(model_configs, table=MODEL_CONFIGS, **settings))
         pipe.check_networks()
         pipe._read_folders(folders, sharing)
         if sharing is not None:
@@ -261,7 +256,8 @@ class BasePipeline(WithLora):
                 "diffsynth.diffusion.flow_match) and UniPCMultistepScheduler (in diffsynth.diffusion.unipc)"
             )
         try:
-            inspect.signature(scheduler.config).bind(1, start=1.0, **dict.fromkeys(self.level_settings))
+            settings = inspect.signature(load_object(self.family.levels)).parameters  # what calls give
+            inspect.signature(scheduler.config).bind(**dict.fromkeys(settings))
         except TypeError as error:
             raise TypeError(
                 f"scheduler: the noise levels of this {kind} are not those of {type(self).__name__} ({error}): make it "
@@ -306,21 +302,18 @@ class BasePipeline(WithLora):
         setattr(self, name, network.module)
         self.networks[name] = network
 
-    def adopt_all(self, networks: Iterable[LoadedModel], *, places: Mapping[str, Sequence[str]], kind: str) -> None:
-        """Takes loaded networks in, in their order.
-
-        Args:
-            places: by what a network is, the names it may have here; the first that is free is taken.
-            kind: what this kind of pipeline has, as a sentence for an error.
+    def adopt_all(self, networks: Iterable[LoadedModel]) -> None:
+        """Takes loaded networks in, in their order, each under the first of its names that is free.
 
         Raises:
             ValueError: there is no place for a network, or none left.
         """
+        places = self.family.places
         for network in networks:
-            free = [name for name in places.get(network.name, []) if name not in self.networks]
+            free = [name for name in places.get(network.name, ()) if name not in self.networks]
             if not free:
                 count = "one too many" if network.name in places else "which has no use here"
-                raise ValueError(f"model_configs hold a {network.name}, {count}: {kind}")
+                raise ValueError(f"model_configs hold a {network.name}, {count}: {self.family.has}")
             self.adopt(free[0], network)
         self.warm_up()
 

@@ -50,6 +50,11 @@ def wan_levels(num_steps: int, *, start: float = 1.0, shift: float = 5.0) -> Ten
     return shifted_sigmas(num_steps, shift=shift, start=start)
 
 
+def z_image_levels(num_steps: int, *, start: float = 1.0, shift: float | None = None) -> Tensor:
+    """Z-Image's noise levels: as Wan's, by 3 unless told."""
+    return wan_levels(num_steps, start=start, shift=3.0 if shift is None else shift)
+
+
 class FlowMatchScheduler:
     """The schedule of one run: `sigmas` and `timesteps`, both float32 on the CPU whatever the compute type; and Euler's
     step from one to the next.
@@ -176,11 +181,3 @@ def qwen_image_levels(
         exponential_shift_mu = TRAINING_MU if dynamic_shift_len is None else shift_of(dynamic_shift_len)
     check_number("exponential_shift_mu", exponential_shift_mu, above=-20, most=20)
     return exponentially_shifted_sigmas(num_steps, mu=exponential_shift_mu, start=start)
-
-
-class DynamicShiftScheduler(FlowMatchScheduler):
-    """The schedule of one run whose shift depends on the size of the picture; `set_timesteps` takes what
-    `qwen_image_levels` does."""
-
-    def __init__(self, config: NoiseLevels = qwen_image_levels) -> None:
-        super().__init__(config)

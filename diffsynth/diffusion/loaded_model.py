@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 
@@ -142,12 +142,6 @@ def check_settings(model_configs: object, torch_dtype: object, vram_limit: objec
     limited = vram_limit is not None
     if limited and (isinstance(vram_limit, bool) or not isinstance(vram_limit, Real) or math.isnan(vram_limit)):
         raise TypeError(f"vram_limit={vram_limit!r}: expected a number of GiB, or None for no limit")
-
-
-def download_all(configs: Iterable[ModelConfig]) -> None:
-    """Downloads what is not there yet, and loads nothing."""
-    for config in configs:
-        config.download_if_necessary()
 
 
 def _open(config: ModelConfig) -> WeightSource:

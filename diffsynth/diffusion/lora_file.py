@@ -13,7 +13,7 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from diffsynth.core.caller import check_number
+from diffsynth.families.family import LORA_PREFIXES
 
-_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "pipe.dit.", "transformer.", "base_model.model.")
 _KOHYA_PREFIXES = ("lora_unet_", "lora_transformer_")
 _KEY = re.compile(r"(?P<layer>.+)\.lora[._](?P<half>A|B|down|up)(?:\.(?P<adapter>\w+))?\.(?P<kind>weight|bias)")
 _DOWN, _UP, _BIAS = "down", "up", "bias"
@@ -67,7 +67,12 @@ class LowRank:
 
 
 def read_lora(
-    state_dict: Mapping[str, Tensor], *, alpha: float, source: str, metadata: Mapping[str, str] | None = None
+    state_dict: Mapping[str, Tensor],
+    *,
+    alpha: float,
+    source: str,
+    metadata: Mapping[str, str] | None = None,
+    prefixes: Sequence[str] = LORA_PREFIXES,
 ) -> dict[str, LowRank]:
     """Sorts the tensors of a LoRA file by layer, and warns of those that no LoRA has.
 
@@ -76,6 +81,7 @@ def read_lora(
         alpha: strength, multiplied with the file's own alpha / rank where it has one.
         source: what to call the file in an error.
         metadata: the file's own, where diffusers notes alpha, or what `file_metadata` found beside it.
+        prefixes: what a layer's name may have before it.
 
     Raises:
         ValueError: the file holds no LoRA, half of a layer's pair, or several adapters; or `alpha` is no number.
@@ -105,7 +111,7 @@ def read_lora(
         bias = part[_BIAS].float() * scale if _BIAS in part else None
         if (difference := state_dict.get(f"{layer}.diff_b")) is not None:
             bias = difference.float() * alpha
-        pairs[_without_prefix(layer)] = LowRank(part[_DOWN], part[_UP], scale, bias)
+        pairs[_without(prefixes, layer)] = LowRank(part[_DOWN], part[_UP], scale, bias)
     _warn_of_what_is_left_out(state_dict, parts, source)
     return pairs
 
@@ -152,7 +158,7 @@ def named_as_in(model: nn.Module, layers: Iterable[str], pairs: Mapping[str, Low
     """
     theirs = getattr(model, "diffusers_names", {})
     known = {spelling: name for name in layers for spelling in _spellings(name, theirs)}
-    return {known.get(_without_kohya_prefix(name), name): pair for name, pair in pairs.items()}
+    return {known.get(_without(_KOHYA_PREFIXES, name), name): pair for name, pair in pairs.items()}
 
 
 def linear_names(model: nn.Module) -> list[str]:
@@ -244,13 +250,7 @@ def _spellings(name: str, diffusers_names: Mapping[str, str]) -> Iterator[str]:
         yield spelling.replace(".", "_")
 
 
-def _without_prefix(layer: str) -> str:
-    for prefix in _PREFIXES:
-        layer = layer.removeprefix(prefix)
-    return layer
-
-
-def _without_kohya_prefix(layer: str) -> str:
-    for prefix in _KOHYA_PREFIXES:
+def _without(prefixes: Iterable[str], layer: str) -> str:
+    for prefix in prefixes:
         layer = layer.removeprefix(prefix)
     return layer

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -22,6 +23,7 @@ from diffsynth.diffusion.lora_file import (
     read_lora,
 )
 from diffsynth.diffusion.turns import Turns, between_calls
+from diffsynth.families.family import Family
 
 LoraFile = str | os.PathLike | ModelConfig
 Weights = float | Mapping[str, float] | None
@@ -38,6 +40,7 @@ class WithLora:
         networks: by name.
     """
 
+    family: ClassVar[Family]
     networks: dict[str, LoadedModel]
     _turns: Turns
     _network_changed: Callable[[nn.Module], None]  # is told of a network to whose layers something was hung
@@ -74,7 +77,8 @@ class WithLora:
         """
         network = self._network_of(module)
         content, metadata, source = _read_lora_file(lora_config, state_dict)
-        pairs = read_lora(content, alpha=alpha, source=source, metadata=metadata)
+        prefixes = self.family.lora_prefixes
+        pairs = read_lora(content, alpha=alpha, source=source, metadata=metadata, prefixes=prefixes)
         pairs = named_as_in(module, linear_names(module), pairs)
         layers = linear_layers(module, pairs, source=source)
         if hotload is None:
@@ -89,7 +93,8 @@ class WithLora:
             return
         name = _new_name(adapter_name, lora.adapters)
         lora.adapters[name] = Adapter(layers, pairs)
-        self._refresh(lora, module)
+        lora.refresh()
+        self._network_changed(module)
 
     @between_calls
     def enable_lora_hot_loading(self, module: nn.Module) -> None:
@@ -175,10 +180,8 @@ class WithLora:
             network: {name: _weight_in(network, weight) for name, weight in weights.items()}
             for network in self._networks_with_lora()
         }
-        for network, wanted in by_network.items():
-            module = self.networks[network].module
-            self._lora[module].activate(wanted)
-            self._network_changed(module)
+        for lora, wanted in zip(self._changed(by_network), by_network.values(), strict=True):
+            lora.activate(wanted)
 
     @between_calls
     def disable_lora(self) -> None:
@@ -200,19 +203,15 @@ class WithLora:
         """
         names = self._known_adapters(adapter_names)
         self._check_none_is_merged("delete_adapters", names)
-        for network in self._networks_with_lora():
-            module = self.networks[network].module
-            self._lora[module].delete(names)
-            self._network_changed(module)
+        for lora in self._changed(self._networks_with_lora()):
+            lora.delete(names)
 
     @between_calls
     def unload_lora_weights(self) -> None:
         """Forgets all adapters. What `fuse_lora` has put into the weights stays there, until `clear_lora`."""
-        for network in self._networks_with_lora():
-            module = self.networks[network].module
-            self._lora[module].fused.keep_merged()
-            self._lora[module].delete(self._lora[module].adapters.keys())
-            self._network_changed(module)
+        for lora in self._changed(self._networks_with_lora()):
+            lora.fused.keep_merged()
+            lora.delete(lora.adapters.keys())
 
     @between_calls
     def fuse_lora(
@@ -235,21 +234,19 @@ class WithLora:
         """
         check_number("lora_scale", lora_scale)
         chosen = None if adapter_names is None else self._known_adapters(adapter_names)
-        asked: dict[nn.Module, dict[str, float]] = {}
+        asked: dict[str, dict[str, float]] = {}
         for network in self._networks_named(components):
-            module = self.networks[network].module
-            lora = self._lora[module]
+            lora = self._lora_of(network)
             names = [name for name in (lora.active if chosen is None else chosen) if name in lora.adapters]
             for name in names if safe_fusing else []:
                 _check_finite(name, lora.adapters[name])
             if names:
                 self._check_fusible(self.networks[network], "fuse_lora")
-                asked[module] = {name: lora.adapters[name].weight * lora_scale for name in names}
+                asked[network] = {name: lora.adapters[name].weight * lora_scale for name in names}
         if not asked:
             raise ValueError(f"fuse_lora: no adapter is there to be fused; loaded are {self._loaded()}")
-        for module, strengths in asked.items():
-            self._lora[module].merge(strengths)
-            self._network_changed(module)
+        for lora, strengths in zip(self._changed(asked), asked.values(), strict=True):
+            lora.merge(strengths)
 
     @between_calls
     def unfuse_lora(self, components: Sequence[str] | None = None) -> None:
@@ -258,11 +255,9 @@ class WithLora:
         Raises:
             ValueError: a network is unknown.
         """
-        for network in self._networks_named(components):
-            module = self.networks[network].module
-            if self._lora[module].merged:
-                self._lora[module].merge({})
-                self._network_changed(module)
+        merged = [network for network in self._networks_named(components) if self._lora_of(network).merged]
+        for lora in self._changed(merged):
+            lora.merge({})
 
     @property
     def fused_loras(self) -> set[str]:
@@ -287,13 +282,15 @@ class WithLora:
         }
 
     def _enable(self, enabled: bool) -> None:
-        for network in self._networks_with_lora():
-            self._lora_of(network).enabled = enabled
-            self._refresh(self._lora_of(network), self.networks[network].module)
+        for lora in self._changed(self._networks_with_lora()):
+            lora.enabled = enabled
+            lora.refresh()
 
-    def _refresh(self, lora: NetworkLora, module: nn.Module) -> None:
-        lora.refresh()
-        self._network_changed(module)
+    def _changed(self, networks: Iterable[str]) -> Iterator[NetworkLora]:
+        """The LoRA of each of the networks, which is told of after it was changed."""
+        for network in networks:
+            yield self._lora_of(network)
+            self._network_changed(self.networks[network].module)
 
     def _network_of(self, module: nn.Module) -> LoadedModel:
         for network in self.networks.values():

@@ -18,8 +18,3 @@ FAMILIES: tuple[Family, ...] = tuple(
 MODEL_CONFIGS: list[dict[str, Any]] = [
     row for family in FAMILIES for network in family.networks for row in network.rows()
 ]
-
-
-def family_of(model_id: str) -> Family | None:
-    """The family that a published model belongs to, such as ``Wan-AI/Wan2.1-T2V-14B``."""
-    return next((family for family in FAMILIES if model_id in family.models), None)

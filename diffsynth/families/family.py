@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 DTYPES = ("float32", "bfloat16", "float16")
+# What ComfyUI, training scripts, diffusers and peft put before a layer's name.
+LORA_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "pipe.dit.", "transformer.", "base_model.model.")
 HEAD_DIM = 128  # of every published DiT: its rotary embedding splits it
 
 Shapes = dict[str, tuple[int, ...]]
@@ -24,6 +26,7 @@ class Sizes:
     width: of the DiT, a multiple of 128 (its head size). layers: blocks of the DiT. text_width: of the text encoder's
     output and the DiT's text input, a multiple of 16. text_layers: blocks of the text encoder. vae_width: channels of
     the VAE at full resolution, even. vae_blocks: residual blocks of a level of Wan's VAE; Qwen-Image's are fixed.
+    vocab_size: tokens that the text encoder knows, at least those of the made-up tokenizers.
 
     Raises ValueError naming the size that is not legal.
     """
@@ -34,9 +37,11 @@ class Sizes:
     text_layers: int = 2
     vae_width: int = 8
     vae_blocks: int = 2
+    vocab_size: int = 448
 
     def __post_init__(self) -> None:
-        steps = {"width": HEAD_DIM, "layers": 1, "text_width": 16, "text_layers": 1, "vae_width": 2, "vae_blocks": 1}
+        steps = {"width": HEAD_DIM, "layers": 1, "text_width": 16, "text_layers": 1, "vae_width": 2}
+        steps |= {"vae_blocks": 1, "vocab_size": 1}
         for name, step in steps.items():
             value = getattr(self, name)
             if value <= 0 or value % step:
@@ -80,6 +85,9 @@ class Network:
         unused: shapes of the tensors in the file that the network does not have.
         cut: dotted path of the module that cuts it across devices: `cut(network, sequence)` and `heads(network)`. None:
             each device runs all of it.
+        vram_units: names of submodules, as patterns, whose weights come and go as one, besides those that
+            `core.vram.units` finds.
+        multiple: pixels that height and width are a multiple of, where it is an autoencoder.
         tiles_across: of a VAE: dotted path of the module that shares its tiles out: `encode_across`, `decode_across`.
     """
 
@@ -93,6 +101,8 @@ class Network:
     unused: Callable[[Sizes], Shapes] = _nothing
     cut: str | None = None
     tiles_across: str | None = None
+    vram_units: tuple[str, ...] = ()
+    multiple: int = 16
 
     def rows(self) -> list[dict[str, Any]]:
         """As `MODEL_CONFIGS` has it: one row for each form of its file."""
@@ -103,6 +113,8 @@ class Network:
                 row["state_dict_converter"] = form.names
             if form.kwargs:
                 row["extra_kwargs"] = dict(form.kwargs)
+            if self.vram_units:
+                row["vram_units"] = self.vram_units
             rows.append(row)
         return rows
 
@@ -188,13 +200,14 @@ class LoraFile:
 
 @dataclass(frozen=True)
 class TokenizerFolder:
-    """A tokenizer or processor: `name` is its folder inside the model's folder, `files` make what is in it."""
+    """A tokenizer or processor: `name` is its folder inside the model's folder, and `kind` what is in it, made up: byte
+    pairs with Qwen's tokens ("qwen"), the same and what makes patches of pictures ("qwen_processor"), or "umt5"."""
 
     name: str
-    files: Mapping[str, Callable[[], str]]
+    kind: str
 
     def file_names(self) -> list[str]:
-        return [f"{self.name}/{file}" for file in self.files]
+        return [f"{self.name}/"]
 
 
 ModelFile = WeightFile | LoraFile | TokenizerFolder
@@ -223,7 +236,11 @@ class Family:
         folders: of tokenizers and processors, in the order in which they are read.
         converted: where files that its models share are found in a better form.
         refused: keywords of `from_pretrained` for what is not part of this version, each with what it is for.
+        levels: dotted path of its noise levels, a function as `diffsynth.diffusion.flow_match.NoiseLevels`.
+        trained: attributes of a pipeline that a training may change.
+        training: dotted path of what training has to know, a `diffsynth.diffusion.training.adapter.TrainingAdapter`.
         lora_targets: ends of the layers' names that a LoRA changes where a training does not say.
+        lora_prefixes: what files of a LoRA may put before the layers' names.
         conditions: dotted path of the units of its conditioning.
         imported_late: modules that its pipeline imports only when it is called.
     """
@@ -238,7 +255,11 @@ class Family:
     folders: tuple[Folder, ...] = ()
     converted: Converted | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
+    levels: str = ""
+    trained: tuple[str, ...] = ("dit",)
+    training: str = ""
     lora_targets: tuple[str, ...] = ()
+    lora_prefixes: tuple[str, ...] = LORA_PREFIXES
     conditions: str | None = None
     imported_late: tuple[str, ...] = ()
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from diffsynth.core.caller import warn_of_cut_prompt
+from diffsynth.core.caller import missing_folder, warn_of_cut_prompt
 
 PICTURE = "<|image_pad|>"  # stands for each piece of a picture
 
@@ -55,17 +55,9 @@ class QwenImageTokenizer:
         names = ("vocab.json", "merges.txt")
         if (folder / "tokenizer.json").is_file() or all((folder / name).is_file() for name in names):
             return
-        if not folder.exists():
-            state = "the folder does not exist"
-        elif not folder.is_dir():
-            state = "this is not a folder"
-        else:
-            state = "the folder has neither tokenizer.json nor vocab.json and merges.txt"
-        raise FileNotFoundError(
-            f"no tokenizer in {folder}: {state}. Expected the folder tokenizer/ of {self.made_for}. To get it, "
-            f"download with ModelConfig(model_id={self.published_in!r}, origin_file_pattern='tokenizer/') and "
-            "DIFFSYNTH_SKIP_DOWNLOAD unset, or point the tokenizer's ModelConfig(path=...) at a folder that has it."
-        )
+        lacking = "has neither tokenizer.json nor vocab.json and merges.txt"
+        named = {"place": "tokenizer/", "model": self.made_for, "model_id": self.published_in}
+        raise FileNotFoundError(missing_folder(folder, "tokenizer", lacking, **named))
 
 
 class QwenImageProcessor:
@@ -81,12 +73,8 @@ class QwenImageProcessor:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         file = Path(folder) / "preprocessor_config.json"
         if not file.is_file():
-            raise FileNotFoundError(
-                f"no processor in {folder}: {file.name} is not there. Expected the folder processor/ of "
-                "Qwen-Image-Edit. To get it, download with ModelConfig(model_id='Qwen/Qwen-Image-Edit', "
-                "origin_file_pattern='processor/') and DIFFSYNTH_SKIP_DOWNLOAD unset, or point the processor's "
-                "ModelConfig(path=...) at a folder that has it."
-            )
+            named = {"place": "processor/", "model": "Qwen-Image-Edit", "model_id": "Qwen/Qwen-Image-Edit"}
+            raise FileNotFoundError(missing_folder(Path(folder), "processor", f"has no {file.name}", **named))
         self._processor = _pillow_processor().from_pretrained(str(folder))
         self.merged: int = self._processor.merge_size
 

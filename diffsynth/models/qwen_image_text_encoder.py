@@ -8,6 +8,8 @@ from collections.abc import Set as AbstractSet
 import torch
 from torch import Tensor, nn
 
+from diffsynth.core.loader.detection import blocks_below
+
 # What the file does not say, and every published size has.
 HEAD_DIM = 128  # of the language model
 VISION_HEAD_DIM = 80
@@ -26,9 +28,6 @@ class QwenImageTextEncoder(nn.Module):
     The numbers of the published checkpoint are the defaults. Widths are multiples of the heads': 128 for the language
     model, 80 for the vision tower. Of the file, only the head that would predict the next word is left out.
     """
-
-    # It looks at its layer's weights before it runs it.
-    vram_units = ("model.visual.patch_embed",)
 
     def __init__(
         self,
@@ -139,11 +138,11 @@ class QwenImageTextEncoder(nn.Module):
             "vocab_size": vocab_size,
             "dim": dim,
             "dim_ffn": shapes["model.layers.0.mlp.gate_proj.weight"][0],
-            "num_layers": _count(shapes, "model.layers."),
+            "num_layers": blocks_below(shapes, "model.layers."),
             "num_kv_heads": shapes["model.layers.0.self_attn.k_proj.weight"][0] // HEAD_DIM,
             "vision_dim": vision_dim,
             "vision_dim_ffn": shapes["visual.blocks.0.mlp.gate_proj.weight"][0],
-            "vision_layers": _count(shapes, "visual.blocks."),
+            "vision_layers": blocks_below(shapes, "visual.blocks."),
             "patch_size": patch_size,
         }
 
@@ -163,8 +162,3 @@ def _frequencies(dim: int, theta: float) -> Tensor:
     """Of the pairs of a rotary embedding over `dim` channels; float32, as the model was trained with."""
     exponents = torch.arange(0, dim, 2, dtype=torch.float32, device="cpu") / dim
     return 1.0 / theta**exponents
-
-
-def _count(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> int:
-    """How many blocks have keys that start so."""
-    return len({key.removeprefix(prefix).split(".")[0] for key in shapes if key.startswith(prefix)})

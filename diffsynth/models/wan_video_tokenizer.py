@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from diffsynth.core.caller import warn_of_cut_prompt
+from diffsynth.core.caller import missing_folder, warn_of_cut_prompt
 
 
 def clean_prompt(prompt: str) -> str:
@@ -35,7 +35,8 @@ class WanTokenizer:
 
         file = Path(folder) / "tokenizer.json"
         if not file.is_file():
-            raise FileNotFoundError(_what_is_missing(file))
+            named = {"place": "google/umt5-xxl/", "model": "a Wan model", "model_id": "Wan-AI/Wan2.1-T2V-1.3B"}
+            raise FileNotFoundError(missing_folder(file.parent, "tokenizer", f"has no {file.name}", **named))
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises plain Exception
@@ -58,18 +59,3 @@ class WanTokenizer:
         ids = torch.tensor([one.ids for one in encoded], dtype=torch.int64)
         mask = torch.tensor([one.attention_mask for one in encoded], dtype=torch.int64)
         return ids, mask
-
-
-def _what_is_missing(file: Path) -> str:
-    if not file.parent.exists():
-        state = "the folder does not exist"
-    elif not file.parent.is_dir():
-        state = "this is not a folder"
-    else:
-        state = f"the folder has no {file.name}"
-    return (
-        f"no tokenizer in {file.parent}: {state}. Expected the folder google/umt5-xxl/ of a Wan model, with its "
-        f"{file.name}. To get it, download with ModelConfig(model_id='Wan-AI/Wan2.1-T2V-1.3B', "
-        "origin_file_pattern='google/umt5-xxl/') and DIFFSYNTH_SKIP_DOWNLOAD unset, or point the tokenizer's "
-        "ModelConfig(path=...) at a folder that has it."
-    )

@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from diffsynth.core.attention.attention import attention
 from diffsynth.core.fused import RMSNorm, modulated, operators_of, warm_up
+from diffsynth.core.loader.detection import blocks_below
 from diffsynth.models.rotary import PictureAndTextRotary
 from diffsynth.models.time_embedding import Float32Linear, sinusoid
 
@@ -268,8 +269,8 @@ class ZImageDiT(nn.Module):
         dim, features = shapes["all_x_embedder.2-1.weight"]
         (head_dim,) = shapes["layers.0.attention.norm_q.weight"]
         return {
-            "num_layers": _count(shapes, "layers."),
-            "num_refiner_layers": _count(shapes, "noise_refiner."),
+            "num_layers": blocks_below(shapes, "layers."),
+            "num_refiner_layers": blocks_below(shapes, "noise_refiner."),
             "num_heads": dim // head_dim,
             "head_dim": head_dim,
             "in_channels": features // PATCH**2,
@@ -299,11 +300,6 @@ def _filled(tokens: Tensor, filling: Tensor) -> Tensor:
 def _parts(length: int) -> tuple[slice, slice]:
     """The first `length` rows, and those after them."""
     return slice(length), slice(length, None)
-
-
-def _count(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> int:
-    """How many blocks have keys that start so."""
-    return len({key.removeprefix(prefix).split(".")[0] for key in shapes if key.startswith(prefix)})
 
 
 def rotary_dims(head_dim: int) -> tuple[int, int, int]:

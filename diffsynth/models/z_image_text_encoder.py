@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 import torch
 from torch import Tensor, nn
 
 from diffsynth.core.fused import RMSNorm
+from diffsynth.core.loader.detection import blocks_below
 
 # What the file does not say, and every published size has.
 HEAD_DIM = 128
@@ -87,7 +88,7 @@ class ZImageTextEncoder(nn.Module):
             "vocab_size": vocab_size,
             "dim": dim,
             "dim_ffn": shapes["model.layers.0.mlp.gate_proj.weight"][0],
-            "num_layers": _layers(shapes),
+            "num_layers": blocks_below(shapes, "model.layers."),
             "num_heads": shapes["model.layers.0.self_attn.q_proj.weight"][0] // HEAD_DIM,
             "num_kv_heads": shapes["model.layers.0.self_attn.k_proj.weight"][0] // HEAD_DIM,
         }
@@ -99,9 +100,3 @@ class HeadsRMSNorm(RMSNorm):
     def forward(self, tokens: Tensor) -> Tensor:
         """To the same shape and type."""
         return super().forward(tokens.flatten(0, 1)).view(tokens.shape)
-
-
-def _layers(keys: Iterable[str]) -> int:
-    """How many layers have names among these."""
-    prefix = "model.layers."
-    return len({key.removeprefix(prefix).split(".")[0] for key in keys if key.startswith(prefix)})

@@ -22,7 +22,7 @@ from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
 from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.conditions import NOTHING, Call, Contribution, contributed, of_batch
-from diffsynth.diffusion.flow_match import DynamicShiftScheduler, FlowMatchScheduler
+from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.guidance import POSITIVE, guided, guided_apart
 from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts, of_each_length, padded
 from diffsynth.diffusion.request import drawn_noise, rounded_up, seeds_of, warn_unless_finite
@@ -76,7 +76,6 @@ class QwenImagePipeline(BasePipeline):
     """
 
     family = FAMILY
-    level_settings = ("dynamic_shift_len", "exponential_shift_mu")
     text_encoder: QwenImageTextEncoder | None
     dit: QwenImageDiT | None
     vae: QwenImageVAE | None
@@ -86,10 +85,6 @@ class QwenImagePipeline(BasePipeline):
     blockwise_controlnet3: QwenImageBlockWiseControlNet | None
     tokenizer: QwenImageTokenizer | None
     processor: QwenImageProcessor | None
-
-    def __init__(self, device: str | torch.device | None = None, torch_dtype: torch.dtype = torch.bfloat16) -> None:
-        super().__init__(device, torch_dtype)
-        self.scheduler = DynamicShiftScheduler()
 
     def check_networks(self) -> None:
         if self.dit is not None and self.vae is not None and self.dit.layered and self.vae.image_channels == 3:

@@ -98,7 +98,6 @@ class WanVideoPipeline(BasePipeline):
     """
 
     family = FAMILY
-    level_settings = ("shift",)
     text_encoder: WanTextEncoder | None
     image_encoder: WanImageEncoder | None
     dit: WanModel | None
@@ -107,10 +106,6 @@ class WanVideoPipeline(BasePipeline):
     vace2: VaceWanModel | None
     vae: WanVideoVAE | None
     tokenizer: WanTokenizer | None
-
-    def __init__(self, device: str | torch.device | None = None, torch_dtype: torch.dtype = torch.bfloat16) -> None:
-        super().__init__(device, torch_dtype)
-        self.scheduler = FlowMatchScheduler()
 
     def check_networks(self) -> None:
         dits = [dit for dit in (self.dit, self.dit2) if dit is not None]

@@ -22,7 +22,8 @@ from diffsynth.core.fused import use_fused
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
 from diffsynth.diffusion.base_pipeline import BasePipeline
-from diffsynth.diffusion.flow_match import FlowMatchScheduler, shifted_sigmas
+from diffsynth.diffusion.conditions import Call, contributed
+from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.guidance import POSITIVE, guided
 from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts, of_each_length, padded
 from diffsynth.diffusion.request import drawn_noise, seeds_of, warn_unless_finite
@@ -34,7 +35,7 @@ from diffsynth.models.z_image_dit import ZImageDiT
 from diffsynth.models.z_image_prompt import ZImageTokenizer
 from diffsynth.models.z_image_text_encoder import ZImageTextEncoder
 from diffsynth.pipelines.qwen_image import OUTPUT_TYPES, fitting_size, latent_shape
-from diffsynth.utils.frames import check_size, frames_from_video, video_from_frames
+from diffsynth.utils.frames import frames_from_video, video_from_frames
 
 __all__ = ["ModelConfig", "ZImagePipeline"]
 
@@ -51,14 +52,6 @@ AS_IN_DIFFUSERS = {
 }
 
 
-def z_image_levels(num_steps: int, *, start: float = 1.0, shift: float | None = None) -> Tensor:
-    """Z-Image's noise levels: `shifted_sigmas`, by 3 unless told. Raises ValueError where that is no number above 0."""
-    if shift is None:
-        shift = 3.0
-    check_number("sigma_shift", shift, above=0)
-    return shifted_sigmas(num_steps, shift=shift, start=start)
-
-
 class ZImagePipeline(BasePipeline):
     """Z-Image text-to-image and image-to-image. Make one with `from_pretrained`, then call it.
 
@@ -68,15 +61,10 @@ class ZImagePipeline(BasePipeline):
     """
 
     family = FAMILY
-    level_settings = ("shift",)
     text_encoder: ZImageTextEncoder | None
     dit: ZImageDiT | None
     vae: FluxVAE | None
     tokenizer: ZImageTokenizer | None
-
-    def __init__(self, device: str | torch.device | None = None, torch_dtype: torch.dtype = torch.bfloat16) -> None:
-        super().__init__(device, torch_dtype)
-        self.scheduler = FlowMatchScheduler(z_image_levels)
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -194,24 +182,23 @@ class ZImagePipeline(BasePipeline):
         )
         if not prompts.encoded_already:
             self.needs("text_encoder", "making a picture")
-        if output_type != "latent" or input_image is not None:
+        if output_type != "latent":
             self.needs("vae", "making a picture")
 
         schedule = copy(self.scheduler)  # of this call alone
         schedule.set_timesteps(num_inference_steps, denoising_strength=denoising_strength, shift=sigma_shift)
+        asked = {"input_image": input_image, "denoising_strength": denoising_strength}
+        call = Call(self, "making a picture", asked, prompts, height, width, 1, {}, progress_bar_cmd)
+        for condition in self.conditions:
+            condition.check(call)
         if latents is None:
             draw = partial(self.draw_noise, rand_device=rand_device, height=height, width=width)
             latents = torch.cat([draw(one) for one in seeds_of(seed, prompts.count)])
         else:
             latents = self.given_latents(latents, prompts.count, latent_shape(height, width))
-        if input_image is not None:
-            check_size("input_image", input_image, height, width)
-            clean = self.encode_picture(input_image)
-            latents = schedule.add_noise(clean, latents, 0)
-        elif denoising_strength < 1:
-            raise ValueError(
-                f"denoising_strength={denoising_strength} keeps part of an input_image, and none was given"
-            )
+        given = contributed(self.conditions, call)
+        if given.latents is not None:
+            latents = schedule.add_noise(given.latents, latents, 0)
         if not prompts.encoded_already:
             self.load_models_to_device(["text_encoder"])
         latents = self.denoise(
@@ -253,8 +240,9 @@ class ZImagePipeline(BasePipeline):
         """Of one prompt, (length, dim), by the text encoder, which is ready."""
         return self.text_encoder(self.tokenizer.ids_of_prompt(prompt).to(self.device))[0]
 
-    def encode_picture(self, picture: Image.Image) -> Tensor:
-        """Latents of a picture whose sides are multiples of 16: (1, 16, H/8, W/8), float32."""
+    def encode_picture(self, picture: Image.Image, progress_bar_cmd: ProgressBar = progress_bar) -> Tensor:
+        """Latents of a picture whose sides are multiples of 16: (1, 16, H/8, W/8), float32. There are no tiles to show
+        progress over."""
         vae = self.needs("vae", "encoding a picture")
         self.load_models_to_device(["vae"])
         video = video_from_frames([picture], height=picture.height, width=picture.width, num_frames=1)

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+
 #: Variables that are read when torch and its accelerator are imported.
 _READ_AT_START = ("ASCEND_", "CUDA_", "HIP_", "NPU_", "TORCH_DEVICE_", "PYTORCH_CUDA_", "LD_")
 
@@ -124,8 +126,7 @@ def fresh_command() -> list[str]:
 
 
 def _main(arguments: list[str]) -> int:
-    from script_trial.__main__ import main
-
+    main = click.get_current_context().find_root().command  # of which this process runs `serve`
     try:
         main(arguments, prog_name="python -m script_trial")
     except SystemExit as ended:

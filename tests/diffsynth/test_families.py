@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from diffsynth.core.loader.detection import load_object
-from diffsynth.families import FAMILIES, MODEL_CONFIGS, family_of
+from diffsynth.diffusion.training.run_task import family_parser
+from diffsynth.families import FAMILIES, MODEL_CONFIGS
 from diffsynth.families.family import Family, Network, Sizes, WeightFile
+from script_trial.small.tokenizer_files import MOST_TOKENS
 
 NETWORKS = [network for family in FAMILIES for network in family.networks]
 of_each_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
@@ -27,12 +29,6 @@ def test_the_records_import_neither_torch_nor_transformers() -> None:
 def test_no_two_rows_are_the_same() -> None:
     told = [(row["model_hash"], row["model_name"]) for row in MODEL_CONFIGS]
     assert len(set(told)) == len(told)
-
-
-def test_the_family_of_a_model() -> None:
-    assert family_of("Wan-AI/Wan2.1-T2V-14B").name == "wan"
-    assert family_of("Qwen/Qwen-Image-Edit").name == "qwen_image"
-    assert family_of("Org/Unknown") is None
 
 
 @of_each_family
@@ -57,6 +53,28 @@ def test_its_models_are_of_its_networks(family: Family) -> None:
         files = [name for entry in entries for name in entry.file_names()]
         assert len(set(files)) == len(files), model_id
         assert all(entry.network in family.networks for entry in entries if isinstance(entry, WeightFile))
+
+
+def test_made_up_text_encoders_know_all_tokens() -> None:
+    assert Sizes().vocab_size >= MOST_TOKENS
+
+
+@of_each_family
+def test_what_a_record_says_of_training(family: Family) -> None:
+    pytest.importorskip("transformers")
+    adapter = load_object(family.training)
+    assert set(family.trained) <= set(family.attributes)
+    levels = load_object(family.levels)(3, start=1.0)
+    assert levels.dtype == torch.float32
+    assert levels[0] == 1
+    flags = family_parser(family, "").parse_args(["--dataset_base_path", "."])
+    assert flags.lora_target_modules.split(",") == list(family.lora_targets)
+    assert {name: getattr(flags, name) for name in adapter.defaults} == adapter.defaults
+    dit = next(network for network in family.networks if "dit" in network.attributes)
+    with torch.device("meta"):
+        layers = load_object(dit.model_class)(**dit.small(Sizes())).named_modules()
+    linear = [name for name, layer in layers if isinstance(layer, torch.nn.Linear)]
+    assert all(any(name.endswith(f".{target}") for name in linear) for target in family.lora_targets)
 
 
 @of_each_network

@@ -78,21 +78,22 @@ def torch_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | No
     return output.transpose(1, 2)
 
 
+def _function(module: str, name: str, scale_keyword: str, **settings: Any) -> Callable[[], Kernel]:
+    """A package's function of query, key and value that takes the same layout."""
+    return lambda: _kernel(getattr(importlib.import_module(module), name), scale_keyword, **settings)
+
+
 def _flash_attention(module: str) -> Callable[[], Kernel]:
-    """``flash_attn_func(q, k, v, softmax_scale=...)``, under this name in every generation."""
-
-    def load() -> Kernel:
-        return _flash_kernel(importlib.import_module(module).flash_attn_func)
-
-    return load
+    """Under this name in every generation."""
+    return _function(module, "flash_attn_func", "softmax_scale")
 
 
-def _flash_kernel(function: Callable[..., Any]) -> Kernel:
-    def flash_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None) -> Tensor:
-        output = function(query, key, value, softmax_scale=scale)
+def _kernel(function: Callable[..., Any], scale_keyword: str, **settings: Any) -> Kernel:
+    def kernel(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None) -> Tensor:
+        output = function(query, key, value, **settings, **{scale_keyword: scale})
         return output[0] if isinstance(output, tuple) else output  # some versions add the log-sum-exp
 
-    return flash_attention
+    return kernel
 
 
 def _load_from_hub() -> Kernel:
@@ -102,27 +103,8 @@ def _load_from_hub() -> Kernel:
     if not repository:
         raise ImportError("DIFFSYNTH_FLASH_ATTN_KERNEL_REPO_ID names no repository")
     options = {"version": int(version)} if version else {}
-    return _flash_kernel(importlib.import_module("kernels").get_kernel(repository, **options).flash_attn_func)
-
-
-def _load_sage() -> Kernel:
-    sageattn = importlib.import_module("sageattention").sageattn
-
-    def sage_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None) -> Tensor:
-        output: Tensor = sageattn(query, key, value, tensor_layout="NHD", is_causal=False, sm_scale=scale)
-        return output
-
-    return sage_attention
-
-
-def _load_xformers() -> Kernel:
-    memory_efficient_attention = importlib.import_module("xformers.ops").memory_efficient_attention
-
-    def xformers(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None) -> Tensor:
-        output: Tensor = memory_efficient_attention(query, key, value, scale=scale)
-        return output
-
-    return xformers
+    kernels = importlib.import_module("kernels").get_kernel(repository, **options)
+    return _kernel(kernels.flash_attn_func, "softmax_scale")
 
 
 def _load_npu_fusion_attention() -> Kernel:
@@ -190,14 +172,19 @@ IMPLEMENTATIONS = {
     ),
     "torch": Implementation(lambda: torch_attention, mask_dtypes=None),
     "sage_attention": Implementation(
-        _load_sage,
+        _function("sageattention", "sageattn", "sm_scale", tensor_layout="NHD", is_causal=False),
         module="sageattention",
         device_type=CUDA,
         dtypes=HALF,
         largest_head=128,
         capability=((8, 0), _EVERY_LATER),
     ),
-    "xformers": Implementation(_load_xformers, module="xformers", device_type=CUDA, dtypes=(*HALF, torch.float32)),
+    "xformers": Implementation(
+        _function("xformers.ops", "memory_efficient_attention", "scale"),
+        module="xformers",
+        device_type=CUDA,
+        dtypes=(*HALF, torch.float32),
+    ),
     "customized_fa_kernel": Implementation(
         _load_from_hub, module="kernels", device_type=CUDA, dtypes=HALF, largest_head=256
     ),

@@ -18,6 +18,8 @@ def build_on_meta(entry: ModelEntry) -> nn.Module:
     """The model, in eval mode, its tensors on the meta device: shapes without memory."""
     with torch.device("meta"), _WithoutValues():
         model: nn.Module = load_object(entry.model_class)(**entry.kwargs)
+    if entry.vram_units:
+        model.vram_units = entry.vram_units  # type: ignore[assignment]
     return model.eval().requires_grad_(False)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,12 +48,14 @@ class ModelEntry:
         kwargs: what to make it with.
         key_map: the name of each tensor in the file, by its name in the model. Tensors of the file that the model does
             not have are in it as well, so that they are found to be too many.
+        vram_units: names of submodules, as patterns, that memory control takes as one; see `core.vram.units`.
     """
 
     model_name: str
     model_class: str
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     key_map: Mapping[str, str] = field(default_factory=dict)
+    vram_units: tuple[str, ...] = ()
 
 
 def detect(source: WeightSource, table: Sequence[Mapping[str, Any]]) -> list[ModelEntry]:
@@ -64,9 +66,9 @@ def detect(source: WeightSource, table: Sequence[Mapping[str, Any]]) -> list[Mod
 
     Args:
         table: rows of model_hash, model_name and model_class (a dotted path); optionally state_dict_converter (a
-            function from the names in the file to a dict of the file's name by the published one, or its dotted path)
-            and extra_kwargs. Where several rows fit one file, the converter of each names only the tensors of its
-            model.
+            function from the names in the file to a dict of the file's name by the published one, or its dotted path),
+            extra_kwargs and vram_units. Where several rows fit one file, the converter of each names only the tensors
+            of its model.
 
     Raises:
         CheckpointError: no row fits; or one does, and a tensor that tells the model's size is missing.
@@ -128,7 +130,8 @@ def _entry(source: WeightSource, row: Mapping[str, Any]) -> ModelEntry:
                 "check that no shard is missing"
             ) from error
     kwargs = {**kwargs, **row.get("extra_kwargs", {})}
-    return ModelEntry(row["model_name"], row["model_class"], kwargs, _key_map(model_class, kwargs, names))
+    key_map = _key_map(model_class, kwargs, names)
+    return ModelEntry(row["model_name"], row["model_class"], kwargs, key_map, row.get("vram_units", ()))
 
 
 def _key_map(model_class: type[nn.Module], kwargs: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
@@ -139,3 +142,8 @@ def _key_map(model_class: type[nn.Module], kwargs: Mapping[str, Any], names: Map
         published = {key: model_class.file_key(key) for key in model_class(**kwargs).state_dict()}
     known = {key: names[name] for key, name in published.items() if name in names}
     return known | {key: name for key, name in names.items() if key not in published.values()}
+
+
+def blocks_below(keys: Iterable[str], prefix: str) -> int:
+    """How many blocks have keys that start so, for networks that read their sizes from a file's names and shapes."""
+    return len({key.removeprefix(prefix).split(".")[0] for key in keys if key.startswith(prefix)})

@@ -125,14 +125,12 @@ class HeldCopy:
             self._first.fill(self._weights, self.tensors)
             self._first, self.filled = None, True
         held = [self._by_weight[weight] for weight in weights]
-        if held[0].device == outs[0].device:
+        stays = held[0].device == outs[0].device
+        if stays or is_host(outs[0].device):
             for values, out in zip(held, outs, strict=True):
                 out.copy_(values)
-            self._moved.within_device += self.nbytes
-        elif is_host(outs[0].device):
-            for values, out in zip(held, outs, strict=True):
-                out.copy_(values)
-            self._moved.device_to_host += self.nbytes
+            self._moved.within_device += self.nbytes if stays else 0
+            self._moved.device_to_host += 0 if stays else self.nbytes
         else:
             self._send(held, outs)
             self._moved.host_to_device += self.nbytes

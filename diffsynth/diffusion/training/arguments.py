@@ -141,7 +141,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def _add_lora(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("LoRA")
     group.add_argument("--lora_base_model", help="The network to train by a LoRA, such as dit.")
-    group.add_argument("--lora_target_modules", default="q,k,v,o,ffn.0,ffn.2", help="Ends of layer names.")
+    group.add_argument("--lora_target_modules", help="Ends of layer names, with commas; by default %(default)s.")
     group.add_argument("--lora_rank", type=int, default=32)
     group.add_argument("--lora_checkpoint", type=Path, help="A LoRA to start from.")
     group.add_argument("--preset_lora_path", type=Path, help="A LoRA to fuse into a network before training.")
@@ -155,6 +155,9 @@ def _add_memory(parser: argparse.ArgumentParser) -> None:
                        help="Run each block again backwards.")  # fmt: skip
     group.add_argument("--use_gradient_checkpointing_offload", action="store_true",
                        help="The same, with what is kept between blocks in host memory.")  # fmt: skip
+    group.add_argument("--initialize_model_on_cpu", action="store_true",
+                       help="Load the network that is trained into host memory, and let the engine bring over what "
+                       "this device is to hold.")  # fmt: skip
     for flag in ("enable_model_cpu_offload", "enable_optimizer_cpu_offload"):
         group.add_argument(f"--{flag}", action="store_true", help=argparse.SUPPRESS)
     group.add_argument("--cpu_offload_split_threshold", help=argparse.SUPPRESS)

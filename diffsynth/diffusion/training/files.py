@@ -65,8 +65,9 @@ def model_configs(args: argparse.Namespace, device: torch.device) -> list[ModelC
     Raises:
         TrainingError: a flag is not written as it has to be, or names a model that is not among those.
     """
-    settings = {name: _float8(args, device) for name in names(args.fp8_models)}
-    settings.update({name: _from_disk(args, device) for name in names(args.offload_models)})
+    computed = {"computation_dtype": getattr(torch, args.torch_dtype), "computation_device": device}
+    settings = {name: _kept(torch.float8_e4m3fn, device) | computed for name in names(args.fp8_models)}
+    settings |= {name: _kept("disk", "disk") | computed for name in names(args.offload_models)}
     known = [*_paths(args.model_paths), *names(args.model_id_with_origin_paths)]
     if not known:
         raise TrainingError("no model is named: give --model_paths or --model_id_with_origin_paths")
@@ -109,18 +110,6 @@ def _paths(text: str | None) -> list[Any]:
     return paths
 
 
-def _float8(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
-    return _kept(torch.float8_e4m3fn, device) | _computed(args, device)
-
-
-def _from_disk(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
-    return _kept("disk", "disk") | _computed(args, device)
-
-
 def _kept(dtype: torch.dtype | str, device: torch.device | str) -> dict[str, Any]:
     states = ("offload", "onload", "preparing")
     return {f"{state}_{key}": value for state in states for key, value in (("dtype", dtype), ("device", device))}
-
-
-def _computed(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
-    return {"computation_dtype": getattr(torch, args.torch_dtype), "computation_device": device}

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from diffsynth.core.progress import progress_bar
 from diffsynth.diffusion.training.errors import TrainingError
 
-_PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "swanlab": "swanlab"}
+_PACKAGES = ("tensorboard", "wandb", "swanlab")
 
 
 class Log(Protocol):
@@ -39,8 +39,8 @@ def open_logs(args: argparse.Namespace, *, is_main: bool, update: int, updates: 
     """
     asked = [name for name in _PACKAGES if getattr(args, f"enable_{name}_log")]
     for name in asked:
-        if importlib.util.find_spec(_PACKAGES[name]) is None:
-            raise TrainingError(f"--enable_{name}_log: {name} is not installed; pip install {_PACKAGES[name]}")
+        if importlib.util.find_spec(name) is None:
+            raise TrainingError(f"--enable_{name}_log: {name} is not installed; pip install {name}")
     if not is_main:
         return []
     from accelerate import tracking

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +16,24 @@ from diffsynth.core.data import BadSampleError, DatasetError
 from diffsynth.core.data.encoded import EncodedDataset, EncodedFolder
 from diffsynth.core.data.media_dataset import SKIP, MediaDataset
 from diffsynth.core.fingerprints import of_large_files
+from diffsynth.core.loader.detection import load_object
 from diffsynth.core.progress import progress_bar
 from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.loaded_model import LoadedModel
-from diffsynth.diffusion.training.arguments import DATA_PROCESS, TRAIN, split_task, trained_name
+from diffsynth.diffusion.training.adapter import TrainingAdapter
+from diffsynth.diffusion.training.arguments import (
+    DATA_PROCESS,
+    TRAIN,
+    add_training_arguments,
+    check_arguments,
+    split_task,
+    trained_name,
+)
 from diffsynth.diffusion.training.files import encoding_settings
-from diffsynth.diffusion.training.networks import network_to_train
-from diffsynth.diffusion.training.runner import lora_dtype, train
-from diffsynth.diffusion.training.tasks import Distillation, Model, SupervisedFineTuning
+from diffsynth.diffusion.training.networks import load_pipeline, network_to_train
+from diffsynth.diffusion.training.runner import lora_dtype, open_accelerator, train
+from diffsynth.diffusion.training.tasks import Distillation, SupervisedFineTuning
+from diffsynth.families.family import Family
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -30,7 +41,38 @@ if TYPE_CHECKING:
 _TASKS = {"sft": SupervisedFineTuning, "direct_distill": Distillation}
 
 
-def run_task(accelerator: Accelerator, model: Model, args: argparse.Namespace) -> None:
+def run_script(family: Family, description: str) -> None:
+    """What the training script of a family does.
+
+    Raises:
+        TrainingError: a flag has a value that means nothing here; and as `load_pipeline` and `run_task`.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    args = family_parser(family, description).parse_args()
+    adapter = load_object(family.training)
+    check_arguments(args, not_offered=adapter.not_offered)
+    accelerator = open_accelerator(args)
+    pipe = load_pipeline(load_object(family.pipeline), args, accelerator)
+    run_task(accelerator, adapter(pipe, args), args)
+
+
+def family_parser(family: Family, description: str) -> argparse.ArgumentParser:
+    """The command line of a family's training script: the flags of all trainings, and its own."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_training_arguments(parser)
+    own = parser.add_argument_group(family.title)
+    for folder in family.folders:
+        by_default = f"; by default that of {folder.default[0]}" if folder.default is not None else ""
+        where = f", for {' and '.join(folder.for_inputs)}" if folder.for_inputs else ""
+        own.add_argument(f"--{folder.keyword.replace('_config', '_path')}",
+                         help=f"Folder, or Org/Name:folder/{by_default}{where}.")  # fmt: skip
+    adapter = load_object(family.training)
+    adapter.add_flags(own)
+    parser.set_defaults(lora_target_modules=",".join(family.lora_targets), **adapter.defaults)
+    return parser
+
+
+def run_task(accelerator: Accelerator, model: TrainingAdapter, args: argparse.Namespace) -> None:
     """Does what --task says.
 
     Raises:
@@ -55,7 +97,7 @@ def run_task(accelerator: Accelerator, model: Model, args: argparse.Namespace) -
 
 def _encoders(pipe: BasePipeline) -> dict[str, str]:
     """A fingerprint of each network that is not trained."""
-    return {name: _files(network) for name, network in pipe.networks.items() if not name.startswith("dit")}
+    return {name: _files(network) for name, network in pipe.networks.items() if name not in pipe.family.trained}
 
 
 def _files(network: LoadedModel) -> str:

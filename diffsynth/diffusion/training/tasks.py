@@ -1,4 +1,4 @@
-"""The tasks of training: what each encodes of a sample, and what it minimises. Whose network it is, a script says."""
+"""The tasks of training: what each encodes of a sample, and what it minimises. Whose network it is, an adapter says."""
 
 from __future__ import annotations
 
@@ -7,62 +7,30 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
-from diffsynth.core.data.media_dataset import PLACE, MediaDataset
-from diffsynth.diffusion.base_pipeline import BasePipeline
-from diffsynth.diffusion.flow_match import FlowMatchScheduler
+from diffsynth.core.data.media_dataset import PLACE
 from diffsynth.diffusion.guidance import POSITIVE, guided
+from diffsynth.diffusion.training.adapter import TrainingAdapter
 from diffsynth.diffusion.training.arguments import names, trained_name
 from diffsynth.diffusion.training.errors import TrainingError
-from diffsynth.diffusion.training.losses import FlowMatchLoss, rollout_loss
+from diffsynth.diffusion.training.losses import rollout_loss
 from diffsynth.diffusion.training.runner import Inputs, Sample
 
 KEPT = "kept"
 """Of a sample's tensors: 1 where its latents are given to the network clean, (1, 1, ...)."""
 
 
-class Model(Protocol):
-    """What a training script knows of its model."""
-
-    pipe: BasePipeline
-    extra_inputs: tuple[str, ...]
-    """Columns of the metadata that it takes where --extra_inputs names them."""
-    flow_match_loss: FlowMatchLoss
-
-    def media(self) -> MediaDataset:
-        """The samples."""
-
-    def encode(self, sample: Sample, cfg_scale: float = 1.0) -> Inputs:
-        """A sample as its network takes it: `latents` (1, C, ...) float32, and what `velocity` needs besides.
-
-        Args:
-            cfg_scale: with 1, the negative prompt is not needed.
-        """
-
-    def velocity(self, network: nn.Module, latents: Tensor, timestep: Tensor, inputs: Inputs, branch: str) -> Tensor:
-        """The network's call for one branch of the guidance."""
-
-    def noise(self, seed: int, rand_device: str, latents: Tensor) -> Tensor:
-        """What a generation of these latents starts from."""
-
-    def schedule(self, num_inference_steps: int, latents: Tensor) -> FlowMatchScheduler:
-        """The noise levels of a generation of these latents."""
-
-    def render(self, path: Path | None) -> None:
-        """Generates from the validation prompt, and saves that under a path that lacks its ending, if one is given."""
-
-
 class Task(ABC):
-    """What both tasks share: the objective of a run whose network the model's script calls."""
+    """What both tasks share: the objective of a run whose network the family's adapter calls."""
 
     columns: tuple[str, ...] = ()
     """Columns of the metadata that --extra_inputs may name besides the model's."""
 
-    def __init__(self, model: Model, args: argparse.Namespace) -> None:
+    def __init__(self, model: TrainingAdapter, args: argparse.Namespace) -> None:
         self.model, self.args = model, args
         for name in names(args.extra_inputs):
             if name not in (*model.extra_inputs, *self.columns):

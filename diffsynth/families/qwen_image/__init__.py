@@ -15,7 +15,6 @@ from diffsynth.families.family import (
     TokenizerFolder,
     WeightFile,
 )
-from diffsynth.families.qwen_image.small import QWEN_PROCESSOR_FILES, QWEN_TOKENIZER_FILES, QWEN_VOCAB_SIZE
 
 __all__ = ["FAMILY", "without_language_head"]
 
@@ -46,7 +45,7 @@ TEXT_ENCODER = Network(
         ),
     ),
     small=lambda sizes: {
-        "vocab_size": QWEN_VOCAB_SIZE,
+        "vocab_size": sizes.vocab_size,
         "dim": _text_width(sizes),
         "dim_ffn": 2 * _text_width(sizes),
         "num_layers": sizes.text_layers,
@@ -55,7 +54,8 @@ TEXT_ENCODER = Network(
         "vision_dim_ffn": 4 * VISION_HEAD_DIM,
         "vision_layers": sizes.text_layers,
     },
-    unused=lambda sizes: {"lm_head.weight": (QWEN_VOCAB_SIZE, _text_width(sizes))},
+    unused=lambda sizes: {"lm_head.weight": (sizes.vocab_size, _text_width(sizes))},
+    vram_units=("model.visual.patch_embed",),  # it looks at its layer's weights before it runs it
 )
 
 DIT = Network(
@@ -141,9 +141,9 @@ _TEXT_ENCODER = WeightFile("text_encoder/model.safetensors", TEXT_ENCODER, "Qwen
 _COMMON = (
     _TEXT_ENCODER,
     WeightFile("vae/diffusion_pytorch_model.safetensors", VAE, "Qwen-Image vae"),
-    TokenizerFolder("tokenizer", QWEN_TOKENIZER_FILES),
+    TokenizerFolder("tokenizer", "qwen"),
 )
-_PROCESSOR = TokenizerFolder("processor", QWEN_PROCESSOR_FILES)
+_PROCESSOR = TokenizerFolder("processor", "qwen_processor")
 
 FAMILY = Family(
     name="qwen_image",
@@ -167,7 +167,7 @@ FAMILY = Family(
             WeightFile(
                 "vae/diffusion_pytorch_model.safetensors", VAE, "Qwen-Image-Layered vae", kwargs={"image_channels": 4}
             ),
-            TokenizerFolder("tokenizer", QWEN_TOKENIZER_FILES),
+            TokenizerFolder("tokenizer", "qwen"),
             _PROCESSOR,
         ),
         "DiffSynth-Studio/Qwen-Image-Layered-Control": (_dit("Qwen-Image-Layered-Control", shards=5, layered=True),),
@@ -199,6 +199,9 @@ FAMILY = Family(
             default=("Qwen/Qwen-Image", "tokenizer/"),
         ),
     ),
+    levels="diffsynth.diffusion.flow_match.qwen_image_levels",
+    trained=("dit", *CONTROLNETS),
+    training="diffsynth.families.qwen_image.training.QwenImageTraining",
     lora_targets=_LORA_TARGETS,
     conditions="diffsynth.families.qwen_image.conditions.CONDITIONS",
     imported_late=(

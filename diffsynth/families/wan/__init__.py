@@ -17,7 +17,6 @@ from diffsynth.families.family import (
     TokenizerFolder,
     WeightFile,
 )
-from diffsynth.families.wan.small import TOKENIZER_FILES, VOCAB_SIZE
 
 
 def without_vace(keys: Iterable[str]) -> dict[str, str]:
@@ -57,7 +56,7 @@ TEXT_ENCODER = Network(
         Published("9c8818c2cbea55eca56c7b447df170da", "models_t5_umt5-xxl-enc-bf16.pth, and the same as .safetensors"),
     ),
     small=lambda sizes: {
-        "vocab_size": VOCAB_SIZE,
+        "vocab_size": sizes.vocab_size,
         "dim": sizes.text_width,
         "dim_attn": sizes.text_width,
         "dim_ffn": 2 * sizes.text_width,
@@ -203,6 +202,7 @@ VAE_OF_5B = Network(
         "num_res_blocks": sizes.vae_blocks,
     },
     dtype="float32",
+    multiple=32,
 )
 
 CONVERTED = Converted(
@@ -232,7 +232,7 @@ def _with_vace(file: WeightFile) -> WeightFile:
 
 
 _TEXT = WeightFile("models_t5_umt5-xxl-enc-bf16.pth", TEXT_ENCODER, "umt5-xxl")
-_TOKENIZER = TokenizerFolder("google/umt5-xxl", TOKENIZER_FILES)
+_TOKENIZER = TokenizerFolder("google/umt5-xxl", "umt5")
 _CLIP = WeightFile("models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth", IMAGE_ENCODER, "clip")
 _COMMON = (_TEXT, WeightFile("Wan2.1_VAE.pth", VAE, "Wan2.1_VAE"), _TOKENIZER)
 _SEEING = (*_COMMON, _CLIP)
@@ -315,6 +315,10 @@ FAMILY = Family(
     ),
     converted=CONVERTED,
     refused={"audio_processor_config": "speech-to-video"},
+    levels="diffsynth.diffusion.flow_match.wan_levels",
+    trained=("vace", "vace2", "dit", "dit2"),
+    training="diffsynth.families.wan.training.WanTraining",
+    lora_targets=("q", "k", "v", "o", "ffn.0", "ffn.2"),
     conditions="diffsynth.families.wan.conditions.CONDITIONS",
     imported_late=("ftfy", "wcwidth", "transformers.models.umt5.modeling_umt5"),
 )

@@ -15,7 +15,6 @@ from diffsynth.families.family import (
     TokenizerFolder,
     WeightFile,
 )
-from diffsynth.families.z_image.small import TOKENIZER_FILES, VOCAB_SIZE, last_layer
 
 __all__ = ["FAMILY", "without_last_layer", "without_prefix"]
 
@@ -36,9 +35,25 @@ def without_prefix(keys: Iterable[str]) -> dict[str, str]:
 
 
 def _not_run(sizes: Sizes) -> Shapes:
-    """What the text encoder's file has besides the layers that are run."""
-    layer = last_layer(TEXT_ENCODER.small(sizes), HEAD_DIM)
-    return {f"model.{name}": shape for name, shape in layer.items()}
+    """What the text encoder's file has besides the layers that are run: Qwen3's last, and its norm."""
+    small = TEXT_ENCODER.small(sizes)
+    dim, ffn = small["dim"], small["dim_ffn"]
+    queries, keys = small["num_heads"] * HEAD_DIM, small["num_kv_heads"] * HEAD_DIM
+    shapes = {
+        "self_attn.q_proj": (queries, dim),
+        "self_attn.k_proj": (keys, dim),
+        "self_attn.v_proj": (keys, dim),
+        "self_attn.o_proj": (dim, queries),
+        "self_attn.q_norm": (HEAD_DIM,),
+        "self_attn.k_norm": (HEAD_DIM,),
+        "mlp.gate_proj": (ffn, dim),
+        "mlp.up_proj": (ffn, dim),
+        "mlp.down_proj": (dim, ffn),
+        "input_layernorm": (dim,),
+        "post_attention_layernorm": (dim,),
+    }
+    layer = f"{_LAYERS}{small['num_layers']}"
+    return {f"{layer}.{name}.weight": shape for name, shape in shapes.items()} | {"model.norm.weight": (dim,)}
 
 
 DIT = Network(
@@ -72,7 +87,7 @@ TEXT_ENCODER = Network(
         ),
     ),
     small=lambda sizes: {
-        "vocab_size": VOCAB_SIZE,
+        "vocab_size": sizes.vocab_size,
         "dim": sizes.text_width,
         "dim_ffn": 2 * sizes.text_width,
         "num_layers": sizes.text_layers,
@@ -99,7 +114,7 @@ VAE = Network(
 _COMMON = (
     WeightFile("text_encoder/model.safetensors", TEXT_ENCODER, "Qwen3-4B", shards=3),
     WeightFile("vae/diffusion_pytorch_model.safetensors", VAE, "FLUX vae"),
-    TokenizerFolder("tokenizer", TOKENIZER_FILES),
+    TokenizerFolder("tokenizer", "qwen"),
 )
 
 
@@ -127,6 +142,9 @@ FAMILY = Family(
             default=("Tongyi-MAI/Z-Image-Turbo", "tokenizer/"),
         ),
     ),
+    levels="diffsynth.diffusion.flow_match.z_image_levels",
+    training="diffsynth.families.z_image.training.ZImageTraining",
+    conditions="diffsynth.families.z_image.conditions.CONDITIONS",
     lora_targets=("to_q", "to_k", "to_v", "to_out.0", "w1", "w2", "w3"),
     imported_late=(
         "transformers.models.qwen2.tokenization_qwen2",

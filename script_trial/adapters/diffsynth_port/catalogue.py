@@ -3,21 +3,7 @@
 from __future__ import annotations
 
 from diffsynth.families import FAMILIES
-from diffsynth.families.family import DTYPES, LoraFile, ModelFile, Network, Sizes, TokenizerFolder, WeightFile
-
-__all__ = [
-    "DTYPES",
-    "MODELS",
-    "REDIRECTED_TO",
-    "LoraFile",
-    "ModelFile",
-    "Network",
-    "Sizes",
-    "TokenizerFolder",
-    "UnknownModelError",
-    "WeightFile",
-    "entries_of",
-]
+from diffsynth.families.family import ModelFile
 
 
 class UnknownModelError(ValueError):

@@ -17,9 +17,6 @@ from torch import nn
 from script_trial.adapters.diffsynth_port.weights import made_up_lora
 from script_trial.random_values import random_weight
 
-#: What the networks that are trained are called in a pipeline. The first that there is: VACE is trained beside its DiT.
-TRAINED = ("vace", "dit")
-
 
 class Checkpoints:
     """Makes checkpoints up for the pipelines that a script loads. Those of one path are the same each time."""
@@ -28,9 +25,9 @@ class Checkpoints:
         self._started_in = started_in
         self._network: nn.Module | None = None
 
-    def watch(self, pipe: object) -> None:
-        """From now on a checkpoint is one of this pipeline's network."""
-        there = [network for name in TRAINED if (network := getattr(pipe, name, None)) is not None]
+    def watch(self, pipe: Any) -> None:
+        """From now on a checkpoint is one of this pipeline's network: the first that its family is trained by."""
+        there = [network for name in pipe.family.trained if (network := getattr(pipe, name, None)) is not None]
         self._network = there[0] if there else None
 
     def for_load_state_dict(self, load: Callable[..., Any]) -> Callable[..., Any]:

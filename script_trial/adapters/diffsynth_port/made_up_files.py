@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from diffsynth.families.family import Sizes, WeightFile
 from script_trial.adapter import CannotMakeUp, TrialOfAdapter
-from script_trial.adapters.diffsynth_port.catalogue import MODELS, Sizes, WeightFile
+from script_trial.adapters.diffsynth_port.catalogue import MODELS
 from script_trial.adapters.diffsynth_port.image_dataset import IMAGE_COLUMNS, make_image_dataset
 from script_trial.adapters.diffsynth_port.small_dataset import make_small_dataset
 from script_trial.adapters.diffsynth_port.smaller import HEIGHT, WIDTH

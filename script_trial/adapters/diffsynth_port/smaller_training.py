@@ -26,8 +26,6 @@ _SET = {
     "dataset_repeat": 1,
     "validation_inference_steps": STEPS,
 }
-#: A model whose latent cells are 16 pixels wide takes multiples of 32.
-_WIDER = {"TI2V-5B": 64}
 #: At most this; a script that says less keeps what it says.
 _AT_MOST = {
     "num_epochs": 2,
@@ -64,10 +62,8 @@ def smaller_arguments(
     """
     given = dict(_pairs(arguments))
     changed = {name: str(value) for name, value in _SET.items() if name in given}
-    models = given.get("model_id_with_origin_paths", "")
-    for model, width in _WIDER.items():
-        if model in models and "width" in given:
-            changed["width"] = str(width)
+    if "width" in given:
+        changed["width"] = str(width_of(given.get("model_id_with_origin_paths", "")))
     for name, most in _AT_MOST.items():
         if name in given and given[name].isdecimal():
             changed[name] = str(min(int(given[name]), most))
@@ -81,6 +77,17 @@ def smaller_arguments(
         if "dataset_metadata_path" in given:
             changed["dataset_metadata_path"] = str(_metadata(dataset, given))
     return _replaced(arguments, changed)
+
+
+def width_of(models: str) -> int:
+    """Pixels of a frame of a training on these models: the usual, or the next that all of them take."""
+    from diffsynth.families import FAMILIES
+
+    entries = (
+        entry for family in FAMILIES for name, own in family.models.items() if f"{name}:" in models for entry in own
+    )
+    multiple = max((entry.network.multiple for entry in entries if hasattr(entry, "network")), default=1)
+    return -(-WIDTH // multiple) * multiple
 
 
 def inside(path: str, folder: Path) -> str:

@@ -18,18 +18,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from script_trial.adapters.diffsynth_port.catalogue import (
-    DTYPES,
-    LoraFile,
-    ModelFile,
-    Network,
-    Sizes,
-    TokenizerFolder,
-    WeightFile,
-    entries_of,
-)
+from diffsynth.families.family import DTYPES, LoraFile, ModelFile, Network, Sizes, TokenizerFolder, WeightFile
+from script_trial.adapters.diffsynth_port.catalogue import entries_of
 from script_trial.checkpoint_files import put_file, write_index, write_tensors
 from script_trial.random_values import random_weight
+from script_trial.small.tokenizer_files import FILES
 
 _DEFAULT_SIZES = Sizes()
 RANK = 4  # of a made-up LoRA that is nobody's
@@ -119,7 +112,7 @@ class _Maker:
     def _tokenizer(self, entry: TokenizerFolder) -> list[Path]:
         return [
             self._put(f"{entry.name}/{name}", functools.partial(Path.write_text, data=text(), encoding="utf-8"))
-            for name, text in entry.files.items()
+            for name, text in FILES[entry.kind].items()
         ]
 
     def _checkpoint(self, entry: WeightFile) -> list[Path]:

@@ -44,7 +44,8 @@ def weights(
     For a Wan model, the converted text encoder and VAE are written as well: pipelines read these unless told
     redirect_common_files=False.
     """
-    from script_trial.adapters.diffsynth_port.catalogue import REDIRECTED_TO, Sizes, entries_of
+    from diffsynth.families.family import Sizes
+    from script_trial.adapters.diffsynth_port.catalogue import REDIRECTED_TO, entries_of
 
     try:
         sizes = Sizes(width=width, layers=layers)

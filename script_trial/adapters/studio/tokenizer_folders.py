@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from script_trial.small.tokenizer_files import PATCHES_OF_PICTURES, added_token, as_json, unigram_tokenizer
+from script_trial.small.vocabulary import byte_letters
+
 _SPECIAL = (
     "<pad> </s> <unk> <s> <bos> <eos> [INST] [/INST] [SYSTEM_PROMPT] [/SYSTEM_PROMPT] [IMG] [IMG_BREAK] [IMG_END] "
     "<start_of_turn> <end_of_turn> <|im_start|> <|im_end|> <|vision_start|> <|vision_end|> <|image_pad|> <|video_pad|> "
@@ -26,33 +29,7 @@ _CHAT = (
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
-_PICTURES = {
-    "image_processor_type": "Qwen2VLImageProcessor",
-    "processor_class": "Qwen2_5_VLProcessor",
-    "size": {"shortest_edge": 3136, "longest_edge": 12845056},
-    "patch_size": 14,
-    "temporal_patch_size": 2,
-    "merge_size": 2,
-    "do_convert_rgb": True,
-    "do_normalize": True,
-    "do_rescale": True,
-    "do_resize": True,
-    "resample": 3,
-    "rescale_factor": 1 / 255,
-    "image_mean": [0.48145466, 0.4578275, 0.40821073],
-    "image_std": [0.26862954, 0.26130258, 0.27577711],
-}
-
-
-def _byte_letters() -> list[str]:
-    """The printable character that stands for each byte, as every byte-level BPE since GPT-2 has it."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [value for value in range(256) if value not in printable]
-    letters = {value: chr(value) for value in printable} | {value: chr(256 + n) for n, value in enumerate(others)}
-    return [letters[value] for value in range(256)]
-
-
-_BYTES = {letter: number for number, letter in enumerate(_byte_letters())}
+_BYTES = {letter: number for number, letter in enumerate(byte_letters())}
 _WORD_ENDS = {f"{letter}</w>": 256 + number for letter, number in _BYTES.items()}  # CLIP's own kind of BPE
 TOKEN_IDS = {token: 512 + number for number, token in enumerate(_SPECIAL)}
 
@@ -104,19 +81,19 @@ def kind_of(model_id: str, pattern: str) -> Kind:
 def write_tokenizer(kind: Kind, folder: Path) -> None:
     """Writes the files of a tokenizer, and of a processor of pictures beside it."""
     folder.mkdir(parents=True)
-    _write(folder / "tokenizer.json", json.loads(_unigram() if kind is _T5 else _bpe(kind)))
+    _write(folder / "tokenizer.json", json.loads(unigram_tokenizer(_T5_PIECES).to_str() if kind is _T5 else _bpe(kind)))
     _write(folder / "tokenizer_config.json", _configuration(kind))
     _write(folder / "special_tokens_map.json", _special(kind))
     _write(folder / "vocab.json", {**_BYTES, **_WORD_ENDS, **(TOKEN_IDS if kind is _CLIP else {})})
     if kind is not _T5:
         _write(folder / "added_tokens.json", TOKEN_IDS)
-    _write(folder / "preprocessor_config.json", _PICTURES)
+    _write(folder / "preprocessor_config.json", PATCHES_OF_PICTURES)
     (folder / "chat_template.jinja").write_text(_CHAT, encoding="utf-8")  # where a processor looks for it
     (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(as_json(content), encoding="utf-8")
 
 
 def _special(kind: Kind) -> dict[str, str]:
@@ -130,11 +107,7 @@ def _special(kind: Kind) -> dict[str, str]:
 
 def _configuration(kind: Kind) -> dict[str, Any]:
     tokens = {"<pad>": 0, "</s>": 1, "<unk>": 2} if kind is _T5 else TOKEN_IDS
-    added = {
-        str(number): {"content": token, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
-        | {"special": True}
-        for token, number in tokens.items()
-    }
+    added = {str(number): added_token(token) for token, number in tokens.items()}
     return {
         "tokenizer_class": kind.tokenizer_class,
         "add_prefix_space": False,
@@ -144,18 +117,6 @@ def _configuration(kind: Kind) -> dict[str, Any]:
         "padding_side": "right",
         **_special(kind),
     }
-
-
-def _unigram() -> str:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-
-    tokenizer = Tokenizer(models.Unigram(_T5_PIECES, unk_id=2, byte_fallback=True))
-    tokenizer.add_special_tokens(["<pad>", "</s>", "<unk>"])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
-    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    text: str = tokenizer.to_str()
-    return text
 
 
 def _bpe(kind: Kind) -> str:

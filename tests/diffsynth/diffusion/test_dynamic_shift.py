@@ -5,7 +5,7 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
-from diffsynth.diffusion.flow_match import DynamicShiftScheduler, exponentially_shifted_sigmas, shift_of
+from diffsynth.diffusion.flow_match import FlowMatchScheduler, exponentially_shifted_sigmas, qwen_image_levels, shift_of
 
 
 def theirs(steps, mu, strength=1.0):
@@ -20,7 +20,7 @@ def theirs(steps, mu, strength=1.0):
 @pytest.mark.parametrize("strength", [1.0, 0.7])
 @pytest.mark.parametrize("tokens", [256, 4096, 6889])
 def test_grid_equals_diffusers(steps, strength, tokens):
-    ours = DynamicShiftScheduler()
+    ours = FlowMatchScheduler(qwen_image_levels)
     ours.set_timesteps(steps, denoising_strength=strength, dynamic_shift_len=tokens)
     expected = theirs(steps, shift_of(tokens), strength)
     torch.testing.assert_close(ours.sigmas, expected.sigmas[:-1], rtol=0, atol=1e-6)
@@ -40,7 +40,7 @@ def test_the_last_level_is_fixed_and_a_single_one_stays():
 
 
 def test_without_a_size_it_is_the_shift_of_training():
-    ours = DynamicShiftScheduler()
+    ours = FlowMatchScheduler(qwen_image_levels)
     ours.set_training_timesteps()
     assert len(ours.sigmas) == 1000
     torch.testing.assert_close(ours.sigmas, exponentially_shifted_sigmas(1000, mu=0.8))
@@ -57,4 +57,4 @@ def test_without_a_size_it_is_the_shift_of_training():
 )
 def test_values_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
-        DynamicShiftScheduler().set_timesteps(**options)
+        FlowMatchScheduler(qwen_image_levels).set_timesteps(**options)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import UniPCMultistepScheduler as Theirs
 
-from diffsynth.diffusion.flow_match import DynamicShiftScheduler, FlowMatchEulerDiscreteScheduler, FlowMatchScheduler
+from diffsynth.diffusion.flow_match import FlowMatchEulerDiscreteScheduler, FlowMatchScheduler, qwen_image_levels
 from diffsynth.diffusion.unipc import UniPCMultistepScheduler
 
 # Both compute in float32, and diffusers the factors too, which logarithms of the noise levels make less exact.
@@ -63,7 +63,7 @@ def test_the_last_step_ends_in_the_clean_sample_it_predicts(settings):
 
 
 def test_noise_levels_go_from_one_kind_to_another():
-    for own in (FlowMatchScheduler(), DynamicShiftScheduler()):
+    for own in (FlowMatchScheduler(), FlowMatchScheduler(qwen_image_levels)):
         swapped = UniPCMultistepScheduler.from_config(own.config, solver_order=3)
         assert swapped.solver_order == 3
         for scheduler in (own, swapped):

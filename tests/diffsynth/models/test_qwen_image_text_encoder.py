@@ -11,11 +11,6 @@ from PIL import Image
 
 from diffsynth.core.loader.detection import model_hash
 from diffsynth.families.qwen_image import without_language_head
-from diffsynth.families.qwen_image.small import (
-    QWEN_PROCESSOR_FILES,
-    QWEN_TOKENIZER_FILES,
-    QWEN_VOCAB_SIZE,
-)
 from diffsynth.models.qwen_image_prompt import (
     LENGTH,
     PICTURE,
@@ -25,10 +20,11 @@ from diffsynth.models.qwen_image_prompt import (
     text_inputs,
 )
 from diffsynth.models.qwen_image_text_encoder import QwenImageTextEncoder
+from script_trial.small.tokenizer_files import FILES, MOST_TOKENS
 from tests.diffsynth.pipelines.qwen_oracle import TextEncoder
 
 SIZES = {
-    "vocab_size": QWEN_VOCAB_SIZE,
+    "vocab_size": MOST_TOKENS,
     "dim": 256,
     "dim_ffn": 96,
     "num_layers": 2,
@@ -50,7 +46,7 @@ def folder_of(files, path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return folder_of(QWEN_PROCESSOR_FILES, tmp_path_factory.mktemp("processor"))
+    return folder_of(FILES["qwen_processor"], tmp_path_factory.mktemp("processor"))
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +206,7 @@ def test_a_folder_without_a_tokenizer(tmp_path, kind):
 
 
 def test_a_tokenizer_of_another_model(tmp_path):
-    files = {name: text for name, text in QWEN_TOKENIZER_FILES.items() if name in ("vocab.json", "merges.txt")}
+    files = {name: text for name, text in FILES["qwen"].items() if name in ("vocab.json", "merges.txt")}
     with pytest.raises(ValueError, match=r"has no token <\|image_pad\|>: it is not that of a Qwen-Image model"):
         QwenImageTokenizer(folder_of(files, tmp_path))
 

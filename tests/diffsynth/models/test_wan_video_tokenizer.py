@@ -8,8 +8,8 @@ import pytest
 import tokenizers
 import torch
 
-from diffsynth.families.wan.small import TOKENIZER_FILES
 from diffsynth.models.wan_video_tokenizer import WanTokenizer, clean_prompt
+from script_trial.small.tokenizer_files import FILES
 
 PROMPTS = ["A red boat, in the rain", "夜晚的老城小巷，雨水滴落。", "🦙 on a hill", "", "word " * 600]
 
@@ -17,7 +17,7 @@ PROMPTS = ["A red boat, in the rain", "夜晚的老城小巷，雨水滴落。",
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("umt5-xxl")
-    for name, text in TOKENIZER_FILES.items():
+    for name, text in FILES["umt5"].items():
         (folder / name).write_text(text(), encoding="utf-8")
     return folder
 
@@ -68,7 +68,7 @@ def test_ids_are_those_of_transformers(folder):
 
 def test_the_byte_fallback_survives_the_published_class(folder, tmp_path):
     """The published configuration names T5Tokenizer, which knows no byte fallback; the ids must not depend on it."""
-    for name, text in TOKENIZER_FILES.items():
+    for name, text in FILES["umt5"].items():
         (tmp_path / name).write_text(text(), encoding="utf-8")
     settings = json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings | {"tokenizer_class": "T5Tokenizer"}))

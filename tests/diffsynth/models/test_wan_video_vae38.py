@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from diffusers import AutoencoderKLWan
 
 from diffsynth.core.loader import model_hash
 from diffsynth.models.wan_video_vae import WanVideoVAE
 from diffsynth.models.wan_video_vae38 import DEVIATION, MEAN, WanVideoVAE38
+from tests.diffsynth.models.vae38_oracle import peer_of
 
 STATISTICS = torch.tensor([MEAN, DEVIATION]).view(2, 1, -1, 1, 1, 1)
 SIZES = [(1, 32, 48), (5, 48, 32), (13, 32, 64)]
@@ -26,48 +26,7 @@ def vae() -> WanVideoVAE38:
 
 @pytest.fixture(scope="module")
 def peer(vae):
-    peer = AutoencoderKLWan(
-        base_dim=8,
-        decoder_base_dim=12,
-        z_dim=48,
-        latents_mean=list(MEAN),
-        latents_std=list(DEVIATION),
-        is_residual=True,
-        in_channels=12,
-        out_channels=12,
-        patch_size=2,
-        scale_factor_spatial=16,
-    )
-    peer.load_state_dict({theirs(key): tensor for key, tensor in vae.state_dict().items()})
-    return peer.eval().requires_grad_(False)
-
-
-_TOP = {"conv1": "quant_conv", "conv2": "post_quant_conv"}
-_ENDS = {"conv1": "conv_in", "head.0": "norm_out", "head.2": "conv_out"}
-_MIDDLE = {"0": "resnets.0", "1": "attentions.0", "2": "resnets.1"}
-_LAYERS = {
-    "residual.0": "norm1", "residual.2": "conv1", "residual.3": "norm2", "residual.6": "conv2",
-    "shortcut": "conv_shortcut",
-}  # fmt: skip
-
-
-def theirs(key: str) -> str:
-    """What diffusers calls a parameter."""
-    name, _, parameter = key.rpartition(".")
-    if name in _TOP:
-        return f"{_TOP[name]}.{parameter}"
-    side, _, rest = name.partition(".")
-    if rest in _ENDS:
-        return f"{side}.{_ENDS[rest]}.{parameter}"
-    part, place, rest = rest.split(".", 2)
-    if part == "middle":
-        return f"{side}.mid_block.{_MIDDLE[place]}.{_LAYERS.get(rest, rest)}.{parameter}"
-    down = part == "downsamples"
-    _, number, rest = rest.split(".", 2)
-    if rest.startswith(("resample", "time_conv")):
-        return f"{side}.{'down' if down else 'up'}_blocks.{place}.{'down' if down else 'up'}sampler.{rest}.{parameter}"
-    block = f"{side}.{'down' if down else 'up'}_blocks.{place}.resnets.{number}"
-    return f"{block}.{_LAYERS[rest]}.{parameter}"
+    return peer_of(vae)
 
 
 def random_video(frames, height, width):

@@ -8,6 +8,7 @@ from diffusers import ZImageTransformer2DModel
 
 from diffsynth.core.fused import use_fused
 from diffsynth.core.loader.detection import model_hash
+from diffsynth.families.z_image import without_prefix
 from diffsynth.models.qwen_image_dit import QwenImageDiT
 from diffsynth.models.z_image_dit import ZImageDiT, patches, rotary_dims, unpatched
 
@@ -180,6 +181,9 @@ def test_published_hash_and_size():
     model = on_meta()
     assert len(model.state_dict()) == 521
     assert model_hash(model.state_dict()) == "fc3a8a1247fe185ce116ccbe0e426c28"
+    of_comfyui = {f"model.diffusion_model.{name}": tensor for name, tensor in model.state_dict().items()}
+    assert model_hash(of_comfyui) == "8cf241a0d32f93d5de368502a086852f"
+    assert without_prefix(of_comfyui).keys() == model.state_dict().keys()
     assert sum(parameter.numel() for parameter in model.parameters()) == 6_154_908_736
 
 

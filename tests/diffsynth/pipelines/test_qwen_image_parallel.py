@@ -10,8 +10,8 @@ import torch
 
 from benchmarks.parallel_scale import ACTIVATIONS
 from diffsynth.core.parallel.degrees import DegreeError
+from diffsynth.families.family import Sizes
 from diffsynth.pipelines.qwen_image import QwenImagePipeline
-from script_trial.adapters.diffsynth_port.catalogue import Sizes
 from script_trial.adapters.diffsynth_port.weights import make_weights
 from tests.diffsynth.pipelines.parallel_checks import (
     OF_A_RING,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import UniPCMultistepScheduler as Theirs
 
-from diffsynth.diffusion.flow_match import DynamicShiftScheduler, FlowMatchEulerDiscreteScheduler, FlowMatchScheduler
+from diffsynth.diffusion.flow_match import FlowMatchEulerDiscreteScheduler, FlowMatchScheduler, qwen_image_levels
 from diffsynth.diffusion.unipc import UniPCMultistepScheduler
 from tests.diffsynth.pipelines import diffusers_oracle, qwen_oracle
 from tests.diffsynth.pipelines.conftest import QUICK, QUICK_PICTURE
@@ -89,11 +89,11 @@ def test_euler_by_name_changes_no_bit(wan21):
         ),
         (None, "scheduler: a NoneType is none of diffsynth's"),
         (
-            DynamicShiftScheduler(),
-            "scheduler: the noise levels of this DynamicShiftScheduler are not those of Wan",
+            FlowMatchScheduler(qwen_image_levels),
+            "scheduler: the noise levels of this FlowMatchScheduler are not those of Wan",
         ),
         (
-            UniPCMultistepScheduler(DynamicShiftScheduler().config),
+            UniPCMultistepScheduler(FlowMatchScheduler(qwen_image_levels).config),
             "make it by UniPCMultistepScheduler.from_config(",
         ),
     ],

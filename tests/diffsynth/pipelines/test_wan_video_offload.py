@@ -8,9 +8,9 @@ import torch
 
 from diffsynth.core.device.npu_compatible_device import memory_info
 from diffsynth.core.vram import State
+from diffsynth.families.family import Sizes
 from diffsynth.models.wan_video_dit import TextCache
 from diffsynth.pipelines import wan_video
-from script_trial.adapters.diffsynth_port.catalogue import Sizes
 from script_trial.adapters.diffsynth_port.weights import make_weights
 from tests.diffsynth.pipelines.conftest import QUICK
 

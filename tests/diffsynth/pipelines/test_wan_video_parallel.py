@@ -12,8 +12,8 @@ import torch
 
 from benchmarks.parallel_scale import ACTIVATIONS
 from diffsynth.core.parallel.degrees import DegreeError
+from diffsynth.families.family import Sizes
 from diffsynth.pipelines.wan_video import WanVideoPipeline
-from script_trial.adapters.diffsynth_port.catalogue import Sizes
 from script_trial.adapters.diffsynth_port.weights import make_weights
 from tests.diffsynth.pipelines.parallel_checks import check_near_the_exact, check_offload, degrees, layouts_of, shared
 from tests.diffsynth.pipelines.shared_generation import WAN21, WAN22, generate

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from diffusers import (
-    AutoencoderKLWan,
     WanImageToVideoPipeline,
     WanPipeline,
     WanTransformer3DModel,
@@ -16,7 +15,7 @@ from PIL import Image
 from transformers import AutoTokenizer
 
 from script_trial.adapters.diffsynth_port.weights import make_weights
-from tests.diffsynth.models.test_wan_video_vae38 import theirs as of_vae38
+from tests.diffsynth.models.vae38_oracle import peer_of
 from tests.diffsynth.pipelines import diffusers_oracle as oracle
 
 PROMPT, NEGATIVE = "a red boat leaves the harbour", "static, blurry"
@@ -122,27 +121,6 @@ def transformer(dit):
     return theirs.eval()
 
 
-def autoencoder38(vae):
-    from diffsynth.models.wan_video_vae38 import DEVIATION, MEAN
-
-    sizes = type(vae).kwargs_from_shapes({key: tuple(value.shape) for key, value in vae.state_dict().items()})
-    peer = AutoencoderKLWan(
-        base_dim=sizes["dim"],
-        decoder_base_dim=sizes["decoder_dim"],
-        z_dim=48,
-        num_res_blocks=sizes["num_res_blocks"],
-        latents_mean=list(MEAN),
-        latents_std=list(DEVIATION),
-        is_residual=True,
-        in_channels=12,
-        out_channels=12,
-        patch_size=2,
-        scale_factor_spatial=16,
-    )
-    peer.load_state_dict({of_vae38(key): value.clone() for key, value in vae.state_dict().items()})
-    return peer.eval()
-
-
 def peer(kind, ours, root, **networks):
     """A pipeline of diffusers with the weights of `ours`, which stay where they are."""
     tokenizer = next(root.glob("*/*/google/umt5-xxl"))
@@ -222,7 +200,7 @@ def test_ti2v_5b_as_in_diffusers(open_model, from_picture):
         kind,
         pipe,
         open_model.root,
-        vae=autoencoder38(pipe.vae),
+        vae=peer_of(pipe.vae),
         transformer=transformer(pipe.dit),
         expand_timesteps=True,
     )

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from diffsynth.core.fused import FusedOperatorsError, choice, fused_operators, gelu_of_linear
-from diffsynth.core.fused.choice import VARIABLE
+from diffsynth.core import fused as choice
+from diffsynth.core.fused import VARIABLE, FusedOperatorsError, fused_operators, gelu_of_linear
 
 ROOT = Path(__file__).resolve().parents[4]
 

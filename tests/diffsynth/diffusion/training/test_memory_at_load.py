@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from script_trial.adapters.diffsynth_port.catalogue import Sizes
+from diffsynth.families.family import Sizes
 from script_trial.adapters.diffsynth_port.weights import make_weights
 from tests.diffsynth.diffusion.training.conftest import FULL, WAN21, run
 from tests.diffsynth.diffusion.training.driver import WAN

@@ -6,11 +6,13 @@ import math
 import pytest
 import torch
 
+from diffsynth.diffusion.training.run_task import family_parser
 from diffsynth.diffusion.training.tasks import Distillation, SupervisedFineTuning
+from diffsynth.families.qwen_image import FAMILY
+from diffsynth.families.qwen_image.training import QwenImageTraining
 from diffsynth.models.qwen_image_dit import QwenImageDiT
 from diffsynth.models.qwen_image_patches import patches
 from diffsynth.pipelines.qwen_image import QwenImagePipeline
-from tests.diffsynth.diffusion.training import driver
 from tests.diffsynth.pipelines import qwen_oracle as oracle
 
 
@@ -23,11 +25,10 @@ def dit():
 @pytest.fixture(scope="module")
 def task_of():
     """task_of(kind, *flags): a task of the training script, on a pipeline without networks."""
-    script = driver.script(driver.QWEN)
 
     def make(kind, *flags):
-        args = script.qwen_image_parser().parse_args(["--dataset_base_path", ".", *flags])
-        return kind(script.QwenImage(QwenImagePipeline("cpu", torch.float32), args), args)
+        args = family_parser(FAMILY, "").parse_args(["--dataset_base_path", ".", *flags])
+        return kind(QwenImageTraining(QwenImagePipeline("cpu", torch.float32), args), args)
 
     return make
 

@@ -10,11 +10,14 @@ from safetensors.torch import load_file
 
 from diffsynth.diffusion.training.checkpoints import Checkpoints
 from diffsynth.diffusion.training.errors import TrainingError
-from tests.diffsynth.diffusion.training.conftest import ENCODERS, FULL, HIGH, LORA, losses, run
+from script_trial.adapters.diffsynth_port.weights import make_weights
+from tests.diffsynth.diffusion.training.conftest import ENCODERS, FULL, HIGH, LORA, T5, VAE, losses, run
 from tests.diffsynth.diffusion.training.driver import QWEN, WAN
 
 # 5 clips, an update every two batches and one at the end of each epoch: 9 updates of 15 batches.
 RUN = ["--num_epochs", "3", "--gradient_accumulation_steps", "2", "--save_steps", "2", "--lr_scheduler", "cosine"]
+DIT_FILES = "diffusion_pytorch_model*.safetensors"
+CLIP_FILES = [DIT_FILES, T5, VAE, "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"]
 RESUME = ["--resume_from_checkpoint", "latest"]
 
 
@@ -47,6 +50,47 @@ def test_killed_twice(flags_by_family, train_here, launch, tmp_path, trained, fa
     assert_killed(launch("cpu", run([*killed, *RESUME], family, loss=4)))
     train_here([*killed, *RESUME], family)
     assert_same_bits(tmp_path / "killed", tmp_path / "whole")
+
+
+# Of each kind of Wan that takes more than a prompt: its files, the metadata of its rows, and what is trained on what.
+KINDS = {
+    "Wan-AI/Wan2.1-I2V-14B-480P": (CLIP_FILES, "metadata.csv", LORA, ["--extra_inputs", "input_image"]),
+    "Wan-AI/Wan2.2-TI2V-5B": (
+        [DIT_FILES, T5, "Wan2.2_VAE.pth"],
+        "metadata.csv",
+        LORA,
+        ["--extra_inputs", "input_image"],
+    ),
+    "Wan-AI/Wan2.1-VACE-1.3B": (
+        [DIT_FILES, T5, VAE],
+        "metadata_vace.csv",
+        ["--lora_base_model", "vace", "--lora_rank", "4"],
+        [
+            *("--data_file_keys", "video,vace_video,vace_reference_image"),
+            *("--extra_inputs", "vace_video,vace_reference_image"),
+        ],
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_id", KINDS)
+def test_each_kind_killed_while_it_encodes_and_trains(
+    model_id, data_folder, flags_of, train_here, launch, training_models, tmp_path
+):
+    files, metadata, trained, inputs = KINDS[model_id]
+    if not (training_models / model_id).exists():
+        make_weights(model_id, training_models)
+    more = [*trained, *inputs, *RUN, "--num_epochs", "2", "--height", "32", "--width", "64"]
+    more += ["--dataset_metadata_path", data_folder / metadata]
+
+    def flags(output):
+        return flags_of(output, *more, models=",".join(f"{model_id}:{name}" for name in files))
+
+    train_here(flags(tmp_path / "whole"))
+    assert_killed(launch("cpu", run(flags(tmp_path / "killed"), loss=8)))
+    train_here([*flags(tmp_path / "killed"), *RESUME])
+    assert_same_bits(tmp_path / "killed", tmp_path / "whole", "step-6.safetensors")
 
 
 @pytest.mark.slow

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from diffsynth.core.loader import Checkpoint, build_on_meta, detect, fill
 from diffsynth.families import MODEL_CONFIGS
+from diffsynth.families.family import Sizes
 from diffsynth.families.qwen_image import FAMILY as QWEN_FAMILY
-from diffsynth.families.qwen_image.small import QWEN_VOCAB_SIZE
 from diffsynth.models.qwen_image_prompt import QwenImageTokenizer
 from diffsynth.pipelines.qwen_image import ModelConfig, QwenImagePipeline
 from script_trial.adapters.diffsynth_port.weights import make_weights
@@ -135,7 +135,7 @@ def test_the_tokenizers_spell_everything(tree):
     for folder in (tree / BASE / "tokenizer", tree / EDIT / "processor"):
         tokenizer = QwenImageTokenizer(folder)
         ids = tokenizer("the cat 旧书店 \U0001f6a2<|im_end|>")
-        assert ids.max() < QWEN_VOCAB_SIZE
+        assert ids.max() < Sizes().vocab_size
         assert tokenizer._tokenizer.decode(ids[0]) == "the cat 旧书店 \U0001f6a2<|im_end|>"
         assert len(tokenizer("the cat")[0]) == 2
 

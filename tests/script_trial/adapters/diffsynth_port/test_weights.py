@@ -14,12 +14,13 @@ import torch
 from safetensors.torch import load_file
 
 from diffsynth.core.loader import Checkpoint, detect
-from diffsynth.families import MODEL_CONFIGS, family_of
+from diffsynth.families import FAMILIES, MODEL_CONFIGS
+from diffsynth.families.family import Sizes, WeightFile
 from diffsynth.models.wan_video_dit import WanModel
 from diffsynth.models.wan_video_text_encoder import WanTextEncoder
 from diffsynth.models.wan_video_tokenizer import WanTokenizer
 from diffsynth.models.wan_video_vae import WanVideoVAE
-from script_trial.adapters.diffsynth_port.catalogue import MODELS, REDIRECTED_TO, Sizes, UnknownModelError, WeightFile
+from script_trial.adapters.diffsynth_port.catalogue import MODELS, REDIRECTED_TO, UnknownModelError
 from script_trial.adapters.diffsynth_port.weights import make_for_patterns, make_weights
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -88,7 +89,7 @@ def test_files_are_named_as_published(tree, model_id, names):
 
 
 def test_the_files_of_every_wan_model_hold_the_networks_that_the_record_names(tmp_path):
-    models = family_of(SMALL).models
+    models = next(family.models for family in FAMILIES if SMALL in family.models)
     assert {SMALL, LARGE, EXPERTS, CONVERTED} < set(models) <= set(MODELS)
     assert set(REDIRECTED_TO) >= set(models) - {CONVERTED, "krea/krea-realtime-video"}
     for model_id, entries in models.items():

@@ -1,20 +1,29 @@
-"""What a sample of a training gives its network besides the clip: as in a generation, by the same units."""
+"""How Wan is trained: on clips with prompts, and what else a model takes, by the units of a generation."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from diffsynth.core.data.media_dataset import PLACE
+from diffsynth.core.data.frames import FrameSize
+from diffsynth.core.data.media_dataset import PLACE, MediaDataset
 from diffsynth.diffusion.conditions import Call, Contribution, contributed
+from diffsynth.diffusion.training.adapter import TrainingAdapter
+from diffsynth.diffusion.training.arguments import checkpointing, names, trained_name
 from diffsynth.diffusion.training.errors import TrainingError
+from diffsynth.diffusion.training.files import media_dataset
+from diffsynth.diffusion.training.runner import Inputs, Sample
 from diffsynth.diffusion.training.tasks import KEPT
 from diffsynth.families.wan.camera import ORIGIN, SPEED
 from diffsynth.models.wan_video_vace import Vace
+from diffsynth.utils.data import save_video
+from diffsynth.utils.frames import video_from_frames
 
 # Of a generation, with what stands for nothing. --extra_inputs names those that the rows of a data set give.
 DEFAULTS: dict[str, Any] = {
@@ -37,6 +46,57 @@ _PICTURES = (*_OF_CLIP, "reference_image", "vace_reference_image")
 # How the tensors of a sample are called: channels beside the latents, inputs of the DiT by `INPUT` and their name.
 CHANNELS, INPUT = "channels", "input_"
 VACE_CONTEXT, BEFORE = "vace_context", "before"
+
+
+class WanTraining(TrainingAdapter):
+    """A clip as latents, its prompt as features, the network's call on the two, and a video to look at."""
+
+    extra_inputs = EXTRA_INPUTS
+    defaults: ClassVar = {"use_gradient_checkpointing": True}
+    not_offered: ClassVar = {"audio_processor_path": "leave it out: this pipeline reads no sound"}
+
+    @staticmethod
+    def add_flags(group: argparse._ArgumentGroup) -> None:
+        group.add_argument("--num_frames", type=int, default=81, help="4k + 1; of a shorter video as many as it has.")
+        group.add_argument("--audio_processor_path", help=argparse.SUPPRESS)
+        group.add_argument("--min_timestep_boundary", type=float, default=0.0, help="Part of the schedule to train on:")
+        group.add_argument("--max_timestep_boundary", type=float, default=1.0, help="0 to 0.417, 0.417 to 1 for A14B.")
+        group.add_argument("--framewise_decoding", action="store_true", help="Decode validation videos frame by frame.")
+
+    def media(self) -> MediaDataset:
+        args = self.args
+        size = FrameSize(args.height, args.width, args.max_pixels, args.num_frames, 2 * self.pipe.pixels, frames_step=4)
+        return media_dataset(args, size)
+
+    def encode(self, sample: Sample, cfg_scale: float = 1.0) -> Inputs:
+        frames = next(sample[key] for key in names(self.args.data_file_keys) if key in sample)
+        width, height = frames[0].size
+        video = video_from_frames(frames, height=height, width=width, num_frames=len(frames))
+        latents = self.pipe.encode_video(video, progress_bar_cmd=iter)
+        extras = encoded_extras(self.pipe, sample, frames, names(self.args.extra_inputs))
+        if BEFORE in extras:  # a generation makes them too
+            latents = torch.cat([extras.pop(BEFORE), latents], dim=2)
+        texts = self.pipe.encode_prompts(sample.get("prompt", ""), sample.get("negative_prompt", ""), cfg_scale)
+        return {"latents": latents, **extras, **texts}
+
+    def velocity(self, network: nn.Module, latents: Tensor, timestep: Tensor, inputs: Inputs, branch: str) -> Tensor:
+        context, trained = inputs[branch].to(self.pipe.torch_dtype), trained_name(self.args)
+        return call_dit(self.pipe, network, trained, latents, timestep, inputs, context, **checkpointing(self.args))
+
+    def noise(self, seed: int, rand_device: str, latents: Tensor) -> Tensor:
+        _, _, frames, height, width = latents.shape
+        pixels = self.pipe.pixels
+        return self.pipe.draw_noise(seed, rand_device, pixels * height, pixels * width, 4 * (frames - 1) + 1)
+
+    def render(self, path: Path | None) -> None:
+        args = self.args
+        video = self.pipe(
+            args.validation_prompt, seed=args.seed, height=args.height or 480, width=args.width or 832,
+            num_frames=args.num_frames, num_inference_steps=args.validation_inference_steps,
+            framewise_decoding=args.framewise_decoding,
+        )  # fmt: skip
+        if path is not None:
+            save_video(video, path.with_suffix(".mp4"), fps=15, quality=5)
 
 
 def encoded_extras(

@@ -1,0 +1,132 @@
+"""What training has to know of a model family: its flags, what it encodes of a sample, how its network is called on it.
+
+A family's record names the class; `run_task.run_script` makes a training script of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from diffsynth.core.data import BadSampleError
+from diffsynth.core.data.frames import FrameSize
+from diffsynth.core.data.media_dataset import PLACE, MediaDataset
+from diffsynth.core.loader.detection import load_object
+from diffsynth.diffusion.flow_match import FlowMatchScheduler
+from diffsynth.diffusion.guidance import branch_prompts
+from diffsynth.diffusion.training.arguments import checkpointing
+from diffsynth.diffusion.training.files import media_dataset
+from diffsynth.diffusion.training.losses import FlowMatchLoss
+from diffsynth.diffusion.training.runner import Inputs, Sample
+
+
+class TrainingAdapter(ABC):
+    """One family, or the way it is trained.
+
+    Args:
+        pipe: with the networks of the run.
+        args: of the command line.
+
+    Attributes:
+        extra_inputs: columns of the metadata that it takes where --extra_inputs names them.
+        defaults: of flags that all families have, where this one has others.
+        not_offered: published flags that must stay unset, each with what to do instead.
+        flow_match_loss: over the part of the schedule that is trained.
+    """
+
+    extra_inputs: tuple[str, ...] = ()
+    defaults: ClassVar[Mapping[str, object]] = {}
+    not_offered: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, pipe: Any, args: argparse.Namespace) -> None:
+        self.pipe, self.args = pipe, args
+        schedule = FlowMatchScheduler(load_object(pipe.family.levels))
+        schedule.set_training_timesteps()
+        part = (getattr(args, f"{end}_timestep_boundary", whole) for end, whole in (("min", 0.0), ("max", 1.0)))
+        self.flow_match_loss = FlowMatchLoss(schedule, *part)
+
+    @staticmethod  # noqa: B027
+    def add_flags(group: argparse._ArgumentGroup) -> None:
+        """Adds the flags that no other family has."""
+
+    @abstractmethod
+    def media(self) -> MediaDataset:
+        """The samples."""
+
+    @abstractmethod
+    def encode(self, sample: Sample, cfg_scale: float = 1.0) -> Inputs:
+        """A sample as its network takes it: `latents` (1, C, ...) float32, and what `velocity` needs besides.
+
+        Args:
+            cfg_scale: with 1, the negative prompt is not needed.
+        """
+
+    def velocity(self, network: nn.Module, latents: Tensor, timestep: Tensor, inputs: Inputs, branch: str) -> Tensor:
+        """The network's call for one branch of the guidance."""
+        context = inputs[branch].to(self.pipe.torch_dtype)
+        return network(latents, timestep, context, **self.inputs_of_dit(inputs), **checkpointing(self.args))
+
+    def inputs_of_dit(self, inputs: Inputs) -> dict[str, Any]:
+        """What the network gets of a batch besides latents, timestep and prompt."""
+        return {}
+
+    @abstractmethod
+    def noise(self, seed: int, rand_device: str, latents: Tensor) -> Tensor:
+        """What a generation of these latents starts from."""
+
+    def schedule(self, num_inference_steps: int, latents: Tensor) -> FlowMatchScheduler:
+        """The noise levels of a generation of these latents."""
+        schedule = FlowMatchScheduler(load_object(self.pipe.family.levels))
+        schedule.set_timesteps(num_inference_steps, **self.settings_of_levels(latents))
+        return schedule
+
+    def settings_of_levels(self, latents: Tensor) -> dict[str, Any]:
+        """What the noise levels depend on in a generation of these latents."""
+        return {}
+
+    @abstractmethod
+    def render(self, path: Path | None) -> None:
+        """Generates from the validation prompt, and saves that under a path that lacks its ending, if one is given."""
+
+
+class PictureAdapter(TrainingAdapter):
+    """A family that makes pictures, of cells of 8x8 pixels that the network takes in patches of 2x2."""
+
+    def media(self) -> MediaDataset:
+        return media_dataset(self.args, self.size(), needed=["image"])
+
+    def size(self) -> FrameSize:
+        """Of the pictures that are made."""
+        args = self.args
+        return FrameSize(args.height, args.width, args.max_pixels, num_frames=1, multiple=16)
+
+    def texts(self, sample: Sample, cfg_scale: float, *pictures: Any) -> Inputs:
+        """The embedded prompts of a sample by branch, which may speak of pictures."""
+        prompts = branch_prompts(sample.get("prompt", ""), sample.get("negative_prompt", ""), cfg_scale)
+        try:
+            return self.pipe.encode_prompts(prompts, *pictures)
+        except ValueError as error:
+            raise BadSampleError(f"{sample[PLACE]}: {error}") from error
+
+    def noise(self, seed: int, rand_device: str, latents: Tensor) -> Tensor:
+        *_, height, width = latents.shape
+        return self.pipe.draw_noise(seed, rand_device, 8 * height, 8 * width)
+
+    def render(self, path: Path | None) -> None:
+        args = self.args
+        picture = self.pipe(
+            args.validation_prompt, seed=args.seed, height=args.height or 1024, width=args.width or 1024,
+            num_inference_steps=args.validation_inference_steps, **self.validation_inputs(),
+        )  # fmt: skip
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(path.with_suffix(".png"))
+
+    def validation_inputs(self) -> dict[str, Any]:
+        """What the pipeline is called with for a validation, besides a prompt and a size."""
+        return {}

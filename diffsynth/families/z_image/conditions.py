@@ -1,0 +1,8 @@
+"""What pictures contribute to a generation of Z-Image."""
+
+from __future__ import annotations
+
+from diffsynth.diffusion.conditions import Condition
+from diffsynth.families.qwen_image.conditions import InputImage
+
+CONDITIONS: tuple[Condition, ...] = (InputImage(),)

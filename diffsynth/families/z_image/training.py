@@ -1,0 +1,27 @@
+"""How Z-Image is trained: on pictures with prompts."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, ClassVar
+
+from diffsynth.diffusion.training.adapter import PictureAdapter
+from diffsynth.diffusion.training.runner import Inputs, Sample
+
+
+class ZImageTraining(PictureAdapter):
+    """A picture as latents, its prompt as features, and the network's call on both."""
+
+    defaults: ClassVar = {"validation_inference_steps": 8}
+
+    def __init__(self, pipe: Any, args: argparse.Namespace) -> None:
+        super().__init__(pipe, args)
+        pipe.enable_npu_patch(args.enable_npu_patch)
+
+    @staticmethod
+    def add_flags(group: argparse._ArgumentGroup) -> None:
+        group.add_argument("--enable_npu_patch", action="store_true", help="On an Ascend NPU: its fused operators.")
+
+    def encode(self, sample: Sample, cfg_scale: float = 1.0) -> Inputs:
+        texts = self.texts(sample, cfg_scale)
+        return {"latents": self.pipe.encode_picture(sample["image"][0], progress_bar_cmd=iter), **texts}
