@@ -238,8 +238,8 @@ def test_mps_facts():
 
 
 def test_musa_is_marked_unverified():
-    verified = {name: read(f"targets/{name}.json")["verified"] for name in TARGETS}
-    assert verified == {"npu": True, "xpu": True, "mps": True, "musa": False}
+    assert all(read(f"targets/{name}.json")["verified"] for name in ("npu", "xpu", "mps"))
+    assert not read("targets/musa.json")["verified"]
     assert read("targets/musa.json")["names"]["nccl.all_reduce"] == "musa.mccl.all_reduce"
 
 
