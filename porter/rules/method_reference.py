@@ -32,7 +32,7 @@ from collections.abc import Iterator
 from porter.findings import Edit
 from porter.places import label_of
 from porter.rules.rule import Rule
-from porter.targets import CUDA, TARGETS, Translation, translation
+from porter.targets import CUDA, TARGETS, Translation, table, translation
 from porter.unit import Found, Unit
 from porter.uses import text_of
 
@@ -51,6 +51,12 @@ _DEVICES = "|".join(one.name for one in _ALL)
 _SETTINGS = frozenset(
     """args arg opt opts option options cfg config conf flags FLAGS hparams hp params parsed settings parser kwargs
     namespace env self cls""".split()
+)
+
+
+#: What is called otherwise outside of torch.cuda: `cudagraph_mark_step_begin`.
+_RENAMED_MEMBERS = sorted(
+    {name.rpartition(".")[2] for target in TARGETS for pair in table(target)["elsewhere"].items() for name in pair}
 )
 
 
@@ -73,7 +79,7 @@ RULE = Rule(
         **{name: _SPELLED.format(name) for name in _METHODS},
         **{name: _ASKED_FOR.format(name) for name in ("getattr", "hasattr")},
     },
-    beside=(*_METHODS, *(handle for one in _ALL for handle in one.handles.values())),
+    beside=(*_METHODS, *(handle for one in _ALL for handle in one.handles.values()), *_RENAMED_MEMBERS),
 )
 
 
