@@ -107,11 +107,12 @@ class _Offsets:
 _Found = tuple[tuple[str, ...], str, int, int, bool]
 
 
-def _of_yaml(text: str) -> Iterator[_Found]:
+def yaml_documents(text: str) -> list[Node | None]:
+    """The documents of a YAML text, each node with its place. Raises CannotParse."""
     import yaml
 
     try:
-        documents = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+        return list(yaml.compose_all(text, Loader=yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise CannotParse(f"not YAML: {error.problem or error.context}", mark.line + 1 if mark else None) from None
@@ -119,8 +120,11 @@ def _of_yaml(text: str) -> Iterator[_Found]:
         raise CannotParse(f"not YAML: {str(error).splitlines()[0]}") from None
     except RecursionError:
         raise CannotParse("not YAML that can be read: it nests too deeply") from None
+
+
+def _of_yaml(text: str) -> Iterator[_Found]:
     seen: set[int] = set()
-    for document in documents:
+    for document in yaml_documents(text):
         yield from _of_node(document, (), seen)
 
 

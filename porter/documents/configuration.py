@@ -31,6 +31,7 @@ from porter.documents.shell import port_shell
 from porter.documents.yaml_commands import YamlCommands
 from porter.port import Language, Plan, calls_for_nothing
 from porter.rules.named_line import RULE, left_lines
+from porter.source import CannotParse
 from porter.vocabulary import says_device, says_text
 
 _ENTRY = re.compile(r"\s*(?:-\s+)?[\"']?(?P<key>[\w.-]+)[\"']?\s*[:=]\s*(?P<value>.*)")
@@ -63,13 +64,11 @@ def _with_commands(name: str, ported: PortedBytes, data: bytes, plan: Plan) -> P
     """With what is shell in it ported too, where the keys have not told already what becomes of it."""
     if calls_for_nothing(data, plan, Language("shell", str, lambda text, words: ())):
         return ported
-    import yaml
-
     try:
         mark = byte_order_mark(data)
         text = decode(data, mark)
         commands = YamlCommands(text)
-    except (CannotPort, yaml.YAMLError, RecursionError):
+    except (CannotPort, CannotParse, RecursionError):
         return ported
     if not commands.text:
         return ported

@@ -18,6 +18,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from porter.changes import LINE, Change, located_in
+from porter.configuration_file import yaml_documents
 from porter.findings import Finding
 
 if TYPE_CHECKING:
@@ -43,15 +44,13 @@ class Piece(NamedTuple):
 
 
 class YamlCommands:
-    """The script of one file; `text` is empty where the file holds none. Raises yaml.YAMLError."""
+    """The script of one file; `text` is empty where the file holds none. Raises CannotParse."""
 
     def __init__(self, document: str) -> None:
-        import yaml
-
         self._document = document
         self._pieces: list[Piece] = []
         self._length = 0
-        for root in yaml.compose_all(document, Loader=yaml.SafeLoader):
+        for root in yaml_documents(document):
             self._look_at(root, "", 0)
         self.text = "".join(piece.text for piece in self._pieces)
 
