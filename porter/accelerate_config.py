@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from porter.source import CannotParse
+from porter.configuration_file import yaml_documents
 from porter.text_unit import Lines, Span
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class AccelerateConfig(Lines):
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self._documents = _composed(text)
+        self._documents = yaml_documents(text)
 
     @cached_property
     def configurations(self) -> list[dict[str, Entry]]:
@@ -65,17 +65,3 @@ class AccelerateConfig(Lines):
 
     def _offset(self, character: int) -> int:
         return len(self.text[:character].encode("utf-8"))
-
-
-def _composed(text: str) -> list[Node | None]:
-    import yaml
-
-    try:
-        return list(yaml.compose_all(text, Loader=yaml.SafeLoader))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise CannotParse(f"not YAML: {error.problem or error.context}", mark.line + 1 if mark else None) from None
-    except yaml.YAMLError as error:
-        raise CannotParse(f"not YAML: {str(error).splitlines()[0]}") from None
-    except RecursionError:
-        raise CannotParse("not YAML that can be read: it nests too deeply") from None

@@ -48,7 +48,7 @@ def sifted(found: list[Found], unit: Unit, codes: frozenset[str] | None) -> list
         found = [_left_to_cuda(one, unit) if _guards_what_is_lacking(one, found, unit) else one for one in found]
     if (
         (codes is not None and SUPPORTS_BOTH not in codes)
-        or not unit.translation.names_new(unit.source.data)
+        or not (unit.translation.names_new(unit.source.data) or _flags_of_cuda(unit))
         or not found
     ):
         return found
@@ -94,6 +94,7 @@ class _Places:
         self._marks = marks
         self._of = _words_of(unit)
         self._words: dict[ast.AST, frozenset[str]] = {}
+        self._flags = _flags_of_cuda(unit)
         parents = unit.source.parent
         nodes = unit.source.naming(self._named(), marks)
         for node in reversed(nodes):  # children come before their parents
@@ -129,6 +130,8 @@ class _Places:
                     self.serve_both.append(node)
             case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 self._block(node.body)
+            case ast.If() | ast.IfExp() if self._is_for_cuda(node) and self._asks_by_a_flag(node.test):
+                self.serve_both.append(node)
             case ast.If() if not self._is_elif(node) and self._is_for_cuda(node):
                 if any(self._is_for_new(one.test) for one in _branches(node)):
                     self.serve_both.append(node)
@@ -201,9 +204,23 @@ class _Places:
     def _asks_for_new(self, node: ast.AST) -> bool:
         return isinstance(node, ast.If) and self._is_for_new(node.test)
 
+    def _asks_by_a_flag(self, test: ast.expr) -> bool:
+        """Whether a flag for CUDA is asked that the program has one for the new accelerator beside, in another file."""
+        if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+            return any(map(self._asks_by_a_flag, test.values))
+        asked = test.func if isinstance(test, ast.Call) and not test.args else test
+        return self._unit.dotted(asked) in self._flags
+
     def _is_elif(self, node: ast.If) -> bool:
         parent = self._unit.source.parent.get(node)
         return isinstance(parent, ast.If) and parent.orelse == [node]
+
+
+def _flags_of_cuda(unit: Unit) -> frozenset[str]:
+    """What a file imports of the program's flags for CUDA that have one for the new accelerator beside them."""
+    flags = {flag.partition(":")[2] for flag in unit.flags if flag.startswith(f"{unit.translation.new.name}:")}
+    imported = unit.source.names.bound.values() if flags else ()
+    return frozenset(name for name in imported if name.rpartition(".")[2] in flags and not name.startswith("torch."))
 
 
 def _places_of(one: Found, unit: Unit) -> list[int]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import NamedTuple
 
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
@@ -63,3 +65,15 @@ def diff_of(shown: str, old: bytes, new: bytes) -> str:
     for line in unified_diff(before, after, f"a/{name}" if old else "/dev/null", f"b/{name}"):
         lines.append(line if line.endswith(("\n", "\r")) else line + "\n\\ No newline at end of file\n")
     return "".join(lines)
+
+
+def located_in(text: str, offsets: Iterable[int]) -> list[tuple[int, int]]:
+    """The line and column, from 1, of each offset."""
+    starts = [0, *accumulate(map(len, LINE.findall(text)))]
+    return [_place(text, starts, at) for at in offsets]
+
+
+def _place(text: str, starts: list[int], at: int) -> tuple[int, int]:
+    line = bisect_right(starts, at)
+    is_past_the_end = line == len(starts) and line > 1 and not text.endswith(("\n", "\r"))
+    return (line - 1, at - starts[line - 2] + 1) if is_past_the_end else (line, at - starts[line - 1] + 1)

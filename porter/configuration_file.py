@@ -34,6 +34,14 @@ _TOML_TOKEN = re.compile(
 )
 
 
+_INI_LINE = re.compile(
+    r"""^ (?: [#;].* | \[ (?P<section> [^\]\r\n]+ ) \].*
+            | (?: (?P<key> [^\s=:\[#;][^=:\r\n]*? ) [ \t]* [=:] | (?=[ \t]) ) [ \t]*
+              (?P<value> [^\s#;](?:[^\r\n]*[^\s])? )? [ \t]* ) $""",
+    re.VERBOSE | re.MULTILINE,
+)
+
+
 @dataclass(frozen=True)
 class Value:
     """A text: the keys that lead to it, outermost first, and the bytes of what is written for it, quotes included."""
@@ -71,7 +79,7 @@ class Configuration(Lines):
     def __init__(self, text: str, ending: str) -> None:
         super().__init__(text)
         self.ending = ending
-        found = list({".json": _of_json, ".toml": _of_toml}.get(ending, _of_yaml)(text))
+        found = list({".json": _of_json, ".toml": _of_toml, ".cfg": _of_ini}.get(ending, _of_yaml)(text))
         offsets = _Offsets(text)
         self.values = [
             Value(path, content, (offsets[start], offsets[end]))
@@ -99,11 +107,12 @@ class _Offsets:
 _Found = tuple[tuple[str, ...], str, int, int, bool]
 
 
-def _of_yaml(text: str) -> Iterator[_Found]:
+def yaml_documents(text: str) -> list[Node | None]:
+    """The documents of a YAML text, each node with its place. Raises CannotParse."""
     import yaml
 
     try:
-        documents = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+        return list(yaml.compose_all(text, Loader=yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise CannotParse(f"not YAML: {error.problem or error.context}", mark.line + 1 if mark else None) from None
@@ -111,8 +120,11 @@ def _of_yaml(text: str) -> Iterator[_Found]:
         raise CannotParse(f"not YAML: {str(error).splitlines()[0]}") from None
     except RecursionError:
         raise CannotParse("not YAML that can be read: it nests too deeply") from None
+
+
+def _of_yaml(text: str) -> Iterator[_Found]:
     seen: set[int] = set()
-    for document in documents:
+    for document in yaml_documents(text):
         yield from _of_node(document, (), seen)
 
 
@@ -180,6 +192,18 @@ def _of_toml(text: str) -> Iterator[_Found]:
             yield (*table, *key), _string(written), token.start(), token.end(), False
         elif written:
             keys += _bare(written)
+
+
+def _of_ini(text: str) -> Iterator[_Found]:
+    """Line by line: each line of a value by itself, as lists of packages are written."""
+    section = key = ""
+    for line in _INI_LINE.finditer(text):
+        if line["section"] is not None:
+            section, key = line["section"].strip(), ""
+            continue
+        key = line["key"].strip() if line["key"] is not None else key
+        if section and key and line["value"]:
+            yield (section, key), line["value"], line.start("value"), line.end("value"), False
 
 
 def _check_toml(text: str) -> None:

@@ -1,7 +1,7 @@
-"""Classes of the ported files that have a `cuda` of their own, which a call in another file may mean.
+"""What the ported files define that other files may mean: classes with a `cuda` of their own, flags for both devices.
 
-class Batch:
-    def cuda(self): ...
+class Batch:                              IS_CUDA = torch.cuda.is_available()
+    def cuda(self): ...                   IS_NPU = torch.npu.is_available()
 """
 
 from __future__ import annotations
@@ -13,20 +13,51 @@ from collections.abc import Iterator
 
 from porter.files import read_file
 from porter.places import label_of
+from porter.targets import TARGETS
 from porter.unit import Unit
 from porter.uses import made_by
 
 _DEFINES = re.compile(rb"^[ \t]+def[ \t]+(?:cuda|is_cuda|npu|is_npu)[ \t]*\(", re.MULTILINE)
+#: Flags and functions that ask for CUDA, by their names.
+_ASKS = re.compile(rb"^(?:def[ \t]+)?_*(?:is|has|use|IS|HAS|USE)_(?:cuda|CUDA)\w*[ \t]*[=:(]", re.MULTILINE)
+_CUDA = re.compile(r"cuda|CUDA")
+
 _METHODS = frozenset({"cuda", "is_cuda", "npu", "is_npu"})
 
 
-def classes_with_their_own(path: str) -> list[str]:
-    """The names of the classes in a file that define such a method. What cannot be read defines none."""
+def defined_in(path: str) -> list[str]:
+    """The classes in a file that define such a method, `Batch`, and its flags, `npu:IS_CUDA`.
+
+    A flag counts where the file has one of the same name for the accelerator: another file that imports the one for
+    CUDA belongs to a program that supports both. What cannot be read defines nothing.
+    """
     try:
         data, _ = read_file(path)
     except OSError:
         return []
-    return sorted(set(_classes(data))) if _DEFINES.search(data) else []
+    classes = set(_classes(data)) if _DEFINES.search(data) else set()
+    return sorted(classes.union(_flags(data) if _ASKS.search(data) else ()))
+
+
+def _flags(data: bytes) -> Iterator[str]:
+    defined = set(_defined(data))
+    for name in filter(_CUDA.search, defined):
+        yield from (f"{target}:{name}" for target in TARGETS if _called_after(target, name) in defined)
+
+
+def _called_after(target: str, name: str) -> str:
+    return _CUDA.sub(lambda found: target.upper() if found[0].isupper() else target, name)
+
+
+def _defined(data: bytes) -> Iterator[str]:
+    """The names that a module gives to functions and values."""
+    tree = _tree(data)
+    for node in tree.body if tree is not None else ():
+        match node:
+            case ast.FunctionDef(name=name):
+                yield name
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                yield name
 
 
 def class_meant(receiver: ast.expr, unit: Unit) -> str | None:
@@ -41,14 +72,18 @@ def class_meant(receiver: ast.expr, unit: Unit) -> str | None:
     return next((name for name in sorted(unit.classes) if name.replace("_", "").lower() == label), None)
 
 
-def _classes(data: bytes) -> Iterator[str]:
+def _tree(data: bytes) -> ast.Module | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            tree = ast.parse(data)
+            return ast.parse(data)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return
-    for node in ast.walk(tree):
+            return None
+
+
+def _classes(data: bytes) -> Iterator[str]:
+    tree = _tree(data)
+    for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.ClassDef) and any(
             isinstance(one, ast.FunctionDef) and one.name in _METHODS for one in node.body
         ):

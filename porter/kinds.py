@@ -3,7 +3,9 @@
 .ipynb                     notebook: the source of its code cells, and their shell commands
 .md, .markdown             Markdown: its fenced blocks of Python and shell
 .sh, .bash, .slurm         shell script; so is what names a shell in its first line, and ends in nothing known
-.yaml, .yml, .json, .toml  configuration: entries whose key is about a device, packages, resources
+.env, .env.local           variables as shell sets them
+.yaml, .yml, .json, .toml  configuration: entries whose key is about a device, packages, resources, commands
+setup.cfg                  configuration: the packages that it asks for
 requirements*.txt          packages to install
 Dockerfile, Makefile       their shell commands, and what else they name
 .cu, .cuh, .cpp, .h        C++: only counted
@@ -30,6 +32,7 @@ _BY_ENDING = {
     ".yml": "configuration",
     ".json": "configuration",
     ".toml": "configuration",
+    ".env": "shell",
     ".dockerfile": "dockerfile",
     ".mk": "makefile",
     ".cu": "cpp",
@@ -41,6 +44,8 @@ _BY_ENDING = {
     ".hpp": "cpp",
 }
 _BY_NAME = (
+    (re.compile(r"\.env(?:\.[\w.-]+)?"), "shell"),
+    (re.compile(r"setup\.cfg"), "configuration"),
     (re.compile(r"(?:docker|container)file(?:[._-][\w.-]+)?", re.IGNORECASE), "dockerfile"),
     (re.compile(r"(?:gnu)?makefile", re.IGNORECASE), "makefile"),
     (re.compile(r"(?:[\w.-]*[_.-])?(?:requirements?|constraints)(?:[_.-][\w.-]*)?\.(?:txt|in)", re.IGNORECASE),

@@ -35,7 +35,8 @@ class Plan:
 
     `source` is the accelerator whose words are undone; None: the usual one's. `torch_npu` is a known build of the
     package; None: the newest. `keep_cuda` ports so that the program still runs on CUDA. `classes` are those of the
-    run's files that have a `cuda` of their own. `applies` says that what analyses propose is to be written.
+    run's files that have a `cuda` of their own, `flags` those that ask for CUDA beside one for another accelerator, as
+    porter.definitions gives both. `applies` says that what analyses propose is to be written.
     `own` are the project's own rules. `shows_edits` asks which finding changes what. Without `unsafe`, edits that may
     change what the program means are only proposed.
     """
@@ -47,6 +48,7 @@ class Plan:
     torch_npu: str | None = None
     keep_cuda: bool = False
     classes: frozenset[str] = frozenset()
+    flags: frozenset[str] = frozenset()
     applies: bool = False
     own: tuple[CustomRule, ...] = ()
     shows_edits: bool = False
@@ -100,8 +102,9 @@ class Ported:
 
 def port_text(text: str, plan: Plan, language: Language = PYTHON) -> Ported:
     """Port a text. Raises porter.source.CannotParse if it is none in this language."""
-    if language is PYTHON and (plan.classes or plan.applies):
-        language = replace(language, unit=partial(Unit, classes=plan.classes, applies=plan.applies))
+    if language is PYTHON and (plan.classes or plan.flags or plan.applies):
+        unit = partial(Unit, classes=plan.classes, flags=plan.flags, applies=plan.applies)
+        language = replace(language, unit=unit)
     if language.name == PYTHON.name and plan.own:
         language = replace(language, own=plan.own)
     if plan.keep_cuda and not plan.undoes:

@@ -45,7 +45,7 @@ class RequirementsFile(Lines):
 _REQUIREMENT = re.compile(r"\s*(?P<name>[A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*(?P<rest>.*)", re.DOTALL)
 _INDEX = re.compile(r"\S*/whl/(?:nightly/)?cu\d+\S*|\S*pypi\.nvidia\.com\S*|\S*[/+]cu\d{2,3}\b\S*")
 _LOCAL_BUILD = re.compile(r"\+cu\d+|[-_.]cu(?:da)?\d{2,}")
-_EXACT = re.compile(r"==\s*v?(\d+(?:\.\d+){1,2})")
+_EXACT = re.compile(r"==\s*v?(\d+(?:\.\d+){1,2})(?P<any>\.\*)?")
 
 #: Packages of conda that hold CUDA.
 _OF_CONDA = frozenset(
@@ -104,6 +104,9 @@ def _torch(name: str, rest: str, target: str) -> Judgement | None:
         if exact is None:
             newest = next(iter(_builds()))
             return Judgement("note", "torch_npu is built for one torch each", _pair(newest, target))
+        fits = [one for one in _builds() if exact["any"] and f"{one}.".startswith(f"{exact[1]}.")]
+        if fits:
+            return Judgement("note", f"torch {exact[1]}.* goes with a torch_npu of its own", _pair(fits[0], target))
         if exact[1] not in _builds():
             message = f"there is no torch_npu for torch {exact[1]}"
             return Judgement("error", message, f"one of {', '.join(list(_builds())[:6])}")

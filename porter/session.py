@@ -15,7 +15,7 @@ from porter.analysis import ANALYSES
 from porter.baseline import Baseline
 from porter.cache import Cache, cache_file
 from porter.changes import diff_of
-from porter.definitions import classes_with_their_own
+from porter.definitions import defined_in
 from porter.discovery import Input, find_inputs
 from porter.documents import port_bytes
 from porter.documents.document import CannotPort
@@ -205,8 +205,10 @@ class Session:
     def run(self, inputs: Sequence[Input]) -> Iterator[FileReport]:
         gc.disable()  # trees are freed by their reference counts; looking for cycles in them costs a third of the time
         job = self._job()
-        job = replace(job, plan=replace(job.plan, classes=self._classes(inputs)))
-        rests_on = ",".join(sorted(job.plan.classes))
+        defined = self._defined(inputs)
+        flags = frozenset(name for name in defined if ":" in name)
+        job = replace(job, plan=replace(job.plan, classes=defined - flags, flags=flags))
+        rests_on = ",".join(sorted(defined))
         known = [None if one.problem else self.cache.findings(one.path, rests_on) for one in inputs]
         left = [one for one, findings in zip(inputs, known, strict=True) if findings is None]
         fresh = run(left, job, self.settings.jobs or _cores())
@@ -218,12 +220,10 @@ class Session:
                 report = FileReport(one.path.replace(os.sep, "/"), findings=findings)
             yield report
 
-    def _classes(self, inputs: Sequence[Input]) -> frozenset[str]:
-        """Those of the Python files that have a method of a name which the rules look for."""
+    def _defined(self, inputs: Sequence[Input]) -> frozenset[str]:
+        """What the Python files define that others of them may mean."""
         python = (one.path for one in inputs if one.portable and one.problem is None and one.path.endswith(PYTHON))
-        return frozenset().union(
-            *(self.cache.recall(path, "classes", partial(classes_with_their_own, path)) for path in python)
-        )
+        return frozenset().union(*(self.cache.recall(path, "defined", partial(defined_in, path)) for path in python))
 
     @cached_property
     def cache(self) -> Cache:

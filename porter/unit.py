@@ -26,8 +26,9 @@ class Found(NamedTuple):
 class Unit:
     """One unit of source on its way from one accelerator to another.
 
-    `classes` are those of the whole run that have methods of the accelerator's name of their own. `applies` says that
-    what analyses propose is to be written.
+    `classes` are those of the whole run that have methods of the accelerator's name of their own, `flags` those that
+    ask for CUDA beside one for another accelerator (porter.definitions). `applies` says that what analyses propose is
+    to be written.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class Unit:
         source: Source,
         translation: Translation,
         classes: frozenset[str] = frozenset(),
+        flags: frozenset[str] = frozenset(),
         applies: bool = False,
     ) -> None:
         self.source = source
         self.translation = translation
         self.classes = classes
+        self.flags = flags
         self.applies = applies
         #: The nodes that a report is about, and those that a fix is: what a later rule need not speak of.
         self.reported: set[ast.AST] = set()

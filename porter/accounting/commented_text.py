@@ -19,6 +19,11 @@ _PATH = re.compile(r"[^\s=]*/[^\s]*|[\w.{}$-]+\.(?:py|sh|txt|json|ya?ml|toml|log
 _IDENTIFIER = re.compile(r"[\w-]+")
 _BARE = frozenset({"cuda", "nccl", "nvidia"})
 
+_SEARCHING = frozenset("grep egrep fgrep sed awk".split())
+
+#: Environment modules of clusters.
+_LOADS = re.compile(r"\b(?:module|ml)\s+(?:load|add|swap|switch)\b[^;&|]*(?:cuda|nccl|nvidia)", re.IGNORECASE)
+
 #: Commands whose words are paths.
 _OF_PATHS = frozenset("cd ls mkdir source . cp mv rm ln pushd touch cat chmod chown tar".split())
 
@@ -40,6 +45,11 @@ def reasons(text: str) -> Iterator[tuple[int, Reason | None]]:
         yield number, _reason(line, comments.get(number))
 
 
+def loads_a_module(line: str) -> bool:
+    """`module load cuda/12.1`, as clusters have them."""
+    return _LOADS.search(line) is not None
+
+
 def all_for(text: str, reason: Reason) -> Iterator[tuple[int, Reason | None]]:
     """Each line that names CUDA, for one reason."""
     return ((number, reason) for number in lines_that_name(text.encode("utf-8")))
@@ -54,7 +64,9 @@ def _reason(line: str, comment: tuple[int, str] | None) -> Reason | None:
     words = _WORD.findall(code)
     command = words[0].lstrip("@-+") if words else ""
     if command in PRINTING:
-        return Reason.MESSAGE
+        return Reason.PATTERN if command in _SEARCHING else Reason.MESSAGE
+    if loads_a_module(code):  # cuda/12.1 is no path there
+        return None
     found = [_of_word(before, word) for before, word in pairwise(["", *words]) if _NAMED.search(word)]
     if not found or None in found:
         return Reason.PATH if command in _OF_PATHS else None
@@ -77,7 +89,7 @@ def _of_value(label: str, value: str, is_option: bool) -> Reason | None:
     if is_another_backend(label):
         return None
     if says_text(label) and not says_device(label):
-        return Reason.TEXT
+        return Reason.PATH if "/" in value and _by_its_looks(value) is Reason.PATH else Reason.TEXT
     return _by_its_looks(value) or (Reason.DATA if is_option and not says_device(label) else None)
 
 

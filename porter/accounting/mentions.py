@@ -75,6 +75,7 @@ class Reason(Enum):
     SENTENCE = "a sentence in a string"
     NAME = "a name that the program or a library chose"
     NAME_IN_STRING = "a name in a string"
+    PATTERN = "a pattern that text is searched for"
     PATH = "a path, a URL or the name of a file"
     DATA = "data by where it stands: a key, or a value that no device is"
     ASKED_FOR = "the program asks first whether it is there"

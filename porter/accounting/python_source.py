@@ -20,6 +20,11 @@ _COMMAND = re.compile(
     r"(?:^|\s)--?[A-Za-z]|(?:^|\s)\w+=\S|^\s*(?:python3?|bash|sh|torchrun|accelerate|nvidia-smi|nvcc)\b"
 )
 _PATH = re.compile(r"\S*[/\\]\S*|[\w{}.-]+\.\w{1,5}")
+#: Names of functions and exceptions whose text people read: `ValueError`, `rank_zero_warn`, `logger_info_once`.
+_PRINTS = re.compile(r"(?:Error|Exception|Warning|print|log|_(?:warn|warning|info|debug|error)(?:_once)?)$")
+#: A regular expression, by what text has not; and one that a device is to match: `^(cpu|cuda(:\\d+)?)$`.
+_PATTERN = re.compile(r"\\[dwsbS]|\(\?|[)\]][?*+]|\.[*+]|\A\^|\$\Z")
+_DEVICE_IN_A_PATTERN = re.compile(r"(?<![\w./\\-])cuda(?![\w/.-]|\\\.)")
 _WORD = re.compile(r"[\w.+:@=<>~!\[\]*-]+")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _NAMES = (ast.Name, ast.Attribute, ast.arg, ast.keyword, ast.alias, ast.Global, ast.Nonlocal, ast.MatchAs)
@@ -56,7 +61,11 @@ def reason_of_string(node: ast.Constant, source: Source) -> Reason | None:
         return Reason.DOCSTRING
     if _is_read_by_people(whole, source):
         return Reason.MESSAGE
+    if _PATTERN.search(text) and _DEVICE_IN_A_PATTERN.search(text):
+        return None
     place = place_of(whole, source)
+    if "/" in text and _PATH.fullmatch(text.strip()) and not is_named_as_a_word(re.sub(r"\S*/\S*", "", text)):
+        return Reason.PATH
     if says_text(place.label) and place.kind not in ("key", "comparison") and not device_is_meant(place):
         return Reason.TEXT
     if not is_named_as_a_word(text) and not _SENTENCE.search(text):
@@ -155,7 +164,7 @@ def _is_read_by_people(whole: ast.AST, source: Source) -> bool:
         match parent:
             case ast.Call() if child is not parent.func:
                 name = label_of(parent.func)
-                return name in PRINTING or name.endswith(("Error", "Exception", "Warning", "print", "log"))
+                return name in PRINTING or _PRINTS.search(name) is not None
             case ast.keyword(arg="help" | "description" | "epilog" | "message" | "msg" | "reason" | "doc"):
                 return True
             case ast.Assert():

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import codecs
 import re
-from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import accumulate
 
-from porter.changes import LINE, Change, within_lines
+from porter.changes import Change, located_in, within_lines
 from porter.findings import Finding, Replacement
 from porter.port import Language, Plan, Ported, calls_for_nothing, port_text
 from porter.source import CannotParse
@@ -57,14 +55,10 @@ def with_edits(text: str, ported: Ported) -> list[Finding]:
 
 def located(text: str, changes: Iterable[Change]) -> tuple[Replacement, ...]:
     """The changes by line and column, each as small as it can be."""
-    starts = [0, *accumulate(map(len, LINE.findall(text)))]
-
-    def place(at: int) -> tuple[int, int]:
-        line = bisect_right(starts, at)
-        is_past_the_end = line == len(starts) and line > 1 and not text.endswith(("\n", "\r"))
-        return (line - 1, at - starts[line - 2] + 1) if is_past_the_end else (line, at - starts[line - 1] + 1)
-
-    return tuple(Replacement(*place(start), *place(end), new) for start, end, new in within_lines(text, changes))
+    found = list(within_lines(text, changes))
+    places = located_in(text, (at for one in found for at in (one.start, one.end)))
+    pairs = zip(found, places[::2], places[1::2], strict=True)
+    return tuple(Replacement(*start, *end, one.new) for one, start, end in pairs)
 
 
 UTF_8 = "utf-8"

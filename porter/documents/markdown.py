@@ -1,4 +1,4 @@
-"""A Markdown file: each fenced block of Python or shell is a unit of its own, every other byte stays.
+"""A Markdown file: each fenced block of Python or shell, by its fence or its looks, is a unit; every other byte stays.
 
 ```python
 pipe.to("cuda")
@@ -10,7 +10,7 @@ A block that begins with a prompt `>>>` is left alone; one that does not parse i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from porter.accounting import commented_text as plain
 from porter.accounting import python_source
@@ -22,6 +22,7 @@ from porter.documents.shell import port_shell
 from porter.findings import Finding
 from porter.port import Plan, Ported, names_both, names_cuda
 from porter.rules.unreadable_block import RULE
+from porter.source import CannotParse, parse
 
 #: `python`, `py3 title="run.py"`, `{.python .numberLines}`, `{#first .python}`, `{python, echo=FALSE}`
 _PYTHON = re.compile(r"(?:\{\s*|\{[^}]*\.)?(?:python|py)3?(?=[\s,:{}]|\Z)", re.IGNORECASE)
@@ -31,6 +32,15 @@ _SHELL = re.compile(r"(?:\{\s*|\{[^}]*\.)?(?:bash|sh|shell|zsh)(?=[\s,:{}]|\Z)",
 _SHELL_PROMPT = re.compile(r"^[ \t]*\$[ \t]+(?=\S)", re.MULTILINE)
 _PROMPT = re.compile(r"\s*>>>")
 
+#: Beginnings of lines in blocks that do not say what they are.
+_COMMAND = re.compile(
+    r"""[ \t]*(?:\$[ \t]+\S | \# | (?:export[ \t]+)?[A-Z_][A-Z0-9_]*=\S*
+        | (?:sudo[ \t]+)?(?:python3?|pip3?|uv|bash|sh|conda|mamba|docker|srun|sbatch|torchrun|accelerate|deepspeed|git
+            |cd|mkdir|source|make|nvidia-smi|huggingface-cli)(?=\s|\Z))""",
+    re.VERBOSE,
+)
+_IMPORTS = re.compile(r"^(?:import|from)[ \t]+\w", re.MULTILINE)
+
 
 def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     """Raises CannotPort for what is no UTF-8 text; a block that does not parse is a finding."""
@@ -39,11 +49,12 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     findings: list[Finding] = []
     changes: list[Change] = []
     readable: list[str] = []
-    for unit in _units(document, is_shell):
+    units = _units(document)
+    for unit in (unit for unit, language in units if language == "shell"):
         shell = port_shell(without_prompts(unit.text), plan, name)
         findings += (_placed(one, shell, unit, document) for one in shell.findings)
         changes += unit.changes_of_the_document(shell.changes)
-    for unit in _units(document, is_python):
+    for unit in (unit for unit, language in units if language == "python"):
         try:
             ported = port_unit(unit.text, plan)
         except CannotPort as error:
@@ -67,13 +78,31 @@ def _placed(finding: Finding, ported: Ported, unit: MarkdownUnit, document: str)
     return unit.placed(finding)._replace(edits=located(document, changes))
 
 
-def is_python(info: str) -> bool:
-    """Whether what stands behind the fence says that the block is Python."""
-    return _PYTHON.match(info) is not None
+def language_of(info: str, text: str) -> str | None:
+    """By what stands behind the fence; where nothing does, by what stands in the block. None for any other."""
+    if _PYTHON.match(info):
+        return "python"
+    if _SHELL.match(info):
+        return "shell"
+    if info.strip():
+        return None
+    if _is_all_commands(text):
+        return "shell"
+    return "python" if _IMPORTS.search(text) and _parses(text) else None
 
 
-def is_shell(info: str) -> bool:
-    return _SHELL.match(info) is not None
+def _is_all_commands(text: str) -> bool:
+    """Whether each line begins with a prompt, a comment or a command, or goes on with the one above."""
+    lines = re.sub(r"\\\r?\n", " ", text).splitlines()
+    return any(map(str.strip, lines)) and all(not line.strip() or _COMMAND.match(line) for line in lines)
+
+
+def _parses(text: str) -> bool:
+    try:
+        parse(text)
+    except (CannotParse, RecursionError):
+        return False
+    return True
 
 
 def is_session(text: str) -> bool:
@@ -86,9 +115,9 @@ def without_prompts(text: str) -> str:
     return _SHELL_PROMPT.sub(lambda prompt: " " * len(prompt[0]), text)
 
 
-def _units(document: str, is_wanted: Callable[[str], bool]) -> list[MarkdownUnit]:
-    units = [MarkdownUnit(document, block) for block in fenced_blocks(document) if is_wanted(block.info)]
-    return [unit for unit in units if not is_session(unit.text)]
+def _units(document: str) -> list[tuple[MarkdownUnit, str | None]]:
+    units = [(MarkdownUnit(document, block), block.info) for block in fenced_blocks(document)]
+    return [(unit, language_of(info, unit.text)) for unit, info in units if not is_session(unit.text)]
 
 
 def _unreadable(error: CannotPort) -> Finding:
@@ -114,6 +143,7 @@ def mentions(text: str) -> Iterator[tuple[Place, Reason | None]]:
 def _of_block(info: str, text: str) -> Iterator[tuple[int, Reason | None]]:
     if is_session(text):
         return plain.all_for(text, Reason.SESSION)
-    if is_python(info):
+    language = language_of(info, text)
+    if language == "python":
         return ((place.line, reason) for place, reason in python_source.mentions(text))
-    return plain.reasons(without_prompts(text)) if is_shell(info) else plain.all_for(text, Reason.ANOTHER_LANGUAGE)
+    return plain.reasons(without_prompts(text)) if language == "shell" else plain.all_for(text, Reason.ANOTHER_LANGUAGE)

@@ -32,7 +32,7 @@ from collections.abc import Iterator
 from porter.findings import Edit
 from porter.places import label_of
 from porter.rules.rule import Rule
-from porter.targets import CUDA, TARGETS, Translation, translation
+from porter.targets import CUDA, TARGETS, Translation, table, translation
 from porter.unit import Found, Unit
 from porter.uses import text_of
 
@@ -54,6 +54,12 @@ _SETTINGS = frozenset(
 )
 
 
+#: What is called otherwise outside of torch.cuda: `cudagraph_mark_step_begin`.
+_RENAMED_MEMBERS = sorted(
+    {name.rpartition(".")[2] for target in TARGETS for pair in table(target)["elsewhere"].items() for name in pair}
+)
+
+
 def _words(translation: Translation) -> frozenset[str]:
     return frozenset(filter(None, (translation.old.method, *translation.old.handles.values(), "getattr", "hasattr")))
 
@@ -62,7 +68,7 @@ def _words(translation: Translation) -> frozenset[str]:
 _SPELLED = r"{0}\b(?:(?<=\.{0})(?!\s*[.(])|(?<=Tensor\.{0})|(?<=Module\.{0})|(?<=ameter\.{0}))"
 
 #: The function with the name of a method among what it is given.
-_ASKED_FOR = rf"""{{0}}\s*\([\s\S]{{{{0,300}}}}?["'](?:{_DEVICES})["']"""
+_ASKED_FOR = rf"""{{0}}\s*\([\s\S]{{{{0,300}}}}?["']\w*(?i:{_DEVICES})\w*["']"""
 
 RULE = Rule(
     "DP111",
@@ -73,7 +79,7 @@ RULE = Rule(
         **{name: _SPELLED.format(name) for name in _METHODS},
         **{name: _ASKED_FOR.format(name) for name in ("getattr", "hasattr")},
     },
-    beside=(*_METHODS, *(handle for one in _ALL for handle in one.handles.values())),
+    beside=(*_METHODS, *(handle for one in _ALL for handle in one.handles.values()), *_RENAMED_MEMBERS),
 )
 
 
@@ -110,7 +116,10 @@ def rename_the_method_asked_for(node: ast.Call, unit: Unit) -> Iterator[Found]:
     if label_of(node.func) not in ("getattr", "hasattr") or not isinstance(node.func, ast.Name) or len(node.args) < 2:
         return
     owner, name = node.args[:2]
-    if text_of(name) != (old.method or old.name) or not isinstance(name, ast.Constant):
+    if not isinstance(name, ast.Constant):
+        return
+    yield from _renamed_member(owner, name, unit)
+    if text_of(name) != (old.method or old.name):
         return
     around = unit.source.parent.get(node)
     is_module = unit.dotted(owner) == "torch"
@@ -121,6 +130,15 @@ def rename_the_method_asked_for(node: ast.Call, unit: Unit) -> Iterator[Found]:
     elif not unit.translation.undoes:
         message = f'"{old.name}" is asked for by name; it was left as it is'
         yield unit.report(RULE.code, "warning", name, message, f"if it is the method, write {_instead(unit)}")
+
+
+def _renamed_member(owner: ast.expr, name: ast.Constant, unit: Unit) -> Iterator[Found]:
+    """`hasattr(torch.compiler, "cudagraph_mark_step_begin")`, where the member itself is called otherwise."""
+    module, member = unit.dotted(owner) or "", text_of(name)
+    new = unit.translation.names.get(f"{module.removeprefix('torch.')}.{member}") if module[:6] == "torch." else None
+    if new is not None and (written := new.rpartition(".")[2]) != member:
+        edit = Edit(*unit.source.span(name), "replace_start", (member, written))
+        yield unit.fix(RULE.code, name, f'"{member}" becomes "{written}"', edit)
 
 
 @RULE.on(ast.Attribute)

@@ -27,6 +27,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from porter.places import Place, place_of
 from porter.rules.rule import Rule
@@ -49,9 +50,27 @@ RULE = Rule(
 
 @RULE.on(ast.Constant)
 def report_the_text(node: ast.Constant, unit: Unit) -> Iterator[Found]:
-    if _MESSAGE.search(text_of(node)) and _is_looked_for(place_of(node, unit.source)):
+    if (
+        _MESSAGE.search(text_of(node))
+        and _is_looked_for(place_of(node, unit.source))
+        and not _is_found_without_it(node, unit)
+    ):
         message = f'on {unit.translation.new.title} the message begins with "NPU out of memory"'
         yield unit.report(RULE.code, "warning", node, message, 'look for "out of memory"')
+
+
+def _is_found_without_it(node: ast.Constant, unit: Unit) -> bool:
+    """Whether a part of it is looked for as well: `"out of memory" in text or "CUDA out of memory" in text`."""
+    question = unit.source.parent.get(node)
+    choice = unit.source.parent.get(question) if question is not None else None
+    if not isinstance(choice, ast.BoolOp) or not isinstance(choice.op, ast.Or):
+        return False
+    others = (one.left for one in choice.values if one is not question and _asks_whether_it_is_in(one))
+    return any(isinstance(other, ast.Constant) and text_of(other) in text_of(node) for other in others)
+
+
+def _asks_whether_it_is_in(node: ast.expr) -> TypeGuard[ast.Compare]:
+    return isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], ast.In)
 
 
 def _is_looked_for(place: Place) -> bool:

@@ -7,7 +7,8 @@ Notes a file that has places for CUDA and for the target: branches, conditional 
 fallback, tables, lists, enums, availability flags, functions and classes for both; in shell scripts, branches; in YAML,
 JSON and TOML, lists and tables. Such places are left as they are, and so is what a Python file does where it has asked
 for CUDA. All else is ported, unless it is little beside them: then the whole file is left, and the lines that name CUDA
-alone are reported (warning). `--ignore DP116` ports every place of a Python file or script.
+alone are reported (warning). A flag counts in the files that import it as well. `--ignore DP116` ports every place of a
+Python file or script.
 
 ## Why
 

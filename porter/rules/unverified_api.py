@@ -42,8 +42,11 @@ _EVERYDAY = frozenset(
     grad linear synchronize device_count current_stream Event Node Graph Linear Store Join Stat Timer Worker""".split()
 )
 
-#: Other rules speak of these, and Tensor is in every program.
+#: Other rules speak of these, and Tensor is in every program. What is said to the compiler runs nothing by itself.
 _LEFT_TO_OTHERS = (
+    "torch.compiler.",
+    "torch.export.ExportedProgram",
+    "torch.export.exported_program.",
     "torch.backends.cuda.",
     "torch.backends.cudnn.",
     "torch.utils.cpp_extension.",

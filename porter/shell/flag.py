@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
+from porter.rules.rule import Rule
 from porter.shell.families import Series, all_series, cannot_tell, is_a_stage, kind_of, series_of
 from porter.shell.launch import Launch
 from porter.shell.script import ShellScript
@@ -25,8 +27,14 @@ class Flag:
 
     name: str
 
-    def judged(self, code: str, launch: Launch, unit: TextUnit[ShellScript]) -> Iterator[Found]:
-        """What a rule with this code has to say of a launch."""
+    def rule(self, code: str, name: str, page: str | None) -> Rule:
+        """The rule that adds it, and reports where it cannot."""
+        words = ("model_id_with_origin_paths", "model_paths", self.name)
+        rule = Rule(code, name, page, words=words, targets=frozenset({"npu"}), language="shell")
+        rule.on(Launch)(partial(self._judged, code))
+        return rule
+
+    def _judged(self, code: str, launch: Launch, unit: TextUnit[ShellScript]) -> Iterator[Found]:
         if not unit.translation.undoes and not launch.has(self.name) and self._is_wanted(launch):
             yield from self._added_or_reported(code, launch, unit)
 

@@ -42,11 +42,23 @@ from porter.unit import Found
 
 _LISTS = re.compile(r"dependencies|requires|install_requires|pip|dev-dependencies|requirements")
 
+#: What holds lists of packages, by the names of extras.
+_EXTRAS = frozenset({"optional-dependencies", "options.extras_require", "dependency-groups"})
+
 RULE = Rule(
     "DP415",
     "config-requirement",
     __doc__,
-    words=("dependencies", "requires", "requirements", "index", "channels", "url"),
+    words=(
+        "dependencies",
+        "requires",
+        "install_requires",
+        "extras_require",
+        "requirements",
+        "index",
+        "channels",
+        "url",
+    ),
     fixes=False,
     language="configuration",
 )
@@ -75,4 +87,4 @@ def _is_requirement(value: Value) -> bool:
     around = value.path[-2:]
     if "scripts" in value.path or "urls" in value.path:
         return False
-    return any(_LISTS.fullmatch(key) for key in around) or "optional-dependencies" in around
+    return any(_LISTS.fullmatch(key) for key in around) or not _EXTRAS.isdisjoint(around)

@@ -35,27 +35,6 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from porter.rules.rule import Rule
 from porter.shell.flag import Flag
-from porter.shell.launch import Launch
-from porter.shell.script import ShellScript
-from porter.text_unit import TextUnit
-from porter.unit import Found
 
-_FLAG = Flag("initialize_model_on_cpu")
-
-RULE = Rule(
-    "DP402",
-    "initialize-on-cpu",
-    __doc__,
-    words=("model_id_with_origin_paths", "model_paths", _FLAG.name),
-    targets=frozenset({"npu"}),
-    language="shell",
-)
-
-
-@RULE.on(Launch)
-def build_the_model_in_host_memory(launch: Launch, unit: TextUnit[ShellScript]) -> Iterator[Found]:
-    yield from _FLAG.judged(RULE.code, launch, unit)
+RULE = Flag("initialize_model_on_cpu").rule("DP402", "initialize-on-cpu", __doc__)

@@ -28,27 +28,6 @@ The option puts fused operators for normalisation and rotary embedding in the pl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from porter.rules.rule import Rule
 from porter.shell.flag import Flag
-from porter.shell.launch import Launch
-from porter.shell.script import ShellScript
-from porter.text_unit import TextUnit
-from porter.unit import Found
 
-_FLAG = Flag("enable_npu_patch")
-
-RULE = Rule(
-    "DP403",
-    "npu-patch",
-    __doc__,
-    words=("model_id_with_origin_paths", "model_paths", _FLAG.name),
-    targets=frozenset({"npu"}),
-    language="shell",
-)
-
-
-@RULE.on(Launch)
-def turn_the_patch_on(launch: Launch, unit: TextUnit[ShellScript]) -> Iterator[Found]:
-    yield from _FLAG.judged(RULE.code, launch, unit)
+RULE = Flag("enable_npu_patch").rule("DP403", "npu-patch", __doc__)

@@ -18,6 +18,8 @@ NAMES = ({"v": "CUDA_VISIBLE_DEVICES", "d": "cuda"}, {"v": "ASCEND_RT_VISIBLE_DE
     [
         "```bash\n{v}=0 python a.py --device {d}\n```\n",
         "```sh\n$ {v}=0 python a.py\n$ python a.py --device={d}\n```\n",
+        "```\n{v}=0 python a.py \\\n    --device {d}\n# cuda\n$ python b.py --device {d}\n```\n",
+        "```\nimport torch\n\nx.to('{d}')\n```\n",
         "- item\n\n  ```shell\n  python a.py --device {d}\n  ```\n",
         "```bash\naccelerate launch train.py --device {d}\n```\n\n```python\nx.to('{d}')\n```\n",
     ],
@@ -28,7 +30,18 @@ def test_blocks_of_markdown(form: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["```\npython a.py --device cuda\n```\n", "```bash\npython a.py\n```\n", "```console\n$ a --device cuda\n```\n"],
+    ["```text\npython a.py --device cuda\n```\n", "```bash\npython a.py\n```\n", "```console\n$ a --device cuda\n```\n"]
+    + [
+        f"```\n{block}\n```\n"
+        for block in (
+            "$ python a.py --device cuda\nrunning on cuda",
+            "device: cuda",
+            "Loaded on cuda:0 in 3 s",
+            'x = "cuda"',
+            "import torch\nx.to('cuda') => here",
+            "",
+        )
+    ],
 )
 def test_other_blocks(text: str) -> None:
     check_silent("r.md", text)

@@ -22,6 +22,16 @@ CODE = "DP111"
         pytest.param(
             'import torch\nhasattr(torch, "cuda")', 'import torch\nhasattr(torch, "npu")', id="hasattr-module"
         ),
+        pytest.param(
+            'import torch\nhasattr(torch.compiler, "cudagraph_mark_step_begin")',
+            'import torch\nhasattr(torch.compiler, "npugraph_mark_step_begin")',
+            id="hasattr-renamed",
+        ),
+        pytest.param(
+            'import torch\nhasattr(torch.cuda, "CUDAGraph")',
+            'import torch\nhasattr(torch.npu, "NPUGraph")',
+            id="hasattr-both",
+        ),
         pytest.param("launch(stream.cuda_stream)", "launch(stream.npu_stream)", id="stream"),
         pytest.param("launch(event.cuda_event)", "launch(event.npu_event)", id="event"),
     ],

@@ -17,6 +17,9 @@ CODE = "DP211"
         'kind = " (cuda)"',
         'if "CUDA" in error.args[0]: pass',
         'run("srun --gres gpu:cuda:1")',
+        're.match(r"^cuda(:\\d+)?$", device)',
+        'PATTERN = r"(cpu|cuda):(\\d+)"',
+        'is_known = re.compile("^(cpu|cuda)$")',
     ],
 )
 def test_reported(text: str) -> None:
@@ -41,6 +44,9 @@ def test_reported(text: str) -> None:
         'names = {"cuda kernel": 1}',
         'add_argument("--x", help="cuda or cpu")',
         "# cuda",
+        're.match(r"torch\\.cuda\\.\\w+", name)',
+        're.sub(r"lib/cuda-\\d+", "", path)',
+        're.findall(r"\\w+_cuda$", name)',
         'os.environ["CUDA_HOME"]',
     ],
 )

@@ -26,6 +26,8 @@ def test_files_of_requirements(name: str) -> None:
         ("torch==2.4.1", "error"),
         ("torch==2.5.1", "note"),
         ("torch", "note"),
+        ("torch==2.9.*", "note"),
+        ("torch==2.0.*", "error"),
         ("nvidia-cublas-cu12==12.1.3.1", "error"),
         ("flash_attn", "error"),
         ("xformers>=0.0.28; sys_platform == 'linux'", "error"),
