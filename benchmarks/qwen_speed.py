@@ -1,4 +1,4 @@
-"""Time of one Qwen-Image DiT call and of one VAE decode, beside diffusers' on the same weights.
+"""Time of a Qwen-Image DiT call, of one for three layers, and of a VAE decode, beside diffusers' on the same weights.
 
     python -m benchmarks.qwen_speed [--rounds 5]
     python -m benchmarks.qwen_speed --device cuda --dtype bf16 --full
@@ -15,6 +15,7 @@ import argparse
 import statistics
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -27,6 +28,7 @@ from diffsynth.models.qwen_image_patches import patches
 from diffsynth.models.qwen_image_vae import QwenImageVAE
 
 BOUND = 1.0
+LAYERS = 3
 LATENT_CHANNELS, PATCH_FEATURES = 16, 64
 Calls = dict[str, Callable[[], Tensor]]
 
@@ -47,26 +49,39 @@ SMALL = Case(4, 4, 512, 32, 80, 24, 64)
 FULL = Case(60, 24, 3584, 96, 166, 166, 128)
 
 
-def dit_calls(case: Case, device: torch.device, dtype: torch.dtype) -> Calls:
-    """One prediction by either, without gradients."""
+def dit_calls(case: Case, device: torch.device, dtype: torch.dtype, layers: int | None = None) -> Calls:
+    """One prediction by either, without gradients: of a picture, or of so many layers of one that it is given."""
+    layered = layers is not None
     with random_weights(device, dtype):
-        ours = QwenImageDiT(case.layers, case.heads, text_dim=case.text_dim).eval().requires_grad_(False)
+        ours = QwenImageDiT(case.layers, case.heads, text_dim=case.text_dim, layered=layered)
         theirs = QwenImageTransformer2DModel(
-            num_layers=case.layers, num_attention_heads=case.heads, joint_attention_dim=case.text_dim
-        )
+            num_layers=case.layers, num_attention_heads=case.heads, joint_attention_dim=case.text_dim,
+            use_layer3d_rope=layered, use_additional_t_cond=layered,
+        )  # fmt: skip
+    ours.eval().requires_grad_(False)
     theirs.load_state_dict(ours.state_dict(), assign=True)  # one set of weights for both
     theirs.eval().requires_grad_(False)
     generator = torch.Generator().manual_seed(1)
-    latents = torch.randn(1, LATENT_CHANNELS, case.dit_latents, case.dit_latents, generator=generator).to(device)
+    side = case.dit_latents if layers is None else case.dit_latents // 4 * 2  # as many tokens, of four pictures
+    pictures = torch.randn(1 + (layers or 0), LATENT_CHANNELS, side, side, generator=generator).to(device)
+    latents = pictures[:1] if layers is None else pictures[:layers].transpose(0, 1).unsqueeze(0)
+    given = [] if layers is None else [pictures[-1:]]
     context = torch.randn(1, case.text_length, case.text_dim, generator=generator).to(device, dtype)
     timestep = torch.tensor([500.0], device=device)
-    packed, shapes = patches(latents).to(dtype), [[(1, case.dit_latents // 2, case.dit_latents // 2)]]
+    packed = torch.cat([patches(one.unsqueeze(0)) for one in pictures], dim=1).to(dtype)
+    made = (side // 2) ** 2 * (layers or 1)
+    asked = {"img_shapes": [[(1, side // 2, side // 2)] * len(pictures)], "return_dict": False}
+    if layered:
+        asked["additional_t_cond"] = torch.zeros(1, dtype=torch.long, device=device)
+
+    def call_ours() -> Tensor:
+        velocity = ours(latents, timestep, context, edit_latents=given)
+        return torch.cat([patches(one) for one in (velocity.unbind(2) if layered else [velocity])], dim=1)
 
     def call_theirs() -> Tensor:
-        given = {"timestep": timestep.to(dtype) / 1000, "img_shapes": shapes, "return_dict": False}
-        return theirs(packed, context, **given)[0]
+        return theirs(packed, context, timestep=timestep.to(dtype) / 1000, **asked)[0][:, :made]
 
-    return {"diffsynth": lambda: patches(ours(latents, timestep, context)), "diffusers": call_theirs}
+    return {"diffsynth": call_ours, "diffusers": call_theirs}
 
 
 def vae_calls(case: Case, device: torch.device, dtype: torch.dtype) -> Calls:
@@ -115,7 +130,8 @@ def main() -> int:
     print(f"{case}, {device}, {options.dtype}, median of {options.rounds}")
     met = True
     with torch.inference_mode():
-        for work, make in {"DiT call": dit_calls, "VAE decode": vae_calls}.items():
+        layered = partial(dit_calls, layers=LAYERS)
+        for work, make in {"DiT call": dit_calls, "DiT call of layers": layered, "VAE decode": vae_calls}.items():
             met &= report(work, make(case, device, dtype), options.rounds, device)
     return 0 if met else 1
 
