@@ -60,13 +60,20 @@ def _write_whole(place: Path, write: Write) -> None:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def with_picture(open_picture: Callable[..., Any], found: Callable[[str | os.PathLike[str], Write], Path]) -> Any:
-    """`PIL.Image.open`, with a picture made up where its file is missing."""
+def with_picture(
+    open_picture: Callable[..., Any],
+    found: Callable[[str | os.PathLike[str], Write], Path],
+    once: Callable[[str, Write], Path],
+) -> Any:
+    """`PIL.Image.open`, with a picture made up where its file is missing: drawn once, and a file of each one's own."""
+
+    def write(path: Path) -> None:
+        shutil.copyfile(once(f"picture{path.suffix}", write_picture), path)
 
     @functools.wraps(open_picture)
     def made(fp: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(fp, (str, os.PathLike)):
-            fp = found(fp, write_picture)
+            fp = found(fp, write)
         return open_picture(fp, *args, **kwargs)
 
     return made

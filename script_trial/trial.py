@@ -81,7 +81,7 @@ class Trial:
             from PIL import Image
 
             pictures(spec)
-            Image.open = with_picture(Image.open, self.found_or_made_up)
+            Image.open = with_picture(Image.open, self.found_or_made_up, self.once)
 
         on_import(
             {**waiting, "PIL.Image": listen_and_make_up, "torch": self._watch_torch(waiting["torch"])},

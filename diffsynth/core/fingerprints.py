@@ -32,12 +32,18 @@ def of_file(path: str | os.PathLike[str]) -> str:
 
 
 def of_large_files(paths: Iterable[str | os.PathLike[str]]) -> str:
-    """Of the sizes of files and of 64 pieces of 64 KiB, evenly spaced in each: enough to tell trained weights apart."""
+    """Of the sizes of files and of 64 pieces of 64 KiB, evenly spaced in each: enough to tell trained weights apart.
+
+    A file that is no larger than that is read whole.
+    """
     digest = hashlib.sha256()
     for path in paths:
         size = os.path.getsize(path)
         digest.update(str(size).encode())
         with open(path, "rb") as file:
+            if size <= _SAMPLES * _SAMPLE:
+                digest.update(file.read())
+                continue
             for sample in range(_SAMPLES):
                 file.seek(max(0, size - _SAMPLE) * sample // (_SAMPLES - 1))
                 digest.update(file.read(_SAMPLE))

@@ -104,16 +104,17 @@ def load_models(
                 config.vram_config(), torch_dtype=torch_dtype, device=device, model=entry.model_name
             )
             module = build_on_meta(entry)
+            key_map = entry.key_map(module)
             weights = None
             if config.clear_parameters:
                 _check_nothing_is_held(policy, entry.model_name)
             if policy is None and not config.clear_parameters:
-                fill(module, source, entry.key_map, dtype=torch_dtype, device=device)
+                fill(module, source, key_map, dtype=torch_dtype, device=device)
             elif policy is not None:
-                weights = manage_vram(module, source, entry.key_map, policy, vram_limit)
+                weights = manage_vram(module, source, key_map, policy, vram_limit)
             dtype = torch_dtype if policy is None else policy.computation.dtype
             states = {} if weights is not None else _states(module)
-            loaded.append(LoadedModel(entry.model_name, module, dtype, weights, source, entry.key_map, states))
+            loaded.append(LoadedModel(entry.model_name, module, dtype, weights, source, key_map, states))
     return loaded
 
 

@@ -3,22 +3,24 @@
 python -I -S client.py SOCKET ARGUMENTS
 
 What a launcher or a script starts is this small program instead of one that imports torch. It hands over its standard
-streams, folder and environment.
+streams, folder and environment. What `socket` and `json` import takes as long as all the rest of it: it does without.
 """
 
-import json
+import _socket
 import os
-import socket
 import sys
 
 
 def main() -> int:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
-        server.connect(sys.argv[1])
-        socket.send_fds(server, [b"{"], [0, 1, 2])
-        asked = {"arguments": sys.argv[2:], "folder": os.getcwd(), "environment": dict(os.environ)}
-        server.sendall(json.dumps(asked).encode()[1:] + b"\n")
-        answer = server.recv(16)
+    environment = [name + b"=" + value for name, value in os.environb.items()]
+    arguments = list(map(os.fsencode, sys.argv[2:]))
+    asked = b"\0".join([os.getcwdb(), str(len(arguments)).encode(), *arguments, *environment])
+    streams = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
+    server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    server.connect(sys.argv[1])
+    server.sendmsg([len(asked).to_bytes(8, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
+    server.sendall(asked)
+    answer = server.recv(16)
     return int(answer) if answer else 1
 
 

@@ -6,7 +6,6 @@ A request that changes how the accelerator is to be seen is run in a fresh proce
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
@@ -15,7 +14,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -29,6 +27,22 @@ class _Run:
 
     client: socket.socket
     process: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asks for: to be run in `folder` in this environment."""
+
+    folder: str
+    arguments: list[str]
+    environment: dict[str, str]
+
+    @classmethod
+    def read(cls, asked: bytes) -> Request:
+        """Of what `client` sends: the folder, how many arguments there are, these, and the environment."""
+        folder, count, *rest = map(os.fsdecode, asked.split(b"\0"))
+        variables = (variable.partition("=") for variable in rest[int(count) :])
+        return cls(folder, rest[: int(count)], {name: value for name, _, value in variables})
 
 
 class LaunchRequests:
@@ -65,13 +79,14 @@ class LaunchRequests:
         return status
 
     def _start(self, client: socket.socket) -> None:
-        asked, streams, _, _ = socket.recv_fds(client, 1, 3)
+        head, streams, _, _ = socket.recv_fds(client, 8, 3)
+        length = int.from_bytes(head, "big")
         with client.makefile("rb") as rest:
-            asked += rest.readline()
-        if not asked.endswith(b"\n") or len(streams) != 3:  # it was ended before it had said what it wants
+            asked = rest.read(length)
+        if not length or len(asked) != length or len(streams) != 3:  # it was ended before it had said what it wants
             client.close()
             return
-        request = json.loads(asked)
+        request = Request.read(asked)
         child = os.fork()
         if child == 0:
             self._run(request, streams)
@@ -79,7 +94,7 @@ class LaunchRequests:
             os.close(stream)
         self._runs.append(_Run(client, child))
 
-    def _run(self, request: dict[str, Any], streams: list[int]) -> None:
+    def _run(self, request: Request, streams: list[int]) -> None:
         """In the child: what was asked for, with the client's streams, folder and environment."""
         status = 1
         try:
@@ -88,14 +103,14 @@ class LaunchRequests:
             for number, stream in enumerate(streams):
                 os.dup2(stream, number)
             os.closerange(3, 1 << 12)
-            os.chdir(request["folder"])
-            environment = request["environment"]
+            os.chdir(request.folder)
+            environment = request.environment
             if not self._forks or self._is_seen_otherwise(environment):
-                command = [*fresh_command(), *request["arguments"]]
+                command = [*fresh_command(), *request.arguments]
                 os.execve(command[0], command, environment)
             os.environ.clear()
             os.environ.update(environment)
-            status = _main(request["arguments"])
+            status = _main(request.arguments)
         finally:
             with contextlib.suppress(Exception):
                 sys.stdout.flush()

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import nn
 
 from diffsynth.core.loader.weight_source import CheckpointError, WeightSource
@@ -46,16 +45,29 @@ class ModelEntry:
         model_name: its part in a pipeline, such as ``wan_video_dit``.
         model_class: dotted path of its class.
         kwargs: what to make it with.
-        key_map: the name of each tensor in the file, by its name in the model. Tensors of the file that the model does
-            not have are in it as well, so that they are found to be too many.
+        names: the name of each tensor in the file, by the name it was published under.
         vram_units: names of submodules, as patterns, that memory control takes as one; see `core.vram.units`.
     """
 
     model_name: str
     model_class: str
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    key_map: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
     vram_units: tuple[str, ...] = ()
+
+    def key_map(self, model: nn.Module) -> dict[str, str]:
+        """The name of each tensor in the file, by its name in the model; that is the published one unless the model has
+        a `file_key`.
+
+        Tensors of the file that the model does not have are in it as well, so that they are found to be too many.
+        """
+        file_key = getattr(model, "file_key", None)
+        if file_key is None:
+            return dict(self.names)
+        published = {key: file_key(key) for key in model.state_dict()}
+        known = {key: self.names[name] for key, name in published.items() if name in self.names}
+        surplus = self.names.keys() - published.values()
+        return known | {key: name for key, name in self.names.items() if key in surplus}
 
 
 def detect(source: WeightSource, table: Sequence[Mapping[str, Any]]) -> list[ModelEntry]:
@@ -130,18 +142,7 @@ def _entry(source: WeightSource, row: Mapping[str, Any]) -> ModelEntry:
                 "check that no shard is missing"
             ) from error
     kwargs = {**kwargs, **row.get("extra_kwargs", {})}
-    key_map = _key_map(model_class, kwargs, names)
-    return ModelEntry(row["model_name"], row["model_class"], kwargs, key_map, row.get("vram_units", ()))
-
-
-def _key_map(model_class: type[nn.Module], kwargs: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
-    """The file's name of each tensor by the model's; the model's are the published ones unless it has a `file_key`."""
-    if not hasattr(model_class, "file_key"):
-        return dict(names)
-    with torch.device("meta"):
-        published = {key: model_class.file_key(key) for key in model_class(**kwargs).state_dict()}
-    known = {key: names[name] for key, name in published.items() if name in names}
-    return known | {key: name for key, name in names.items() if key not in published.values()}
+    return ModelEntry(row["model_name"], row["model_class"], kwargs, names, row.get("vram_units", ()))
 
 
 def blocks_below(keys: Iterable[str], prefix: str) -> int:

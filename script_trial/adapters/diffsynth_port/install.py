@@ -16,21 +16,26 @@ from torch import nn
 from script_trial.adapter import TrialOfAdapter
 from script_trial.adapters.diffsynth_port.made_up_checkpoints import Checkpoints
 from script_trial.adapters.diffsynth_port.made_up_files import dataset, published_file, with_clip, with_weights
-from script_trial.adapters.diffsynth_port.smaller import smaller_call
+from script_trial.adapters.diffsynth_port.smaller import CONDITION_AREA, smaller_call
 from script_trial.adapters.diffsynth_port.smaller_training import is_of_training, smaller_arguments
 
 _RUNNER = "diffsynth.diffusion.training.runner"
 
 #: What all pipelines import only once they are called, and trainings once they begin.
 _IN_A_RUN = (
+    "diffsynth.core.fused.ascend",
     "diffsynth.core.fused.plain",
     "diffsynth.utils.data",
     "diffsynth.utils.frames",
     "imageio_ffmpeg.binaries",
+    "numpy.ctypeslib",
     "torch.utils.serialization.config",
 )
 _IN_A_TRAINING = (
     "peft",
+    "diffsynth.families.wan.training_inputs",
+    "multiprocessing.popen_fork",
+    "multiprocessing.queues",
     _RUNNER,
     "diffsynth.diffusion.training.files",
     "diffsynth.diffusion.training.run_task",
@@ -42,10 +47,12 @@ def import_what_takes_long() -> None:
     """What scripts of the pipelines import, and those of trainings where their packages are installed."""
     from PIL import Image
 
-    from diffsynth.families import FAMILIES
+    from diffsynth.families import FAMILIES, MODEL_CONFIGS
 
     pipelines()
     late = [module for family in FAMILIES for module in family.imported_late]
+    late += [family.conditions.rpartition(".")[0] for family in FAMILIES if family.conditions is not None]
+    late += [row["model_class"].rpartition(".")[0] for row in MODEL_CONFIGS]
     trains = all(find_spec(package) is not None for package in ("accelerate", "peft"))
     for module in (*_IN_A_RUN, *late, *(_IN_A_TRAINING if trains else ())):
         if find_spec(module.partition(".")[0]) is not None:
@@ -58,8 +65,10 @@ def install(trial: TrialOfAdapter) -> None:
     from diffsynth import core
     from diffsynth.core.loader.model_config import ModelConfig
     from diffsynth.diffusion.base_pipeline import BasePipeline
+    from diffsynth.families.qwen_image import conditions
     from diffsynth.utils import data
 
+    conditions.CONDITION_AREA = CONDITION_AREA
     checkpoints = Checkpoints(trial.started_in)
 
     def loaded(pipe: object) -> None:

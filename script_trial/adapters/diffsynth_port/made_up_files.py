@@ -16,7 +16,6 @@ from script_trial.adapters.diffsynth_port.catalogue import MODELS
 from script_trial.adapters.diffsynth_port.image_dataset import IMAGE_COLUMNS, make_image_dataset
 from script_trial.adapters.diffsynth_port.small_dataset import make_small_dataset
 from script_trial.adapters.diffsynth_port.smaller import HEIGHT, WIDTH
-from script_trial.adapters.diffsynth_port.smaller_training import CLIPS
 from script_trial.adapters.diffsynth_port.weights import make_weights
 from script_trial.made_up import pattern
 
@@ -87,12 +86,13 @@ def _copy_weights(folder: Path, path: Path) -> None:
     shutil.copyfile(file, path)
 
 
-def dataset(trial: TrialOfAdapter, columns: tuple[str, ...]) -> Path:
+def dataset(trial: TrialOfAdapter, columns: tuple[str, ...], rows: int) -> Path:
     """The folder of a small data set whose metadata has these columns with files."""
     if set(columns) <= IMAGE_COLUMNS:
-        make = functools.partial(make_image_dataset, pictures=CLIPS, height=HEIGHT, width=WIDTH)
-        return trial.once(f"{_OWN}/data/pictures", make)
-    return trial.once(f"{_OWN}/data/{'-'.join(columns)}", lambda folder: make_small_dataset(folder, columns, CLIPS))
+        make = functools.partial(make_image_dataset, pictures=rows, height=HEIGHT, width=WIDTH)
+        return trial.once(f"{_OWN}/data/{rows}/pictures", make)
+    place = f"{_OWN}/data/{rows}/{'-'.join(columns)}"
+    return trial.once(place, lambda folder: make_small_dataset(folder, columns, rows))
 
 
 def with_clip(init: Callable[..., None], trial: TrialOfAdapter) -> Callable[..., None]:

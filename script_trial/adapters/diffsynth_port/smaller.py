@@ -18,7 +18,10 @@ HEIGHT, WIDTH = 32, 48  # 4x6 latents
 FRAMES = 5  # 2 latent frames
 STEPS = 2
 EDIT_SIZE = (48, 32)  # of pictures to edit
-TILES = {"tile_size": (3, 4), "tile_stride": (2, 2)}
+TILES = {"tile_size": (3, 4), "tile_stride": (1, 2)}  # of one size: they can be computed together
+
+#: Of a picture of a list, as the text encoder sees it: several windows of its attention, in both directions.
+CONDITION_AREA = 168**2
 
 # Keywords with frames, or with one picture for all of them; and those with a picture.
 _VIDEOS = ("input_video", "control_video", "vace_video", "vace_video_mask")

@@ -8,6 +8,7 @@ What the script does not say is left to it: the made-up data set is so small tha
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from script_trial.adapters.diffsynth_port.image_dataset import METADATA, file_columns_of
 from script_trial.adapters.diffsynth_port.smaller import FRAMES, HEIGHT, STEPS, WIDTH
 
-CLIPS = 2  # one for each of two processes
+CLIPS = 2  # at most: one for each process, and as many as make a batch
 
 #: In their place, whatever the script says.
 _SET = {
@@ -40,7 +41,7 @@ _WRITTEN = ("output_path",)
 #: Published files that a training starts from.
 _READ = ("lora_checkpoint", "preset_lora_path")
 
-MakeDataset = Callable[[tuple[str, ...]], Path]
+MakeDataset = Callable[[tuple[str, ...], int], Path]
 FindFile = Callable[[str], str]
 
 
@@ -57,7 +58,8 @@ def smaller_arguments(
     Args:
         arguments: those of the launched script, ``--name value`` or ``--name=value``.
         folder: what would be written elsewhere goes below it.
-        make_dataset: gives the folder of a small data set whose metadata has these columns with files.
+        make_dataset: gives the folder of a small data set whose metadata has these columns with files, and so many
+            rows.
         find_file: gives the path of a published file that stands for the one at a path.
     """
     given = dict(_pairs(arguments))
@@ -72,7 +74,7 @@ def smaller_arguments(
     if given.get("task", "").endswith(":train"):  # on what the task before it has written
         changed["dataset_base_path"] = inside(given.get("dataset_base_path", ""), folder)
     elif "dataset_base_path" in given:
-        dataset = make_dataset(file_columns(given))
+        dataset = make_dataset(file_columns(given), _rows({**given, **changed}))
         changed["dataset_base_path"] = str(dataset)
         if "dataset_metadata_path" in given:
             changed["dataset_metadata_path"] = str(_metadata(dataset, given))
@@ -108,6 +110,14 @@ def file_columns(given: dict[str, str]) -> tuple[str, ...]:
     models = given.get("model_id_with_origin_paths", "")
     made = (family.makes for family in FAMILIES if any(f"{model_id}:" in models for model_id in family.models))
     return (next(made, "video"),)
+
+
+def _rows(given: dict[str, str]) -> int:
+    """As many as make an update in each process of this launch; there are two epochs."""
+    together = [
+        int(given[name]) for name in ("batch_size", "gradient_accumulation_steps") if given.get(name, "").isdecimal()
+    ]
+    return min(CLIPS, max(int(os.environ.get("WORLD_SIZE", "1")), math.prod(together)))
 
 
 def _metadata(dataset: Path, given: dict[str, str]) -> Path:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from script_trial.adapter import TrialOfAdapter
 from script_trial.adapters.diffsynth_port.small_dataset import make_small_dataset
-from script_trial.adapters.diffsynth_port.smaller_training import CLIPS, is_of_training, smaller_arguments
+from script_trial.adapters.diffsynth_port.smaller_training import is_of_training, smaller_arguments
 from script_trial.adapters.studio.library import studio
 
 SEED = 0
@@ -42,9 +42,10 @@ def install_training(trial: TrialOfAdapter) -> None:
     trial.note(_SEEDED)
 
 
-def _dataset(trial: TrialOfAdapter, columns: tuple[str, ...]) -> Path:
+def _dataset(trial: TrialOfAdapter, columns: tuple[str, ...], rows: int) -> Path:
     """The folder of a small data set whose metadata has these columns with files."""
-    return trial.once(f"datasets/{'-'.join(columns)}", lambda folder: make_small_dataset(folder, columns, CLIPS))
+    place = f"datasets/{rows}/{'-'.join(columns)}"
+    return trial.once(place, lambda folder: make_small_dataset(folder, columns, rows))
 
 
 class _Numbers:

@@ -86,7 +86,7 @@ def test_what_a_training_has_written_is_a_network_of_its_model(trial: Trial) -> 
 
 
 def test_a_data_set_has_the_columns_that_are_asked_for(trial: Trial) -> None:
-    assert (dataset(trial, ("image", "edit_image")) / "metadata_edit.csv").is_file()
-    clips = dataset(trial, ("video", "control_video"))
+    assert (dataset(trial, ("image", "edit_image"), 2) / "metadata_edit.csv").is_file()
+    clips = dataset(trial, ("video", "control_video"), 2)
     assert (clips / "metadata.csv").read_text().startswith("video,control_video,prompt,seed")
     assert (clips / "control_video_0.mp4").stat().st_size > 0

@@ -25,7 +25,7 @@ def smaller(tmp_path, monkeypatch):
 
     def run(*arguments):
         asked.clear()
-        return smaller_arguments(arguments, tmp_path, lambda columns: asked.append(columns) or DATA), asked
+        return smaller_arguments(arguments, tmp_path, lambda columns, rows: asked.append(columns) or DATA), asked
 
     return run
 
@@ -94,7 +94,7 @@ def test_the_metadata_of_pictures(tmp_path, trial):
     assert metadata("--dataset_metadata_path", "a/metadata_edit_multi.json", *edits) == "metadata_edit_multi.json"
     assert metadata("--dataset_metadata_path", "mine.jsonl", *edits) == "metadata_edit.csv"
     assert metadata("--dataset_metadata_path", "mine.jsonl", "--data_file_keys", "image") == "metadata.csv"
-    assert dataset(trial, ("image",)) == dataset(trial, ("image", "edit_image"))
+    assert dataset(trial, ("image",), 1) == dataset(trial, ("image", "edit_image"), 1)
     for columns, name in {
         "image,blockwise_controlnet_image": "metadata_controlnet_depth.csv",
         "image,blockwise_controlnet_image,blockwise_controlnet_inpaint_mask": "metadata_controlnet_inpaint.csv",
@@ -118,8 +118,27 @@ def test_published_files_that_a_training_starts_from(trial, monkeypatch, tmp_pat
     own.write_bytes(b"")
     assert Path(published_file(trial, path)).samefile(own)
     words = ["--dataset_base_path", "x", "--lora_checkpoint", "published.safetensors"]
-    found = smaller_arguments(words, tmp_path, lambda columns: tmp_path, lambda path: f"made_up/{path}")
+    found = smaller_arguments(words, tmp_path, lambda columns, rows: tmp_path, lambda path: f"made_up/{path}")
     assert found[2:] == ["--lora_checkpoint", "made_up/published.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("given", "processes", "rows"),
+    [
+        ("", "1", 1),
+        ("", "2", 2),
+        ("", "8", 2),
+        ("--batch_size 4", "1", 2),
+        ("--gradient_accumulation_steps 2", "1", 2),
+        ("--gradient_accumulation_steps 1", "1", 1),
+    ],
+)
+def test_a_row_for_each_process_and_for_each_of_a_batch(tmp_path, monkeypatch, given, processes, rows):
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    asked = []
+    words = ["--dataset_base_path", "x", *given.split()]
+    smaller_arguments(words, tmp_path, lambda _, count: asked.append(count) or DATA)
+    assert asked == [rows]
 
 
 def test_the_data_set_that_is_made(tmp_path):

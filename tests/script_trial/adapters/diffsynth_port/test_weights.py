@@ -127,7 +127,7 @@ def test_the_loader_reads_every_checkpoint(tree):
         (entry,) = detect(source, MODEL_CONFIGS)
         assert entry.model_name == expected
         model = build_on_meta(entry)
-        fill(model, source, entry.key_map, dtype=torch.float32, device="cpu")
+        fill(model, source, entry.key_map(model), dtype=torch.float32, device="cpu")
         assert not any(tensor.is_meta for tensor in model.state_dict().values())
 
 
