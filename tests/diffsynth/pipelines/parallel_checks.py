@@ -29,7 +29,14 @@ OFFLOAD_MODES = {
     "disk": {"places": ("disk", "disk"), "vram_limit": 0},
     "disk, then cpu": {"places": ("disk", "cpu")},
 }
-OF_ONE_PROCESS = ("model", "folder", "call", "stored", "made_up_texts")  # what of a case changes its result
+OF_ONE_PROCESS = (
+    "controlnet",
+    "model",
+    "folder",
+    "call",
+    "stored",
+    "made_up_texts",
+)  # what of a case changes its result
 
 
 def layouts_of(count, common, folders):
