@@ -89,8 +89,8 @@ def instead_of(tool: str, new: Accelerator) -> str:
     return "take out what it compiles" if tool == "nvcc" else "leave it out"
 
 
-def judged_image(image: str, title: str) -> str | None:
+def judged_image(image: str, new: Accelerator) -> str | None:
     """What to build on instead of an image made for CUDA; None for any other image."""
     if not (_OF_NVIDIA.fullmatch(image) or _WITH_CUDA.fullmatch(image)):
         return None
-    return "an image with CANN: ascendai/cann" if "Ascend" in title else f"an image with the drivers of {title}"
+    return new.tools.get("image", f"an image with the drivers of {new.title}")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from porter.made_for_cuda import distribution, distributions, normalized
 from porter.tables import read_table
+from porter.targets import table
 from porter.text_unit import Lines, Span
 
 _LINE = re.compile(r"[ \t]*(?P<text>[^\s#](?:[^#\r\n]|(?<!\s)#)*)")
@@ -67,7 +68,7 @@ def judged_index(text: str, target: str) -> Judgement | None:
     """An index or a wheel's address: `--index-url https://download.pytorch.org/whl/cu121`."""
     if _INDEX.search(text) is None:
         return None
-    way_out = "https://download.pytorch.org/whl/xpu" if target == "xpu" else "https://download.pytorch.org/whl/cpu"
+    way_out = f"https://download.pytorch.org/whl/{table(target)['wheels'] or 'cpu'}"
     return Judgement("error", "this index holds builds for CUDA", way_out)
 
 

@@ -202,8 +202,8 @@ def test_a_cast_to_float64_makes_float32_unless_it_names_the_device(run: Run) ->
         x = torch.ones(3, device="npu", requires_grad=True)
         y = x.double()
         y.sum().backward()
-        print(y.dtype, x.to(torch.float64).dtype, x.long().double().dtype)
-        print(torch.nn.Linear(2, 2).npu().double().weight.dtype)
+        layer = torch.nn.Linear(2, 2).npu().double()
+        print(y.dtype, x.to(torch.float64).dtype, x.long().double().dtype, layer.weight.dtype)
         print(x.to("npu", torch.float64).dtype, x.cpu().double().npu().dtype, x.to("cpu", torch.float64).dtype)
         print(torch.linalg.vector_norm(x.double()).dtype, x.grad.dtype)
     """

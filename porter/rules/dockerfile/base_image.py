@@ -35,5 +35,5 @@ RULE = Rule("DP417", "base-image", __doc__, words=("FROM", "from", "From"), fixe
 
 @RULE.on(BaseImage)
 def report_the_image(image: BaseImage, unit: TextUnit[Dockerfile]) -> Iterator[Found]:
-    if way_out := judged_image(image.name, unit.translation.new.title):
+    if way_out := judged_image(image.name, unit.translation.new):
         yield unit.report(RULE.code, "error", image.span, f"the image {image.name} is made for CUDA", way_out)

@@ -78,6 +78,8 @@ def _less(asked: Mapping[str, Any]) -> dict[str, Any]:
             less[name] = [_resized(picture, size) for picture in asked[name]]
     less.update(_edit_pictures(asked.get("edit_image")))
     less.update(_control_pictures(asked.get("blockwise_controlnet_inputs")))
+    if getattr(asked.get("latents"), "ndim", 0) >= 4:
+        less["latents"] = _corner(asked, less["num_frames"])
     return {name: value for name, value in less.items() if name in asked}
 
 
@@ -85,6 +87,17 @@ def _tiles(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Tile sizes in the form that the pipeline takes: (rows, columns), or one number for both."""
     one_number = isinstance(asked.get("tile_size"), int)
     return {name: size[0] if one_number else size for name, size in TILES.items()}
+
+
+def _corner(asked: Mapping[str, Any], frames: int) -> Any:
+    """Of the noise that a script made itself, (B, C, H, W) or (B, C, F, H, W), what is left to be denoised."""
+    latents = asked["latents"]
+    height, width = (
+        latents.shape[at] * small // large
+        for at, small, large in ((-2, HEIGHT, asked["height"]), (-1, WIDTH, asked["width"]))
+    )
+    corner = latents[..., :height, :width]
+    return corner[:, :, : (frames - 1) // 4 + 1] if latents.ndim == 5 else corner
 
 
 def _edit_pictures(edit_image: Any) -> dict[str, Any]:

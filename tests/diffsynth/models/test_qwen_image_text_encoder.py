@@ -220,3 +220,8 @@ def test_a_broken_tokenizer(tmp_path):
 def test_a_folder_without_a_processor(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"preprocessor_config\.json is not there"):
         QwenImageProcessor(tmp_path)
+
+
+def test_it_is_built_whole_where_a_training_is_by_zero3(monkeypatch):
+    monkeypatch.setattr("transformers.modeling_utils.is_deepspeed_zero3_enabled", lambda: True)
+    assert {parameter.device.type for parameter in on_meta().parameters()} == {"meta"}
