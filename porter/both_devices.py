@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import ast
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from functools import cache
 
@@ -95,7 +95,7 @@ class _Places:
         self._of = _words_of(unit)
         self._words: dict[ast.AST, frozenset[str]] = {}
         parents = unit.source.parent
-        nodes = list(unit.source.walk(self._lines()))
+        nodes = unit.source.naming(self._named(), marks)
         for node in reversed(nodes):  # children come before their parents
             words = self._words.get(node, frozenset()) | self._of.sides(node)
             self._words[node] = words
@@ -182,13 +182,10 @@ class _Places:
             return any(map(self._is_for_cuda, node.handlers))
         return tried_for_cuda and any(map(self._is_for_new, node.handlers))
 
-    def _lines(self) -> list[int]:
-        """Those that name either accelerator: what serves both stands on some of them."""
-        translation, source = self._unit.translation, self._unit.source
-        words = {word.encode() for word in (*translation.new.words, *translation.environment.values())}
-        marked = {bisect_right(source.line_starts, mark) for mark in self._marks}
-        cuda = {word.encode() for word in translation.old.words}
-        return sorted(marked.union(source.lines_of(words | cuda)))
+    def _named(self) -> set[bytes]:
+        """The words of either accelerator: what serves both holds some of them."""
+        new, old = self._unit.translation.new, self._unit.translation.old
+        return {word.encode() for word in (*new.words, *self._unit.translation.environment.values(), *old.words)}
 
     def _says(self, node: ast.AST) -> frozenset[str]:
         return self._words.get(node, frozenset())

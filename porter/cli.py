@@ -211,4 +211,16 @@ def main() -> None:
         from porter.language_server.server_command import server
 
         server(sys.argv[2:], prog_name="diffsynth-port server")
-    command(prog_name="diffsynth-port")
+    try:
+        command(prog_name="diffsynth-port")
+    except SystemExit as ended:
+        _end_at_once(ended)
+
+
+def _end_at_once(ended: SystemExit) -> None:
+    """Everything is written and closed; to take libcst down module by module would take as long as 50 files do."""
+    if not isinstance(ended.code, int):
+        raise ended
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(ended.code)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -50,37 +49,50 @@ def replace_file(path: str, data: bytes, read_as: os.stat_result | None = None) 
     `read_as` is the state in which the old content was read: a file that has changed since is left alone, and so
     is one without any write permission, even for a user who could write all the same. Raises CannotWrite.
     """
-    path = os.path.realpath(path) if os.path.islink(path) else path
-    folder, name = os.path.split(path)
-    beside = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
     try:
         now = _state(path)
+        if now is not None and stat.S_ISLNK(now.st_mode):
+            path = os.path.realpath(path)
+            now = _state(path)
         if read_as is not None and (now is None or _changed(read_as, now)):
             raise CannotWrite("it was changed or deleted meanwhile; run again")
         if now is not None and (not now.st_mode & _ANY_WRITE or not os.access(path, os.W_OK)):
             raise CannotWrite("it is read-only; make it writable first")
-        _write_beside(beside, data, now)
-        os.replace(beside, path)
+        _put_in_place(path, data, now)
     except OSError as error:
         raise CannotWrite(error.strerror or str(error)) from None
-    finally:
-        if os.path.lexists(beside):
+
+
+def _put_in_place(path: str, data: bytes, like: os.stat_result | None) -> None:
+    folder, name = os.path.split(path)
+    beside = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+    try:
+        _write_beside(beside, data, like)
+        os.replace(beside, path)
+    except BaseException:
+        with suppress(OSError):
             os.unlink(beside)
+        raise
 
 
 def _write_beside(beside: str, data: bytes, like: os.stat_result | None) -> None:
     mode = 0o666 if like is None else stat.S_IMODE(like.st_mode)
-    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-        file.write(data)
-        if like is not None:
-            os.chmod(beside, mode)
-            if hasattr(os, "chown") and os.geteuid() == 0:
+    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb", buffering=0) as file:
+        left = memoryview(data)
+        while left:
+            left = left[file.write(left) :]
+        if like is not None:  # asked before it is set, which costs several times as much
+            new = os.fstat(file.fileno())
+            if stat.S_IMODE(new.st_mode) != mode:
+                os.chmod(beside, mode)
+            if hasattr(os, "chown") and os.geteuid() == 0 and (new.st_uid, new.st_gid) != (like.st_uid, like.st_gid):
                 os.chown(beside, like.st_uid, like.st_gid)
 
 
 def _state(path: str) -> os.stat_result | None:
+    """The state of what has this name, were it a link."""
     try:
-        return os.stat(path)
+        return os.lstat(path)
     except FileNotFoundError:
         return None
 
@@ -121,6 +133,8 @@ def _locked_itself(path: str) -> Iterator[None]:
 
 @contextmanager
 def _locked_by_another(path: str) -> Iterator[None]:
+    import tempfile  # which takes a dozen modules with it
+
     msvcrt: Any = import_module("msvcrt")
     name = f"diffsynth-port-{crc32(os.fsencode(os.path.normcase(os.path.realpath(path)))):08x}.lock"
     file = os.open(os.path.join(tempfile.gettempdir(), name), _FLAGS, 0o666)

@@ -68,7 +68,7 @@ class Plan:
 class Language:
     """How texts of one kind are read. `name` is that of the folder of its rules.
 
-    `parts` gives what rules look at, one by one; lines that hold none of the words that call for a rule may be left
+    `parts` gives what rules look at, one by one; those that hold none of the words that call for a rule may be left
     out. `unit` is what rules are given beside a part. `sift` has the last word on what they found. `check` reads
     what of the source was rewritten; None: the whole text is parsed again.
     """
@@ -82,11 +82,7 @@ class Language:
     own: tuple[CustomRule, ...] = ()
 
 
-def _nodes(source: Source, words: frozenset[bytes]) -> list[Any]:
-    return list(source.walk(source.lines_of(words)))
-
-
-PYTHON = Language("python", Source, _nodes, Unit, parse_changed, sifted)
+PYTHON = Language("python", Source, Source.naming, Unit, parse_changed, sifted)
 
 
 @dataclass(frozen=True)

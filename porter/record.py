@@ -237,12 +237,12 @@ class _File:
 
 def _changes(old: list[bytes], new: list[bytes]) -> Iterator[Change]:
     """The lines that differ, found by their equal neighbours; most ports change lines and add none."""
+    if len(old) == len(new):
+        yield from _line_by_line(old, new, 0)
+        return
     head = _shared(old, new)
     tail = _shared(old[head:][::-1], new[head:][::-1])
     old, new = old[head : len(old) - tail], new[head : len(new) - tail]
-    if len(old) == len(new):
-        yield from _line_by_line(old, new, head)
-        return
     from difflib import SequenceMatcher
 
     for kind, start, end, new_start, new_end in SequenceMatcher(None, old, new).get_opcodes():

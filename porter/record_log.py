@@ -61,7 +61,8 @@ class Record:
 
     def entry(self, path: str) -> Entry | None:
         """What ports changed in the file at a path, the latest word of it. Raises RecordError."""
-        entry = _entries(self._log(path)).get(self._key(path))
+        entries = _entries(self._log(path))
+        entry = entries.get(self._key(path)) if entries else None
         others = (Record(file).entry(path) for file in self.beside)
         return entry or next((other for other in others if other is not None), None)
 
@@ -80,10 +81,10 @@ class Record:
         """
         if self.file is not None:
             Record().keep(path, entry)
-        log = self._log(path)
-        if _entries(log).get(self._key(path)) == entry:
+        log, key = self._log(path), self._key(path)
+        if _entries(log).get(key) == entry:
             return
-        line = json.dumps({"path": self._key(path), **entry.to_json()}, separators=(",", ":")).encode("ascii") + b"\n"
+        line = json.dumps({"path": key, **entry.to_json()}, separators=(",", ":")).encode("ascii") + b"\n"
         try:
             if self.file is None:
                 _made(os.path.dirname(log))
@@ -91,7 +92,7 @@ class Record:
         except OSError as error:
             if self.file is not None:
                 raise RecordError(f"{self.file}: the record was not written: {error.strerror or error}") from None
-        _entries(log)[self._key(path)] = entry
+        _entries(log)[key] = entry
 
     def tidy(self) -> None:
         """Leave one line for each file in the file that was named, sorted, so that it makes small differences."""
@@ -102,9 +103,7 @@ class Record:
     def _log(self, path: str) -> str:
         if self.file is not None:
             return self.file
-        folder = _real_folder(os.path.dirname(os.path.abspath(path)))
-        name = os.path.basename(folder) or "root"
-        return os.path.join(state_folder(), f"{name[:60]}-{crc32(os.fsencode(folder)):08x}.jsonl")
+        return _log_of(_real_folder(os.path.dirname(os.path.abspath(path))), state_folder())
 
     def _logs(self) -> list[str]:
         if self.file is not None:
@@ -150,6 +149,12 @@ def _made(folder: str) -> None:
 @cache
 def _real_folder(folder: str) -> str:
     return os.path.realpath(folder)
+
+
+@cache
+def _log_of(folder: str, state: str) -> str:
+    name = os.path.basename(folder) or "root"
+    return os.path.join(state, f"{name[:60]}-{crc32(os.fsencode(folder)):08x}.jsonl")
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +26,8 @@ class Repository:
 
         Paths have forward slashes and count from the root.
         """
+        import subprocess  # of use only where something is ignored
+
         command = ["git", "-C", self.root, "ls-files", "-z", "--cached", "--ignored", "--exclude-standard"]
         try:
             done = subprocess.run(command, capture_output=True, check=True, timeout=60)

@@ -15,6 +15,9 @@ _FILES_WORTH_A_PROCESS = 24
 #: What these have to import, libcst above all, the forked processes share.
 _FILES_BEFORE_THE_FORK = 4
 
+#: The files are handed out in so many pieces to each process, so that all end together, and in no larger ones.
+_PIECES, _LARGEST_PIECE = 48, 32
+
 
 def run(inputs: Sequence[Input], job: Job, processes: int) -> Iterator[FileReport]:
     """The files in their order. A file on which the process dies is reported, and the others are still done."""
@@ -43,7 +46,7 @@ def _run_in_processes(inputs: Sequence[Input], job: Job, processes: int) -> Iter
     context = get_context("fork" if sys.platform == "linux" else None)
     first, rest = inputs[:_FILES_BEFORE_THE_FORK], inputs[_FILES_BEFORE_THE_FORK:]
     yield from (_port(one, job) for one in first)
-    size = max(min(len(rest) // (processes * 16), 32), 1)  # small, so that all end together
+    size = max(min(len(rest) // (processes * _PIECES), _LARGEST_PIECE), 1)
     chunks = [rest[at : at + size] for at in range(0, len(rest), size)]
     with ProcessPoolExecutor(processes, context, _Worker.begin, (job,)) as pool:
         futures = [pool.submit(_Worker.port_chunk, chunk) for chunk in chunks]

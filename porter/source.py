@@ -39,7 +39,6 @@ _WORD = re.compile(r"(\w+)")
 
 #: Before 3.12 `ast` gives wrong columns to what stands inside an f-string.
 _FSTRING_COLUMNS_ARE_RIGHT = sys.version_info >= (3, 12)
-_FSTRING = re.compile(rb"[fF][rR]?[\"']")
 
 
 class CannotParse(Exception):
@@ -63,6 +62,8 @@ class Source:
         self.tree = parse(text)
         self.parent: dict[ast.AST, ast.AST] = {}
         self._moved: dict[ast.AST, tuple[int, int]] = {}
+        #: What a walk has passed inside of f-strings, where `ast` gives wrong columns.
+        self._inside_fstrings: set[ast.AST] = set()
 
     @cached_property
     def names(self) -> Names:
@@ -71,10 +72,6 @@ class Source:
     @cached_property
     def is_ascii(self) -> bool:
         return self.data.isascii()
-
-    @cached_property
-    def _moves_what_is_in_fstrings(self) -> bool:
-        return not _FSTRING_COLUMNS_ARE_RIGHT and _FSTRING.search(self.data) is not None
 
     def statements(self) -> Iterator[ast.stmt]:
         """Every statement, outermost first, without a look at expressions."""
@@ -110,29 +107,61 @@ class Source:
         while stack:
             node = stack.pop()
             yield node
-            if type(node) in _LEAVES:
+            kind = type(node)
+            if kind in _LEAVES:
                 continue
+            if kind is ast.JoinedStr and not _FSTRING_COLUMNS_ARE_RIGHT:
+                self._inside_fstrings.update(below for below in ast.walk(node) if below is not node)
             children = _children(node)
             for child in children:
                 parent[child] = node
             children.reverse()
             stack += children
 
+    def naming(self, words: Iterable[bytes], places: Iterable[int] = ()) -> list[ast.AST]:
+        """Every node that holds one of the words, parents before children; those around and beside it are linked.
+
+        `places` are bytes of the text that count as words do. What takes several lines only has to touch the line of a
+        word, and so has what `ast` gives no place. A word may stand behind a backslash, as in "\\x63uda".
+        """
+        columns = self._columns_of(words)
+        for place in places:
+            line = bisect_right(self.line_starts, place)
+            columns.setdefault(line, []).append(place - self.line_starts[line - 1])
+        for line, behind in self._columns_of({b"\\"}).items():
+            if line in columns:
+                columns[line] += behind
+        inside_fstrings = self._inside_fstrings
+        found: list[ast.AST] = []
+        for node in self.walk(sorted(columns)):
+            if isinstance(node, ast.expr) and node not in inside_fstrings and (line := node.lineno) == node.end_lineno:
+                first, last = node.col_offset, node.end_col_offset
+                for column in columns.get(line, ()):
+                    if first <= column < last:  # type: ignore[operator]
+                        break
+                else:
+                    continue
+            found.append(node)
+        return found
+
     def lines_of(self, words: Iterable[bytes]) -> list[int]:
         """The lines, from 1, on which any of the words stands, as a word of its own or within another."""
-        lines: set[int] = set()
+        return sorted(self._columns_of(words))
+
+    def _columns_of(self, words: Iterable[bytes]) -> dict[int, list[int]]:
+        """By the line, from 1, the bytes of it, from 0, at which one of the words begins."""
+        columns: dict[int, list[int]] = {}
         for word in words:
             at = self.data.find(word)
             while at >= 0:
                 line = bisect_right(self.line_starts, at)
-                lines.add(line)
-                end_of_line = self.line_starts[line] if line < len(self.line_starts) else len(self.data)
-                at = self.data.find(word, end_of_line)
-        return sorted(lines)
+                columns.setdefault(line, []).append(at - self.line_starts[line - 1])
+                at = self.data.find(word, at + 1)
+        return columns
 
     def span(self, node: ast.AST) -> tuple[int, int]:
         """The bytes `start, end` that an expression or statement takes."""
-        if self._moves_what_is_in_fstrings and (joined := self._fstring_around(node)) is not None:
+        if node in self._inside_fstrings and (joined := self._fstring_around(node)) is not None:
             if node not in self._moved:
                 from porter.fstrings import spans_inside
 

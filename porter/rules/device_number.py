@@ -41,7 +41,7 @@ RULE = Rule(
     words=_NAMES,
     fixes=False,
     targets=frozenset({"npu"}),
-    spelled={name: rf"{name}:(?!0[\"'])" for name in _NAMES},
+    spelled={name: rf"{name}:(?<=[\"']{name}:)(?!0[\"'])[\d{{\"']" for name in _NAMES},
 )
 
 

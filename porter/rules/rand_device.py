@@ -30,10 +30,16 @@ from collections.abc import Iterator
 
 from porter.places import place_of
 from porter.rules.rule import Rule
+from porter.targets import Translation
 from porter.unit import Found, Unit
 from porter.uses import names_device
 
-RULE = Rule("DP206", "rand-device", __doc__, words=("rand_device", "Generator"), fixes=False)
+
+def _words(translation: Translation) -> frozenset[str]:
+    return frozenset({translation.old.name, translation.new.name})
+
+
+RULE = Rule("DP206", "rand-device", __doc__, words=_words, fixes=False, beside=("rand_device", "Generator"))
 
 
 @RULE.on(ast.Constant, ast.JoinedStr)

@@ -342,7 +342,7 @@ def test_several_processes_do_what_one_does(run: Run, tmp_path: Path) -> None:
 
 def test_a_file_with_nothing_to_do_imports_no_libcst(tree: Path) -> None:
     (tree / "port.py").write_bytes(NPU)
-    code = "import sys, porter.cli as c\ntry: c.main()\nexcept SystemExit: pass\nprint('libcst' in sys.modules)"
+    code = "import sys, porter.cli as c\ntry: c.command()\nexcept SystemExit: pass\nprint('libcst' in sys.modules)"
     # a comparison that is left as it is, and calls within an f-string, whose columns Python before 3.12 has wrong
     (tree / "left.py").write_text('a = "npu"\nif device.type == "cuda":\n    print(f"cuda: {int(a)}")\n')
     for name, imported in (("clean.py", "False"), ("port.py", "False"), ("left.py", "False")):

@@ -119,7 +119,7 @@ def _as_on_windows(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
     monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=lock, LK_NBLCK=2, LK_UNLCK=0))
     monkeypatch.setattr(locking, "fcntl", None)
-    monkeypatch.setattr(locking.tempfile, "gettempdir", lambda: str(folder))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(folder))
 
 
 @pytest.mark.parametrize("windows", [False, True], ids=["flock", "msvcrt"])
