@@ -30,10 +30,12 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "porter_accounts.md"
 
 #: Those of the first line know several accelerators, but for sam2; the others CUDA alone.
 PACKAGES = [
@@ -76,19 +78,33 @@ def main() -> int:
     outcomes = []
     with tempfile.TemporaryDirectory() as folder:
         for name in options.packages:
-            original = _unpacked(name, options.cache or Path(folder) / "archives", Path(folder) / "original")
-            outcomes.append(account_for(Path(name).name, original, Path(folder) / "work", options.target))
+            source = _source(name, options.cache or Path(folder) / "archives")
+            original = _unpacked(source, Path(folder) / "original")
+            outcomes.append(account_for(source.name, original, Path(folder) / "work", options.target))
             print(_row(outcomes[-1]), flush=True)
     text = table(outcomes)
     print(text)
     if options.write:
-        (ROOT / "benchmarks" / "results" / "porter_accounts.md").write_text(text + "\n", encoding="utf-8")
+        RESULTS.write_text(f"{_heading(options.target)}\n\n{text}\n", encoding="utf-8")
     return int(any(outcome.unaccounted or outcome.wrong for outcome in outcomes))
+
+
+def _heading(target: str) -> str:
+    how = "sdists, or wheels where pip cannot prepare the sdist"
+    return f"# Public packages, ported and undone\n\nTo {target}, on {date.today()}: {how}."
 
 
 def account_for(name: str, original: Path, work: Path, target: str) -> Outcome:
     """Port, port again, compile and undo a copy of a tree."""
     outcome = Outcome(name)
+    try:
+        _go_through(original, work, target, outcome)
+    except Exception as error:
+        outcome.wrong.append(f"{type(error).__name__}: {error}")
+    return outcome
+
+
+def _go_through(original: Path, work: Path, target: str, outcome: Outcome) -> None:
     copy = _fresh(original, work)
     report = _run(copy, work, "--target", target, "--explain-skipped", "--format", "json")
     _count(report, original, outcome)
@@ -99,7 +115,6 @@ def account_for(name: str, original: Path, work: Path, target: str) -> Outcome:
         copy = _fresh(original, work)
         _run(copy, work, "--target", target, "--no-record", "--quiet")
         outcome.round_trips["no record"] = _undone(original, copy, work, target, outcome, "--no-record")
-    return outcome
 
 
 def _count(report: dict[str, Any], original: Path, outcome: Outcome) -> None:
@@ -203,13 +218,17 @@ def _names_another(top: Path) -> bool:
     return any(b"\0" not in data and _OTHERS.search(data) for data in contents)
 
 
-def _unpacked(name: str, cache: Path, into: Path) -> Path:
-    """The tree of a package, archive or folder, in a folder of its own."""
+def _source(name: str, cache: Path) -> Path:
+    """A folder, an archive, or that of a package."""
+    return Path(name) if os.path.exists(name) else _downloaded(name, cache)
+
+
+def _unpacked(archive: Path, into: Path) -> Path:
+    """The tree of an archive or a folder, in a folder of its own."""
     shutil.rmtree(into, ignore_errors=True)
-    if os.path.isdir(name):
-        shutil.copytree(name, into, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".git"))
+    if archive.is_dir():
+        shutil.copytree(archive, into, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".git"))
         return into
-    archive = Path(name) if os.path.isfile(name) else _downloaded(name, cache)
     if archive.suffix in (".whl", ".zip"):
         zipfile.ZipFile(archive).extractall(into)
     else:
@@ -254,9 +273,27 @@ def table(outcomes: list[Outcome]) -> str:
         "|---|---|",
         *(f"| {reason.replace('_', ' ')} | {count} |" for reason, count in reasons.most_common()),
     ]
+    lines += ["", "| what | how many | |", "|---|---|---|"]
+    lines += [f"| {what} | {count} | {'MISSED' if count else 'met'} |" for what, count in _verdict(outcomes).items()]
     for outcome in outcomes:
-        lines += [f"{outcome.name}: {one}" for one in (*outcome.unaccounted, *outcome.wrong)]
+        lines += [f"\n{outcome.name}: {one}" for one in (*outcome.unaccounted, *outcome.wrong)]
     return "\n".join(lines)
+
+
+def _verdict(outcomes: list[Outcome]) -> dict[str, int]:
+    """How often something came out that must not."""
+    wrong = [one for outcome in outcomes for one in outcome.wrong]
+    known = {
+        "files that undoing does not give back byte for byte": "undoing leaves",
+        "files that a second port changes": "the second port changes",
+        "`.py` files that compiled before and do not after": "does not compile",
+    }
+    counts = {what: sum(text in one for one in wrong) for what, text in known.items()}
+    return {
+        "lines that name CUDA and are in no account": sum(len(outcome.unaccounted) for outcome in outcomes),
+        **counts,
+        "exceptions": len(wrong) - sum(counts.values()),
+    }
 
 
 if __name__ == "__main__":

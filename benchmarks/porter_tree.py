@@ -31,6 +31,12 @@ WITHOUT_DEVICES, WITHOUT_LAST_NEWLINE, WITH_CRLF, WITH_BOM = 5, 7, 2, 1
 #: "cuda" three times in 1,000 bytes; public trees of example scripts hold it once.
 QUIET = 3
 
+#: The smallest and the largest example, in bytes, and what an example of this repository usually takes.
+EXAMPLES = (1_000, 4_000)
+_USUAL = 1_500
+
+_OWN_EXAMPLES = Path(__file__).parents[1] / "examples"
+
 _FOLDERS = ("inference", "inference_low_vram", "training", "evaluation", "tools")
 _DEVICE = re.compile("cuda|nccl|npu", re.IGNORECASE)
 _STRING = r"""["']cuda(?::\d+)?["']"""
@@ -114,6 +120,28 @@ def make_tree(folder: Path, seed: int = 0, count: int = 700, without_devices: in
         path = folder / rng.choice(_FOLDERS) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_as_bytes(rng, script))
+        paths.append(path)
+    return paths
+
+
+def make_examples(folder: Path, seed: int = 0, count: int = 700) -> list[Path]:
+    """Write `count` scripts of 1 to 4 KB below `folder`, as public trees of examples have them.
+
+    Each is one or several of this repository's own examples, as many as fit the size drawn for it, with other seeds
+    and names of files. The same arguments give the same bytes everywhere.
+    """
+    rng = random.Random(seed)
+    texts = [path.read_text(encoding="utf-8") for path in sorted(_OWN_EXAMPLES.rglob("*.py"))]
+    texts = [text for text in texts if len(text.encode()) <= EXAMPLES[1]]
+    paths = []
+    for number in range(count):
+        script, wanted = "", rng.randrange(*EXAMPLES)
+        while len(script.encode()) < max(wanted - _USUAL, EXAMPLES[0]):
+            longer = script + re.sub("seed=[0-9]+", f"seed={number}", rng.choice(texts))
+            script = longer if len(longer.encode()) <= EXAMPLES[1] else script
+        path = folder / rng.choice(_FOLDERS) / f"example_{number:03}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"# {number}\n{script}" if "seed=" not in script else script, encoding="utf-8")
         paths.append(path)
     return paths
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.porter_tree import FORMS, LARGEST, SMALLEST, make_tree, statistics
+from benchmarks.porter_tree import EXAMPLES, FORMS, LARGEST, SMALLEST, make_examples, make_tree, statistics
 from porter.port import Plan, port_text
 
 COUNT = 40
@@ -41,6 +41,16 @@ def test_every_script_compiles_and_keeps_to_the_sizes(tree):
     for path in tree:
         compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
         assert SMALLEST <= path.stat().st_size <= LARGEST, path
+
+
+def test_examples_are_put_together_of_this_repository_s_own(tmp_path):
+    paths = make_examples(tmp_path / "one", count=COUNT)
+    assert read(paths) == read(make_examples(tmp_path / "other", count=COUNT))
+    assert len(set(read(paths))) == COUNT
+    for path in paths:
+        compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+        assert EXAMPLES[0] <= path.stat().st_size <= EXAMPLES[1], path
+        assert b"cuda" in path.read_bytes()
 
 
 @pytest.mark.parametrize("form", FORMS)
