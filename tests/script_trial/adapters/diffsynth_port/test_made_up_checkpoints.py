@@ -29,7 +29,7 @@ def checkpoints(network, tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.chdir(folder)
     checkpoints = Checkpoints(started_in)
-    checkpoints.watch(SimpleNamespace(dit=network))
+    checkpoints.watch(SimpleNamespace(family=SimpleNamespace(trained=("dit",)), dit=network))
     return checkpoints
 
 
