@@ -68,6 +68,9 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 @click.option("--select", multiple=True, metavar="RULES", help="Only these rules: codes, names or prefixes (DP1).")
 @click.option("--ignore", multiple=True, metavar="RULES", help="Not these rules.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out files that match, as in .gitignore.")
+@click.option("--add-ignores", is_flag=True,
+              help="Port nothing; write ignore comments where there is a finding left to a person.")  # fmt: skip
+@click.option("--fix-unused-ignores", is_flag=True, help="Also take out ignore comments that ignore nothing.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Processes to use; by default one for each core.")
 @click.option("--explain-skipped", is_flag=True, help="List the lines that name CUDA and were passed over, and why.")
 @click.option("-q", "--quiet", is_flag=True, default=None, help="Print errors only.")

@@ -90,6 +90,7 @@ class Session:
         if settings.target is None:
             raise Unusable("no target; say --target npu, or set target in [tool.diffsynth-port] of pyproject.toml")
         _check_hardware(settings.target, settings.hardware)
+        _check_ignores(settings.target, options)
         _check_analyses(settings.target, options)
         torch_npu = _known_torch_npu(settings.target, settings.torch_npu)
         _check_output(paths, options)
@@ -118,6 +119,8 @@ class Session:
                 own=settings.rules,
                 shows_edits=settings.format in ("json", "sarif"),
                 unsafe=settings.unsafe_fixes is not False,
+                fixes_ignores=options["fix_unused_ignores"],
+                adds_ignores=options["add_ignores"],
             ),
             check=options["check"] or options["diff"] or options["write_baseline"],
             diff=options["diff"],
@@ -126,7 +129,7 @@ class Session:
             write_baseline=options["write_baseline"],
             stdin_filename=options["stdin_filename"],
             npu_scripts=options["npu_scripts"],
-            record=_record(settings, options),
+            record=None if options["add_ignores"] else _record(settings, options),  # comments are no port
             explains=options["explain_skipped"],
             caches=not options["no_cache"],
             cache_dir=options["cache_dir"],
@@ -311,6 +314,7 @@ class Session:
             quiet=self.quiet,
             color=color,
             npu_scripts=self.npu_scripts,
+            adds_ignores=self.plan.adds_ignores,
             explains=self.explains,
             not_looked_at=not_looked_at,
             packages=packages,
@@ -387,6 +391,18 @@ def _check_analyses(target: str, options: dict[str, Any]) -> None:
         raise Unusable("--packages is about a port; it goes neither with --target cuda nor with --npu-scripts")
     if options["python"] and not options["packages"]:
         raise Unusable("--python says where packages are installed; it goes with --packages")
+
+
+def _check_ignores(target: str, options: dict[str, Any]) -> None:
+    for name in ("add_ignores", "fix_unused_ignores"):
+        option = f"--{name.replace('_', '-')}"
+        if options[name] and (target == "cuda" or options["npu_scripts"] or options["write_baseline"]):
+            others = "--target cuda, --npu-scripts and --write-baseline"
+            raise Unusable(f"{option} is about the comments of sources; it goes with none of {others}")
+    if options["add_ignores"]:
+        for name in ("keep_cuda", "apply_affinity", "explain_skipped", "fix_unused_ignores"):
+            if options[name]:
+                raise Unusable(f"--add-ignores ports nothing; it does not go with --{name.replace('_', '-')}")
 
 
 def _check_hardware(target: str, hardware: str | None) -> None:

@@ -12,12 +12,10 @@ from typing import Any
 
 from porter.accelerate_config import KEYS
 from porter.accounting.configuration import reasons
-from porter.accounting.mentions import is_named
+from porter.commenting import CONFIGURATION, YAML
 from porter.configuration import Configuration
 from porter.documents import accelerate_yaml
-from porter.documents.encoding import byte_order_mark, decode
-from porter.documents.left_lines import left_lines
-from porter.documents.one_text import port_document
+from porter.documents.one_text import port_document, unread
 from porter.documents.ported import CannotPort, PortedBytes
 from porter.port import Language, Plan
 
@@ -27,18 +25,13 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     ending = os.path.splitext(name)[1].lower()
     if all(key.encode() in data for key in KEYS) and ending in (".yaml", ".yml"):
         return accelerate_yaml.port(name, data, plan)
-    language = Language("configuration", partial(Configuration, ending=ending), _parts)
+    language = Language(
+        "configuration", partial(Configuration, ending=ending), _parts, commenting=CONFIGURATION.get(ending, YAML)
+    )
     try:
-        ported = port_document(data, plan, language)
+        return port_document(data, plan, language, reasons)
     except CannotPort:
-        ported = PortedBytes(data)
-    if not is_named(data):
-        return ported
-    try:
-        text = decode(data, byte_order_mark(data))
-    except CannotPort:
-        return ported
-    return PortedBytes(ported.data, (*ported.findings, *left_lines(text, reasons, ported.findings, plan)))
+        return unread(data, plan, language, reasons)
 
 
 def _parts(source: Configuration, words: frozenset[bytes]) -> Iterator[Any]:

@@ -9,7 +9,8 @@ from dataclasses import replace
 from functools import partial
 
 from porter.accounting.commented_text import reasons
-from porter.documents.left_lines import left_lines
+from porter.commenting import SHELL, Commenting
+from porter.documents.completed import completed
 from porter.documents.shell import parts
 from porter.findings import SUPPORTS_BOTH
 from porter.port import Language, Plan, Ported, port_text
@@ -23,13 +24,17 @@ _ADD = frozenset({"DP401", "DP402", "DP403"})
 
 
 def port_shell(text: str, plan: Plan, path: str) -> Ported:
-    """What is no bash stays as it is, and is only looked through."""
+    """What there is to say of shell commands. What is no bash stays as it is, and is only looked through."""
+    return completed(text, ported_shell(text, plan, path, SHELL), plan, SHELL, reasons)
+
+
+def ported_shell(text: str, plan: Plan, path: str, commenting: Commenting) -> Ported:
+    """What the rules say of shell commands."""
     codes = (
         frozenset((SUPPORTS_BOTH, *(rule.code for rule in rules_for("shell")))) if plan.codes is None else plan.codes
     )
-    language = Language("shell", partial(ShellScript, path=path), parts, sift=sifted)
+    language = Language("shell", partial(ShellScript, path=path), parts, sift=sifted, commenting=commenting)
     try:
-        ported = port_text(text, replace(plan, codes=codes - _ADD), language)
+        return port_text(text, replace(plan, codes=codes - _ADD), language)
     except (CannotParse, RecursionError):
-        ported = Ported(text)
-    return replace(ported, findings=[*ported.findings, *left_lines(text, reasons, ported.findings, plan)])
+        return Ported(text)

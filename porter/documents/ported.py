@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from porter.changes import LINE, Change, within_lines
+from porter.documents.completed import completed
 from porter.findings import Finding, Replacement
-from porter.port import Plan, Ported, port_text
+from porter.port import PYTHON, Plan, Ported, port_text
 from porter.source import CannotParse
 
 
@@ -30,9 +31,9 @@ class PortedBytes:
 
 
 def port_unit(text: str, plan: Plan) -> Ported:
-    """porter.port.port_text, whose every refusal is CannotPort."""
+    """What there is to say of a unit of Python. Every refusal is CannotPort."""
     try:
-        return port_text(text, plan)
+        return completed(text, port_text(text, plan), plan, PYTHON.commenting)
     except CannotParse as error:
         raise CannotPort(str(error), error.line) from None
     except RecursionError:

@@ -8,9 +8,7 @@ from functools import partial
 from typing import Any
 
 from porter.accounting.commented_text import reasons
-from porter.accounting.mentions import is_named
 from porter.documents.encoding import byte_order_mark, decode
-from porter.documents.left_lines import left_lines
 from porter.documents.one_text import port_document
 from porter.documents.ported import CannotPort, PortedBytes
 from porter.paths import relative_to
@@ -23,11 +21,7 @@ from porter.source import CannotParse
 
 def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     """Raises CannotPort. `name` is the file's path: scripts that it launches are looked for from there."""
-    ported = port_document(data, plan, Language("shell", partial(ShellScript, path=name), parts, sift=sifted))
-    if not is_named(data):
-        return ported
-    text = data.decode("utf-8-sig", "replace")
-    return PortedBytes(ported.data, (*ported.findings, *left_lines(text, reasons, ported.findings, plan)))
+    return port_document(data, plan, Language("shell", partial(ShellScript, path=name), parts, sift=sifted), reasons)
 
 
 def trains(name: str, data: bytes) -> bool:

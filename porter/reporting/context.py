@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class RunContext:
     """`mode` is "rewrite", "check" or "diff"; `quiet` leaves errors and failures only; `version` is the tool's.
 
-    `npu_scripts` says that the files stay as they are, and get NPU forms beside them. `explains` asks why
+    `npu_scripts` says that the files stay as they are, and get NPU forms beside them; `adds_ignores` that nothing is
+    ported, and ignore comments are written. `explains` asks why
     lines that name CUDA were passed over; `not_looked_at` are files that name it, of kinds that are not ported.
     `packages` are the imported ones; None where nobody asked for them.
     """
@@ -27,6 +28,7 @@ class RunContext:
     quiet: bool = False
     color: bool = False
     npu_scripts: bool = False
+    adds_ignores: bool = False
     explains: bool = False
     not_looked_at: tuple[str, ...] = ()
     packages: tuple[Row, ...] | None = None

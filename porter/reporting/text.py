@@ -92,6 +92,8 @@ def _sentences(summary: Summary, context: RunContext) -> str:
     if not summary.files:
         return "No files to port."
     sentences = [_about_files(summary, context), _about_support(summary, context), _about_findings(summary)]
+    if context.adds_ignores and summary.findings:
+        sentences.append("They are left where no comment can stand; per-file-ignores or a baseline accepts them.")
     if summary.failed:
         sentences.append(f"{_counted(summary.failed, 'file')} could not be ported.")
     return " ".join(sentence for sentence in sentences if sentence)
@@ -110,6 +112,7 @@ def _about_files(summary: Summary, context: RunContext) -> str:
     if not summary.changed:
         return f"{_counted(summary.unchanged, 'file')} left unchanged." if summary.unchanged else ""
     done = "given an NPU form" if context.npu_scripts else "rewritten"
+    done = "given ignore comments" if context.adds_ignores else done
     verb = done if context.rewrites else f"would be {done}"
     changed = f"{_counted(summary.changed, 'file')} {verb} in {_counted(summary.fixes, 'place')}"
     if summary.unsafe:
