@@ -52,7 +52,7 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 )
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 if something would change.")
 @click.option("--diff", is_flag=True, help="Like --check, and print what would change as a unified diff.")
-@click.option("--watch", is_flag=True, help="With --check or --diff: again after every change, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Run again after every change, until Ctrl-C.")
 @click.option("--output", metavar="DIR", help="Write a ported copy of the tree here and leave the originals alone.")
 @click.option("--npu-scripts", is_flag=True,
               help="Leave all files as they are; write special/npu_training/*-NPU.sh for launch scripts.")  # fmt: skip
@@ -145,8 +145,6 @@ def _run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
 
 def _port_files(session: Session) -> int:
     inputs = session.inputs()
-    for path in () if session.quiet else session.unread_settings(inputs):
-        click.echo(f"note: {path} has settings of its own, which this run does not read; --config names one", err=True)
     packages = session.survey(inputs)  # before anything is written, since it may find that it cannot
     session = session.reading_records_of(inputs)
     results = session.run(inputs.files)

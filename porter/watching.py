@@ -27,8 +27,8 @@ def watch(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     """Runs until it is interrupted, which gives 0. Raises Unusable where the first run could not begin."""
     if paths == ("-",):
         raise Unusable("--watch is for files and folders, not for standard input")
-    if not (options["check"] or options["diff"]) or options["write_baseline"]:
-        raise Unusable("--watch changes no file; say --check or --diff with it")
+    if options["write_baseline"] or options["output"]:
+        raise Unusable("--watch is about the files themselves; it goes neither with --write-baseline nor with --output")
     Session.from_command_line(paths, options)
     arguments = [one for one in sys.argv[1:] if one != "--watch"]
     said = "Watching for changes; Ctrl-C ends"
@@ -62,8 +62,8 @@ def _state(paths: tuple[str, ...], options: dict[str, Any]) -> State:
     watched = [settings]
     try:
         session = Session.from_command_line(paths, options)
-        watched += [os.path.join(session.settings.folder, "pyproject.toml"), session.baseline]
-        watched += [one.path for one in session.inputs().files]
+        files = [one.path for one in session.inputs().files]
+        watched += [session.baseline, *files, *session.settings_files(files)]
     except Unusable:  # the run says so; until it is mended, the settings alone are watched
         pass
     written = {os.path.realpath(one) for one in options["reports"]}

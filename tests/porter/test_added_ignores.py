@@ -23,8 +23,8 @@ PYTHON = {
         "torch.cuda.nvtx.mark(); torch.cuda.nvtx.mark()  # port: ignore[DP201]\n",
     ),
     "two-rules": (
-        "torch.cuda.nvtx.mark(gen.rand_device); y.double(); x = 'a --device cuda'\n",
-        "torch.cuda.nvtx.mark(gen.rand_device); y.double(); x = 'a --device cuda'  # port: ignore[DP115, DP201, DP301]\n",
+        "torch.cuda.nvtx.mark(1); y.double(); x = 'a --device cuda'\n",
+        "torch.cuda.nvtx.mark(1); y.double(); x = 'a --device cuda'  # port: ignore[DP115, DP201, DP301]\n",
     ),
     "beside-a-comment": ("torch.cuda.nvtx.mark()  # noqa\n", "torch.cuda.nvtx.mark()  # noqa  # port: ignore[DP201]\n"),
     "into-one": (
