@@ -11,7 +11,9 @@ from typing import Any
 
 import click
 
+from porter.record_log import Record, RecordError
 from porter.session import Session, Unusable
+from porter.writing import read_file
 
 #: Between two looks at the files pass at least so many seconds, and so many times what a look took.
 _PAUSE, _REST = 0.5, 4
@@ -40,10 +42,34 @@ def watch(paths: tuple[str, ...], options: dict[str, Any]) -> int:
             click.echo(f"[{datetime.now():%H:%M:%S}] {said}", err=True)
             root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
             subprocess.run([sys.executable, "-c", _RUN.format(root=root), *arguments], check=False)
-            _wait_for_another(state, paths, options)
+            _wait_for_another(_with_what_was_written(state, paths, options), paths, options)
             said = "File change detected"
     except KeyboardInterrupt:
         return 0
+
+
+def _with_what_was_written(before: State, paths: tuple[str, ...], options: dict[str, Any]) -> State:
+    """The files as the run saw them, and those that it wrote as it left them, which the record knows."""
+    if options["check"] or options["diff"]:
+        return before
+    try:
+        session = Session.from_command_line(paths, options)
+        record = session.record
+        after = _state(paths, options)
+        written = {path for path, seen in after.items() if before.get(path) != seen and _is_as_ported(path, record)}
+    except (Unusable, RecordError):
+        return before
+    return {**before, **{path: after[path] for path in written}}
+
+
+def _is_as_ported(path: str, record: Record | None) -> bool:
+    entry = record.entry(path) if record is not None else None
+    if entry is None:
+        return False
+    try:
+        return entry.is_of(read_file(path)[0])
+    except OSError:
+        return False
 
 
 def _wait_for_another(state: State, paths: tuple[str, ...], options: dict[str, Any]) -> None:
