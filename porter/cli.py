@@ -18,28 +18,6 @@ TARGETS = target_names()
 FORMATS = ("text", "json", "sarif", "github", "gitlab", "junit")
 
 
-def _list_rules(context: click.Context, _: click.Parameter, asked: bool) -> None:
-    if not asked or context.resilient_parsing:
-        return
-    from porter.rules import all_rules
-
-    for rule in all_rules():
-        click.echo(f"{rule.code}  {rule.name:24}{'rewrites' if rule.fixes else 'reports':10}{rule.summary}")
-    context.exit()
-
-
-def _explain(context: click.Context, parameter: click.Parameter, wanted: str | None) -> None:
-    if wanted is None or context.resilient_parsing:
-        return
-    from porter.rules import all_rules
-
-    for rule in all_rules():
-        if wanted.lower() in (rule.code.lower(), rule.name):
-            click.echo(rule.explanation)
-            context.exit()
-    raise click.BadParameter(f"no rule is called {wanted!r}; --list-rules names them all", context, parameter)
-
-
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="diffsynth-port")
 @click.argument("paths", nargs=-1, metavar="PATHS...")
@@ -100,10 +78,8 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 @click.option("--stdin-filename", metavar="NAME", default="stdin.py", help="What standard input (-) is called.")
 @click.option("--config", metavar="FILE", help="The pyproject.toml to read; by default the nearest one above.")
 @click.option("--no-config", is_flag=True, help="Read no pyproject.toml.")
-@click.option("--list-rules", is_flag=True, is_eager=True, expose_value=False, callback=_list_rules,
-              help="Print every rule and exit.")  # fmt: skip
-@click.option("--explain", metavar="RULE", is_eager=True, expose_value=False, callback=_explain,
-              help="Print a rule's page and exit.")  # fmt: skip
+@click.option("--list-rules", is_flag=True, help="Print every rule, the project's own too, and exit.")
+@click.option("--explain", metavar="RULE", help="Print a rule's page and exit.")
 def command(paths: tuple[str, ...], **options: Any) -> None:
     """Rewrite PyTorch programs written for CUDA so that they run on another accelerator.
 
@@ -126,6 +102,8 @@ def _run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     from porter.session import Session, Unusable, is_verified
 
     try:
+        if options["list_rules"] or options["explain"] is not None:
+            return _tell_of_rules(options)
         if options["watch"]:
             from porter.watching import watch
 
@@ -141,6 +119,22 @@ def _run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     except KeyboardInterrupt:
         click.echo("interrupted; every file is as it was or ported, none in between", err=True)
         return 2
+
+
+def _tell_of_rules(options: dict[str, Any]) -> int:
+    """The list of the rules, those of the project's settings too, or the page of one."""
+    from porter.session import rules_of
+
+    rules, wanted = rules_of(options), options["explain"]
+    if wanted is None:
+        for rule in rules:
+            click.echo(f"{rule.code}  {rule.name:24}{'rewrites' if rule.fixes else 'reports':10}{rule.summary}")
+        return 0
+    for rule in rules:
+        if wanted.lower() in (rule.code.lower(), rule.name):
+            click.echo(rule.explanation)
+            return 0
+    raise click.BadParameter(f"no rule is called {wanted!r}; --list-rules names them all", param_hint="'--explain'")
 
 
 def _port_files(session: Session) -> int:

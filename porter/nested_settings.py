@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from porter.settings import Settings, settings_in
+
+if TYPE_CHECKING:
+    from porter.analysis.custom.settings import CustomRule
 
 
 class NestedSettings:
@@ -48,6 +51,12 @@ class NestedSettings:
                 self._known[here] = (own.overridden_by(self._options), *above) if own is not None else above
             self._known[folder] = self._known[here]
         return self._known[folder]
+
+    @property
+    def rules(self) -> tuple[CustomRule, ...]:
+        """The project's own rules, of the run and of every folder that was asked about."""
+        every = (self.base, *(one for above in self._known.values() for one in above))
+        return tuple({own.code: own for settings in reversed(every) for own in settings.rules}.values())
 
     def files(self, folders: Iterable[str]) -> set[str]:
         """Where the settings of these folders are, or would be: a change there is a change of theirs."""

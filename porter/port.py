@@ -204,6 +204,7 @@ def _keeping_cuda(text: str, plan: Plan, language: Language) -> Ported:
     ported = {one.finding.line for one in usual if one.finding.is_fix}  # not what serves both already
     usual, proposed = _by_applicability(usual, plan)
     reports = [one.finding for one in proposed]
+    reports += [_for_one_device(one.finding, wanted) for one in usual if _is_own(one.finding, language)]
     if language.name != PYTHON.name:
         left = (one.finding._replace(severity="note", applicability="") for one in usual)
         reports += [one._replace(message=f"on {wanted.new.name}, {one.message}") for one in left]
@@ -225,6 +226,16 @@ def _keeping_cuda(text: str, plan: Plan, language: Language) -> Ported:
         _check(source, changes, changed, language)
     own = {one.finding for one in found} | {one for one in reports if not one.code.startswith("DP1")}
     return Ported(changed, sorted(own, key=_order), changes, edits, tuple(left_out))
+
+
+def _is_own(finding: Finding, language: Language) -> bool:
+    return any(rule.code == finding.code for rule in language.own)
+
+
+def _for_one_device(finding: Finding, wanted: Translation) -> Finding:
+    """What a project's own rule renames for the accelerator alone."""
+    message = f"on {wanted.new.name}, {finding.message}; it stays as it is"
+    return finding._replace(severity="note", message=message, way_out="choose by the device", applicability="")
 
 
 def _order(finding: Finding) -> tuple[int, int, str, str]:

@@ -34,6 +34,7 @@ from porter.writing import CannotWrite, replace_file
 if TYPE_CHECKING:
     from porter.analysis.packages.survey import Row
     from porter.reporting import RunContext
+    from porter.rules.rule import Rule
 
 #: The baseline in the working directory that is used where none is named, if it is there.
 DEFAULT_BASELINE = "diffsynth-port-baseline.json"
@@ -348,6 +349,7 @@ class Session:
             explains=self.explains,
             not_looked_at=not_looked_at,
             packages=packages,
+            own=self.nested.rules if self.nested is not None else self.settings.rules,
         )
 
     def exit_status(self, reports: Sequence[FileReport]) -> int:
@@ -406,6 +408,14 @@ def _circumstances(job: Job) -> Callable[[str], str]:
         for folder, (plan, settings) in job.own.items()
     }
     return lambda path: own.get(os.path.dirname(path), classes)
+
+
+def rules_of(options: Mapping[str, Any]) -> tuple[Rule, ...]:
+    """Every rule, and those of the project that the command is given in. Raises Unusable."""
+    try:
+        return every_rule(load_settings(options["config"], not options["no_config"]).rules)
+    except SettingsError as error:
+        raise Unusable(str(error)) from None
 
 
 def _with_target(settings: Settings, nested: NestedSettings, paths: Iterable[str]) -> Settings:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from porter.analysis.custom.settings import CustomRule
     from porter.analysis.packages.survey import Row
+    from porter.rules.rule import Rule
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class RunContext:
     `npu_scripts` says that the files stay as they are, and get NPU forms beside them; `adds_ignores` that nothing is
     ported, and ignore comments are written. `explains` asks why
     lines that name CUDA were passed over; `not_looked_at` are files that name it, of kinds that are not ported.
-    `packages` are the imported ones; None where nobody asked for them.
+    `packages` are the imported ones; None where nobody asked for them. `own` are the project's own rules.
     """
 
     target: str
@@ -32,6 +34,14 @@ class RunContext:
     explains: bool = False
     not_looked_at: tuple[str, ...] = ()
     packages: tuple[Row, ...] | None = None
+    own: tuple[CustomRule, ...] = ()
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Every rule that a finding may be of, in the order of their codes."""
+        from porter.settings import every_rule
+
+        return every_rule(self.own)
 
     @property
     def build(self) -> str | None:

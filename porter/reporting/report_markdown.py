@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from porter.findings import FileReport
 from porter.reporting.context import RunContext
 from porter.reporting.overview import Group, Overview, counted, overview
-from porter.rules import all_rules
 
 #: So many files of a group are listed; the page lists all.
 _FILES_SHOWN = 20
@@ -57,7 +56,7 @@ def _lines(found: Overview, context: RunContext) -> Iterator[str]:
     )  # fmt: skip
     if found.kinds:
         yield from ("", "## Effort by kind", "")
-        names = {rule.code: rule.summary for rule in all_rules()}
+        names = {rule.code: rule.summary for rule in context.rules}
         rows = ([k.code, _text(names.get(k.code, "")), k.severity, k.places, k.different, k.files] for k in found.kinds)
         yield from _table(("rule", "about", "severity", "places", "kinds", "files"), rows)
     yield from ("", "`diffsynth-port --explain RULE` prints a rule's page.")

@@ -9,7 +9,6 @@ from porter.findings import FileReport
 from porter.reporting.context import RunContext
 from porter.reporting.html import Markup, element, page, table
 from porter.reporting.overview import Folder, Group, Overview, counted, overview
-from porter.rules import all_rules
 from porter.rules.rule import Rule
 
 _CHIPS = {"error": "failed", "warning": "skipped", "note": "idle", "fix": "passed"}
@@ -22,7 +21,7 @@ _PLACES_SHOWN = 40
 
 def render(reports: Sequence[FileReport], context: RunContext) -> str:
     found = overview(reports, context)
-    rules = {rule.code: rule for rule in all_rules()}
+    rules = {rule.code: rule for rule in context.rules}
     script = files("porter.reporting").joinpath("page.js").read_text(encoding="utf-8")
     return page(
         f"Port to {context.target}",

@@ -28,7 +28,7 @@ def render(reports: Sequence[FileReport], context: RunContext) -> str:
 
         lines += map(_printable, table(context.packages))
     if context.statistics:
-        lines += _table(count_rules(reports))
+        lines += _table(count_rules(reports, context.rules))
     if not context.quiet:
         lines.append(" ".join([_sentences(summarize(reports), context), *_about_others(context)]))
     return "\n".join(lines)
