@@ -349,6 +349,7 @@ class Session:
             explains=self.explains,
             not_looked_at=not_looked_at,
             packages=packages,
+            paths=self.paths,
             own=self.nested.rules if self.nested is not None else self.settings.rules,
         )
 

@@ -18,7 +18,8 @@ class RunContext:
     `npu_scripts` says that the files stay as they are, and get NPU forms beside them; `adds_ignores` that nothing is
     ported, and ignore comments are written. `explains` asks why
     lines that name CUDA were passed over; `not_looked_at` are files that name it, of kinds that are not ported.
-    `packages` are the imported ones; None where nobody asked for them. `own` are the project's own rules.
+    `packages` are the imported ones; None where nobody asked for them. `own` are the project's own rules,
+    `paths` what was given to the run.
     """
 
     target: str
@@ -35,6 +36,7 @@ class RunContext:
     not_looked_at: tuple[str, ...] = ()
     packages: tuple[Row, ...] | None = None
     own: tuple[CustomRule, ...] = ()
+    paths: tuple[str, ...] = ()
 
     @property
     def rules(self) -> tuple[Rule, ...]:
