@@ -17,7 +17,8 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -86,22 +87,22 @@ class Pair(NamedTuple):
 
 def pair(kind: Kind, case: Case, device: torch.device, dtype: torch.dtype) -> Pair:
     """Both networks on the device, with the same random weights, and what they are called with."""
-    torch.manual_seed(0)
     logging.set_verbosity_error()  # it would have some weights stay float32; here both compute in one type
-    ours = WanModel(
-        case.dim,
-        case.ffn_dim,
-        case.num_heads,
-        case.num_layers,
-        in_dim=kind.in_dim,
-        picture_dim=PICTURE["width"] if kind.pictures else 0,
-        picture_positions=2 * PICTURE["tokens"] if kind.pictures == 2 else 0,
-    )
-    vace = VaceWanModel(case.dim, case.ffn_dim, case.num_heads, HINTS) if kind.vace else None
-    theirs = peer(kind, case, [ours, *([] if vace is None else [vace])]).to(device, dtype)
-    for network in (ours, vace):
-        if network is not None:
-            network.eval().requires_grad_(False).to(device, dtype)
+    with random_weights(device, dtype):
+        ours = WanModel(
+            case.dim,
+            case.ffn_dim,
+            case.num_heads,
+            case.num_layers,
+            in_dim=kind.in_dim,
+            picture_dim=PICTURE["width"] if kind.pictures else 0,
+            picture_positions=2 * PICTURE["tokens"] if kind.pictures == 2 else 0,
+        )
+        vace = VaceWanModel(case.dim, case.ffn_dim, case.num_heads, HINTS) if kind.vace else None
+        networks: list[nn.Module] = [ours, *([] if vace is None else [vace])]
+        theirs = peer(kind, case, networks)
+    for network in (*networks, theirs):
+        network.eval().requires_grad_(False)
     latents, timestep, context = inputs(kind, case, device, dtype)
     rows, columns = case.latents[1] // 2, case.latents[2] // 2
     timesteps = timestep.repeat_interleave(rows * columns, dim=1) if kind.by_frame else timestep
@@ -146,7 +147,19 @@ def peer(kind: Kind, case: Case, ours: list[nn.Module]) -> nn.Module:
     if kind.pictures == 2:
         named["condition_embedder.image_embedder.pos_embed"] = named.pop("img_emb.emb_pos")
     theirs.load_state_dict(named)
-    return theirs.eval().requires_grad_(False)
+    return theirs
+
+
+@contextmanager
+def random_weights(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """New modules are made on the device, in the type, from a fixed seed."""
+    torch.manual_seed(0)
+    torch.set_default_dtype(dtype)
+    try:
+        with device:
+            yield
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def inputs(kind: Kind, case: Case, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:

@@ -35,10 +35,15 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 
-PACKAGES = "accelerate diffusers lightning mmengine open_clip_torch sam2 timm transformers ultralytics".split()
+#: Those of the first line know several accelerators, but for sam2; the others CUDA alone.
+PACKAGES = [
+    *"accelerate diffusers lightning mmengine open_clip_torch sam2 timm transformers ultralytics".split(),
+    *"basicsr clip-anytorch denoising-diffusion-pytorch facexlib gfpgan imagen-pytorch".split(),
+    *"pytorch-metric-learning realesrgan torch-fidelity".split(),
+]
 
 _NAMES_CUDA = re.compile(rb"cuda|nccl|nvidia", re.IGNORECASE)
-_OTHERS = re.compile(rb"\b(?:npu|is_npu|hccl|torch_npu|xpu|mps|musa)\b|NPU", re.IGNORECASE)
+_OTHERS = re.compile(rb"(?<![a-z])(?:npu|hccl|xpu|mps|musa)(?![a-z])", re.IGNORECASE)  # `is_npu`, not `input`
 
 #: What the command never looks into, and neither does the search here.
 _NEVER = frozenset(".git .hg .venv venv __pycache__ node_modules site-packages .ipynb_checkpoints".split())
@@ -193,7 +198,9 @@ def _compiles(path: Path) -> bool:
 
 
 def _names_another(top: Path) -> bool:
-    return any(_OTHERS.search(path.read_bytes()) for path in top.rglob("*") if path.is_file() and not path.is_symlink())
+    """Whether a text file below a folder names an accelerator besides CUDA."""
+    contents = (path.read_bytes() for path in top.rglob("*") if path.is_file() and not path.is_symlink())
+    return any(b"\0" not in data and _OTHERS.search(data) for data in contents)
 
 
 def _unpacked(name: str, cache: Path, into: Path) -> Path:

@@ -29,9 +29,10 @@ from pathlib import Path
 
 import click
 
+from porter.documents import port_bytes
+from porter.documents.document import CannotPort, PortedBytes
 from porter.findings import Finding
 from porter.port import Plan
-from porter.port_file import CannotPort, PortedBytes, port_bytes
 from porter.rules import all_rules
 from porter.rules.mem_get_info import IMPORT
 

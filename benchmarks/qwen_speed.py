@@ -14,16 +14,16 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from diffusers import AutoencoderKLQwenImage, QwenImageTransformer2DModel
 from torch import Tensor
 
-from benchmarks.dit_speed import DTYPES, compare
-from diffsynth.models.qwen_image_dit import QwenImageDiT, patches
+from benchmarks.dit_speed import DTYPES, compare, random_weights
+from diffsynth.models.qwen_image_dit import QwenImageDiT
+from diffsynth.models.qwen_image_patches import patches
 from diffsynth.models.qwen_image_vae import QwenImageVAE
 
 BOUND = 1.0
@@ -87,18 +87,6 @@ def vae_calls(case: Case, device: torch.device, dtype: torch.dtype) -> Calls:
         "diffsynth": lambda: ours.decode(latents),
         "diffusers": lambda: theirs.decode(latents * deviation + mean).sample,
     }
-
-
-@contextmanager
-def random_weights(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """New modules are made on the device, in the type, from a fixed seed."""
-    torch.manual_seed(0)
-    torch.set_default_dtype(dtype)
-    try:
-        with device:
-            yield
-    finally:
-        torch.set_default_dtype(torch.float32)
 
 
 def report(work: str, calls: Calls, rounds: int, device: torch.device) -> bool:

@@ -18,8 +18,8 @@ import torch
 from diffusers import AutoencoderKL, ZImageTransformer2DModel
 from torch import Tensor
 
-from benchmarks.dit_speed import DTYPES
-from benchmarks.qwen_speed import LATENT_CHANNELS, Calls, random_weights, report
+from benchmarks.dit_speed import DTYPES, random_weights
+from benchmarks.qwen_speed import LATENT_CHANNELS, Calls, report
 from diffsynth.models.flux_vae import SCALE, SHIFT, FluxVAE
 from diffsynth.models.z_image_dit import ZImageDiT, rotary_dims
 

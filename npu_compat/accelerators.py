@@ -7,7 +7,13 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-TARGETS = ("npu", "musa", "xpu", "mps")
+TARGETS = tuple(
+    sorted(
+        (path.name[:-5] for path in importlib.resources.files("accelerator_tables").joinpath("targets").iterdir()),
+        key=lambda name: (name != "npu", name),
+    )
+)
+"""Every accelerator there is a table of, in the order in which they are looked for."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,9 @@ class Accelerator:
         profiler_activity: member of torch.profiler.ProfilerActivity; None: there is none.
         indexed: whether there can be several devices.
         packages: what has to be installed beside torch.
+        registered_by: the package that makes torch know the device type; None: torch itself knows it.
+        wheels: build tag of the torch that is built for it, as in ``2.9.0+xpu``; None: there is no such build.
+        verified: whether its table was checked against the installed package.
         default_hardware: hardware line assumed where the device does not tell; None: there is one line.
         environment: CUDA's environment variables and its own names for them.
         alloc_conf_keys: keys its allocator takes; None: unknown, so nothing is filtered.
@@ -42,6 +51,9 @@ class Accelerator:
     profiler_activity: str | None
     indexed: bool = True
     packages: tuple[str, ...] = ()
+    registered_by: str | None = None
+    wheels: str | None = None
+    verified: bool = True
     default_hardware: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
     alloc_conf_keys: tuple[str, ...] | None = None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 
 from npu_compat import host_device
-from npu_compat.accelerators import Accelerator, host, load
+from npu_compat.accelerators import TARGETS, Accelerator, host, load
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ def detect(environ: Mapping[str, str] | None = None) -> Detection:
     if not rejected["cuda"]:
         platform = "AMD ROCm" if torch.version.hip else "NVIDIA CUDA"
         return Detection("cuda", None, f"torch.cuda is real here ({platform})", {})
-    for name, why_not in _PROBES.items():
-        missing = why_not()
+    for name in TARGETS:
+        accelerator = load(name)
+        missing = _why_not(accelerator)
         if not missing:
-            accelerator = load(name)
             return Detection("accelerator", accelerator, f"{accelerator.title} is available", rejected)
         rejected[name] = missing
     return _without_accelerator(environ, rejected)
@@ -81,12 +81,14 @@ def _why_not_cuda() -> str:
     return "" if torch.cuda.device_count() > 0 else "torch is built for it, but no device is visible"
 
 
-def _why_not_npu() -> str:
-    return _why_not_package("torch_npu", "npu")
-
-
-def _why_not_musa() -> str:
-    return _why_not_package("torch_musa", "musa")
+def _why_not(accelerator: Accelerator) -> str:
+    package, module = accelerator.registered_by, accelerator.module
+    if package is not None:
+        return _why_not_package(package, module)
+    own = getattr(torch, module, None)
+    name = f"torch.{module}" if hasattr(own, "is_available") else f"torch.backends.{module}"
+    asked = own if hasattr(own, "is_available") else getattr(torch.backends, module, None)
+    return "" if asked is not None and asked.is_available() else f"{name}.is_available() is False"
 
 
 def _why_not_package(package: str, module: str) -> str:
@@ -98,19 +100,3 @@ def _why_not_package(package: str, module: str) -> str:
     except Exception as error:  # whatever a vendor's package raises, it is a reason and no failure of ours
         return f"{package} cannot be used: {type(error).__name__}: {error}"
     return "" if available else f"{package} is installed, but no device is visible"
-
-
-def _why_not_xpu() -> str:
-    return "" if hasattr(torch, "xpu") and torch.xpu.is_available() else "torch.xpu.is_available() is False"
-
-
-def _why_not_mps() -> str:
-    return "" if torch.backends.mps.is_available() else "torch.backends.mps.is_available() is False"
-
-
-_PROBES: dict[str, Callable[[], str]] = {
-    "npu": _why_not_npu,
-    "musa": _why_not_musa,
-    "xpu": _why_not_xpu,
-    "mps": _why_not_mps,
-}

@@ -83,6 +83,7 @@ def _lacking_in_build(detection: Detection) -> dict[str, str]:
 
 
 def _untested(detection: Detection) -> list[str]:
-    if detection.accelerator is not None and detection.accelerator.name == "musa":
-        return ["the table of musa was written from documents and not checked against an installed torch_musa"]
+    found = detection.accelerator
+    if found is not None and not found.verified:
+        return [f"the table of {found.name} was written from documents and not checked against {found.registered_by}"]
     return []

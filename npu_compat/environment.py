@@ -12,7 +12,7 @@ from collections.abc import Iterator, MutableMapping
 from importlib import metadata
 
 from npu_compat import torch_npu_builds
-from npu_compat.accelerators import Accelerator, load
+from npu_compat.accelerators import TARGETS, Accelerator, load
 from npu_compat.torch_npu_builds import Build
 
 # What the published guide sets on Ascend; kept where the program or the user has set something else.
@@ -59,14 +59,20 @@ def applied_notes() -> list[str]:
 
 def expected_accelerator(environ: MutableMapping[str, str]) -> str | None:
     """Device type whose package is there: ``npu`` (also for the emulator's switch), ``musa``, ``xpu``, or None."""
-    if environ.get("NPU_EMULATOR") == "1" or importlib.util.find_spec("torch_npu") is not None:
+    if environ.get("NPU_EMULATOR") == "1":
         return "npu"
-    if importlib.util.find_spec("torch_musa") is not None:
-        return "musa"
     try:
-        return "xpu" if metadata.version("torch").endswith("+xpu") else None
+        build = metadata.version("torch").partition("+")[2]
     except metadata.PackageNotFoundError:
-        return None
+        build = ""
+    return next((name for name in TARGETS if _is_expected(load(name), build)), None)
+
+
+def _is_expected(accelerator: Accelerator, build: str) -> bool:
+    """By the package that registers it, or by what torch is built for."""
+    if accelerator.registered_by is not None:
+        return importlib.util.find_spec(accelerator.registered_by) is not None
+    return accelerator.wheels is not None and accelerator.wheels == build
 
 
 def split_alloc_conf(value: str) -> Iterator[tuple[str, str]]:

@@ -126,7 +126,7 @@ class Translation:
         """Profiler activities: CUDA becomes the accelerator's own."""
         activity = torch.profiler.ProfilerActivity
         # A vendor's package may not have named its activity: PrivateUse1 is what the name stands for.
-        unnamed = activity.CPU if self.accelerator.name in ("cpu", "mps") else activity.PrivateUse1
+        unnamed = activity.CPU if self.accelerator.profiler_activity in (None, "CPU") else activity.PrivateUse1
         own = getattr(activity, self.accelerator.profiler_activity or "CPU", unnamed)
         if value is None or not self.types or activity.CUDA not in value:
             return value

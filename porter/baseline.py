@@ -13,9 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from porter.files import CannotWrite, relative_to, replace_file
 from porter.findings import FileReport, Finding
-from porter.paths import relative_to
-from porter.writing import CannotWrite, replace_file
 
 _TOOL = "diffsynth-port"
 _VERSION = 1

@@ -20,8 +20,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from functools import cache
 
-from porter.cuda_packages import package_of, packages
 from porter.findings import SUPPORTS_BOTH, Finding
+from porter.made_for_cuda import package_of, packages
 from porter.unit import Found, Unit
 
 #: The code of the rule about comparisons with a device.
@@ -282,19 +282,42 @@ def _guards_what_is_lacking(one: Found, found: list[Found], unit: Unit) -> bool:
     if span is None:
         return False
     lacking = (other for other in found if other.finding.code in _LACKING and other.finding.severity == "error")
-    return any(_is_within(other, [span], unit) for other in lacking) or _calls_a_package_for_cuda(span, unit)
+    return any(_is_within(other, [span], unit) for other in lacking) or _calls_what_is_made_for_cuda(span, unit)
 
 
-def _calls_a_package_for_cuda(span: Span, unit: Unit) -> bool:
-    """Whether something in it calls what a package has that is made for CUDA, wherever that was imported."""
-    target = unit.translation.new.name
-    for node in unit.source.parent:
-        name = package_of(unit.dotted(node.func) or "") if isinstance(node, ast.Call) else None
-        if not name or packages()[name].only_aarch64 or target in packages()[name].exists_on:
-            continue
-        if span[0] <= unit.source.span(node)[0] < span[1]:  # asked last: within an f-string it takes libcst
-            return True
-    return False
+#: What names of functions and modules have in them that hold kernels: `fused_cuda_ext`, `mylib._C`, `moe_kernels`.
+_OF_KERNELS = frozenset({"cuda", "cutlass", "cublas", "cudnn", "kernel", "kernels", "c", "ext"})
+
+#: Operators that torch, or the accelerator's own package, registers.
+_OF_TORCH = frozenset({"aten", "prim", "prims", "torchvision", "torchaudio", "c10d", "_c10d_functional", "profiler"})
+
+#: Private functions of torch that are kernels, rather than checks and loops over tensors.
+_KERNEL_OF_TORCH = re.compile(
+    r"torch\._(?!foreach|assert|check|C\b)\w*(?:_mm|_mm_v2|int4pack\w*|flash\w*|efficient\w*)"
+)
+
+
+def _calls_what_is_made_for_cuda(span: Span, unit: Unit) -> bool:
+    """Whether something in it calls a package made for CUDA, or by its name a kernel, wherever that was imported."""
+    first, last = (unit.source.place(at)[0] for at in span)
+    calls = (node for node in unit.source.walk(list(range(first, last + 1))) if isinstance(node, ast.Call))
+    named = ((node, unit.dotted(node.func) or "") for node in calls)
+    # where it stands is asked last: within an f-string it takes libcst
+    return any(
+        _is_made_for_cuda(name, unit) and span[0] <= unit.source.span(node)[0] < span[1] for node, name in named if name
+    )
+
+
+def _is_made_for_cuda(name: str, unit: Unit) -> bool:
+    new, parts = unit.translation.new, name.split(".")
+    if package := package_of(name):
+        return not packages()[package].only_aarch64 and new.name not in packages()[package].exists_on
+    if name.startswith("torch.ops."):
+        return len(parts) > 3 and parts[2] not in (*_OF_TORCH, new.name)
+    if parts[0] == "torch":
+        return _KERNEL_OF_TORCH.fullmatch(name) is not None and unit.translation.known_part(name[6:]) is None
+    pieces = {piece for part in parts for piece in re.split(r"[_\d]+", part.lower())}
+    return bool(pieces & _OF_KERNELS)
 
 
 def _branch_of_cuda(finding: Finding, unit: Unit) -> Span | None:

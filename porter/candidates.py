@@ -16,7 +16,7 @@ from porter.rules.rule import Check, Rule
 from porter.targets import Translation
 
 if TYPE_CHECKING:
-    from porter.analysis.custom.settings import CustomRule
+    from porter.analysis.custom.rule_settings import CustomRule
 
 #: The project's own rules.
 Own = tuple["CustomRule", ...]

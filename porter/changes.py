@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -50,3 +51,15 @@ def _shared(one: str, other: str) -> int:
     """How many characters both begin with."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((index for index, (left, right) in pairs if left != right), min(len(one), len(other)))
+
+
+def diff_of(shown: str, old: bytes, new: bytes) -> str:
+    """A unified diff of one file, which is new where `old` is empty; bytes that are not UTF-8 show as replacements."""
+    from difflib import unified_diff
+
+    before, after = (LINE.findall(data.decode("utf-8", "replace")) for data in (old, new))
+    name = os.path.normpath(shown).replace(os.sep, "/").lstrip("/")  # git takes no "./"
+    lines = []
+    for line in unified_diff(before, after, f"a/{name}" if old else "/dev/null", f"b/{name}"):
+        lines.append(line if line.endswith(("\n", "\r")) else line + "\n\\ No newline at end of file\n")
+    return "".join(lines)

@@ -108,7 +108,7 @@ def _toml(text: str) -> str:
 
 
 def _requirements(text: str) -> list[str]:
-    from porter.requirements_file import RequirementsFile
+    from porter.required_packages import RequirementsFile
 
     return [one.text for one in RequirementsFile(text).requirements]
 

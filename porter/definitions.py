@@ -11,10 +11,10 @@ import re
 import warnings
 from collections.abc import Iterator
 
+from porter.files import read_file
 from porter.places import label_of
 from porter.unit import Unit
 from porter.uses import made_by
-from porter.writing import read_file
 
 _DEFINES = re.compile(rb"^[ \t]+def[ \t]+(?:cuda|is_cuda|npu|is_npu)[ \t]*\(", re.MULTILINE)
 _METHODS = frozenset({"cuda", "is_cuda", "npu", "is_npu"})

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from porter.kinds import kind_by_name
-from porter.paths import relative_to
+from porter.files import relative_to
+from porter.kinds import is_shell_script, kind_by_name
 from porter.repository import Repository, repository_around
-from porter.shebang import is_shell_script
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec

@@ -5,20 +5,26 @@
     "cuda"                     ->  DEVICE                            x.cuda()    ->  x.to(DEVICE)
     f"cuda:{rank}"             ->  f"{DEVICE}:{rank}"
     x.is_cuda                  ->  (DEVICE != "cpu" and x.device.type == DEVICE)
-    torch.cuda.empty_cache()   ->  torch.get_device_module().empty_cache()
+    d.type == "cuda"           ->  (DEVICE != "cpu" and d.type == DEVICE)
+    torch.cuda.synchronize()   ->  torch.get_device_module().synchronize()
+    torch.cuda.empty_cache()   ->  torch.accelerator.is_available() and torch.get_device_module().empty_cache()
     torch.cuda.is_available()  ->  torch.accelerator.is_available()
     "nccl"                     ->  torch.distributed.get_default_backend_for_device(DEVICE)
 
-The rules port to an accelerator whose words are marks, and the marks become these expressions.
+Where there is no accelerator, DEVICE is "cpu": what then asks for CUDA gets the answer that it had, and what torch.cuda
+takes without a device, it takes still. The rules port to an accelerator whose words are marks, and the marks become
+these expressions.
 """
 
 from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
+from porter.both_devices import COMPARES
 from porter.changes import Change
 from porter.findings import SAFE, Edit, Finding
 from porter.names import Names
@@ -35,6 +41,16 @@ _CALLED = "it is called"
 _NAMED_BY_TEXT = frozenset({"DP111", "DP112", "DP113", "DP115"})
 
 _MODULE, _ASKED = "keptcudamodule", "get_device_module()"
+
+#: What torch.cuda does, or says, without a device as well, and torch.cpu has not.
+_NEEDS_NO_DEVICE = re.compile(
+    r"\b(?:empty_cache|ipc_collect|(?:manual_)?seed(?:_all)?|is_initialized|memory_stats|[gs]et_rng_state_all"
+    r"|(?:max_)?memory_(?:allocated|reserved|cached))\b"
+)
+_IS_THERE_ONE = "torch.accelerator.is_available()"
+
+#: What its functions give then, by a part of their name.
+_NOTHING = {"stats": "{}", "memory_": "0", "initialized": "False", "rng_state": "[]"}
 
 #: What is asked of torch.accelerator: without one, the module of the device is torch.cpu, which is always available.
 _ASKS_WHETHER_THERE_IS_ONE = {
@@ -97,7 +113,51 @@ def _kept(one: Found, unit: Unit) -> Found:
     is_type = any(edit.change == "replace_start" and _MODULE in str(edit.arguments) for edit in one.edits)
     if is_type or any(_has_to_be_written_out(edit, unit) for edit in one.edits):
         return _reported(finding, "a pattern or type has to be written out", "add one for the other accelerator")
-    return Found(finding, one.edits)
+    return Found(finding, (*one.edits, *_without_an_accelerator(finding, one.edits, unit)))
+
+
+def _without_an_accelerator(finding: Finding, edits: tuple[Edit, ...], unit: Unit) -> Iterator[Edit]:
+    """What is put around an edit, so that the program goes on as it did where there is no accelerator."""
+    for edit in edits:
+        needs_none = any(
+            str(one)[2:].startswith(_MODULE) and _NEEDS_NO_DEVICE.search(str(one)) for one in edit.arguments
+        )
+        if not needs_none and (finding.code != COMPARES or edit.change != "replace_start"):
+            continue
+        node = next(
+            (one for one in unit.source.parent if isinstance(one, ast.expr) and _stands_at(one, edit, unit)), None
+        )
+        parent = unit.source.parent.get(node) if node is not None else None
+        if needs_none and isinstance(parent, ast.Call) and parent.func is node and not _is_asked_for(parent, unit):
+            yield _called_where_there_is_one(parent, label_of(parent.func), unit)
+        elif not needs_none and isinstance(parent, ast.Compare) and isinstance(parent.ops[0], ast.Eq | ast.NotEq):
+            asks = '== "cpu" or' if isinstance(parent.ops[0], ast.NotEq) else '!= "cpu" and'
+            yield _around(parent, f"({_DEVICE} {asks} ", ")", unit)
+        elif not needs_none and isinstance(parent, ast.Call) and label_of(parent.func) == "startswith":
+            yield _around(parent, f'({_DEVICE} != "cpu" and ', ")", unit)
+
+
+def _called_where_there_is_one(call: ast.Call, name: str, unit: Unit) -> Edit:
+    if isinstance(unit.source.parent.get(call), ast.Expr):
+        return _around(call, f"{_IS_THERE_ONE} and ", "", unit)
+    nothing = next((value for part, value in _NOTHING.items() if part in name), "None")
+    return _around(call, "(", f" if {_IS_THERE_ONE} else {nothing})", unit)
+
+
+def _around(node: ast.AST, before: str, behind: str, unit: Unit) -> Edit:
+    start, end = unit.source.span(node)
+    return Edit(start, end, "", (before, (start, end), behind))
+
+
+def _stands_at(node: ast.AST, edit: Edit, unit: Unit) -> bool:
+    return unit.source.span(node) == (edit.start, edit.end)
+
+
+def _is_asked_for(node: ast.AST, unit: Unit) -> bool:
+    """Whether the program asks first: `if torch.cuda.is_available():`."""
+    tests = (one.test for one in unit.source.ancestors(node) if isinstance(one, ast.If | ast.IfExp))
+    named = (one for test in tests for one in ast.walk(test) if isinstance(one, ast.Attribute | ast.Name))
+    return any(unit.dotted(one) == "torch.cuda.is_available" for one in named)
 
 
 def _reported(finding: Finding, why: str, way_out: str) -> Found:
@@ -188,7 +248,11 @@ def _annotation_of(value: ast.expr, parent: ast.AST) -> ast.expr | None:
 def _defined(kept: list[Found], unit: Unit) -> list[Found]:
     """The line that asks torch for the device, below the imports that the file begins with, and above what uses it."""
     name = _name_in(unit.source.text)
-    if not _uses_device(kept) or _definition("torch", name) in unit.source.text:
+    if not _uses_device(kept):
+        return []
+    if imports := _imports_within_functions(kept, unit):
+        return [_defined_behind(statement, name, unit) for statement in imports]
+    if _definition("torch", name) in unit.source.text:
         return []
     first_use = min(edit.start for one in kept for edit in one.edits)
     at, torch, line = _place_of_definition(first_use, unit)
@@ -198,6 +262,53 @@ def _defined(kept: list[Found], unit: Unit) -> list[Found]:
         text = f"import torch{newline}{text}{newline}"
     finding = Finding("DP101", "fix", f"{name} is the device that torch finds", line, 1, line, 1, applicability=SAFE)
     return [Found(finding, (Edit(at, at, "", (text,)),))]
+
+
+def _imports_within_functions(kept: list[Found], unit: Unit) -> list[ast.Import]:
+    """Where a program imports torch in its functions alone, the imports above all that asks for the device.
+
+    None where something outside of them asks for it too.
+    """
+    torch = [
+        one for one in unit.source.names.imports
+        if isinstance(one, ast.Import) and any(alias.name == "torch" and not alias.asname for alias in one.names)
+    ]  # fmt: skip
+    for _ in unit.source.walk(sorted({one.lineno for one in torch})):
+        pass  # so that it knows what is around each
+    bodies = [_functions_body(one, unit) for one in torch]
+    if not torch or None in bodies:
+        return []
+    found: dict[ast.Import, None] = {}
+    for edit in (edit for one in kept if _uses_device([one]) for edit in one.edits):
+        own = [
+            (span[1] - span[0], statement)
+            for statement, span in zip(torch, bodies, strict=True)
+            if span and unit.source.span(statement)[1] <= edit.start and edit.end <= span[1]
+        ]
+        if not own:
+            return []
+        found[min(own, key=lambda one: one[0])[1]] = None
+    return list(found)
+
+
+def _functions_body(statement: ast.Import, unit: Unit) -> tuple[int, int] | None:
+    """The bytes of the function whose own statement this is; None where it is another's, such as a condition's."""
+    parent = unit.source.parent.get(statement)
+    if not isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef) or len(parent.body) < 2:
+        return None
+    return unit.source.span(parent) if statement.lineno > parent.lineno else None
+
+
+def _defined_behind(statement: ast.Import, name: str, unit: Unit) -> Found:
+    source = unit.source
+    at = source.line_starts[statement.end_lineno or statement.lineno]
+    newline = "\r\n" if b"\r\n" in source.data else "\n"
+    line = source.line_text(statement.lineno)
+    indent = line[: len(line) - len(line.lstrip())]
+    finding = Finding(
+        "DP101", "fix", f"{name} is the device that torch finds", statement.lineno, 1, statement.lineno, 1
+    )
+    return Found(finding, (Edit(at, at, "", (f"{indent}{_definition('torch', name)}{newline}",)),))
 
 
 def _uses_device(kept: list[Found]) -> bool:
@@ -251,7 +362,7 @@ def _torch_in(text: str) -> str:
 
 def _expression(text: str, name: str, torch: str) -> str:
     text = _LITERAL.sub(lambda found: _without_marks(found, name, torch), text)
-    text = text.replace(_MODULE, _ASKED)
+    text = text.replace(_MODULE, _ASKED).replace(_IS_THERE_ONE, f"{torch}{_IS_THERE_ONE.removeprefix('torch')}")
     return re.sub(rf"([\w.]+)\.{_ACTIVITY}\b", rf"getattr(\1, {name}.upper())", text).replace(_DEVICE, name)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from porter.settings import Settings, settings_in
 
 if TYPE_CHECKING:
-    from porter.analysis.custom.settings import CustomRule
+    from porter.analysis.custom.rule_settings import CustomRule
 
 
 class NestedSettings:

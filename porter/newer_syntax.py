@@ -23,7 +23,7 @@ from itertools import pairwise
 import libcst as cst
 from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper
 
-from porter.nesting import NESTS_TOO_DEEPLY, too_long_a_chain
+from porter.refused_texts import NESTS_TOO_DEEPLY, too_long_a_chain
 
 #: libcst takes 13 seconds and a gigabyte of memory for each million characters.
 _MOST_CHARACTERS = 2**20

@@ -25,7 +25,7 @@ from porter.text_unit import TextUnit
 from porter.unit import Found, Unit
 
 if TYPE_CHECKING:
-    from porter.analysis.custom.settings import CustomRule
+    from porter.analysis.custom.rule_settings import CustomRule
 
 #: The code under which a file that names both devices is reported when it should be undone.
 NAMES_BOTH = "DP109"

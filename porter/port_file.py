@@ -1,17 +1,155 @@
-"""Port the bytes of one file, by the kind of document that it is; the same bytes come back if nothing changes."""
+"""The way of one file: read, ported or undone, accounted for, recorded, written."""
 
 from __future__ import annotations
 
-from importlib import import_module
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from porter.documents.ported import CannotPort, PortedBytes
-from porter.kinds import kind_of
+from porter.changes import diff_of
+from porter.discovery import Input
+from porter.documents import port_bytes
+from porter.documents.document import CannotPort, PortedBytes
+from porter.files import CannotWrite, read_file, replace_file
+from porter.findings import Failure, FileReport
 from porter.port import Plan
+from porter.record import Entry
+from porter.record_log import Record, RecordError
+from porter.undo import entry_to_keep, undone
 
-__all__ = ["CannotPort", "PortedBytes", "port_bytes"]
+if TYPE_CHECKING:
+    from porter.settings import Settings
 
 
-def port_bytes(name: str, data: bytes, plan: Plan) -> PortedBytes:
-    """Port the file `name`, whose content is `data`. Raises CannotPort if it cannot be read."""
-    ported: PortedBytes = import_module(f"porter.documents.{kind_of(name, data)}").port(name, data, plan)
-    return ported
+@dataclass(frozen=True)
+class Job:
+    """What is done with each file. `output` is the folder for a ported copy; `writes` false only looks.
+
+    `npu_scripts` leaves every file as it is, and writes NPU forms of those that launch trainings beside them. `record`
+    is where ports note what they change; None: nowhere. `explains` gives an account of each file's lines. `own` are the
+    plans and settings of folders that have others than the run.
+    """
+
+    plan: Plan
+    writes: bool = True
+    diff: bool = False
+    output: str | None = None
+    npu_scripts: bool = False
+    record: Record | None = None
+    ignored_codes: Callable[[str], frozenset[str]] | None = None
+    explains: bool = False
+    own: Mapping[str, tuple[Plan, Settings]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Translated:
+    """What came of a file before it is written; `entry` is what to keep in the record."""
+
+    ported: PortedBytes
+    entry: Entry | None = None
+    failure: Failure | None = None
+
+
+def port_file(one: Input, job: Job) -> FileReport:
+    """Read, port, record and - if the job says so - write one file. Never raises for what is wrong with the file."""
+    try:
+        data, state = read(one)
+    except OSError as error:
+        return FileReport(shown(one), failure=Failure(error.strerror or str(error)))
+    target = destination(one, job.output)
+    done = translated(one, target, data, job)
+    report = _report(one, data, done, job)
+    return _written(one, target, state, done, report, job) if job.writes else report
+
+
+def shown(one: Input) -> str:
+    """The path, as reports have it."""
+    return one.path.replace(os.sep, "/")
+
+
+def read(one: Input) -> tuple[bytes, os.stat_result]:
+    """The bytes of a file and the state in which they were read. Raises OSError."""
+    if one.problem is not None:
+        raise OSError(one.problem)
+    return read_file(one.path)
+
+
+def translated(one: Input, target: str, data: bytes, job: Job) -> Translated:
+    """The bytes ported, or undone. What cannot be ported stays as it is."""
+    if not one.portable:
+        return Translated(PortedBytes(data))
+    try:
+        plan = plan_for(one.path, job)
+        if plan.undoes:
+            back = undone(one.path, data, plan, job.record)
+            return Translated(back.ported, back.entry)
+        ported = port_bytes(one.path, data, plan)
+        if job.record is None or not job.writes:
+            return Translated(ported)
+        return Translated(ported, entry_to_keep(one.path, data, ported.data, plan, job.record))
+    except CannotPort as error:
+        return Translated(PortedBytes(data), failure=Failure(str(error), error.line))
+    except RecordError as error:
+        return Translated(PortedBytes(data), failure=Failure(str(error)))
+    except Exception as error:  # a bug of ours costs this file only
+        message = f"diffsynth-port failed on it ({type(error).__name__}: {error}); please report this"
+        return Translated(PortedBytes(data), failure=Failure(message))
+
+
+def _report(one: Input, data: bytes, done: Translated, job: Job) -> FileReport:
+    report = FileReport(shown(one), done.ported.data != data, done.ported.findings, done.failure)
+    if job.diff and report.changed:
+        report = replace(report, diff=diff_of(shown(one), data, done.ported.data))
+    if job.explains and one.portable:
+        from porter.accounting.account import account
+
+        is_selection = plan_for(one.path, job).codes is not None
+        report = replace(report, account=account(one.path, data, done.ported.findings, is_selection))
+    return report
+
+
+def _written(
+    one: Input, target: str, state: os.stat_result, done: Translated, report: FileReport, job: Job
+) -> FileReport:
+    """The report, once the record is kept and the file is in its place."""
+    try:
+        if job.record is not None and done.entry is not None:
+            job.record.keep(target, done.entry)  # first, so that a run that is killed leaves no file without it
+        if target != one.path:
+            write_anew(target, done.ported.data, like=one.path)
+        elif report.changed:
+            replace_file(target, done.ported.data, state)
+    except (CannotWrite, OSError, RecordError) as error:
+        return FileReport(shown(one), findings=done.ported.findings, failure=Failure(f"not written: {error}"))
+    return report
+
+
+def write_anew(target: str, data: bytes, like: str) -> None:
+    """A file in another place, its folders too, with the mode of the file that it comes from. Raises CannotWrite."""
+    os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+    replace_file(target, data)
+    os.chmod(target, os.stat(like).st_mode & 0o7777 | 0o200)
+
+
+def plan_for(path: str, job: Job) -> Plan:
+    """The plan less the rules that the settings ignore for this file."""
+    plan, ignored_codes = job.plan, job.ignored_codes
+    if (own := job.own.get(os.path.dirname(path))) is not None:
+        plan, ignored_codes = own[0], own[1].ignored_codes
+    ignored = ignored_codes(path) if ignored_codes else frozenset()
+    if not ignored:
+        return plan
+    from porter.rules import usual_rules
+
+    codes = plan.codes if plan.codes is not None else frozenset(rule.code for rule in usual_rules())
+    return replace(plan, codes=codes - ignored)
+
+
+def destination(one: Input, output: str | None) -> str:
+    """Where the file goes: its own place, or the same place below the output folder."""
+    if output is None:
+        return one.path
+    if one.inside is None:
+        return os.path.join(output, os.path.basename(one.path))
+    return os.path.join(output, os.path.relpath(one.path, one.inside))

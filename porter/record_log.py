@@ -16,10 +16,8 @@ from functools import cache
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from porter.locking import locked
-from porter.paths import relative_to
+from porter.files import CannotWrite, locked, relative_to, replace_file
 from porter.record import Entry
-from porter.writing import CannotWrite, replace_file
 
 _TOOL = "diffsynth-port"
 _VERSION = 1

@@ -14,22 +14,24 @@ from porter import __version__, baseline
 from porter.analysis import ANALYSES
 from porter.baseline import Baseline
 from porter.cache import Cache, cache_file
+from porter.changes import diff_of
 from porter.definitions import classes_with_their_own
 from porter.discovery import Input, find_inputs
+from porter.documents import port_bytes
+from porter.documents.document import CannotPort
+from porter.files import CannotWrite, replace_file
 from porter.findings import SEVERITIES, Failure, FileReport
-from porter.kinds import PYTHON
+from porter.kinds import PYTHON, is_shell_script
 from porter.nested_settings import NestedSettings
 from porter.port import Plan
-from porter.port_file import CannotPort, port_bytes
+from porter.port_file import Job, destination, plan_for
 from porter.record_log import Record, RecordError, is_record
 from porter.repository import files_above
-from porter.runner import Job, destination, diff_of, plan_for, run
+from porter.runner import run
 from porter.settings import Settings, SettingsError, every_rule, load_settings, selected_codes
-from porter.shebang import is_shell_script
 from porter.shell.npu_script import is_npu_script
 from porter.targets import default_hardware, hardware_lines, table
 from porter.torch_npu_builds import UnknownBuild, build_for, is_known
-from porter.writing import CannotWrite, replace_file
 
 if TYPE_CHECKING:
     from porter.analysis.packages.survey import Row

@@ -11,13 +11,13 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from porter.paths import relative_to
+from porter.files import relative_to
 from porter.settings_keys import CHECKS, described
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-    from porter.analysis.custom.settings import CustomRule
+    from porter.analysis.custom.rule_settings import CustomRule
     from porter.rules.rule import Rule
 
 _TABLE = "tool.diffsynth-port"
@@ -164,7 +164,7 @@ def every_rule(own: Sequence[CustomRule]) -> tuple[Rule, ...]:
 def _own_rules(table: Mapping[str, Any], path: str) -> tuple[CustomRule, ...]:
     if not table:
         return ()
-    from porter.analysis.custom.settings import CustomRuleError, read_rules
+    from porter.analysis.custom.rule_settings import CustomRuleError, read_rules
 
     try:
         return read_rules(table, f"{path}: [{_TABLE}.rules")

@@ -18,8 +18,7 @@ from keyword import iskeyword
 from porter.changes import Change, apply
 from porter.comments import python_comments
 from porter.names import Names
-from porter.nesting import NESTS_TOO_DEEPLY, too_deep_at
-from porter.python_2 import python_2_in
+from porter.refused_texts import NESTS_TOO_DEEPLY, python_2_in, too_deep_at
 
 _DECORATED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _NODES = [kind for kind in vars(ast).values() if isinstance(kind, type) and issubclass(kind, ast.AST)]

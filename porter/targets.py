@@ -22,7 +22,9 @@ class Accelerator:
     """The words by which programs name one kind of device: every rule that looks for one asks here.
 
     `frameworks` are the words of other libraries by the library's name ("accelerate": "MULTI_NPU"), `tools` what stands
-    in place of NVIDIA's by what it is for ("monitor": "npu-smi info").
+    in place of NVIDIA's by what it is for ("monitor": "npu-smi info"), `handles` what the number of a stream or event
+    is called. `registered_by` is the package that makes torch know the device (None: torch itself does), `wheels` the
+    end of the address where torch is built for it (None: that for CPUs).
     """
 
     name: str
@@ -36,6 +38,9 @@ class Accelerator:
     packages: tuple[str, ...] = ()
     frameworks: dict[str, str] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
+    handles: dict[str, str] = field(default_factory=dict)
+    registered_by: str | None = None
+    wheels: str | None = None
 
     @property
     def words(self) -> frozenset[str]:
@@ -54,6 +59,7 @@ CUDA = Accelerator(
     "CUDA",
     frameworks={"accelerate": "MULTI_GPU", "onnxruntime": "CUDAExecutionProvider"},
     tools={"monitor": "nvidia-smi", "profiler": "nsys", "kernels": "CUDA C++"},
+    handles={"cuda_event": "cuda_event", "cuda_stream": "cuda_stream"},
 )
 
 
@@ -189,6 +195,9 @@ def translation(target: str, hardware: str | None = None, torch_npu: str | None 
         packages=tuple(content["packages"]),
         frameworks=content["frameworks"],
         tools=content["tools"],
+        handles=content["handles"],
+        registered_by=content["registered_by"],
+        wheels=content["wheels"],
     )
     names = {"cuda": content["module"]}
     former = content["former"]  # names that torch.cuda had in earlier releases of torch

@@ -9,11 +9,11 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from porter.documents.ported import PortedBytes
+from porter.documents import port_bytes
+from porter.documents.document import PortedBytes
 from porter.findings import Finding
 from porter.kinds import kind_by_name
 from porter.port import NAMES_BOTH, Plan
-from porter.port_file import port_bytes
 from porter.record import Entry, Place, Restored, entry_of, restored, sums_of
 from porter.record_log import Record
 from porter.tables import USUAL
@@ -70,7 +70,7 @@ def _entry_of(path: str, before: bytes, after: bytes, targets: Iterable[str]) ->
     entry = entry_of(before, after, targets)
     if kind_by_name(path) != "notebook":
         return entry
-    from porter.documents.notebook_record import entry_of_code
+    from porter.documents.notebook import entry_of_code
 
     return replace(entry, code=entry_of_code(before, after, entry.targets))
 
@@ -85,7 +85,7 @@ class _Back:
 
     def by(self, entry: Entry) -> Restored:
         if self.is_notebook and entry.code is not None and not entry.is_of(self.data):
-            from porter.documents.notebook_record import restored_code
+            from porter.documents.notebook import restored_code
 
             by_cells = restored_code(self.data, entry.code)
             if by_cells is not None:
@@ -96,7 +96,7 @@ class _Back:
     def lines(self) -> tuple[tuple[int, ...], bool]:
         """The checksums by which a renamed file is known, and whether they are those of a notebook's code."""
         if self.is_notebook:
-            from porter.documents.notebook_record import code_of
+            from porter.documents.notebook import code_of
 
             if (code := code_of(self.data)) is not None:
                 return sums_of(code), True

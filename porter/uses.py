@@ -159,8 +159,26 @@ def is_off_the_accelerator(node: ast.AST, unit: Unit) -> bool:
                 continue
             if asks is not None:
                 return True
+        if _has_left_before(parent, child, unit):
+            return True
         child = parent
     return False
+
+
+def _has_left_before(block: ast.AST, child: ast.AST, unit: Unit) -> bool:
+    """Whether a statement above has left the block where the accelerator is there: `if x.is_npu: return ...`."""
+    for name in ("body", "orelse"):
+        statements = getattr(block, name, None)
+        if isinstance(statements, list) and child in statements:
+            return any(
+                isinstance(one, ast.If) and _leaves(one) and _asks_for_the_accelerator(one.test, unit) is True
+                for one in statements[: statements.index(child)]
+            )
+    return False
+
+
+def _leaves(branch: ast.If) -> bool:
+    return isinstance(branch.body[-1], ast.Return | ast.Raise | ast.Continue | ast.Break)
 
 
 def _is_written_for_the_accelerator(branch: ast.If | ast.IfExp, child: ast.AST, unit: Unit) -> bool:

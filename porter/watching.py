@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
+from porter.files import read_file
 from porter.record_log import Record, RecordError
 from porter.session import Session, Unusable
-from porter.writing import read_file
 
 #: Between two looks at the files pass at least so many seconds, and so many times what a look took.
 _PAUSE, _REST = 0.5, 4

@@ -8,6 +8,8 @@ from __future__ import annotations
 import fcntl
 import functools
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,8 +45,19 @@ def found_or_made_up(file: str | os.PathLike[str], started_in: Path, folder: Pat
     made = Path(folder, "made_up", *Path(file).parts[-3:])
     if not made.exists():
         made.parent.mkdir(parents=True, exist_ok=True)
-        write(made)
+        _write_whole(made, write)
     return made
+
+
+def _write_whole(place: Path, write: Write) -> None:
+    """Other processes and threads of the same launch look for the file: it is there whole, or not at all."""
+    beside = tempfile.mkdtemp(prefix=".unfinished-", dir=place.parent)
+    try:
+        unfinished = Path(beside, place.name)
+        write(unfinished)
+        os.replace(unfinished, place)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def with_picture(open_picture: Callable[..., Any], found: Callable[[str | os.PathLike[str], Write], Path]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import re
 import threading
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
 #: Keys of what no two devices have alike: states of random number generators and of loss scalers, and the time.
 _NOT_ALIKE = re.compile(r"rng|random_state|scaler|elapsed|timestamp|(?:^|_)(?:time|seconds|date)(?:$|_)", re.IGNORECASE)
@@ -71,13 +73,14 @@ class Results:
 
         if self.is_paused:
             return
-        tensors = dict(_flat(content, ""))
-        if not tensors:
+        values = dict(_values(content, ""))
+        if not values:
             return
+        tensors = {place: _as_tensor(value) for place, value in values.items()}
         digest = hashlib.sha256()
         for key, tensor in sorted(tensors.items()):
             digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode() + _bytes_of(tensor))
-        finite = all(not tensor.is_floating_point() or bool(tensor.isfinite().all()) for tensor in tensors.values())
+        finite = all(map(_is_finite_value, values.values()))
         with self._lock, self.paused():
             file = self._next(".pt")
             torch.save(tensors, file)
@@ -144,23 +147,45 @@ def _bytes_of(tensor: Any) -> bytes:
     return bytes(tensor.contiguous().reshape(-1).view(torch.uint8).numpy()) if tensor.numel() else b""
 
 
-def _flat(content: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """The tensors, arrays and numbers in an object, on the host, each with its place."""
+def _values(content: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """The tensors, arrays and numbers in an object, each with its place."""
     import torch
 
     if isinstance(content, torch.Tensor):
         if content.layout == torch.strided and not content.is_quantized:
-            yield place, content.detach().cpu().clone()
+            yield place, content.detach()
     elif isinstance(content, torch.nn.Module):
-        yield from _flat(content.state_dict(), place)
+        yield from _values(content.state_dict(), place)
     elif isinstance(content, Mapping):
         for key, value in content.items():
             if not _NOT_ALIKE.search(str(key)):
-                yield from _flat(value, f"{place}.{key}" if place else str(key))
+                yield from _values(value, f"{place}.{key}" if place else str(key))
     elif isinstance(content, (list, tuple)):
         for index, value in enumerate(content):
-            yield from _flat(value, f"{place}.{index}" if place else str(index))
-    elif isinstance(content, _NUMBERS):
-        yield place, torch.tensor(content, dtype=torch.float64 if isinstance(content, float) else torch.int64)
-    elif type(content).__module__ == "numpy" and getattr(getattr(content, "dtype", None), "kind", "") in "biuf":
-        yield place, torch.as_tensor(content).clone()
+            yield from _values(value, f"{place}.{index}" if place else str(index))
+    elif isinstance(content, _NUMBERS) or _is_of_numpy(content):
+        yield place, content
+
+
+def _is_of_numpy(content: Any) -> bool:
+    return type(content).__module__ == "numpy" and getattr(getattr(content, "dtype", None), "kind", "") in "biuf"
+
+
+def _as_tensor(value: Any) -> Tensor:
+    """On the host, and nobody else's."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.cpu().clone()
+    if isinstance(value, _NUMBERS):
+        return torch.tensor(value, dtype=torch.float64 if isinstance(value, float) else torch.int64)
+    return torch.as_tensor(value).clone()
+
+
+def _is_finite_value(value: Any) -> bool:
+    """Of a mere number infinity is no result gone wrong, but a limit that is none, or the best loss so far."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return not value.is_floating_point() or bool(value.isfinite().all())
+    return not math.isnan(value) if isinstance(value, _NUMBERS) else _is_finite(value)

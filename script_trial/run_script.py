@@ -13,6 +13,7 @@ import torch
 
 from script_trial.offline import refuse_network
 from script_trial.printed import Printed
+from script_trial.read_elsewhere import StandsFor, read_elsewhere
 from script_trial.trial import Place, Trial
 from script_trial.watched_run import watched_run
 
@@ -24,13 +25,23 @@ class Script:
     Attributes:
         path: the file that is run; with `is_module` the name of a module.
         arguments: those of its command line.
-        beside: the folder whose modules it may import, as if it lay there.
+        beside: the folder that its user has it in, where modules and files are found that are not laid out with it.
     """
 
     path: str
     beside: str
     arguments: tuple[str, ...] = ()
     is_module: bool = False
+
+    @property
+    def folder(self) -> str:
+        """The folder whose modules it imports first."""
+        return os.getcwd() if self.is_module else os.path.dirname(os.path.abspath(self.path))
+
+
+def _stands_for(script: Script, place: Place) -> list[StandsFor]:
+    beside = Path(script.beside)
+    return [(Path(script.folder), beside), (place.folder, place.started_in), (place.folder, beside)]
 
 
 def run_script(script: Script, place: Place, at: Path | None = None) -> tuple[dict[str, Any], BaseException | None]:
@@ -45,7 +56,9 @@ def run_script(script: Script, place: Place, at: Path | None = None) -> tuple[di
     refuse_network()
     trial = Trial(place)
     sys.argv = [script.path, *script.arguments]
-    sys.path.insert(0, script.beside)
+    sys.path[:0] = dict.fromkeys([script.folder, script.beside])
+    trial.elsewhere = _stands_for(script, place)
+    read_elsewhere(trial.elsewhere)
 
     printed = Printed(script.path)
 

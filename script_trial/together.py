@@ -26,6 +26,7 @@ def together(ranks: list[dict[str, Any]]) -> dict[str, Any]:
         "operators": operators,
         "refused": sorted({operator for rank in ranks for operator in rank["refused"]}),
         "refusals": [one for rank in ranks for one in rank["refusals"]],
+        "threads": [one for rank in ranks for one in rank["threads"]],
         "on_host": sorted({operator for rank in ranks for operator in rank["on_host"]}),
         "adapters": list(dict.fromkeys(adapter for rank in ranks for adapter in rank["adapters"])),
         "mixed_precision": any(rank["mixed_precision"] for rank in ranks),

@@ -12,10 +12,12 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
+from script_trial.engines import deepspeed
 from script_trial.known_adapters import adapter_for, libraries
 from script_trial.made_up import found_or_made_up, once, with_picture
 from script_trial.on_import import Then, on_import
 from script_trial.operations import Operations
+from script_trial.read_elsewhere import StandsFor, found
 from script_trial.results import Results
 from script_trial.savers import listeners
 
@@ -54,6 +56,7 @@ class Trial:
     def __init__(self, place: Place) -> None:
         self.folder, self.started_in, self.made_up = place.folder, place.started_in, place.made_up
         self.noise_on_cpu = place.noise_on_cpu
+        self.elsewhere: list[StandsFor] = []
         self.operations = Operations()
         self.results = Results(place.results)
         self.curve: list[dict[str, float]] = []
@@ -66,7 +69,7 @@ class Trial:
 
         The process should end after the script: savers and libraries stay changed.
         """
-        waiting: dict[str, Then] = {**listeners(self.results, self.folder)}
+        waiting: dict[str, Then] = {**listeners(self.results, self.folder), **deepspeed.hooks(self)}
         pictures = waiting["PIL.Image"]
 
         def listen_and_make_up(spec: ModuleSpec) -> None:
@@ -86,7 +89,7 @@ class Trial:
 
     def found_or_made_up(self, file: Any, write: Callable[[Path], object]) -> Path:
         with self._making_up():
-            return found_or_made_up(file, self.started_in, self.folder, write)
+            return found_or_made_up(found(file, self.elsewhere), self.started_in, self.folder, write)
 
     def keep(self, name: str, array: Any) -> None:
         self.results.keep(name, array)
@@ -135,8 +138,11 @@ class Trial:
 
             @functools.wraps(compile_)
             def compiled(*args: Any, **kwargs: Any) -> Any:
-                self.note("what it compiles by torch.compile was run uncompiled, for its operators to be counted")
+                if not sys._getframe(1).f_globals.get("__name__", "").startswith("deepspeed."):  # as it is imported
+                    self.note("what it compiles by torch.compile was run uncompiled, for its operators to be counted")
                 torch.compiler.set_stance("force_eager")  # or Dynamo would compile the counting, where it is called
+                if kwargs.get("backend", "inductor") == "inductor":
+                    kwargs["backend"] = "eager"  # which is not called either, and takes no seconds to import
                 return compile_(*args, **kwargs)
 
             torch.autocast.__enter__, torch.compile = entered, compiled

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,7 @@ class Ending:
         seconds: from its first line to its last.
         error: None, or see `failure_of`; `raised` is what it raised then.
         refused, on_host: operators that the device refuses, and those it leaves to the host's processor.
+        threads: why its threads ended early, see `failure_of`, each once.
         refusals: the same with ``line`` of the script (None where it is in none), ``message`` and whether it ``runs``
             on the host instead, each once.
     """
@@ -32,9 +35,10 @@ class Ending:
     refused: list[str]
     on_host: list[str]
     refusals: list[dict[str, Any]]
+    threads: list[dict[str, Any]]
 
     def as_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("seconds", "error", "refused", "on_host", "refusals")}
+        return {name: getattr(self, name) for name in ("seconds", "error", "refused", "on_host", "refusals", "threads")}
 
 
 def watched_run(run: Callable[[], object], script: str) -> Ending:
@@ -42,7 +46,7 @@ def watched_run(run: Callable[[], object], script: str) -> Ending:
     notes = _Notes(script)
     started = time.perf_counter()
     error, failed = None, None
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _threads_heard(notes):
         warnings.simplefilter("default")
         warnings.showwarning = notes.take  # type: ignore[assignment]
         try:
@@ -55,7 +59,24 @@ def watched_run(run: Callable[[], object], script: str) -> Ending:
     seconds = time.perf_counter() - started
     on_host = with_counts({one["operator"] for one in notes.refusals if one["runs"]})
     never = sorted({one["operator"] for one in notes.refusals if not one["runs"]})
-    return Ending(seconds, error, failed, never, on_host, notes.refusals)
+    return Ending(seconds, error, failed, never, on_host, notes.refusals, notes.threads)
+
+
+@contextlib.contextmanager
+def _threads_heard(notes: _Notes) -> Iterator[None]:
+    """Within it errors that end a thread are kept, besides being printed as ever."""
+    before = threading.excepthook
+
+    def heard(ended: threading.ExceptHookArgs) -> None:
+        if ended.exc_value is not None and not isinstance(ended.exc_value, SystemExit):
+            notes.hear_thread(ended.exc_value)
+        before(ended)
+
+    threading.excepthook = heard
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def with_counts(operators: set[str]) -> list[str]:
@@ -74,6 +95,7 @@ class _Notes:
 
     def __init__(self, script: str) -> None:
         self.refusals: list[dict[str, Any]] = []
+        self.threads: list[dict[str, Any]] = []
         self._script = script
 
     def hear(self, message: str, line: int | None) -> None:
@@ -81,6 +103,12 @@ class _Notes:
             told = {"operator": operator, "runs": runs, "line": line, "message": message}
             if operator and told not in self.refusals:
                 self.refusals.append(told)
+
+    def hear_thread(self, error: BaseException) -> None:
+        told = failure_of(error, self._script)
+        self.hear(str(error), told["line"])
+        if told not in self.threads:
+            self.threads.append(told)
 
     def take(self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
         self.hear(str(message), lineno if filename == self._script else None)

@@ -37,8 +37,8 @@ def written_files(folder: Path, known: set[str]) -> Iterator[tuple[str, str, Any
 
 
 def is_to_go_on(path: Path) -> bool:
-    """Whether a file lies in a folder of what a training would go on from."""
-    return _TO_GO_ON.match(path.parent.name) is not None
+    """Whether a file lies in a folder of what a training would go on from, or below one."""
+    return any(_TO_GO_ON.match(folder.name) for folder in path.parents)
 
 
 def tensors_file(path: Path, name: str) -> dict[str, Any]:

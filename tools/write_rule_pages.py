@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -13,9 +14,10 @@ import click
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from porter.documents import port_bytes  # noqa: E402
+from porter.documents.document import PortedBytes  # noqa: E402
 from porter.findings import SEVERITIES  # noqa: E402
 from porter.port import Plan  # noqa: E402
-from porter.port_file import PortedBytes, port_bytes  # noqa: E402
 from porter.rules import all_rules  # noqa: E402
 from porter.rules.rule import Rule  # noqa: E402
 
@@ -76,6 +78,8 @@ def severities(rule: Rule) -> list[str]:
 def pages() -> dict[str, str]:
     """The text of every file in docs/rules/."""
     rules = sorted(all_rules(), key=lambda rule: rule.code)
+    if taken := [one for one, other in pairwise(rules) if one.code == other.code]:
+        sys.exit(f"{taken[0].code} is the code of two rules: give one of them a free one")
     rows = [
         f"| [{rule.code}]({rule.code}.md) | {rule.name} | {rule.summary} | {', '.join(severities(rule))} |\n"
         for rule in rules

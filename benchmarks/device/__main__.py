@@ -3,7 +3,8 @@
     python -m benchmarks.device --device cuda --full
     python -m benchmarks.device --device cpu
 
-`--full` has the published sizes (Wan2.1-T2V-1.3B at 832x480 and 81 frames, Qwen-Image at 1328x1328, bf16) and takes
+`--full` has the published sizes (Wan2.1-T2V-1.3B at 832x480 and 81 frames, and as large the DiTs that see pictures,
+have a timestep for each frame or are guided by VACE; Qwen-Image at 1328x1328, Z-Image at 1024x1024; bf16) and takes
 under five minutes on a fast card, and 20 GB of disk for weights that it makes up; without it, everything is small and
 float32, which shows that it runs, and no bound is held. Each part has a process of its own and shows what it found when
 it ends; at the end stands the whole as a Markdown table. A ratio is ours over the peer's, the median of rounds in which
@@ -101,7 +102,7 @@ def installed_studio() -> Path | None:
 
 def measured(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, list[Row] | str]]:
     """Part by part, its rows, or what went wrong."""
-    for part in ("dit", "qwen", "vae"):
+    for part in ("dit", "kinds", "qwen", "z-image", "vae"):
         arguments = ["-m", "benchmarks.device.networks", part, *_common(options), "--rounds", str(options.rounds)]
         printed, error = _child(arguments, ROOT)
         yield part, error or [Row(*row) for row in json.loads(printed)]

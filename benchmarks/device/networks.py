@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import dit_speed, qwen_speed, vae_speed
+from benchmarks import dit_speed, qwen_speed, vae_speed, z_image_speed
 from benchmarks.dit_speed import compare, seconds
 from diffsynth.core.device.npu_compatible_device import room_left
 from diffsynth.diffusion.base_pipeline import TILES_AT_ONCE
@@ -21,6 +21,7 @@ Row = tuple[str, float, float, str, str, float, float | None]
 
 DIT_SMALL = dit_speed.Case(256, 1024, 2, 4, (3, 32, 32))
 QWEN_SMALL = qwen_speed.Case(2, 4, 256, 16, 48, 24, 32)
+Z_IMAGE_SMALL = z_image_speed.Case(2, 1, 2, 256, 32, 32, 24, 28)
 VAE_SMALL = vae_speed.Case(8, (5, 64, 96))
 # Of latents: as the Wan pipeline has them by default, and of the small video.
 TILES, TILES_SMALL = ((30, 52), (15, 26)), ((4, 6), (2, 3))
@@ -52,6 +53,31 @@ def dit_rows(options: argparse.Namespace, device: torch.device, dtype: torch.dty
         )
         rows.append(row("Wan DiT call, compiled", compiled, "ours", "its matmuls and attention", 1.08))
     return rows
+
+
+def kind_rows(options: argparse.Namespace, device: torch.device, dtype: torch.dtype) -> list[Row]:
+    """The Wan DiTs that see pictures, have a timestep a frame, or are guided by VACE, beside diffusers."""
+    case = dit_speed.FULL if options.full else DIT_SMALL
+    rows = []
+    for name, kind in dit_speed.KINDS.items():
+        if name == "text":
+            continue  # it has a part of its own
+        ours, theirs, _ = dit_speed.pair(kind, case, device, dtype)
+        times = compare({"ours": ours, "diffusers": theirs}, options.rounds, device)
+        rows.append(row(f"Wan DiT call, {name}", times, "ours", "diffusers", 1.0))
+        del ours, theirs
+    return rows
+
+
+def z_image_rows(options: argparse.Namespace, device: torch.device, dtype: torch.dtype) -> list[Row]:
+    """A Z-Image DiT call and a decoded picture beside diffusers."""
+    case = z_image_speed.FULL if options.full else Z_IMAGE_SMALL
+    dit = compare(z_image_speed.dit_calls(case, device, dtype), options.rounds, device)
+    vae = compare(z_image_speed.vae_calls(case, device, dtype), options.rounds, device)
+    return [
+        row("Z-Image DiT call", dit, "diffsynth", "diffusers", 1.0),
+        row("Z-Image VAE decode", vae, "diffsynth", "diffusers", 1.0),
+    ]
 
 
 def qwen_rows(options: argparse.Namespace, device: torch.device, dtype: torch.dtype) -> list[Row]:
@@ -101,7 +127,7 @@ def row(what: str, times: Mapping[str, list[float]], ours: str, peer: str, bound
     return (what, *medians, peer, "ms", ratio, bound)  # type: ignore[return-value]
 
 
-PARTS = {"dit": dit_rows, "qwen": qwen_rows, "vae": vae_rows}
+PARTS = {"dit": dit_rows, "kinds": kind_rows, "qwen": qwen_rows, "z-image": z_image_rows, "vae": vae_rows}
 
 
 def main() -> None:

@@ -15,14 +15,12 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
+from diffsynth.core.caller import unknown_keyword
 from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info, resolve_device, room_left
-from diffsynth.core.keywords import unknown_keyword
 from diffsynth.core.loader.detection import load_object
-from diffsynth.core.loader.model_config import ModelConfig
-from diffsynth.core.loader.redirect import redirected
-from diffsynth.core.parallel.mesh import Mesh
+from diffsynth.core.loader.model_config import ModelConfig, redirected
+from diffsynth.core.parallel.mesh import Mesh, Sharing
 from diffsynth.core.parallel.sequence import SequenceParallel
-from diffsynth.core.parallel.sharing import Sharing
 from diffsynth.core.progress import ProgressBar, labelled
 from diffsynth.diffusion.conditions import Condition
 from diffsynth.diffusion.flow_match import FlowMatchScheduler

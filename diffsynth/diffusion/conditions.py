@@ -7,7 +7,7 @@ unit, and what the network does with what it contributes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -58,21 +58,28 @@ class Contribution:
     Attributes:
         latents: clean, (1, C, ...): the generation starts from these, noised to its first level.
         channels: (1, C', ...), beside the noisy latents in each call of the DiT.
-        inputs: keywords of the DiT.
+        pictures: clean latents (1, C, h, w) of whole pictures that the DiT looks at besides, in the order of the units.
+        inputs: keywords of the DiT. One that has a method `at` is asked before each step for what it is then; see `at`.
+        of_branch: the same for one text branch alone, by the branch's name.
         with_prompt: what the text encoder gets besides each prompt, by the keywords of the pipeline's `_embedding`.
         kept: a mask, (1, 1, ...) of what broadcasts to the latents, and clean latents (1, C, ...): where the mask is 1
             the latents are these, from the start and after each step.
         before: clean latents (1, C, f, ...) of frames that are made before the video's, and cut off in the end.
-        with_network: networks that run with each that is named, such as {"dit": "vace"}.
+        inpainted: a mask (1, 1, ...), and clean latents (1, C, ...): where the mask is 0 the latents go to the clean
+            ones whatever the network says, and between 0 and 1 in part.
+        with_network: networks that run with each that is named, such as {"dit": ("vace",)}.
     """
 
     latents: Tensor | None = None
     channels: Tensor | None = None
+    pictures: tuple[Tensor, ...] = ()
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    of_branch: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     with_prompt: Mapping[str, Any] = field(default_factory=dict)
     kept: tuple[Tensor, Tensor] | None = None
     before: Tensor | None = None
-    with_network: Mapping[str, str] = field(default_factory=dict)
+    inpainted: tuple[Tensor, Tensor] | None = None
+    with_network: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def start(self, latents: Tensor) -> Tensor:
         """The latents with what is kept of them in its place."""
@@ -80,6 +87,20 @@ class Contribution:
             return latents
         mask, clean = self.kept
         return torch.where(mask.bool(), clean, latents)
+
+    def at(self, step: int, steps: int) -> Contribution:
+        """It in one of so many steps: what changes in time is told how much of the generation is left, from 1 at the
+        first step to 0 at the last."""
+        left = (steps - 1 - step) / max(steps - 1, 1)
+        inputs = {name: value.at(left) if hasattr(value, "at") else value for name, value in self.inputs.items()}
+        return replace(self, inputs=inputs)
+
+    def velocity(self, predicted: Tensor, latents: Tensor, sigma: float) -> Tensor:
+        """The network's velocity at a noise level, with that to what is kept of a picture in its place."""
+        if self.inpainted is None:
+            return predicted
+        mask, clean = self.inpainted
+        return torch.lerp((latents - clean) / sigma, predicted, mask)
 
     def beside(self, latents: Tensor, frames: slice = slice(None)) -> Tensor:
         """The latents (B, C, ...) as the DiT takes them, with the channels beside them; `frames` are those of the
@@ -131,10 +152,13 @@ def combined(contributions: Iterable[Contribution]) -> Contribution:
     return Contribution(
         latents=_the_only(contributions, "latents"),
         channels=torch.cat(channels, dim=1) if channels else None,
+        pictures=tuple(picture for one in contributions for picture in one.pictures),
         inputs=_merged(contributions, "inputs"),
+        of_branch=_merged(contributions, "of_branch"),
         with_prompt=_merged(contributions, "with_prompt"),
         kept=_the_only(contributions, "kept"),
         before=_the_only(contributions, "before"),
+        inpainted=_the_only(contributions, "inpainted"),
         with_network=_merged(contributions, "with_network"),
     )
 

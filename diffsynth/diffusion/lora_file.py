@@ -22,7 +22,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from diffsynth.core.values import check_number
+from diffsynth.core.caller import check_number
 
 _PREFIXES = ("model.diffusion_model.", "diffusion_model.", "pipe.dit.", "transformer.", "base_model.model.")
 _KOHYA_PREFIXES = ("lora_unet_", "lora_transformer_")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffsynth.core.values import check_whole
+from diffsynth.core.caller import check_whole
 from diffsynth.diffusion.guidance import NEGATIVE, POSITIVE
 
 Texts = dict[str, Sequence[Tensor]]

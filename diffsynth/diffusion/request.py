@@ -8,9 +8,8 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from diffsynth.core.caller import warn_caller
+from diffsynth.core.caller import check_whole, warn_caller
 from diffsynth.core.device.npu_compatible_device import resolve_device
-from diffsynth.core.values import check_whole
 
 
 def rounded_up(name: str, value: int, step: int, start: int = 0) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from diffsynth.core.values import check_whole
+from diffsynth.core.caller import check_whole
 
 
 def check_window(size: int | None, stride: int | None) -> None:

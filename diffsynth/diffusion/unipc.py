@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diffsynth.core.values import check_whole
+from diffsynth.core.caller import check_whole
 from diffsynth.diffusion.flow_match import FlowMatchScheduler, NoiseLevels, wan_levels
 
 # Pure noise has no logarithm of its signal to noise ratio: the first level stays this far below 1, as in diffusers.

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from diffsynth.core.caller import check_number
 from diffsynth.core.loader.checkpoint import load_state_dict
 from diffsynth.core.loader.model_config import ModelConfig
-from diffsynth.core.values import check_number
-from diffsynth.diffusion.adapters import Adapter, NetworkLora
 from diffsynth.diffusion.loaded_model import LoadedModel
+from diffsynth.diffusion.lora import Adapter, NetworkLora
 from diffsynth.diffusion.lora_file import (
     file_in,
     file_metadata,

@@ -49,7 +49,7 @@ class Published:
     """One published form of a network's file.
 
     Attributes:
-        model_hash: `diffsynth.core.loader.model_hash` of its names and shapes.
+        model_hash: `diffsynth.core.loader.detection` of its names and shapes.
         where: the files that have it.
         names: of its tensors, where they are others than those that the network publishes.
         kwargs: of the network's constructor, besides the sizes that it reads from the shapes.
@@ -168,6 +168,25 @@ class WeightFile:
 
 
 @dataclass(frozen=True)
+class LoraFile:
+    """A published LoRA of a network: `name` inside the model's folder, in the form that training saves.
+
+    Attributes:
+        rank: of its changes.
+        targets: ends of the names of the layers that it changes.
+    """
+
+    name: str
+    network: Network
+    identity: str
+    rank: int
+    targets: tuple[str, ...]
+
+    def file_names(self) -> list[str]:
+        return [self.name]
+
+
+@dataclass(frozen=True)
 class TokenizerFolder:
     """A tokenizer or processor: `name` is its folder inside the model's folder, `files` make what is in it."""
 
@@ -176,6 +195,9 @@ class TokenizerFolder:
 
     def file_names(self) -> list[str]:
         return [f"{self.name}/{file}" for file in self.files]
+
+
+ModelFile = WeightFile | LoraFile | TokenizerFolder
 
 
 @dataclass(frozen=True)
@@ -212,7 +234,7 @@ class Family:
     pipeline: str
     networks: tuple[Network, ...]
     has: str
-    models: Mapping[str, tuple[WeightFile | TokenizerFolder, ...]]
+    models: Mapping[str, tuple[ModelFile, ...]]
     folders: tuple[Folder, ...] = ()
     converted: Converted | None = None
     refused: Mapping[str, str] = field(default_factory=dict)

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
-from math import prod
 from typing import Any, NamedTuple
 
 import torch
@@ -21,10 +20,12 @@ from torch.utils.checkpoint import checkpoint
 
 from diffsynth.core.attention.attention import attention
 from diffsynth.core.fused import gated, gelu_of_linear, modulated, normed_and_rotated, warm_up
+from diffsynth.models.qwen_image_controlnet import NO_CONTROLS, Controlling, Controls
+from diffsynth.models.qwen_image_entities import Entities
+from diffsynth.models.qwen_image_patches import PATCH, patches, unpatched
 from diffsynth.models.rotary import TextAndPicturesRotary
 from diffsynth.models.time_embedding import Float32Linear, sinusoid
 
-PATCH = 2  # latent cells of a token, on each axis
 _FREQUENCIES = 256  # cosines and sines that describe the timestep
 _EPS = 1e-6  # of all norms
 
@@ -37,7 +38,7 @@ _LAYERS_OF_A_BLOCK = (
 )
 _KEY = re.compile(
     r"(time_text_embed\.timestep_embedder\.linear_[12]|img_in|txt_in|norm_out\.linear|proj_out)\.(weight|bias)"
-    r"|txt_norm\.weight"
+    r"|txt_norm\.weight|time_text_embed\.addition_t_embedding\.weight"
     rf"|transformer_blocks\.\d+\.(({_LAYERS_OF_A_BLOCK})\.(weight|bias)|attn\.norm_(added_)?[qk]\.weight)"
 )
 _TELLING_KEYS = {"img_in.weight", "txt_norm.weight", "norm_out.linear.weight", "transformer_blocks.0.img_mod.1.weight"}
@@ -71,10 +72,13 @@ class JointAttention(nn.Module):
         self.norm_added_q, self.norm_added_k = (nn.RMSNorm(head_dim, _EPS) for _ in range(2))
         self.to_out = nn.ModuleList([nn.Linear(dim, dim)])
         self.to_add_out = nn.Linear(dim, dim)
-        self.attend: Callable[[Tensor, Tensor, Tensor], Tensor] = attention
+        self.attend: Callable[..., Tensor] = attention
 
-    def forward(self, pictures: Tensor, text: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens (B, S, dim) and (B, L, dim) to the same shapes; the tables cover the text, then the pictures."""
+    def forward(
+        self, pictures: Tensor, text: Tensor, cos: Tensor, sin: Tensor, attended: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens (B, S, dim) and (B, L, dim) to the same shapes; the tables cover the text, then the pictures, as does
+        the mask of what attends to what."""
         length = text.shape[1]
         of_text, of_pictures = (cos[:length], sin[:length]), (cos[length:], sin[length:])
         query = torch.cat(
@@ -92,8 +96,8 @@ class JointAttention(nn.Module):
             dim=1,
         )
         value = torch.cat([self._heads(self.add_v_proj(text)), self._heads(self.to_v(pictures))], dim=1)
-        attended = self.attend(query, key, value).flatten(2)
-        return self.to_out[0](attended[:, length:]), self.to_add_out(attended[:, :length])
+        found = self.attend(query, key, value, mask=attended).flatten(2)
+        return self.to_out[0](found[:, length:]), self.to_add_out(found[:, :length])
 
     def _turned(self, tokens: Tensor, norm: nn.RMSNorm, cos: Tensor, sin: Tensor) -> Tensor:
         return normed_and_rotated(tokens, norm.weight, _EPS, self.head_dim, cos, sin)
@@ -172,6 +176,7 @@ class QwenImageBlock(nn.Module):
         sin: Tensor,
         at_zero: Tensor | None = None,
         made: int = 0,
+        attended: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """One layer.
 
@@ -182,6 +187,7 @@ class QwenImageBlock(nn.Module):
             cos, sin: the rotary tables.
             at_zero: the embedding of timestep 0, which steers the tokens of pictures after the first `made`; None: the
                 same that steers those.
+            attended: which tokens attend to which, (1 or B, 1, L + S, L + S); None: all to all.
 
         Returns:
             The new tokens of both.
@@ -190,7 +196,7 @@ class QwenImageBlock(nn.Module):
         steered = Steered(of_made, None if at_zero is None else self.img_mod(at_zero).chunk(6, dim=-1), made)
         text_shift, text_scale, text_gate, *text_ffn = self.txt_mod(time).chunk(6, dim=-1)
         of_pictures, of_text = self.attn(
-            steered.modulated(pictures, 0), modulated(text, text_shift, text_scale, _EPS), cos, sin
+            steered.modulated(pictures, 0), modulated(text, text_shift, text_scale, _EPS), cos, sin, attended
         )
         pictures, text = steered.gated(pictures, of_pictures, 0), gated(text, of_text, text_gate)
         pictures = steered.gated(pictures, self.img_mlp(steered.modulated(pictures, 3)), 3)
@@ -212,7 +218,7 @@ class LastNorm(nn.Module):
 
 
 class QwenImageDiT(nn.Module):
-    """The network of Qwen-Image, Qwen-Image-Edit, Edit-2509 and Edit-2511.
+    """The network of Qwen-Image, Qwen-Image-Edit, Edit-2509 and Edit-2511, and of Qwen-Image-Layered.
 
     Args:
         num_layers: blocks.
@@ -220,10 +226,13 @@ class QwenImageDiT(nn.Module):
             of 16.
         in_features, out_features: numbers of a patch of 2x2 latents, going in and coming out.
         text_dim: width of the prompt's features.
+        layered: makes the layers of a picture, the last of those it is given, which stands before them; and knows
+            pictures with transparency from those without.
 
     Attributes:
         unpatch: what makes a picture of the last tokens; another function may be put in the place of `unpatched`.
         made_here: how many of the tokens of the picture that is made are on this device, of how many in all.
+        own: of such tokens (B, S, width) those that are on this device.
 
     Raises:
         ValueError: `head_dim` does not divide into the three axes of the rotary embedding.
@@ -237,20 +246,24 @@ class QwenImageDiT(nn.Module):
         in_features: int = 64,
         out_features: int = 64,
         text_dim: int = 3584,
+        layered: bool = False,
     ) -> None:
         super().__init__()
         dim = num_heads * head_dim
-        self.in_features = in_features
+        self.in_features, self.layered = in_features, layered
         self.time_text_embed = nn.ModuleDict({"timestep_embedder": TimestepEmbedder(dim)})
+        if layered:
+            self.time_text_embed["addition_t_embedding"] = nn.Embedding(2, dim)
         self.txt_norm = nn.RMSNorm(text_dim, _EPS)
         self.img_in = nn.Linear(in_features, dim)
         self.txt_in = nn.Linear(text_dim, dim)
         self.transformer_blocks = nn.ModuleList(QwenImageBlock(dim, head_dim) for _ in range(num_layers))
         self.norm_out = LastNorm(dim)
         self.proj_out = nn.Linear(dim, out_features)
-        self.rotary = TextAndPicturesRotary(rotary_dims(head_dim))
+        self.rotary = TextAndPicturesRotary(rotary_dims(head_dim), last_before_first=layered)
         self.unpatch: Callable[[Tensor, int, int], Tensor] = unpatched
         self.made_here: Callable[[int], int] = int
+        self.own: Callable[[Tensor], Tensor] = _whole
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -265,42 +278,59 @@ class QwenImageDiT(nn.Module):
         *,
         edit_latents: Sequence[Tensor] = (),
         zero_cond_t: bool = False,
+        entities: Entities | None = None,
+        controls: Controls = NO_CONTROLS,
         use_gradient_checkpointing: bool = False,
         use_gradient_checkpointing_offload: bool = False,
     ) -> Tensor:
         """The velocity of the flow, float32, the shape of `latents`.
 
         Args:
-            latents: (B, C, H, W) float32; H and W even.
+            latents: (B, C, H, W) float32; H and W even. Of a layered network (B, C, layers, H, W).
             timestep: (B,) float32, 0 to 1000.
             context: the prompt's features, (B, L, text_dim), in the type to compute in, without padding.
             edit_latents: of the pictures to start from, without noise; each (B, C, H', W') of a size of its own.
             zero_cond_t: steer their tokens by timestep 0, as Edit-2511 was trained.
+            entities: prompts of parts of the picture.
+            controls: the ControlNets that change the picture's tokens between the blocks.
             use_gradient_checkpointing: keep the tokens between the blocks only, and run each block again backwards.
             use_gradient_checkpointing_offload: the same, with the kept tokens in host memory.
 
         Raises:
             ValueError: latents of other channels or of an odd size.
         """
-        given = (latents, *edit_latents)
+        layers = latents.unbind(2) if latents.dim() == 5 else (latents,)
+        given = (*layers, *edit_latents)
         grids = tuple(self._grid(picture) for picture in given)
         pictures = self.img_in(torch.cat([patches(picture) for picture in given], dim=1).to(context.dtype))
-        text = self.txt_in(self.txt_norm(context))
-        embedded = self.time_text_embed["timestep_embedder"]
-        time = embedded(timestep).to(context.dtype)
-        at_zero = embedded(torch.zeros_like(timestep)).to(context.dtype) if zero_cond_t and edit_latents else None
-        tables = self.rotary.tables(context.shape[1], grids, latents.device)
-        rest = (time, *tables, at_zero, self.made_here(prod(grids[0])))
+        texts = [context] if entities is None else entities.texts(context)
+        lengths = tuple(text.shape[1] for text in texts)
+        text = self.txt_in(self.txt_norm(torch.cat(texts, dim=1)))
+        time = self._time(timestep, context.dtype)
+        at_zero = self._time(torch.zeros_like(timestep), context.dtype) if zero_cond_t and edit_latents else None
+        tables = self.rotary.tables(lengths, grids, latents.device)
+        attended = None if entities is None else entities.attended(lengths, grids, latents.device)
+        rows, columns = len(layers) * grids[0][0], grids[0][1]
+        made = self.made_here(rows * columns)
+        course = Course((time, *tables, at_zero, made, attended), controls.begun(pictures, self.own), made)
         checkpointing = use_gradient_checkpointing or use_gradient_checkpointing_offload
         with torch.autograd.graph.save_on_cpu() if use_gradient_checkpointing_offload else nullcontext():
-            for block in self.transformer_blocks:
+            for number, block in enumerate(self.transformer_blocks):
                 if checkpointing and torch.is_grad_enabled():
-                    pictures, text = _checkpointed(block, pictures, text, rest)
+                    pictures, text = checkpoint(course.through, block, number, pictures, text, use_reentrant=False)
                 else:
-                    pictures, text = block(pictures, text, *rest)
-        rows, columns = grids[0]
+                    pictures, text = course.through(block, number, pictures, text)
         velocity = self.proj_out(self.norm_out(pictures[:, : rows * columns], time))
-        return self.unpatch(velocity, rows, columns).float()
+        # Layers one above the other are a higher picture.
+        return self.unpatch(velocity, rows, columns).float().unflatten(2, latents.shape[2:-1])
+
+    def _time(self, timestep: Tensor, dtype: torch.dtype) -> Tensor:
+        """The timesteps (B,) embedded, (B, dim)."""
+        time = self.time_text_embed["timestep_embedder"](timestep)
+        if self.layered:
+            kind = torch.zeros_like(timestep, dtype=torch.long)  # pictures with transparency, the only kind in use
+            time = time + self.time_text_embed["addition_t_embedding"](kind).float()
+        return time.to(dtype)
 
     def warm_up(self, device: torch.device, dtype: torch.dtype) -> None:
         """Has the device load what the first forward would, and hold the angles that rotary tables are made of."""
@@ -324,7 +354,7 @@ class QwenImageDiT(nn.Module):
         return keys >= _TELLING_KEYS and all(_KEY.fullmatch(key) for key in keys)
 
     @staticmethod
-    def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         """The constructor's sizes, from the shapes in a file that `recognises` accepts."""
         dim, in_features = shapes["img_in.weight"]
         (head_dim,) = shapes["transformer_blocks.0.attn.norm_q.weight"]
@@ -335,14 +365,25 @@ class QwenImageDiT(nn.Module):
             "in_features": in_features,
             "out_features": shapes["proj_out.weight"][0],
             "text_dim": shapes["txt_in.weight"][1],
+            "layered": "time_text_embed.addition_t_embedding.weight" in shapes,
         }
 
 
-def _checkpointed(
-    block: QwenImageBlock, pictures: Tensor, text: Tensor, rest: tuple[Any, ...]
-) -> tuple[Tensor, Tensor]:
-    """The block, of which only its tokens are saved for the way back: the rest is alive anyway, and shared by all."""
-    return checkpoint(lambda *tokens: block(*tokens, *rest), pictures, text, use_reentrant=False)
+class Course(NamedTuple):
+    """What all blocks of one forward are given besides the tokens, and what comes after each."""
+
+    given: tuple[Any, ...]
+    controlling: Controlling
+    made: int
+
+    def through(self, block: QwenImageBlock, number: int, pictures: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """The tokens of both behind the block of that number."""
+        pictures, text = block(pictures, text, *self.given)
+        return self.controlling.after(number, pictures, self.made), text
+
+
+def _whole(tokens: Tensor) -> Tensor:
+    return tokens
 
 
 def rotary_dims(head_dim: int) -> tuple[int, int, int]:
@@ -352,13 +393,3 @@ def rotary_dims(head_dim: int) -> tuple[int, int, int]:
     number = head_dim // 8
     along = (head_dim - number) // 2
     return number, along, along
-
-
-def patches(latents: Tensor) -> Tensor:
-    """(B, C, H, W) to tokens (B, S, 4 C), the channel slowest."""
-    return F.pixel_unshuffle(latents, PATCH).flatten(2).transpose(1, 2)
-
-
-def unpatched(tokens: Tensor, rows: int, columns: int) -> Tensor:
-    """Tokens (B, rows * columns, 4 C), the channel slowest, to (B, C, H, W)."""
-    return F.pixel_shuffle(tokens.transpose(1, 2).unflatten(2, (rows, columns)), PATCH)

@@ -14,8 +14,9 @@ from math import prod
 from torch import Tensor
 
 from diffsynth.core.parallel.sequence import SequenceParallel
-from diffsynth.models.qwen_image_dit import PATCH, LastNorm, QwenImageDiT, unpatched
-from diffsynth.models.rotary_parallel import RotaryOfOwnTokens
+from diffsynth.models.qwen_image_dit import LastNorm, QwenImageDiT
+from diffsynth.models.qwen_image_patches import PATCH, unpatched
+from diffsynth.models.rotary import RotaryOfOwnTokens
 
 
 def heads(dit: QwenImageDiT) -> int:
@@ -40,6 +41,7 @@ def cut(dit: QwenImageDiT, sequence: SequenceParallel) -> None:
     dit.norm_out.register_forward_pre_hook(tokens.of_the_made_picture)
     dit.unpatch = put_together
     dit.made_here = tokens.made_here
+    dit.own = tokens.own
     dit.rotary = RotaryOfOwnTokens(dit.rotary, sequence)
     for block in dit.blocks:
         block.attn.attend = sequence.attend
@@ -55,7 +57,9 @@ class JointTokens:
     def share_out(self, dit: QwenImageDiT, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         """Before the forward: deals out the tokens of what it is called with."""
         given = signature(type(dit).forward).bind(dit, *args, **kwargs).arguments
-        self._text = given["context"].shape[1]
+        context, entities = given["context"], given.get("entities")
+        texts = [context] if entities is None else entities.texts(context)
+        self._text = sum(text.shape[1] for text in texts)
         self._made, *edited = (
             prod(picture.shape[2:]) // PATCH**2 for picture in (given["latents"], *given.get("edit_latents", ()))
         )
@@ -67,7 +71,7 @@ class JointTokens:
 
     def of_pictures(self, layer: object, given: tuple[Tensor]) -> tuple[Tensor]:
         """This device's tokens of all pictures (B, S, features)."""
-        start, stop = (max(0, end - self._text) for end in (self._sequence.part.start, self._sequence.part.stop))
+        start, stop = (max(0, end - self._text) for end in self._ends)
         return (given[0][:, start:stop],)
 
     def of_the_made_picture(self, norm: LastNorm, given: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -79,9 +83,19 @@ class JointTokens:
         """How many tokens of the made picture are this device's."""
         return _overlap(self._sequence.part, self._of_made)
 
+    def own(self, tokens: Tensor) -> Tensor:
+        """Of all the made picture's tokens (B, S, width) those that are this device's."""
+        start, stop = (min(max(0, end - self._text), self._made) for end in self._ends)
+        return tokens[:, start:stop]
+
     def put_together(self, tokens: Tensor) -> Tensor:
         """The made picture's tokens (B, S, features) of all devices."""
         return self._sequence.gather(tokens, [_overlap(part, self._of_made) for part in self._sequence.parts])
+
+    @property
+    def _ends(self) -> tuple[int, int]:
+        """Of this device's part of the sequence."""
+        return self._sequence.part.start, self._sequence.part.stop
 
     @property
     def _of_made(self) -> slice:

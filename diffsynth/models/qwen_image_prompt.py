@@ -1,17 +1,111 @@
-"""What the text encoder is given for a prompt: the template around it, and where its tokens and pictures are."""
+"""What Qwen-Image's text encoder is given: token ids, patches of pictures, and the template around a prompt."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from diffsynth.models.prompt_length import warn_of_cut_prompt
-from diffsynth.models.qwen_image_processor import QwenImageProcessor
-from diffsynth.models.qwen_image_tokenizer import PICTURE, QwenImageTokenizer
+from diffsynth.core.caller import warn_of_cut_prompt
+
+PICTURE = "<|image_pad|>"  # stands for each piece of a picture
+
+
+class QwenImageTokenizer:
+    """The tokenizer of a local folder: `tokenizer/` of Qwen-Image, or `processor/` of Qwen-Image-Edit.
+
+    Attributes:
+        picture_id: the id of the token that stands for a piece of a picture.
+
+    Raises:
+        FileNotFoundError: the folder has no tokenizer.
+        ValueError: it has one that lacks Qwen's own tokens, or that cannot be read.
+    """
+
+    made_for = "Qwen-Image"
+    published_in = "Qwen/Qwen-Image"
+    needed_token = PICTURE
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._check_files(Path(folder))
+        from transformers import Qwen2Tokenizer
+
+        try:
+            self._tokenizer = Qwen2Tokenizer.from_pretrained(str(folder))
+        except Exception as error:  # its backend raises plain Exception
+            raise ValueError(f"{folder} holds no tokenizer of {self.made_for} ({error}); fetch it anew") from error
+        vocabulary = self._tokenizer.get_vocab()
+        if self.needed_token not in vocabulary:
+            raise ValueError(
+                f"the tokenizer in {folder} has no token {self.needed_token}: it is not that of a {self.made_for} model"
+            )
+        self.picture_id: int | None = vocabulary.get(PICTURE)
+
+    def __call__(self, text: str) -> Tensor:
+        """Ids of the text, (1, tokens) int64."""
+        ids = self._tokenizer(text, verbose=False)["input_ids"]
+        return torch.tensor([ids], dtype=torch.int64, device="cpu")
+
+    def _check_files(self, folder: Path) -> None:
+        names = ("vocab.json", "merges.txt")
+        if (folder / "tokenizer.json").is_file() or all((folder / name).is_file() for name in names):
+            return
+        if not folder.exists():
+            state = "the folder does not exist"
+        elif not folder.is_dir():
+            state = "this is not a folder"
+        else:
+            state = "the folder has neither tokenizer.json nor vocab.json and merges.txt"
+        raise FileNotFoundError(
+            f"no tokenizer in {folder}: {state}. Expected the folder tokenizer/ of {self.made_for}. To get it, "
+            f"download with ModelConfig(model_id={self.published_in!r}, origin_file_pattern='tokenizer/') and "
+            "DIFFSYNTH_SKIP_DOWNLOAD unset, or point the tokenizer's ModelConfig(path=...) at a folder that has it."
+        )
+
+
+class QwenImageProcessor:
+    """The picture half of the processor in a local folder, `processor/` of Qwen-Image-Edit.
+
+    Attributes:
+        merged: patches along each side of what becomes one token.
+
+    Raises:
+        FileNotFoundError: the folder has no preprocessor_config.json.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        file = Path(folder) / "preprocessor_config.json"
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"no processor in {folder}: {file.name} is not there. Expected the folder processor/ of "
+                "Qwen-Image-Edit. To get it, download with ModelConfig(model_id='Qwen/Qwen-Image-Edit', "
+                "origin_file_pattern='processor/') and DIFFSYNTH_SKIP_DOWNLOAD unset, or point the processor's "
+                "ModelConfig(path=...) at a folder that has it."
+            )
+        self._processor = _pillow_processor().from_pretrained(str(folder))
+        self.merged: int = self._processor.merge_size
+
+    def __call__(self, pictures: Sequence[Image.Image]) -> tuple[Tensor, Tensor]:
+        """Patches (count, values) float32 of all pictures, and each one's number of them in time, height and width.
+
+        A picture is resized to whole tokens first.
+        """
+        seen = self._processor([picture.convert("RGB") for picture in pictures], return_tensors="pt")
+        return seen["pixel_values"], seen["image_grid_thw"]
+
+
+def _pillow_processor() -> type:
+    """transformers' image processor of Qwen2-VL that does without torchvision."""
+    import transformers
+
+    from_5_on = "Qwen2VLImageProcessorPil"
+    return getattr(transformers, from_5_on, None) or transformers.Qwen2VLImageProcessor
+
 
 _TURNS = "<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"
 _TO_DESCRIBE = (

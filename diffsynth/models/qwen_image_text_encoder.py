@@ -44,6 +44,7 @@ class QwenImageTextEncoder(nn.Module):
     ) -> None:
         super().__init__()
         from transformers import Qwen2_5_VLConfig, Qwen2_5_VLModel  # seconds to import: only a run with a prompt pays
+        from transformers.modeling_utils import set_zero3_state
 
         config = Qwen2_5_VLConfig(
             text_config={
@@ -70,7 +71,9 @@ class QwenImageTextEncoder(nn.Module):
                 "out_hidden_size": dim,
             },
         )
-        self.model = Qwen2_5_VLModel(config)
+        # Or ZeRO-3, where a training is by DeepSpeed, would cut its parts up and fill them before weights are read.
+        with set_zero3_state():
+            self.model = Qwen2_5_VLModel(config)
         self._frequencies = [
             (self.model.language_model.rotary_emb, _frequencies(HEAD_DIM, _TEXT_THETA)),
             (self.model.visual.rotary_pos_emb, _frequencies(VISION_HEAD_DIM // 2, _VISION_THETA)),

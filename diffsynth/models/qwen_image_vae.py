@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
-from diffsynth.models.wan_video_vae import WanVideoVAE
+from diffsynth.models.wan_video_vae import COLOURS, WanVideoVAE
 
 # What a layer is called within a block: ours on the left, the published file's on the right.
 _LAYERS = {
@@ -29,10 +29,11 @@ _RES_BLOCKS = 2  # of a level of the encoder; the decoder has one more, and then
 
 
 class QwenImageVAE(WanVideoVAE):
-    """Encodes and decodes pictures: videos (B, 3, 1, H, W) of one frame, as `WanVideoVAE` takes them."""
+    """Encodes and decodes pictures: videos (B, image_channels, 1, H, W) of one frame, as `WanVideoVAE` takes them. Of
+    Qwen-Image-Layered they have 4 channels, the last of them how opaque it is."""
 
-    def __init__(self, dim: int = 96, z_dim: int = 16) -> None:
-        super().__init__(dim, z_dim, _RES_BLOCKS)
+    def __init__(self, dim: int = 96, z_dim: int = 16, image_channels: int = COLOURS) -> None:
+        super().__init__(dim, z_dim, _RES_BLOCKS, image_channels)
 
     @staticmethod
     def recognises(keys: AbstractSet[str]) -> bool:
@@ -46,7 +47,8 @@ class QwenImageVAE(WanVideoVAE):
     @staticmethod
     def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
         """The arguments that make a model of these tensors' shapes."""
-        return {"dim": shapes["encoder.conv_in.weight"][0], "z_dim": shapes["post_quant_conv.weight"][0]}
+        dim, image_channels = shapes["encoder.conv_in.weight"][:2]
+        return {"dim": dim, "z_dim": shapes["post_quant_conv.weight"][0], "image_channels": image_channels}
 
     @staticmethod
     def file_key(model_key: str) -> str:

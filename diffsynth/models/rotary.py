@@ -8,9 +8,13 @@ have that type, and only their cosines and sines, rounded to float32, are ever o
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from diffsynth.core.parallel.sequence import SequenceParallel
 
 # Tables kept by one model: training over buckets of sizes must not collect them without end.
 _TABLES_KEPT = 4
@@ -140,24 +144,34 @@ class AxialRotary:
 
 
 class TextAndPicturesRotary:
-    """The tables of a prompt's tokens followed by those of pictures, built once for each length, shapes and device.
+    """The tables of the tokens of texts followed by those of pictures, built once for each lengths, shapes and device.
 
-    Each picture has its number as the position on the first axis, and rows and columns counted from its centre. The
-    prompt starts where the largest picture ends, with the same position on all axes.
+    Each picture has its number as the position on the first axis, and rows and columns counted from its centre. Every
+    text starts where the largest picture ends, with the same position on all axes.
+
+    Args:
+        last_before_first: the last picture has the number -1, and texts start behind the number of the others too, as
+            a picture has it that is taken apart into layers.
     """
 
-    def __init__(self, dims: Sequence[int]) -> None:
-        self.axes = AxisTables(dims)
+    def __init__(self, dims: Sequence[int], last_before_first: bool = False) -> None:
+        self.axes, self._last_before_first = AxisTables(dims), last_before_first
         self._kept = KeptTables()
 
-    def tables(self, text_length: int, grids: tuple[tuple[int, int], ...], device: torch.device) -> Tables:
-        """(cos, sin) for `text_length` tokens and pictures of (rows, columns); shapes as of `rotary_tables`."""
-        return self._kept.get((text_length, grids), device, lambda: self._make(text_length, grids, device))
+    def tables(
+        self, text_lengths: tuple[int, ...], grids: tuple[tuple[int, int], ...], device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        """(cos, sin) for texts of so many tokens and pictures of (rows, columns); shapes as of `rotary_tables`."""
+        return self._kept.get((text_lengths, grids), device, lambda: self._make(text_lengths, grids, device))
 
-    def _make(self, text_length: int, grids: tuple[tuple[int, int], ...], device: torch.device) -> Tables:
-        start = max(length // 2 for grid in grids for length in grid)
-        parts = [self.axes.diagonal(range(start, start + text_length), device)]
-        for number, grid in enumerate(grids):
+    def _make(
+        self, text_lengths: tuple[int, ...], grids: tuple[tuple[int, int], ...], device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        start, numbers = max(length // 2 for grid in grids for length in grid), list(range(len(grids)))
+        if self._last_before_first:
+            start, numbers = max(start, len(grids) - 1), [*numbers[:-1], -1]
+        parts = [self.axes.diagonal(range(start, start + length), device) for length in text_lengths]
+        for number, grid in zip(numbers, grids, strict=True):
             centred = [range(-(length - length // 2), length // 2) for length in grid]
             parts.append(self.axes.grid([range(number, number + 1), *centred], device))
         return torch.cat([cos for cos, _ in parts]), torch.cat([sin for _, sin in parts])
@@ -194,3 +208,38 @@ class PictureAndTextRotary:
     @property
     def _rest(self) -> tuple[tuple[int, ...], float]:
         return self.dims, self.theta
+
+
+_HOST = torch.device("cpu")
+
+
+class Rotary(Protocol):
+    """Tables of all tokens, such as `AxialRotary`'s."""
+
+    def tables(self, *shape_and_device: object) -> tuple[Tensor, Tensor]:
+        """(cos, sin) for tokens laid out so; the last argument is the device."""
+
+
+class RotaryOfOwnTokens:
+    """The rows of the rotary tables that belong to this device's tokens; on the device there are no others."""
+
+    def __init__(self, rotary: Rotary, sequence: SequenceParallel) -> None:
+        self._rotary, self._sequence = rotary, sequence
+        self._kept = KeptTables()
+
+    def tables(self, *shape_and_device: Hashable | torch.device) -> tuple[Tensor, Tensor]:
+        """(cos, sin) of this device's part of the tokens; takes what the whole rotary embedding takes.
+
+        Raises:
+            RuntimeError: another number of tokens was shared out.
+        """
+        *shape, device = shape_and_device
+        part, length = self._sequence.part, sum(self._sequence.lengths)
+
+        def make() -> tuple[Tensor, Tensor]:
+            cos, sin = self._rotary.tables(*shape, _HOST)
+            if cos.shape[0] != length:
+                raise RuntimeError(f"tables for {cos.shape[0]} tokens, but {length} are shared out")
+            return cos[part].clone(), sin[part].clone()
+
+        return self._kept.get((*shape, part.start, part.stop, length), device, make)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from diffsynth.core.parallel.sequence import SequenceParallel
-from diffsynth.models.rotary_parallel import RotaryOfOwnTokens
+from diffsynth.models.rotary import RotaryOfOwnTokens
 from diffsynth.models.wan_video_dit import WanModel
 
 

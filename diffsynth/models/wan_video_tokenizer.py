@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from diffsynth.models.prompt_length import warn_of_cut_prompt
+from diffsynth.core.caller import warn_of_cut_prompt
 
 
 def clean_prompt(prompt: str) -> str:

@@ -22,6 +22,7 @@ from diffsynth.models.video_resampling import Downsample, Upsample
 
 PIXELS = 8  # of a latent cell, on each axis
 FRAMES = 4  # of a latent frame, but one of the first
+COLOURS = 3
 WIDTHS = (1, 2, 4, 4)  # of the levels, times ``dim``, from full size down
 TIME_HALVES = (False, True, True)  # whether time is halved too between each two levels
 
@@ -101,9 +102,9 @@ class FrameAttention(nn.Module):
 class Encoder(nn.Module):
     """Frames of a video to latents before ``conv1``."""
 
-    def __init__(self, dim: int, out_channels: int, num_res_blocks: int) -> None:
+    def __init__(self, dim: int, out_channels: int, num_res_blocks: int, colours: int = COLOURS) -> None:
         super().__init__()
-        self.conv1 = CausalConv3d(3, dim, (3, 3, 3))
+        self.conv1 = CausalConv3d(colours, dim, (3, 3, 3))
         blocks: list[nn.Module] = []
         width = dim
         for level, multiple in enumerate(WIDTHS):
@@ -126,7 +127,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Latents after ``conv2`` to frames of a video."""
 
-    def __init__(self, dim: int, in_channels: int, num_res_blocks: int) -> None:
+    def __init__(self, dim: int, in_channels: int, num_res_blocks: int, colours: int = COLOURS) -> None:
         super().__init__()
         width = dim * WIDTHS[-1]
         self.conv1 = CausalConv3d(in_channels, width, (3, 3, 3))
@@ -140,7 +141,7 @@ class Decoder(nn.Module):
                 blocks.append(Upsample(width, TIME_HALVES[level - 1]))
                 width //= 2
         self.upsamples = nn.ModuleList(blocks)
-        self.head = head_layers(width, 3)
+        self.head = head_layers(width, colours)
 
     def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
         frames = self.conv1(frames, history)
@@ -158,7 +159,8 @@ def head_layers(width: int, out_channels: int) -> nn.ModuleDict:
 
 
 class WanVideoVAE(nn.Module):
-    """Encodes and decodes videos; ``dim`` is the width of the first level, ``z_dim`` the channels of a latent.
+    """Encodes and decodes videos; ``dim`` is the width of the first level, ``z_dim`` the channels of a latent,
+    ``image_channels`` those of a frame: 3, or 4 with transparency.
 
     Latents of 16 channels are normalised with the published mean and deviation, those of another number are not.
     Whatever the weights' type, latents and videos are float32.
@@ -168,13 +170,18 @@ class WanVideoVAE(nn.Module):
     patch: ClassVar[int] = 1  # pixels on each axis that are channels within the network
     statistics: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = (MEAN, DEVIATION)
 
-    def __init__(self, dim: int = 96, z_dim: int = 16, num_res_blocks: int = 2) -> None:
+    def __init__(self, dim: int = 96, z_dim: int = 16, num_res_blocks: int = 2, image_channels: int = COLOURS) -> None:
         super().__init__()
         self.z_dim = z_dim
-        self.encoder = Encoder(dim, 2 * z_dim, num_res_blocks)
+        self.encoder = Encoder(dim, 2 * z_dim, num_res_blocks, image_channels)
         self.conv1 = CausalConv3d(2 * z_dim, 2 * z_dim, 1)
         self.conv2 = CausalConv3d(z_dim, z_dim, 1)
-        self.decoder = Decoder(dim, z_dim, num_res_blocks)
+        self.decoder = Decoder(dim, z_dim, num_res_blocks, image_channels)
+
+    @property
+    def image_channels(self) -> int:
+        """Of a frame."""
+        return int(self.encoder.conv1.in_channels) // self.patch**2
 
     @staticmethod
     def recognises(keys: AbstractSet[str]) -> bool:
@@ -220,7 +227,7 @@ class WanVideoVAE(nn.Module):
         Raises:
             ValueError: the video is not (B, 3, 4n + 1, h * pixels, w * pixels), or tiles do not overlap.
         """
-        check_video(video, framewise, self.pixels)
+        check_video(video, framewise, self.pixels, self.image_channels)
         height, width = video.shape[3] // self.pixels, video.shape[4] // self.pixels
         tiles = tiles_over(height, width, tile_size, tile_stride) if tiled else [whole(height, width)]
         return self.encode_tiles(video, tiles, framewise=framewise, progress=progress if tiled else iter, room=room)
@@ -281,7 +288,9 @@ class WanVideoVAE(nn.Module):
         """What these tiles add to the video, not clipped yet; the others' places are zero."""
         batch, _, length, height, width = latents.shape
         count = length if framewise else (length - 1) * FRAMES + 1
-        video = torch.zeros(batch, 3, count, height * self.pixels, width * self.pixels, device=latents.device)
+        video = torch.zeros(
+            batch, self.image_channels, count, height * self.pixels, width * self.pixels, device=latents.device
+        )
         frames = batch * (1 if framewise or length == 1 else FRAMES)
         for joined in self._batches(tiles, progress, frames, room):
             self._decode_batch(latents, joined, video, framewise)
@@ -372,12 +381,15 @@ def _from_patches(frames: Tensor, size: int) -> Tensor:
     return cut.flatten(4, 5).flatten(2, 3)
 
 
-def check_video(video: Tensor, framewise: bool, pixels: int = PIXELS) -> None:
-    fits = video.dim() == 5 and video.shape[1] == 3 and video.shape[3] % pixels == 0 and video.shape[4] % pixels == 0
+def check_video(video: Tensor, framewise: bool, pixels: int = PIXELS, colours: int = COLOURS) -> None:
+    fits = (
+        video.dim() == 5 and video.shape[1] == colours and video.shape[3] % pixels == 0 and video.shape[4] % pixels == 0
+    )
     if not fits or not (framewise or video.shape[2] % FRAMES == 1):
         raise ValueError(
-            f"a video of shape {tuple(video.shape)} cannot be encoded: expected (batch, 3, frames, height, width) with "
-            f"4n + 1 frames and a height and width that are multiples of {pixels}; crop, resize or repeat frames first"
+            f"a video of shape {tuple(video.shape)} cannot be encoded: expected (batch, {colours}, frames, height, "
+            f"width) with 4n + 1 frames and a height and width that are multiples of {pixels}; crop, resize or repeat "
+            "frames first"
         )
 
 

@@ -47,7 +47,7 @@ def encode_across(
     room: int = 0,
 ) -> Tensor:
     """`WanVideoVAE.encode`, each device encoding some of the tiles; the latents are the same on all."""
-    check_video(video, framewise, vae.pixels)
+    check_video(video, framewise, vae.pixels, vae.image_channels)
     height, width = video.shape[3] // vae.pixels, video.shape[4] // vae.pixels
     tiles = tiles_over(height, width, tile_size, tile_stride) if tiled else []
     if len(tiles) < 2:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from diffsynth.models.prompt_length import warn_of_cut_prompt
-from diffsynth.models.qwen_image_tokenizer import QwenImageTokenizer
+from diffsynth.core.caller import warn_of_cut_prompt
+from diffsynth.models.qwen_image_prompt import QwenImageTokenizer
 
 _TURN = "<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"  # of Qwen3, which may think before it answers
 

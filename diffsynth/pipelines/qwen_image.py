@@ -1,29 +1,28 @@
-"""Qwen-Image, Qwen-Image-Edit, Edit-2509 and Edit-2511: a prompt, and if wanted pictures, become a picture.
+"""Qwen-Image and its kin: a prompt, and if wanted pictures, become a picture, or the layers of one.
 
 Read `QwenImagePipeline.__call__` from top to bottom: check, lay out the noise levels, start from noise (or from a
 noised picture), encode the pictures to edit and the prompts, denoise, decode. Latents, sigmas and timesteps are float32
 all the way. Several pictures of one call are denoised as one batch, or one for each length of their prompts, and
-decoded one by one.
+decoded one by one. Layers of a picture have an axis of their own, (pictures, 16, layers, h, w).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from copy import copy
 from functools import partial
+from typing import TypeVar
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from diffsynth.core.keywords import known_keywords_only
+from diffsynth.core.caller import check_number, known_keywords_only
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
-from diffsynth.core.values import check_number
 from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.conditions import NOTHING, Call, Contribution, contributed, of_batch
-from diffsynth.diffusion.dynamic_shift import DynamicShiftScheduler
-from diffsynth.diffusion.flow_match import FlowMatchScheduler
+from diffsynth.diffusion.flow_match import DynamicShiftScheduler, FlowMatchScheduler
 from diffsynth.diffusion.guidance import POSITIVE, guided, guided_apart
 from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts, of_each_length, padded
 from diffsynth.diffusion.request import drawn_noise, rounded_up, seeds_of, warn_unless_finite
@@ -31,29 +30,30 @@ from diffsynth.diffusion.step_end import LATENTS, Callback, StepEnd
 from diffsynth.diffusion.turns import in_turn
 from diffsynth.families.qwen_image import FAMILY
 from diffsynth.families.qwen_image.conditions import EDIT_AREA, TOKEN_PIXELS, edit_pictures
+from diffsynth.families.qwen_image.control import LATENT_CHANNELS, ControlNetInput
+from diffsynth.families.qwen_image.entities import LATENT_PIXELS
+from diffsynth.models.qwen_image_controlnet import QwenImageBlockWiseControlNet
 from diffsynth.models.qwen_image_dit import QwenImageDiT
-from diffsynth.models.qwen_image_processor import QwenImageProcessor
-from diffsynth.models.qwen_image_prompt import PromptInputs, edit_inputs, text_inputs
+from diffsynth.models.qwen_image_prompt import (
+    PromptInputs,
+    QwenImageProcessor,
+    QwenImageTokenizer,
+    edit_inputs,
+    text_inputs,
+)
 from diffsynth.models.qwen_image_text_encoder import QwenImageTextEncoder
-from diffsynth.models.qwen_image_tokenizer import QwenImageTokenizer
 from diffsynth.models.qwen_image_vae import QwenImageVAE
 from diffsynth.models.tiles import check_tiles
 from diffsynth.utils.frames import frames_from_video, video_from_frames
 
-__all__ = ["ModelConfig", "QwenImagePipeline"]
+__all__ = ["ControlNetInput", "ModelConfig", "QwenImagePipeline"]
 
-LATENT_CHANNELS, LATENT_PIXELS = 16, 8
+PICTURES = Image.Image | list[Image.Image]
 NOT_YET = {
-    **dict.fromkeys(("inpaint_mask", "inpaint_blur_size", "inpaint_blur_sigma"), "inpainting"),
-    "blockwise_controlnet_inputs": "blockwise ControlNet",
-    **dict.fromkeys(
-        ("eligen_entity_prompts", "eligen_entity_masks", "eligen_enable_on_negative"), "entity control (EliGen)"
-    ),
     "edit_rope_interpolation": "interpolating the rotary embedding of a picture to edit",
     **dict.fromkeys(("kv_cache", "negative_kv_cache"), "a cache of keys and values"),
-    **dict.fromkeys(("layer_input_image", "layer_num"), "Qwen-Image-Layered"),
-    "context_image": "in-context control",
 }
+Branch = TypeVar("Branch", bound=Hashable)
 OUTPUT_TYPES = ("quantized", "latent")
 # What diffusers' pipelines call a keyword, and what it is here.
 AS_IN_DIFFUSERS = {
@@ -67,10 +67,11 @@ AS_IN_DIFFUSERS = {
 
 
 class QwenImagePipeline(BasePipeline):
-    """Qwen-Image text-to-image, image-to-image and editing. Make one with `from_pretrained`, then call it.
+    """Qwen-Image: text and pictures to pictures. Make one with `from_pretrained`, then call it.
 
     Attributes:
         text_encoder, dit, vae, tokenizer, processor, scheduler: the parts; `processor` looks at pictures to edit.
+        blockwise_controlnet, blockwise_controlnet1 and so on: ControlNets, in the order of `model_configs`.
         device, torch_dtype: where and in what type they compute.
     """
 
@@ -79,12 +80,23 @@ class QwenImagePipeline(BasePipeline):
     text_encoder: QwenImageTextEncoder | None
     dit: QwenImageDiT | None
     vae: QwenImageVAE | None
+    blockwise_controlnet: QwenImageBlockWiseControlNet | None
+    blockwise_controlnet1: QwenImageBlockWiseControlNet | None
+    blockwise_controlnet2: QwenImageBlockWiseControlNet | None
+    blockwise_controlnet3: QwenImageBlockWiseControlNet | None
     tokenizer: QwenImageTokenizer | None
     processor: QwenImageProcessor | None
 
     def __init__(self, device: str | torch.device | None = None, torch_dtype: torch.dtype = torch.bfloat16) -> None:
         super().__init__(device, torch_dtype)
         self.scheduler = DynamicShiftScheduler()
+
+    def check_networks(self) -> None:
+        if self.dit is not None and self.vae is not None and self.dit.layered and self.vae.image_channels == 3:
+            raise ValueError(
+                "a DiT of Qwen-Image-Layered with a VAE of pictures without transparency: load the vae of "
+                "Qwen/Qwen-Image-Layered"
+            )
 
     @known_keywords_only("pipe", later=NOT_YET, elsewhere=AS_IN_DIFFUSERS)
     @in_turn
@@ -96,15 +108,25 @@ class QwenImagePipeline(BasePipeline):
         cfg_scale: float = 4.0,
         input_image: Image.Image | None = None,
         denoising_strength: float = 1.0,
+        inpaint_mask: Image.Image | None = None,
+        inpaint_blur_size: int | None = None,
+        inpaint_blur_sigma: float | None = None,
         height: int = 1328,
         width: int = 1328,
         seed: int | Sequence[int] | None = None,
         rand_device: str | torch.device = "cpu",
         num_inference_steps: int = 30,
         exponential_shift_mu: float | None = None,
+        blockwise_controlnet_inputs: Sequence[ControlNetInput] | None = None,
+        eligen_entity_prompts: Sequence[str] | None = None,
+        eligen_entity_masks: Sequence[Image.Image] | None = None,
+        eligen_enable_on_negative: bool = False,
         edit_image: Image.Image | Sequence[Image.Image] | None = None,
         edit_image_auto_resize: bool = True,
         zero_cond_t: bool = False,
+        layer_input_image: Image.Image | None = None,
+        layer_num: int | None = None,
+        context_image: Image.Image | None = None,
         tiled: bool = False,
         tile_size: int = 128,
         tile_stride: int = 64,
@@ -118,8 +140,9 @@ class QwenImagePipeline(BasePipeline):
         negative_prompt_embeds_mask: Tensor | None = None,
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = (LATENTS,),
-    ) -> Image.Image | list[Image.Image] | Tensor:
+    ) -> PICTURES | list[PICTURES] | Tensor:
         """Makes a picture, or several: for a list of prompts, or with `num_images_per_prompt` above 1, a list of them.
+        With `layer_num`, each is a list of layers, the whole picture first.
 
         Args:
             prompt, negative_prompt: what to show, or what to change in `edit_image`, and what not; a list of prompts
@@ -127,20 +150,28 @@ class QwenImagePipeline(BasePipeline):
                 prompt is for all, or one for each.
             cfg_scale: guidance scale; 1 means none, in half the time.
             input_image: a picture of the size asked for to start from; `denoising_strength` below 1 keeps some of it.
+            inpaint_mask: white where `input_image` may change; `inpaint_blur_size` and `inpaint_blur_sigma` soften its
+                edge, in latents.
             height, width: rounded up to multiples of 16, with a warning.
             seed, rand_device: the noise is drawn on that device from that seed, in `torch_dtype`; the same seed gives
                 other noise on another kind of device. Several pictures have the seeds from this one on, or those of a
                 list.
             num_inference_steps: number of steps.
             exponential_shift_mu: how strongly they gather where noise is strong; by default it follows from the size.
+            blockwise_controlnet_inputs: what the picture is to follow, for the ControlNets that were loaded.
+            eligen_entity_prompts, eligen_entity_masks: what is to be where in the picture, white in its mask;
+                `eligen_enable_on_negative` gives the negative prompt the same areas.
             edit_image: the picture to edit with Qwen-Image-Edit, or a list of pictures with Edit-2509, which the
                 prompt may call "Picture 1" and so on.
             edit_image_auto_resize: resize those to about 1024x1024 pixels; without, their sides have to be multiples
                 of 16.
             zero_cond_t: steer the pictures to edit by timestep 0: on for Qwen-Image-Edit-2511, and for no other.
+            layer_input_image, layer_num: a picture of the size asked for to take apart, and into how many layers.
+            context_image: edges, depths, a pose and so on to follow, for the LoRA of in-context control; resized.
             tiled, tile_size, tile_stride: encode and decode in overlapping square tiles, sizes in latents (8 pixels).
             progress_bar_cmd: what wraps the loops; tqdm on a terminal by default.
-            output_type: "quantized" for PIL images, "latent" for what would be decoded, (pictures, 16, H/8, W/8).
+            output_type: "quantized" for PIL images, "latent" for what would be decoded, (pictures, 16, H/8, W/8),
+                or with layers (pictures, 16, layers, H/8, W/8).
             latents: to start from, in the place of noise, of that shape.
             prompt_embeds, negative_prompt_embeds: embedded prompts (prompts, L, dim), in the place of prompts, and
                 masks (prompts, L) of what in them is no padding; as `encode_prompt` makes them. The text encoder is
@@ -186,20 +217,27 @@ class QwenImagePipeline(BasePipeline):
             self, "making a picture",
             {
                 "input_image": input_image, "denoising_strength": denoising_strength,
-                "edit_image": edit_image, "edit_image_auto_resize": edit_image_auto_resize, "zero_cond_t": zero_cond_t,
+                "inpaint_mask": inpaint_mask, "inpaint_blur_size": inpaint_blur_size,
+                "inpaint_blur_sigma": inpaint_blur_sigma, "blockwise_controlnet_inputs": blockwise_controlnet_inputs,
+                "eligen_entity_prompts": eligen_entity_prompts, "eligen_entity_masks": eligen_entity_masks,
+                "eligen_enable_on_negative": eligen_enable_on_negative, "edit_image": edit_image,
+                "edit_image_auto_resize": edit_image_auto_resize, "zero_cond_t": zero_cond_t,
+                "layer_input_image": layer_input_image, "layer_num": layer_num, "context_image": context_image,
             },
             prompts, height, width, 1, tiles, progress_bar_cmd,
         )  # fmt: skip
         for condition in self.conditions:
             condition.check(call)
-        draw = partial(self.draw_noise, rand_device=rand_device, height=height, width=width)
+        layers = None if layer_num is None else layer_num + 1
+        draw = partial(self.draw_noise, rand_device=rand_device, height=height, width=width, layers=layers)
         if latents is None:
             latents = torch.cat([draw(one) for one in seeds_of(seed, prompts.count)])
         else:
-            latents = self.given_latents(latents, prompts.count, latent_shape(height, width))
+            latents = self.given_latents(latents, prompts.count, latent_shape(height, width, layers))
         given = contributed(self.conditions, call)
         if given.latents is not None:
-            latents = schedule.add_noise(given.latents, latents, 0)
+            clean = given.latents if layers is None else given.latents.unsqueeze(2)
+            latents = schedule.add_noise(clean, latents, 0)
         if not prompts.encoded_already:
             self.load_models_to_device(["text_encoder"])
         texts = prompts.embedded(partial(self._embedding, **given.with_prompt))
@@ -212,14 +250,20 @@ class QwenImagePipeline(BasePipeline):
         self.load_models_to_device([])
         return pictures[0] if prompts.single else pictures
 
-    def draw_noise(self, seed: int | None, rand_device: str | torch.device, height: int, width: int) -> Tensor:
-        """Noise of a picture's latents: (1, 16, H/8, W/8), float32, drawn on `rand_device` in `torch_dtype`."""
-        noise = drawn_noise((1, *latent_shape(height, width)), seed, rand_device, self.torch_dtype).to(self.device)
+    def draw_noise(
+        self, seed: int | None, rand_device: str | torch.device, height: int, width: int, layers: int | None = None
+    ) -> Tensor:
+        """Noise of a picture's latents: (1, 16, H/8, W/8), or with layers (1, 16, layers, H/8, W/8), float32, drawn on
+        `rand_device` in `torch_dtype`, one layer after another."""
+        shape = latent_shape(height, width)
+        noise = drawn_noise((layers or 1, *shape), seed, rand_device, self.torch_dtype).to(self.device)
+        if layers is not None:
+            noise = noise.transpose(0, 1).unsqueeze(0)
         return self.as_on_the_first(noise)  # without a seed, each process has drawn its own
 
     def encode_prompts(
-        self, prompts: dict[str, str], pictures: Sequence[Image.Image] = (), numbered: bool = False
-    ) -> dict[str, Tensor]:
+        self, prompts: Mapping[Branch, str], pictures: Sequence[Image.Image] = (), numbered: bool = False
+    ) -> dict[Branch, Tensor]:
         """Text embeddings (1, length, dim) by branch; of prompts that speak of `pictures`, where there are any."""
         self.load_models_to_device(["text_encoder"])
         return {branch: self._embedding(one, pictures, numbered).unsqueeze(0) for branch, one in prompts.items()}
@@ -275,16 +319,22 @@ class QwenImagePipeline(BasePipeline):
     ) -> Tensor:
         """Latents of a picture whose sides are multiples of 16: (1, 16, H/8, W/8), float32."""
         vae = self.needs("vae", "encoding a picture")
-        video = video_from_frames([picture], height=picture.height, width=picture.width, num_frames=1).to(vae.dtype)
-        return self.through_vae("encode", video, progress_bar_cmd=progress_bar_cmd, **tiles)[:, :, 0].float()
+        mode = "RGB" if self.vae.image_channels == 3 else "RGBA"
+        video = video_from_frames([picture], height=picture.height, width=picture.width, num_frames=1, mode=mode)
+        return self.through_vae("encode", video.to(vae.dtype), progress_bar_cmd=progress_bar_cmd, **tiles)[
+            :, :, 0
+        ].float()
 
     def decode_latents(
         self, latents: Tensor, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object
-    ) -> Image.Image:
-        """The picture of latents (1, 16, h, w)."""
+    ) -> PICTURES:
+        """The picture of latents (1, 16, h, w); the layers of latents (1, 16, layers, h, w)."""
         vae = self.needs("vae", "decoding a picture")
-        latents = latents.unsqueeze(2).to(vae.dtype)
-        return frames_from_video(self.through_vae("decode", latents, progress_bar_cmd=progress_bar_cmd, **tiles))[0]
+        decode = partial(self.through_vae, "decode", progress_bar_cmd=progress_bar_cmd, **tiles)
+        if latents.dim() == 4:
+            return frames_from_video(decode(latents.unsqueeze(2).to(vae.dtype)))[0]
+        layers = latents.to(vae.dtype).split(1, dim=2)  # one at a time, for each is a picture of its own
+        return [frames_from_video(decode(layer))[0] for layer in layers]
 
     def denoise(
         self,
@@ -306,17 +356,20 @@ class QwenImagePipeline(BasePipeline):
             given: what pictures contribute.
             step_end: what is told of each step, and may change what follows.
         """
-        self.load_models_to_device(["dit"])
+        self.load_models_to_device(["dit", *given.with_network.get("dit", ())])
         latents = given.start(latents)
-        for index in labelled(progress_bar_cmd, "denoising")(range(len(schedule.timesteps))):
+        steps = len(schedule.timesteps)
+        for index in labelled(progress_bar_cmd, "denoising")(range(steps)):
             if self.interrupted_anywhere():
                 break
-            timestep = schedule.timesteps[index]
-            predict = partial(self._velocity, timestep=timestep.to(self.device), texts=texts, given=given)
+            timestep, sigma = schedule.timesteps[index], schedule.sigmas[index].item()
+            now = given.at(index, steps)
+            predict = partial(self._velocity, timestep=timestep.to(self.device), texts=texts, given=now)
             if self.mesh is not None and self.mesh.cfg.size > 1:
                 velocity = guided_apart(predict, latents, cfg_scale=cfg_scale, group=self.mesh.cfg)
             else:
                 velocity = guided(predict, latents, cfg_scale=cfg_scale, merge=False)
+            velocity = given.velocity(velocity, latents, sigma)
             latents = given.start(schedule.step(velocity, index, latents))
             if step_end is not None and step_end.callback is not None:
                 (latents, texts), _ = self.after_step(step_end, index, timestep, latents, texts)
@@ -326,11 +379,12 @@ class QwenImagePipeline(BasePipeline):
         """The network's, of one text branch; pictures whose prompts are equally long as one batch."""
         rows = texts[branch]
         batches = of_each_length(rows)
+        asked = {**given.inputs, **given.of_branch.get(branch, {}), "edit_latents": given.pictures}
         parts = []
         for numbers in batches:
             context = torch.stack([rows[number] for number in numbers]).to(self.networks["dit"].dtype)
             rows_of_batch = latents if len(batches) == 1 else latents[numbers]
-            inputs = {name: of_batch(value, len(numbers)) for name, value in given.inputs.items()}
+            inputs = {name: of_batch(value, len(numbers)) for name, value in asked.items()}
             noisy = given.beside(rows_of_batch)
             parts.append(self.dit(noisy, timestep.expand(len(numbers)), context, **inputs))
         if len(batches) == 1:
@@ -339,9 +393,9 @@ class QwenImagePipeline(BasePipeline):
         return torch.cat(parts)[back]
 
 
-def latent_shape(height: int, width: int) -> tuple[int, ...]:
-    """Of one picture's latents: channels, rows and columns."""
-    return (LATENT_CHANNELS, height // LATENT_PIXELS, width // LATENT_PIXELS)
+def latent_shape(height: int, width: int, layers: int | None = None) -> tuple[int, ...]:
+    """Of one picture's latents: channels, layers if there are any, rows and columns."""
+    return (LATENT_CHANNELS, *([] if layers is None else [layers]), height // LATENT_PIXELS, width // LATENT_PIXELS)
 
 
 def fitting_size(height: int, width: int) -> tuple[int, int]:

@@ -16,11 +16,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from diffsynth.core.keywords import known_keywords_only
+from diffsynth.core.caller import check_number, known_keywords_only
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.parallel.group import Group
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
-from diffsynth.core.values import check_number
 from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.conditions import NOTHING, Call, Contribution, contributed, of_batch
 from diffsynth.diffusion.flow_match import TRAINING_STEPS, FlowMatchScheduler
@@ -422,8 +421,7 @@ class WanVideoPipeline(BasePipeline):
             expert = self._expert(timestep.item(), guidance.switch_boundary)
             if branches is None or branches.expert is not expert:
                 branches = None  # what the first expert kept of the prompts goes before the second one's weights come
-                beside = given.with_network.get(expert)
-                self.load_models_to_device([expert] if beside is None else [expert, beside])
+                self.load_models_to_device([expert, *given.with_network.get(expert, ())])
                 branches = Branches(self.networks[expert], expert, texts, guidance, steps - index, self._apart, given)
             velocity = branches.velocity(latents, timestep.to(self.device))
             latents = given.start(schedule.step(velocity, index, latents))

@@ -16,12 +16,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from diffsynth.core.caller import check_number, known_keywords_only
 from diffsynth.core.device.device_types import NPU
 from diffsynth.core.fused import use_fused
-from diffsynth.core.keywords import known_keywords_only
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
-from diffsynth.core.values import check_number
 from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.flow_match import FlowMatchScheduler, shifted_sigmas
 from diffsynth.diffusion.guidance import POSITIVE, guided
@@ -35,8 +34,7 @@ from diffsynth.models.z_image_dit import ZImageDiT
 from diffsynth.models.z_image_prompt import ZImageTokenizer
 from diffsynth.models.z_image_text_encoder import ZImageTextEncoder
 from diffsynth.pipelines.qwen_image import OUTPUT_TYPES, fitting_size, latent_shape
-from diffsynth.utils.frames import frames_from_video, video_from_frames
-from diffsynth.utils.pictures import check_size
+from diffsynth.utils.frames import check_size, frames_from_video, video_from_frames
 
 __all__ = ["ModelConfig", "ZImagePipeline"]
 

@@ -1,7 +1,8 @@
-"""Pictures to tensors and back."""
+"""Pictures to tensors and back, and of the sizes that networks take."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence, Sized
 from os import PathLike
 from typing import Any
@@ -13,9 +14,15 @@ from torch import Tensor
 
 
 def video_from_frames(
-    frames: Sequence[Image.Image], *, height: int, width: int, num_frames: int, name: str = "input_video"
+    frames: Sequence[Image.Image],
+    *,
+    height: int,
+    width: int,
+    num_frames: int,
+    name: str = "input_video",
+    mode: str = "RGB",
 ) -> Tensor:
-    """A video tensor (1, 3, F, H, W), float32 in [-1, 1].
+    """A video tensor (1, 3, F, H, W), float32 in [-1, 1]; of 4 channels with the `mode` "RGBA".
 
     Args:
         name: of the keyword that the frames were given by, for an error.
@@ -27,7 +34,7 @@ def video_from_frames(
     pictures = []
     for number, frame in enumerate(frames):
         _check_picture(f"frame {number} of {name}", frame, height, width)
-        pictures.append(torch.from_numpy(np.array(frame.convert("RGB"))))
+        pictures.append(torch.from_numpy(np.array(frame.convert(mode))))
     return (torch.stack(pictures).permute(3, 0, 1, 2).unsqueeze(0).float() / 127.5) - 1
 
 
@@ -75,6 +82,25 @@ def _check_picture(name: str, frame: object, height: int, width: int) -> None:
 
 
 def frames_from_video(video: Tensor) -> list[Image.Image]:
-    """Pictures of a video tensor (1, 3, F, H, W): ``(x + 1) * 127.5``, cut to 0..255, the fraction dropped."""
+    """Pictures of a video tensor (1, 3 or 4, F, H, W): ``(x + 1) * 127.5``, cut to 0..255, the fraction dropped."""
     pixels = ((video[0].float() + 1) * 127.5).clamp(0, 255).to("cpu", torch.uint8)
     return [Image.fromarray(picture.numpy()) for picture in pixels.permute(1, 2, 3, 0).contiguous()]
+
+
+def of_area(picture: Image.Image, area: int, multiple: int = 32) -> Image.Image:
+    """The picture resized to about `area` pixels in its own proportions, both sides multiples of `multiple`."""
+    ratio = picture.width / picture.height
+    width = max(1, round(math.sqrt(area * ratio) / multiple)) * multiple
+    height = max(1, round(math.sqrt(area / ratio) / multiple)) * multiple
+    return picture.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def check_size(name: str, picture: Image.Image, height: int, width: int) -> None:
+    """Raises ValueError unless the keyword of that name is a picture of that size."""
+    if not isinstance(picture, Image.Image):
+        raise ValueError(f"{name} is a {type(picture).__name__}: expected a PIL image")
+    if picture.size != (width, height):
+        raise ValueError(
+            f"{name} is {picture.width}x{picture.height}, but the picture asked for is {width}x{height}: "
+            f"PIL.ImageOps.fit({name}, ({width}, {height})) crops and resizes"
+        )

@@ -8,6 +8,7 @@
 #include "hooks.cpp"
 #include "tensor_alias.cpp"
 #include "same_device.cpp"
+#include "casts.cpp"
 #include "refusals.cpp"
 #include "host_kernel.cpp"
 #include "native_ops.cpp"

@@ -8,6 +8,7 @@
 #include <sstream>
 #include <unordered_map>
 
+#include "casts.h"
 #include "tensor_alias.h"
 
 namespace npu_emulator {
@@ -35,19 +36,11 @@ void each_tensor(const c10::IValue& value, Visitor visit) {
   }
 }
 
-// A cast that casts nothing, or happens on the host, calls no function.
-bool casts_nothing(const c10::OperatorHandle& op, const torch::jit::Stack& stack, size_t first) {
-  if (op.operator_name().name != "aten::_to_copy") return false;
-  const auto& dtype = stack[first + 1];
-  const auto& device = stack[first + 3];
-  return !dtype.isInt() || static_cast<at::ScalarType>(dtype.toInt()) == stack[first].toTensor().scalar_type() ||
-         (device.isDevice() && !device.toDevice().is_privateuseone());
-}
-
 struct WatchedComposite final : c10::OperatorKernel {
-  explicit WatchedComposite(const Watch& watch) : watch_(watch) {}
+  explicit WatchedComposite(const Watch& watch, bool casts) : watch_(watch), casts_(casts) {}
 
   void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit::Stack* stack) {
+    if (casts_ && asking()) cast_as_torch_npu_does(op, *stack);
     if (!watch_.ask.empty() && asking()) ask(op, *stack);
     Vouched inside(watch_.whole);
     // The host entry of an op without a host kernel is its decomposition; the parts dispatch afresh.
@@ -58,7 +51,7 @@ struct WatchedComposite final : c10::OperatorKernel {
   void ask(const c10::OperatorHandle& op, const torch::jit::Stack& stack) const {
     const auto& arguments = op.schema().arguments();
     auto first = stack.size() - arguments.size();
-    if (casts_nothing(op, stack, first)) return;
+    if (casts_ && casts_nothing(stack, first)) return;
     Question question(op, watch_);
     for (size_t i = 0; i < arguments.size(); ++i) {
       const auto& value = stack[first + i];
@@ -75,6 +68,7 @@ struct WatchedComposite final : c10::OperatorKernel {
   }
 
   const Watch& watch_;
+  bool casts_;
 };
 
 bool is_view(const c10::FunctionSchema& schema) {
@@ -111,7 +105,7 @@ void watch_composite(const c10::OperatorHandle& op, const Watch& watch) {
     if (below_autograd && key == c10::DispatchKey::AutogradPrivateUse1) continue;
     auto library = std::make_unique<torch::Library>(torch::Library::IMPL, "aten", key, __FILE__, __LINE__);
     library->impl(overload.c_str(),
-                  torch::CppFunction::makeFromBoxedFunctor(std::make_unique<WatchedComposite>(watch)));
+                  torch::CppFunction::makeFromBoxedFunctor(std::make_unique<WatchedComposite>(watch, is_cast(op))));
     libraries->push_back(std::move(library));
   }
 }

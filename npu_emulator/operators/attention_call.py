@@ -476,7 +476,7 @@ def gradients(
         empty if grad_pse is None or call.pse is None else grad_pse.to(call.pse.dtype),
         empty if call.query_rope is None else call.whole(grad_q_rope, call.query_rope).to(call.query_rope.dtype),
         empty if call.key_rope is None else call.whole(grad_k_rope, call.key_rope).to(call.key_rope.dtype),
-        torch.stack(sinks).sum(0).to(torch.float32) if sinks else empty,
+        torch.stack(sinks).sum(0).to(sinks[0].dtype) if sinks else empty,
     )
 
 

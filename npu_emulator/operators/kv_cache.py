@@ -26,7 +26,7 @@ def _token_slots(index: Tensor, mode: str, batch: int, length: int, block: int) 
     return torch.where(starts < 0, -1, starts + within).flatten()
 
 
-def _write(cache: Tensor, values: Tensor, index: Tensor, mode: str) -> None:
+def write(cache: Tensor, values: Tensor, index: Tensor, mode: str) -> None:
     """Puts values [B, 1, S, D] into the cache."""
     batch, _, length, width = values.shape
     values = values.to(cache.dtype)
@@ -99,8 +99,8 @@ def _run(
     normed = rms(kv[..., :norm_size], gamma, epsilon, "npu_kv_rmsnorm_rope_cache")[0].to(kv.dtype)
     turned = rotated(kv[..., norm_size:], cos, sin, "interleave-half").to(kv.dtype)
     if kv.device.type != "meta":
-        _write(k_cache, _quantized(turned, k_rope_scale, k_cache, "k_cache"), index, cache_mode)
-        _write(ckv_cache, _quantized(normed, c_kv_scale, ckv_cache, "ckv_cache"), index, cache_mode)
+        write(k_cache, _quantized(turned, k_rope_scale, k_cache, "k_cache"), index, cache_mode)
+        write(ckv_cache, _quantized(normed, c_kv_scale, ckv_cache, "ckv_cache"), index, cache_mode)
     if is_output_kv and cache_mode != "Norm":
         return turned, normed
     return kv.new_empty(0), kv.new_empty(0)

@@ -1,6 +1,6 @@
-"""``torch.ops.npu``: every operator of torch_npu, each defined when it is first asked for.
+"""``torch.ops.npu``: every operator of torch_npu, each defined when it is first asked for; some of ``torch.ops.atb``.
 
-An operator is two in the dispatcher. The one in ``npu`` has the vendor's schema and takes npu tensors; it calls its
+An operator is two in the dispatcher. The one of the vendor's has its schema and takes npu tensors; it calls its
 twin in ``npu_host``, whose kernel is registered for the host: so the backend hands the twin host tensors over the same
 bytes, charges what it allocates to the device, and hands npu tensors back.
 """
@@ -22,42 +22,53 @@ from npu_emulator.npu.not_emulated import NotEmulated
 from npu_emulator.operator_table import read_table
 from npu_emulator.operators.registry import DERIVATIVES, KERNELS, Derivative, Kernel
 
+_HOST = torch.device("cpu")
 _lock = threading.RLock()
 _defined: set[str] = set()
 _under_way: set[str] = set()
 _libraries: list[Any] = []  # kept, or torch would drop the registrations
 
 
+# The table of each namespace. "atb" is the Ascend Transformer Boost's, which torch_npu brings along.
+_TABLES = {"npu": "npu_operators.json", "atb": "atb_operators.json"}
+
+
 @functools.cache
-def schemas() -> dict[str, dict[str, str]]:
+def schemas(library: str = "npu") -> dict[str, dict[str, str]]:
     """Schemas by overload name, by operator name: ``{"npu_apply_adam": {"": "...", "out": "..."}}``."""
     by_name: dict[str, dict[str, str]] = {}
-    for full_name, known in read_table("npu_operators.json")["operators"].items():
+    for full_name, known in read_table(_TABLES[library])["operators"].items():
         name, _, overload = full_name.partition(".")
         by_name.setdefault(name, {})[overload] = known["schema"]
     return by_name
+
+
+def library_of(name: str) -> str | None:
+    """The namespace that has an operator of that name, or None."""
+    return next((library for library in _TABLES if name in schemas(library)), None)
 
 
 def define(name: str) -> bool:
     """Defines an operator and its overloads; False where torch_npu has none of that name."""
     if name in _defined:
         return True
-    if name not in schemas():
+    library = library_of(name)
+    if library is None:
         return False
     with _lock:
         if name not in _defined and name not in _under_way:  # defining an operator looks for it first
             _under_way.add(name)
             _load_kernels()
-            for overload, schema in schemas()[name].items():
-                _define_overload(f"{name}.{overload}" if overload else name, schema)
+            for overload, schema in schemas(library)[name].items():
+                _define_overload(library, f"{name}.{overload}" if overload else name, schema)
             _defined.add(name)
     return True
 
 
 def install() -> None:
-    """Makes ``torch.ops.npu`` the namespace that defines its operators on demand."""
-    torch_ops: Any = torch.ops
-    torch_ops.npu = _Namespace("npu")
+    """Makes ``torch.ops.npu`` and ``torch.ops.atb`` namespaces that define their operators on demand."""
+    for library in _TABLES:
+        setattr(torch.ops, library, _Namespace(library))
 
 
 class _Namespace(torch._ops._OpNamespace):
@@ -66,10 +77,10 @@ class _Namespace(torch._ops._OpNamespace):
         return super().__getattr__(name)  # type: ignore[no-untyped-call,unused-ignore]
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *schemas()})
+        return sorted({*super().__dir__(), *schemas(self.name)})
 
     def __iter__(self) -> Iterator[str]:
-        return iter(schemas())
+        return iter(schemas(self.name))
 
 
 def _load_kernels() -> None:
@@ -85,12 +96,12 @@ def _library(namespace: str) -> Any:
     return library
 
 
-def _define_overload(name: str, schema: str) -> None:
+def _define_overload(namespace: str, name: str, schema: str) -> None:
     if "Dimname" in schema:  # torch has dropped the type
         return
-    _library("npu").define(schema)
+    library = _library(namespace)
+    library.define(schema)
     known = KERNELS.get(name)
-    library = _library("npu")
     if known is None:
         library.impl(name, _refusal(name), "PrivateUse1")
         library.impl(name, _refusal(name), "Meta")
@@ -121,12 +132,21 @@ def _on_host(name: str, schema: str, known: Kernel) -> Callable[..., Any]:
     tags = (torch.Tag.nondeterministic_seeded,) if known.draws else ()
     _library("npu_host").define(schema, tags=tags)
     _library("npu_host").impl(name, known.compute, "CPU")
+    # Below the vendor's operator there is nothing to differentiate, and nothing to warn of once more.
+    _library("npu_host").impl(name, torch.library.fallthrough_kernel, "AutogradPrivateUse1")
     twin = _overload("npu_host", name)
 
     def call(*arguments: Any, **keywords: Any) -> Any:
         return twin(*arguments, **keywords)
 
-    return call
+    def call_with_some_on_the_host(*arguments: Any, **keywords: Any) -> Any:
+        bound = _bind(twin._schema, arguments, keywords)
+        device = next(
+            value.device for value in bound.values() if isinstance(value, torch.Tensor) and value.device != _HOST
+        )
+        return twin(**bound | {each: bound[each].to(device) for each in known.either})
+
+    return call_with_some_on_the_host if known.either else call
 
 
 def _differentiable(name: str, derivative: Derivative) -> Callable[..., Any]:

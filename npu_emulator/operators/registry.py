@@ -24,12 +24,14 @@ class Kernel:
         shapes: the same on meta tensors, for tracing; None where the results' shapes depend on the values.
         draws: it draws from the device's random numbers.
         makes: no argument is a tensor: it makes npu tensors, by other operators.
+        either: names of arguments that may be on the host as well.
     """
 
     compute: Function
     shapes: Function | None
     draws: bool
     makes: bool
+    either: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,15 +65,19 @@ def kernel(
     values_decide: bool = False,
     draws: bool = False,
     makes: bool = False,
+    either: str = "",
 ) -> Callable[[Decorated], Decorated]:
     """Registers what the operators ``names`` compute.
 
     ``shapes`` stands in where the kernel itself cannot run on meta tensors; ``values_decide`` says that nothing can.
+    The tensors that ``either`` names, separated by blanks, may be on the host.
     """
 
     def register(compute: Decorated) -> Decorated:
         for name in names:
-            KERNELS[name] = Kernel(compute, None if values_decide else shapes or compute, draws, makes)
+            KERNELS[name] = Kernel(
+                compute, None if values_decide else shapes or compute, draws, makes, tuple(either.split())
+            )
         return compute
 
     return register

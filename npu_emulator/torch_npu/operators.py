@@ -1,4 +1,4 @@
-"""torch_npu's operators as functions: those of ``torch.ops.npu``."""
+"""torch_npu's operators as functions: those of ``torch.ops.npu`` and ``torch.ops.atb``."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ class _SeveralResults:
 
 def find(name: str) -> Any:
     """The operator of that name, or None."""
-    if not namespace.define(name):
+    library = namespace.library_of(name)
+    if library is None:
         return None
-    packet = getattr(torch.ops.npu, name)
+    packet = getattr(getattr(torch.ops, library), name)
     if "out" not in packet.overloads():
         return packet
     written = [
@@ -44,4 +45,4 @@ def find(name: str) -> Any:
 
 def names() -> list[str]:
     """Every operator's name."""
-    return list(namespace.schemas())
+    return [*namespace.schemas("npu"), *namespace.schemas("atb")]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 
-from porter.accounting.reasons import Place, Reason
+from porter.accounting.mentions import Place, Reason
+from porter.documents import document_of
 from porter.findings import SUPPORTS_BOTH, Finding
-from porter.kinds import kind_of
 
 
 @dataclass(frozen=True)
@@ -25,16 +24,6 @@ class Account:
         return len(self.changed) + len(self.found) + len(self.passed_over) + len(self.left)
 
 
-#: The modules here that read one kind of file; files of all other kinds have comments behind a #.
-_READERS = {
-    "python": "python",
-    "markdown": "markdown",
-    "notebook": "notebook",
-    "configuration": "configuration",
-    "cpp": "cpp",
-}
-
-
 def account(name: str, data: bytes, findings: Sequence[Finding], is_selection: bool = False) -> Account:
     """The account of the file `name`, whose content was `data` before the port.
 
@@ -43,8 +32,7 @@ def account(name: str, data: bytes, findings: Sequence[Finding], is_selection: b
     for_the_rest = Reason.NOT_SELECTED if is_selection else None
     if any(finding.code == SUPPORTS_BOTH for finding in findings):
         for_the_rest = Reason.SUPPORTS_BOTH
-    reader = import_module(f"porter.accounting.{_READERS.get(kind_of(name, data), 'commented_text')}")
-    named = _by_place(reader.mentions(data.decode("utf-8-sig", "replace")))
+    named = _by_place(document_of(name, data).mentions(data.decode("utf-8-sig", "replace")))
     fixes = _places(finding for finding in findings if finding.is_fix)
     reports = _places(finding for finding in findings if not finding.is_fix)
     changed = tuple(place for place in named if place in fixes)

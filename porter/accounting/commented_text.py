@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from porter.accounting.mentions import lines_that_name
-from porter.accounting.reasons import Place, Reason
+from porter.accounting.mentions import Place, Reason, lines_that_name
 from porter.comments import line_comments
-from porter.nvidia import TOOLS
+from porter.made_for_cuda import TOOLS
 from porter.shell.command import PRINTING
 from porter.vocabulary import is_another_backend, says_device, says_text
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from porter.changes import Change, apply
 from porter.commenting import Commenting
-from porter.documents.left_lines import Reasons, left_lines
 from porter.findings import Finding
 from porter.ignore_comments import Ignores
 from porter.port import Plan, Ported
+from porter.rules.named_line import Reasons, left_lines
 from porter.unit import Found
 
 

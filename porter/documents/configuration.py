@@ -6,25 +6,31 @@ One that cannot be read - a template, or JSON with comments - is reported where 
 from __future__ import annotations
 
 import os.path
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from porter.accelerate_config import KEYS
-from porter.accounting.configuration import reasons
+from porter.accelerate_config import KEYS, AccelerateConfig
+from porter.accounting import commented_text as plain
+from porter.accounting.mentions import Place, Reason, is_named
 from porter.commenting import CONFIGURATION, YAML
-from porter.configuration import Configuration
-from porter.documents import accelerate_yaml
-from porter.documents.one_text import port_document, unread
-from porter.documents.ported import CannotPort, PortedBytes
+from porter.configuration_file import Configuration
+from porter.documents.document import CannotPort, PortedBytes, port_document, unread
 from porter.port import Language, Plan
+from porter.vocabulary import says_device, says_text
+
+_ENTRY = re.compile(r"\s*(?:-\s+)?[\"']?(?P<key>[\w.-]+)[\"']?\s*[:=]\s*(?P<value>.*)")
+_PAIR = re.compile(r"[\"']?(?P<key>[\w.-]+)[\"']?\s*[:=]\s*(?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\"'{}\[\],]+)")
+_SENTENCE = re.compile(r"[^\s=]+(?:\s+[^\s=-][^\s=]*){3,}[\"',.;]*\s*")
 
 
 def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     """Raises CannotPort for a configuration of accelerate that cannot be read."""
     ending = os.path.splitext(name)[1].lower()
     if all(key.encode() in data for key in KEYS) and ending in (".yaml", ".yml"):
-        return accelerate_yaml.port(name, data, plan)
+        accelerate = Language("accelerate", AccelerateConfig, _parts_of_accelerate, commenting=YAML)
+        return port_document(data, plan, accelerate)
     language = Language(
         "configuration", partial(Configuration, ending=ending), _parts, commenting=CONFIGURATION.get(ending, YAML)
     )
@@ -38,3 +44,33 @@ def _parts(source: Configuration, words: frozenset[bytes]) -> Iterator[Any]:
     yield source
     yield from source.values
     yield from source.keys
+
+
+def _parts_of_accelerate(config: AccelerateConfig, words: frozenset[bytes]) -> Iterator[Any]:
+    yield config
+    yield from config.entries()
+
+
+def mentions(text: str) -> Iterator[tuple[Place, Reason | None]]:
+    return ((Place(0, line), reason) for line, reason in reasons(text))
+
+
+def reasons(text: str) -> Iterator[tuple[int, Reason | None]]:
+    """Each line that names CUDA, with why it is passed over: as in any text, and by its key."""
+    lines = re.split(r"\r\n|\r|\n", text)
+    for number, reason in plain.reasons(text):
+        yield number, reason or _by_its_key(lines[number - 1])
+
+
+def _by_its_key(line: str) -> Reason | None:
+    if not is_named(_PAIR.sub(_unless_text, line).encode()):
+        return Reason.TEXT
+    entry = _ENTRY.fullmatch(line)
+    if entry is None:
+        return Reason.SENTENCE if _SENTENCE.fullmatch(line.strip()) else None
+    return Reason.SENTENCE if _SENTENCE.fullmatch(entry["value"].strip()) else None
+
+
+def _unless_text(pair: re.Match[str]) -> str:
+    """The pair itself, or nothing where its key says that the value is text."""
+    return "" if says_text(pair["key"]) and not says_device(pair["key"]) else pair[0]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from porter.accounting.mentions import is_named
+from porter.accounting.commented_text import all_for
+from porter.accounting.mentions import Place, Reason, is_named
 from porter.commenting import CPP
 from porter.documents.completed import completed
-from porter.documents.one_text import written
-from porter.documents.ported import PortedBytes
+from porter.documents.document import PortedBytes, written
 from porter.port import Language, Plan, port_text
 from porter.text_unit import Lines
 
@@ -25,3 +25,8 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
 
 def _parts(source: Lines, words: frozenset[bytes]) -> Iterator[Any]:
     yield source
+
+
+def mentions(text: str) -> Iterator[tuple[Place, Reason | None]]:
+    """The lines that name CUDA: the source is counted as a whole."""
+    return ((Place(0, line), reason) for line, reason in all_for(text, Reason.ANOTHER_ENGINE))

@@ -6,24 +6,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from porter.accounting.commented_text import mentions as mentions
 from porter.accounting.commented_text import reasons
 from porter.commenting import DOCKERFILE
-from porter.dockerfile import Dockerfile
+from porter.docker_instructions import Dockerfile
 from porter.documents.completed import completed
-from porter.documents.embedded_shell import ported_shell
-from porter.documents.encoding import byte_order_mark, decode
-from porter.documents.one_text import written
-from porter.documents.ported import CannotPort, PortedBytes
+from porter.documents.document import CannotPort, PortedBytes, byte_order_mark, decode, written
+from porter.documents.shell import ported_shell
 from porter.port import Language, Plan, port_text
 
 
 def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     """Raises CannotPort."""
-    mark = byte_order_mark(data)
-    text = decode(data, mark)
-    commenting = replace(DOCKERFILE, original=text)
+    text = decode(data, byte_order_mark(data))
     try:
-        shell = ported_shell(Dockerfile(text).shell, plan, name, commenting)
+        shell = ported_shell(Dockerfile(text).shell, plan, name, replace(DOCKERFILE, original=text))
         images = port_text(text, plan, Language("dockerfile", Dockerfile, _parts, commenting=DOCKERFILE))
     except RecursionError:
         raise CannotPort("it nests too deeply to be ported") from None

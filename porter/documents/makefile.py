@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from porter.accounting.commented_text import mentions as mentions
 from porter.accounting.commented_text import reasons
 from porter.commenting import MAKEFILE
 from porter.documents.completed import completed
-from porter.documents.embedded_shell import ported_shell
-from porter.documents.encoding import byte_order_mark, decode
-from porter.documents.one_text import written
-from porter.documents.ported import PortedBytes
+from porter.documents.document import PortedBytes, byte_order_mark, decode, written
+from porter.documents.shell import ported_shell
 from porter.port import Plan
 
 #: A line of a recipe, with those that it goes on in; what make itself reads before the command is no part of it.

@@ -10,14 +10,15 @@ A block that begins with a prompt `>>>` is left alone; one that does not parse i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from porter.accounting import commented_text as plain
+from porter.accounting import python_source
+from porter.accounting.mentions import Place, Reason, lines_that_name
 from porter.changes import Change, apply
-from porter.documents.embedded_shell import port_shell
-from porter.documents.encoding import byte_order_mark, decode, encode
-from porter.documents.fences import fenced_blocks
-from porter.documents.markdown_unit import MarkdownUnit
-from porter.documents.ported import CannotPort, PortedBytes, located, port_unit
+from porter.documents.document import CannotPort, PortedBytes, byte_order_mark, decode, encode, located, port_unit
+from porter.documents.fences import MarkdownUnit, fenced_blocks
+from porter.documents.shell import port_shell
 from porter.findings import Finding
 from porter.port import Plan, Ported, names_both, names_cuda
 from porter.rules.unreadable_block import RULE
@@ -95,3 +96,24 @@ def _unreadable(error: CannotPort) -> Finding:
     message = f"this Python block does not parse, so it was left as it is ({error})"
     way_out = "port it by hand, or make it Python: ... stands for anything"
     return Finding(RULE.code, "note", message, line, 1, line, 1, way_out)
+
+
+def mentions(text: str) -> Iterator[tuple[Place, Reason | None]]:
+    """The lines that name CUDA: prose, and blocks by their language."""
+    in_blocks: dict[int, Reason | None] = {}
+    for block in fenced_blocks(text):
+        unit = MarkdownUnit(text, block)
+        for line, reason in _of_block(block.info, unit.text):
+            number = line + block.first_line - 1
+            if number not in in_blocks or reason is None:
+                in_blocks[number] = reason
+    for line in lines_that_name(text.encode("utf-8")):
+        yield Place(0, line), in_blocks.get(line, Reason.PROSE)
+
+
+def _of_block(info: str, text: str) -> Iterator[tuple[int, Reason | None]]:
+    if is_session(text):
+        return plain.all_for(text, Reason.SESSION)
+    if is_python(info):
+        return ((place.line, reason) for place, reason in python_source.mentions(text))
+    return plain.reasons(without_prompts(text)) if is_shell(info) else plain.all_for(text, Reason.ANOTHER_LANGUAGE)

@@ -1,19 +1,36 @@
 """A notebook: the sources of its code cells, one after the other, are one unit; every other byte of the JSON stays.
 
-Places are given as people see them: the cell, counted from 1 among all cells, and the line within it.
+Places are given as people see them: the cell, counted from 1 among all cells, and the line within it. What a port
+changed is kept by the code cells: Jupyter saves them in a layout of its own, with new outputs.
 """
 
 from __future__ import annotations
 
-from porter.changes import apply
-from porter.documents.embedded_shell import port_shell
-from porter.documents.encoding import byte_order_mark, decode, encode
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from porter.accounting import commented_text as plain
+from porter.accounting import python_source
+from porter.accounting.mentions import Place, Reason, lines_that_name
+from porter.changes import Change, apply
+from porter.documents.document import (
+    CannotPort,
+    PortedBytes,
+    byte_order_mark,
+    decode,
+    encode,
+    located,
+    port_unit,
+    with_edits,
+)
+from porter.documents.ipython import as_python, as_shell
 from porter.documents.notebook_cells import CodeCell, code_cells
-from porter.documents.notebook_shell import as_shell
-from porter.documents.notebook_unit import NotebookUnit
-from porter.documents.ported import CannotPort, PortedBytes, located, port_unit, with_edits
+from porter.documents.notebook_unit import JoinedCells, NotebookUnit, as_written
+from porter.documents.shell import port_shell
 from porter.findings import Finding
 from porter.port import Plan, Ported
+from porter.record import Entry, Restored, entry_of, restored
 
 
 def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
@@ -53,3 +70,81 @@ def _placed(finding: Finding, ported: Ported, unit: NotebookUnit) -> Finding:
 def _shell_of(cell: CodeCell, plan: Plan, name: str) -> Ported:
     text = as_shell(cell.source.text)
     return Ported("") if text is None else port_shell(text, plan, name)
+
+
+def code_of(data: bytes) -> bytes | None:
+    """The sources of all code cells, one after the other; None for what is no notebook."""
+    joined = _joined(data)
+    return None if joined is None else _bytes(joined.text)
+
+
+def entry_of_code(before: bytes, after: bytes, targets: Iterable[str]) -> Entry | None:
+    """What a port made of the code cells."""
+    old, new = code_of(before), code_of(after)
+    return None if old is None or new is None else entry_of(old, new, targets)
+
+
+def restored_code(data: bytes, code: Entry) -> tuple[Restored, JoinedCells] | None:
+    """A notebook without the ports, and the cells that its places count in; None if it cannot be read now."""
+    joined = _joined(data)
+    if joined is None:
+        return None
+    content = _bytes(joined.text)
+    back = restored(content, code)
+    changes = [
+        Change(len(_text(content[:start])), len(_text(content[:end])), _text(old)) for start, end, old in back.edits
+    ]
+    mark = byte_order_mark(data)
+    text = decode(data, mark)
+    changed = apply(text, [cell.source.changed(text, own) for cell, own in joined.by_cell(changes)])
+    return replace(back, data=mark + encode(changed), edits=()), joined
+
+
+def _joined(data: bytes) -> JoinedCells | None:
+    try:
+        return as_written(code_cells(decode(data, byte_order_mark(data))))
+    except CannotPort:
+        return None
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
+
+
+def mentions(text: str) -> Iterator[tuple[Place, Reason | None]]:
+    """The lines that name CUDA: those of code cells by themselves, all others for what they are."""
+    try:
+        cells = code_cells(text)
+    except CannotPort:
+        yield from ((Place(0, line), Reason.UNREADABLE) for line in lines_that_name(text.encode("utf-8")))
+        return
+    code = {cell.number for cell in cells}
+    for cell in cells:
+        yield from _of_code(cell.number, cell.source.text)
+    for number, content in enumerate(json.loads(text)["cells"], 1):
+        if number not in code:
+            yield from _of_value(number, content.get("source"), Reason.PROSE)
+        yield from _of_value(number, content.get("outputs"), Reason.OUTPUT)
+
+
+def _of_code(number: int, source: str) -> Iterator[tuple[Place, Reason | None]]:
+    readable = as_python(source)
+    shell = dict(plain.reasons(source)) if readable is None or readable != source else {}
+    known = {} if readable is None else dict(_as_pairs(readable))
+    for line in lines_that_name(source.encode("utf-8")):
+        yield Place(number, line), known.get(line, shell.get(line))
+
+
+def _as_pairs(text: str) -> Iterator[tuple[int, Reason | None]]:
+    return ((place.line, reason) for place, reason in python_source.mentions(text))
+
+
+def _of_value(number: int, value: object, reason: Reason) -> Iterator[tuple[Place, Reason | None]]:
+    text = "".join(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else None
+    if text is None:
+        text = json.dumps(value, indent=0) if not isinstance(value, str) else value
+    return ((Place(number, line), reason) for line in lines_that_name(text.encode("utf-8")))

@@ -7,9 +7,9 @@ from bisect import bisect_right
 from collections.abc import Iterable
 
 from porter.changes import Change, within_lines
+from porter.documents.document import CannotPort
 from porter.documents.ipython import as_python
 from porter.documents.notebook_cells import CodeCell
-from porter.documents.ported import CannotPort
 from porter.findings import Finding
 from porter.source import CannotParse, parse
 

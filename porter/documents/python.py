@@ -7,10 +7,23 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from porter.documents.encoding import UTF_8, byte_order_mark, decode, encode
-from porter.documents.ported import CannotPort, PortedBytes, port_unit, with_edits
+from porter.documents.document import (
+    UTF_8,
+    CannotPort,
+    PortedBytes,
+    byte_order_mark,
+    decode,
+    encode,
+    port_unit,
+    with_edits,
+)
 from porter.port import Plan
+
+if TYPE_CHECKING:
+    from porter.accounting.mentions import Place, Reason
 
 _TWO_LINES = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)?[^\r\n]*")
 _NAME = re.compile(rb"coding[:=]\s*([-\w.]*)")
@@ -26,6 +39,13 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     ported = port_unit(text, plan)
     new = data if ported.text == text else mark + encode(ported.text, encoding)
     return PortedBytes(new, tuple(with_edits(text, ported)))
+
+
+def mentions(text: str) -> Iterator[tuple[Place, Reason | None]]:
+    """The lines that name CUDA."""
+    from porter.accounting.python_source import mentions
+
+    return mentions(text)
 
 
 def encoding_of(data: bytes, marked: bool = False) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from porter.accounting.commented_text import mentions as mentions
 from porter.accounting.commented_text import reasons
 from porter.commenting import REQUIREMENTS
-from porter.documents.one_text import port_document
-from porter.documents.ported import PortedBytes
+from porter.documents.document import PortedBytes, port_document
 from porter.port import Language, Plan
-from porter.requirements_file import RequirementsFile
+from porter.required_packages import RequirementsFile
 
 
 def port(name: str, data: bytes, plan: Plan) -> PortedBytes:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from lsprotocol import types as lsp
 from pygls.workspace import TextDocument
 
+from porter.documents import port_bytes
+from porter.documents.document import CannotPort
 from porter.findings import UNSAFE, Finding
 from porter.kinds import kind_by_name
 from porter.port import Plan
-from porter.port_file import CannotPort, port_bytes
 
 _SEVERITIES = {
     "error": lsp.DiagnosticSeverity.Error,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from porter.analysis.custom.settings import CustomRule
+    from porter.analysis.custom.rule_settings import CustomRule
     from porter.analysis.packages.survey import Row
     from porter.rules.rule import Rule
 

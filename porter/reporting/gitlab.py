@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from porter.files import relative_to
 from porter.findings import FileReport, Finding
-from porter.paths import relative_to
 from porter.reporting.context import RunContext
 
 _SEVERITIES = {"error": "critical", "warning": "major", "note": "info", "fix": "minor"}

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from porter.accounting.account import Account
-from porter.accounting.reasons import Place
+from porter.accounting.mentions import Place
 from porter.findings import FileReport, Finding
 from porter.reporting.context import RunContext
 from porter.reporting.summary import count_rules, summarize

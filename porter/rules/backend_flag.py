@@ -80,8 +80,7 @@ def report_the_flag(node: ast.AST, unit: Unit) -> Iterator[Found]:
 
 def _way_out(name: str, unit: Unit) -> str:
     if name.endswith("allow_tf32"):
-        on_npu = unit.translation.new.name == "npu"
-        return "torch.npu.matmul.allow_hf32" if on_npu else "torch.set_float32_matmul_precision"
+        return unit.translation.new.tools.get("tf32", "torch.set_float32_matmul_precision")
     return _DETERMINISTIC if name.endswith("deterministic") else ""
 
 

@@ -35,8 +35,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from porter.cuda_packages import package_of, packages
 from porter.guards import Guard, function_nobody_calls, guard_around
+from porter.made_for_cuda import package_of, packages
 from porter.places import label_of, place_of
 from porter.rules.rule import Rule
 from porter.unit import Found, Unit

@@ -31,13 +31,13 @@ from collections.abc import Iterator
 from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 
-RULE = Rule("DP304", "fork-rng", __doc__, words=("fork_rng",), fixes=False, targets=frozenset({"npu", "xpu"}))
+RULE = Rule("DP304", "fork-rng", __doc__, words=("fork_rng",), fixes=False)
 
 
 @RULE.on(ast.Call)
 def report_the_missing_device_type(node: ast.Call, unit: Unit) -> Iterator[Found]:
-    if unit.dotted(node.func) != "torch.random.fork_rng" or _says_whose(node):
-        return
+    if unit.dotted(node.func) != "torch.random.fork_rng" or _says_whose(node) or not unit.translation.new.indexed:
+        return  # where devices have no numbers, torch.random.fork_rng cannot ask them for their states
     message = f"before torch 2.13 this saves the state of CUDA's generator, not of {unit.translation.new.title}'s"
     yield unit.report(RULE.code, "warning", node, message, f'device_type="{unit.translation.new.name}"')
 

@@ -50,13 +50,13 @@ RULE = Rule(
 def report_the_accelerator(node: ast.Call, unit: Unit) -> Iterator[Found]:
     if label_of(node.func) not in _OF_LIGHTNING:
         return
-    title = unit.translation.new.title
+    new = unit.translation.new
     for keyword in node.keywords:
         if keyword.arg == "gpus" and not (isinstance(keyword.value, ast.Constant) and keyword.value.value in (0, None)):
             message = "gpus= counts CUDA devices, and left Lightning with release 2.0"
             yield unit.report(RULE.code, "error", keyword.value, message, "accelerator= and devices=")
-        elif keyword.arg == "accelerator" and text_of(keyword.value) == "gpu" and unit.translation.new.name != "mps":
-            message = f'Lightning means CUDA or MPS by "gpu", and has no accelerator for {title}'
+        elif keyword.arg == "accelerator" and text_of(keyword.value) == "gpu" and "lightning" not in new.frameworks:
+            message = f'Lightning means CUDA or MPS by "gpu", and has no accelerator for {new.title}'
             way_out = "an Accelerator of your own (lightning.pytorch.accelerators), or the loop under accelerate"
             yield unit.report(RULE.code, "error", keyword.value, message, way_out)
 
@@ -68,7 +68,7 @@ def report_the_resources(node: ast.Call, unit: Unit) -> Iterator[Found]:
     for keyword in node.keywords:
         is_off = isinstance(keyword.value, ast.Constant) and not keyword.value.value
         if keyword.arg in _OF_RAY and not is_off:
-            resource = "NPU" if unit.translation.new.name == "npu" else "GPU"
+            resource = unit.translation.new.tools.get("ray", "GPU")
             message = f"Ray counts no {unit.translation.new.title} by {keyword.arg}="
             way_out = f'resources={{"{resource}": 1}}, or resources_per_worker= in a ScalingConfig'
             yield unit.report(RULE.code, "warning", keyword, message, way_out)

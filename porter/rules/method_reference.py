@@ -32,7 +32,7 @@ from collections.abc import Iterator
 from porter.findings import Edit
 from porter.places import label_of
 from porter.rules.rule import Rule
-from porter.targets import Translation
+from porter.targets import CUDA, TARGETS, Translation, translation
 from porter.unit import Found, Unit
 from porter.uses import text_of
 
@@ -42,11 +42,10 @@ _CLASSES = frozenset(
     torch.UntypedStorage torch.TypedStorage""".split()
 )
 
-#: What the number of a stream, or of an event, is called on each accelerator.
-_HANDLES = (
-    {"cuda": "cuda_stream", "npu": "npu_stream", "xpu": "sycl_queue", "musa": "musa_stream"},
-    {"cuda": "cuda_event", "npu": "npu_event", "xpu": "sycl_event", "musa": "musa_event"},
-)
+#: Every accelerator's words, CUDA's too: undoing looks for those of the others.
+_ALL = (CUDA, *(translation(name).new for name in TARGETS))
+_METHODS = tuple(one.method for one in _ALL if one.method)
+_DEVICES = "|".join(one.name for one in _ALL)
 
 #: What programs keep their own switches in.
 _SETTINGS = frozenset(
@@ -56,15 +55,14 @@ _SETTINGS = frozenset(
 
 
 def _words(translation: Translation) -> frozenset[str]:
-    handles = (names.get(translation.old.name) for names in _HANDLES)
-    return frozenset(filter(None, (translation.old.method, *handles, "getattr", "hasattr")))
+    return frozenset(filter(None, (translation.old.method, *translation.old.handles.values(), "getattr", "hasattr")))
 
 
 #: The word where it is no call of the method and no module, or where it is a method of a class.
 _SPELLED = r"{0}\b(?:(?<=\.{0})(?!\s*[.(])|(?<=Tensor\.{0})|(?<=Module\.{0})|(?<=ameter\.{0}))"
 
 #: The function with the name of a method among what it is given.
-_ASKED_FOR = r"""{0}\s*\([\s\S]{{0,300}}?["'](?:cuda|npu|musa|xpu|mps)["']"""
+_ASKED_FOR = rf"""{{0}}\s*\([\s\S]{{{{0,300}}}}?["'](?:{_DEVICES})["']"""
 
 RULE = Rule(
     "DP111",
@@ -72,10 +70,10 @@ RULE = Rule(
     __doc__,
     words=_words,
     spelled={
-        **{name: _SPELLED.format(name) for name in ("cuda", "npu", "musa")},
+        **{name: _SPELLED.format(name) for name in _METHODS},
         **{name: _ASKED_FOR.format(name) for name in ("getattr", "hasattr")},
     },
-    beside=("cuda", "npu", "musa", *(name for names in _HANDLES for name in names.values())),
+    beside=(*_METHODS, *(handle for one in _ALL for handle in one.handles.values())),
 )
 
 
@@ -128,10 +126,10 @@ def rename_the_method_asked_for(node: ast.Call, unit: Unit) -> Iterator[Found]:
 @RULE.on(ast.Attribute)
 def rename_the_handle(node: ast.Attribute, unit: Unit) -> Iterator[Found]:
     old, new = unit.translation.old, unit.translation.new
-    for names in _HANDLES:
-        if node.attr != names.get(old.name) or not isinstance(node.ctx, ast.Load):
+    for handle, name in old.handles.items():
+        if node.attr != name or not isinstance(node.ctx, ast.Load):
             continue
-        if (written := names.get(new.name)) is None:
+        if (written := new.handles.get(handle)) is None:
             message = f"streams and events of {new.title} have no {node.attr}"
             yield unit.report(RULE.code, "error", node, message, "hand on the stream itself, or do without it")
         else:

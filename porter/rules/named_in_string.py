@@ -26,7 +26,7 @@ import ast
 from collections.abc import Iterator
 
 from porter.accounting.mentions import is_named_as_a_word
-from porter.accounting.python import reason_of_string
+from porter.accounting.python_source import reason_of_string
 from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 

@@ -26,7 +26,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from porter.nvidia import instead_of
+from porter.made_for_cuda import instead_of
 from porter.places import Place, place_of
 from porter.rules.rule import Rule
 from porter.unit import Found, Unit

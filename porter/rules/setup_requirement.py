@@ -25,7 +25,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from porter.requirements import judged
+from porter.required_packages import judged
 from porter.rules.rule import Rule
 from porter.unit import Found, Unit
 

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porter.discovery import find_inputs
-from porter.documents.encoding import byte_order_mark, decode
-from porter.port_file import CannotPort
+from porter.documents.document import CannotPort, byte_order_mark, decode
 from porter.shell.launch import Launch, named
 from porter.shell.script import ShellScript
 from porter.shell.script_file import find_script, folders_above
 from porter.shell.values import HERE, UNKNOWN
 from porter.source import CannotParse
+from porter.verify.launch_processes import processes_of
 
 #: Kinds of files that a training runs or reads as its settings.
 _KINDS = (".py", ".sh", ".bash", ".yaml", ".yml", ".json")
@@ -31,13 +31,6 @@ _LARGEST = 2**20
 
 #: Launchers whose script has to be there; of others (`python -m pip`) that cannot be told.
 _LAUNCHERS = ("accelerate", "torchrun", "deepspeed")
-
-#: By launcher, the option that says how many processes it starts on a machine.
-_PROCESSES = {
-    "accelerate": ("num_processes", "num-processes"),
-    "torchrun": ("nproc_per_node", "nproc-per-node"),
-    "deepspeed": ("num_gpus", "num-gpus"),
-}
 
 Forms = Callable[[str, bytes], tuple[bytes, bytes]]
 
@@ -105,16 +98,9 @@ def launch_tree(path: str, data: bytes) -> LaunchTree:
         raise CannotLayOut("it launches no Python script by python, torchrun, accelerate or deepspeed")
     configs = tuple(dict.fromkeys(found for launch in script.launches for found in _configs_of(launch, root, script)))
     by_deepspeed = any(map(_is_by_deepspeed, script.launches)) or any(map(_is_for_deepspeed, configs))
-    processes = max(
-        (_processes_of(launch) for launch in script.launches if launch.launcher in _LAUNCHERS), default=None
-    )
+    processes = max((processes_of(launch) for launch in script.launches if launch.launcher in _LAUNCHERS), default=None)
     launchers = frozenset(launch.launcher for launch in script.launches)
     return LaunchTree(own, root, scripts, configs, launchers, by_deepspeed, processes, data)
-
-
-def _processes_of(launch: Launch) -> int:
-    asked = (value for name, value in named(launch.options) if name in _PROCESSES[launch.launcher])
-    return max((int(value) for value in asked if value.isdecimal()), default=1)
 
 
 def _script_of(launch: Launch, script: ShellScript) -> str | None:

@@ -13,14 +13,16 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from porter.discovery import Input, find_inputs
+from porter.documents import port_bytes
+from porter.documents.document import CannotPort
+from porter.kinds import ENDINGS, is_shell_script
 from porter.port import NAMES_BOTH, Plan
-from porter.port_file import CannotPort, port_bytes
-from porter.runner import destination
-from porter.shebang import ENDINGS, is_shell_script
+from porter.port_file import destination
 from script_trial.known_adapters import libraries
 
 if TYPE_CHECKING:
@@ -254,10 +256,18 @@ def _launch_scripts(
 def _missing(tree: LaunchTree) -> str | None:
     """Which launcher of a launch script is not installed, in words."""
     if tree.by_deepspeed and find_spec("deepspeed") is None:
-        return "it trains by DeepSpeed, which is not installed: pip install deepspeed"
+        return f"it trains by DeepSpeed, which is {_not_there('deepspeed')}: pip install deepspeed"
     if "accelerate" in tree.launchers and find_spec("accelerate") is None:
         return "it is launched by accelerate, which is not installed: pip install accelerate"
     return None
+
+
+def _not_there(package: str) -> str:
+    """How an installed package lacks what is imported of it."""
+    try:
+        return f"installed by its metadata alone (version {version(package)}), without its modules"
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _gpu_script_of(path: str) -> str | None:

@@ -34,6 +34,8 @@ def problems(ways: list[Way], outcomes: Mapping[str, Outcome], differences: Diff
 def notes(ways: list[Way], outcomes: Mapping[str, Outcome]) -> list[str]:
     """What is no failure and worth knowing."""
     told = _together(ways, lambda way: worth_knowing(way.device, outcomes[way.name], _other(way, ways, outcomes)))
+    if outcomes[ways[0].name].threads:  # the program's own affair, on any device
+        told += _together(ways, lambda way: outcomes[way.name].ended_threads)
     if any(outcome.mixed_precision for outcome in outcomes.values()):
         told.append(
             "autocast rounds other operators on the CPU than on the NPU: the reference counts to within "
@@ -64,6 +66,8 @@ def _problems_of(way: Way, outcome: Outcome, reference: Outcome, other: Outcome 
     if not outcome.ran:
         yield f"line {outcome.line}: {outcome.error}" if outcome.line else str(outcome.error)
         return
+    if not reference.threads:
+        yield from outcome.ended_threads
     if outcome.refused and way.device != "cpu":
         yield f"the device refuses {', '.join(outcome.refused)}"
     if not outcome.saved and not any(outcome.printed):

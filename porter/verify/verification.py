@@ -15,6 +15,7 @@ from typing import Any
 from porter.verify.launch_tree import Forms, launch_tree
 from porter.verify.outcome import Outcome, Row
 from porter.verify.progress import Progress
+from porter.verify.script_folder import lay_out
 from porter.verify.scripts import NotTwoForms, Script, both_forms, libraries_of
 from porter.verify.trial_process import CannotStart, Ended, TrialProcess
 from porter.verify.verdict import notes, problems
@@ -52,6 +53,7 @@ class Verification:
         self._folder = folder
         self._made_up = folder / "made_up"
         self._made_up.mkdir()
+        self._forms: dict[tuple[str, bytes], tuple[bytes, bytes]] = {}  # of what lies beside scripts
         self._processes = [TrialProcess(way, folder, libraries) for way in request.ways]
         self._progress = progress
         self._pool = ThreadPoolExecutor(len(self._processes) * _scripts_at_once(request))
@@ -120,8 +122,9 @@ class Verification:
         folder = parent / process.way.name
         work = folder / "work"
         work.mkdir(parents=True)
-        path = folder / os.path.basename(script.path)
-        path.write_bytes(script.cuda if process.way.form == "cuda" else script.ported)
+        form = 0 if process.way.form == "cuda" else 1
+        data = (script.cuda, script.ported)[form]
+        path = lay_out(script.path, data, folder / "script", form, self._forms_beside(script))
         job = {
             "do": "run",
             "path": str(path),
@@ -169,9 +172,12 @@ class Verification:
         def forms(path: str, data: bytes) -> tuple[bytes, bytes]:
             if os.path.abspath(script.path) == path:
                 return script.cuda, script.ported
-            with suppress(NotTwoForms):
-                return both_forms(path, data, self.request.hardware)
-            return data, data
+            if (path, data) not in self._forms:
+                both = data, data
+                with suppress(NotTwoForms):
+                    both = both_forms(path, data, self.request.hardware)
+                self._forms[path, data] = both
+            return self._forms[path, data]
 
         return forms
 

@@ -86,10 +86,10 @@ def verify(context: click.Context, /, paths: tuple[str, ...], **options: Any) ->
 
 def _run(paths: tuple[str, ...], behind: tuple[str, ...], options: dict[str, Any]) -> int:
     from porter.verify.progress import Progress
-    from porter.verify.requirements import check_bash, check_torch
     from porter.verify.scripts import PROCESSES, NothingToVerify, command_line, find_scripts
     from porter.verify.trial_process import CannotStart
     from porter.verify.verification import verify
+    from porter.verify.what_it_needs import check_bash, check_torch
 
     try:
         request = _request(options)
@@ -175,7 +175,7 @@ def _rendered(file: str, rows: list[Row], machines: dict[str, Any], as_json: str
         from porter.verify import page
 
         return page.render(rows, machines, options)
-    from porter.verify import junit
+    from porter.verify import junit_xml as junit
 
     return junit.render(rows)
 

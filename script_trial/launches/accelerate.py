@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
-from pathlib import Path
 from typing import Any
 
 from script_trial.launches.settings import LaunchSettings, recorded
@@ -48,22 +46,9 @@ def make_smaller(args: argparse.Namespace, settings: LaunchSettings) -> None:
     if settings.processes > 1:
         changed["gpu_ids"] = "all"
     if args.config_file is not None:
-        changed["config_file"] = _without_compiling(settings.laid_out(args.config_file), settings)
+        changed["config_file"] = settings.laid_out(args.config_file)
     changed |= settings.in_place_of(args.training_script, args.training_script_args, is_module=args.module)
     vars(args).update(changed)
-
-
-def _without_compiling(config: str, settings: LaunchSettings) -> str:
-    """The config file, or one that leaves the optimizer on the device: DeepSpeed compiles its own for the host."""
-    text = Path(config).read_text("utf-8")
-    changed = re.sub(r"(offload_optimizer_device:\s*)(cpu|nvme)\b", r"\1none", text)
-    if changed == text:
-        return config
-    with settings.notes.open("a", encoding="utf-8") as notes:
-        notes.write("offload_optimizer_device: none, since DeepSpeed compiles its optimizer for the host for minutes\n")
-    other = settings.records / Path(config).name
-    other.write_text(changed, encoding="utf-8")
-    return str(other)
 
 
 def _engine(args: argparse.Namespace) -> str | None:

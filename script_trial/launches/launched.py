@@ -33,7 +33,8 @@ def run_process(script: str, arguments: list[str], *, is_module: bool) -> None:
     place = Place(
         settings.folder, settings.started_in, settings.made_up, record / f"results-{rank}", settings.noise_on_cpu
     )
-    beside = os.getcwd() if is_module else os.path.dirname(os.path.abspath(script))
+    laid_out = os.getcwd() if is_module else os.path.dirname(os.path.abspath(script))
+    beside = os.path.join(settings.root, os.path.relpath(laid_out, settings.folder))
     told, raised = run_script(Script(script, beside, tuple(arguments), is_module), place, at=Path.cwd())
     unfinished = record / f"rank-{rank}.unfinished"
     unfinished.write_text(json.dumps(told), encoding="utf-8")

@@ -17,8 +17,8 @@ ENDINGS = (".py", ".sh", ".yaml")
 
 
 def main() -> int:
+    from porter.documents import port_bytes
     from porter.port import Plan
-    from porter.port_file import port_bytes
     from porter.shell.npu_script import is_npu_script, npu_script_of
 
     by_hand = set((GOLDEN / "BY_HAND.txt").read_text("utf-8").split())

@@ -9,7 +9,7 @@ import torch
 
 import npu_compat
 from npu_compat import activation, detection
-from npu_compat.accelerators import load
+from npu_compat.accelerators import TARGETS, load
 
 
 @pytest.fixture
@@ -17,8 +17,12 @@ def bare(monkeypatch):
     """A machine on which nothing is found, whatever this one has."""
     monkeypatch.setattr(detection, "is_emulated", lambda: False)
     monkeypatch.setattr(detection, "_why_not_cuda", lambda: "no CUDA")
-    for name in detection._PROBES:
-        monkeypatch.setitem(detection._PROBES, name, lambda name=name: f"no {name}")
+    there_is(monkeypatch)
+
+
+def there_is(monkeypatch, *names):
+    """None of the accelerators but these."""
+    monkeypatch.setattr(detection, "_why_not", lambda asked: "" if asked.name in names else f"no {asked.name}")
 
 
 def test_the_emulated_npu_wins(npu, monkeypatch):
@@ -29,13 +33,13 @@ def test_the_emulated_npu_wins(npu, monkeypatch):
 
 def test_real_cuda_comes_next(bare, monkeypatch):
     monkeypatch.setattr(detection, "_why_not_cuda", lambda: "")
-    monkeypatch.setitem(detection._PROBES, "npu", lambda: "")
+    there_is(monkeypatch, "npu")
     assert detection.detect({}).kind == "cuda"
 
 
-@pytest.mark.parametrize("name", ["npu", "musa", "xpu", "mps"])
+@pytest.mark.parametrize("name", TARGETS)
 def test_each_accelerator(bare, monkeypatch, name):
-    monkeypatch.setitem(detection._PROBES, name, lambda: "")
+    there_is(monkeypatch, name)
     found = detection.detect({})
     assert found.accelerator == load(name)
     assert found.rejected["cuda"] == "no CUDA"
@@ -45,7 +49,8 @@ def test_each_accelerator(bare, monkeypatch, name):
 def test_none(bare):
     found = detection.detect({})
     assert found.kind == "none"
-    assert found.rejected == {"cuda": "no CUDA", "npu": "no npu", "musa": "no musa", "xpu": "no xpu", "mps": "no mps"}
+    assert found.rejected == {"cuda": "no CUDA"} | {name: f"no {name}" for name in TARGETS}
+    assert next(iter(TARGETS)) == "npu"
 
 
 def test_the_cpu_if_asked_for(bare):
@@ -57,7 +62,7 @@ def test_the_cpu_if_asked_for(bare):
 def test_a_package_that_cannot_be_imported_is_a_reason(tmp_path, monkeypatch):
     tmp_path.joinpath("torch_musa.py").write_text("raise ImportError('libmusa.so is missing')")
     monkeypatch.syspath_prepend(tmp_path)
-    assert "libmusa.so is missing" in detection._why_not_musa()
+    assert "libmusa.so is missing" in detection._why_not(load("musa"))
 
 
 NEEDS_A_DEVICE = {

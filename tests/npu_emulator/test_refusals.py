@@ -196,6 +196,22 @@ def test_moving_casting_and_viewing_is_always_possible() -> None:
     torch.testing.assert_close(table, table.clone())
 
 
+def test_a_cast_to_float64_makes_float32_unless_it_names_the_device(run: Run) -> None:
+    code = """
+        import torch
+        x = torch.ones(3, device="npu", requires_grad=True)
+        y = x.double()
+        y.sum().backward()
+        layer = torch.nn.Linear(2, 2).npu().double()
+        print(y.dtype, x.to(torch.float64).dtype, x.long().double().dtype, layer.weight.dtype)
+        print(x.to("npu", torch.float64).dtype, x.cpu().double().npu().dtype, x.to("cpu", torch.float64).dtype)
+        print(torch.linalg.vector_norm(x.double()).dtype, x.grad.dtype)
+    """
+    result = run(code)
+    assert result.stdout.split() == ["torch.float32"] * 4 + ["torch.float64"] * 3 + ["torch.float32"] * 2, result.stderr
+    assert result.stderr.count("Device do not support double dtype now, dtype cast replace with float.") == 1
+
+
 def test_numbers_on_the_host_are_no_tensors_of_the_device() -> None:
     assert (torch.ones(2, device="npu") * torch.tensor(2.0, dtype=torch.float64)).dtype == torch.float32
 

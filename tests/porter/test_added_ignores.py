@@ -11,8 +11,8 @@ import yaml
 from click.testing import CliRunner, Result
 
 from porter.cli import command
+from porter.documents import port_bytes
 from porter.port import Plan
-from porter.port_file import port_bytes
 
 ADDS = Plan("npu", adds_ignores=True)
 

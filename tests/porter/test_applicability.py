@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from porter.cli import command
+from porter.documents import port_bytes
 from porter.findings import SAFE, UNSAFE, Finding
 from porter.port import Plan, port_text
-from porter.port_file import port_bytes
 
 from .conftest import ROOT
 

@@ -191,6 +191,16 @@ def test_a_comparison_that_guards_what_the_target_lacks_stays() -> None:
         ("import grouped_gemm", "grouped_gemm.ops.gmm(x)", "cuda"),
         ("from flash_attn import flash_attn_func", "flash_attn_func(x)", "cuda"),
         ("import einops", "einops.rearrange(x)", "npu"),
+        ("import mylib", "torch.ops.mylib.grouped(x)", "cuda"),
+        ("import mylib", "torch.ops.aten.mm(x, x)", "npu"),
+        ("import mylib", "torch._grouped_mm(x, x)", "cuda"),
+        ("import mylib", "torch._foreach_add(x, x)", "npu"),
+        ("import mylib", "torch.mm(x, x)", "npu"),
+        ("from mylib import _C", "_C.grouped(x)", "cuda"),
+        ("from .moe_kernels import grouped_gemm", "grouped_gemm(x)", "cuda"),
+        ("import grouped_cuda_ext", "grouped_cuda_ext.forward(x)", "cuda"),
+        ("from .extras import text", "text(x)", "npu"),
+        ("from .context import nested", "nested(x)", "npu"),
     ],
 )
 def test_a_comparison_that_guards_a_package_for_cuda_stays(imported: str, called: str, device: str) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from porter.documents.ported import PortedBytes
+from porter.documents import port_bytes
+from porter.documents.document import PortedBytes
 from porter.port import Plan
-from porter.port_file import port_bytes
 from porter.record import entry_of, restored
 from porter.shell.npu_script import is_npu_script, npu_script_of
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from porter.documents.ported import port_unit
+from porter.documents.document import port_unit
 from porter.port import Plan, Ported
 
 

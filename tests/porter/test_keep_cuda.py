@@ -7,8 +7,8 @@ from unittest.mock import patch
 
 import pytest
 
+from porter.documents import port_bytes
 from porter.port import PYTHON, Plan, port_text
-from porter.port_file import port_bytes
 
 KEEP = Plan("npu", keep_cuda=True)
 DEFINED = 'DEVICE = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"\n'
@@ -34,14 +34,33 @@ def kept(text: str) -> str:
         pytest.param("x.cuda()\n", "x.to(DEVICE)\n", id="method"),
         pytest.param("x.cuda(0, True)\n", 'x.to(f"{DEVICE}:0", non_blocking=True)\n', id="method-numbered"),
         pytest.param("y = x.is_cuda\n", 'y = (DEVICE != "cpu" and x.device.type == DEVICE)\n', id="flag"),
-        pytest.param('y = d.type == "cuda"\n', "y = d.type == DEVICE\n", id="comparison"),
+        pytest.param('y = d.type == "cuda"\n', 'y = (DEVICE != "cpu" and d.type == DEVICE)\n', id="comparison"),
+        pytest.param('y = d.type != "cuda"\n', 'y = (DEVICE == "cpu" or d.type != DEVICE)\n', id="comparison-not"),
+        pytest.param(
+            'if d in ("cuda", "cpu"): pass\n', 'if d in (DEVICE, "cpu"): pass\n', id="comparison-with-several"
+        ),
+        pytest.param(
+            'y = d.startswith("cuda")\n',
+            'y = (DEVICE != "cpu" and d.startswith(DEVICE))\n',
+            id="comparison-of-the-beginning",
+        ),
         pytest.param('def f(device="cuda"): pass\n', "def f(device=DEVICE): pass\n", id="default"),
         pytest.param(
             'def f(n: Literal[1], device: str = "cuda"): pass\n',
             "def f(n: Literal[1], device: str = DEVICE): pass\n",
             id="default-beside-a-literal-type",
         ),
-        pytest.param("torch.cuda.empty_cache()\n", "torch.get_device_module().empty_cache()\n", id="module"),
+        pytest.param("torch.cuda.synchronize()\n", "torch.get_device_module().synchronize()\n", id="module"),
+        pytest.param(
+            "torch.cuda.manual_seed_all(1)\n",
+            "torch.accelerator.is_available() and torch.get_device_module().manual_seed_all(1)\n",
+            id="module-without-a-device",
+        ),
+        pytest.param(
+            "if torch.cuda.is_available(): torch.cuda.empty_cache()\n",
+            "if torch.accelerator.is_available(): torch.get_device_module().empty_cache()\n",
+            id="module-where-there-is-one",
+        ),
         pytest.param(
             "if torch.cuda.is_available(): n = torch.cuda.device_count()\n",
             "if torch.accelerator.is_available(): n = torch.accelerator.device_count()\n",
@@ -139,6 +158,43 @@ def test_where_the_device_is_asked_for(before: str, after: str) -> None:
     assert port_text(before, KEEP).text == after
 
 
+LAZY = """\
+def load(path):
+    import torch
+
+    return torch.load(path, map_location="cuda")
+
+
+def name():
+    return "x"
+"""
+
+
+def test_a_program_that_imports_torch_late_still_does() -> None:
+    once = port_text(LAZY, KEEP).text
+    later = LAZY.replace('"cuda"', "DEVICE").replace("import torch\n", f"import torch\n    {DEFINED}")
+    assert once == later
+    assert port_text(once, KEEP).text == once
+    both = port_text(LAZY + LAZY.replace("load(path)", "other(path)"), KEEP).text
+    assert both == later + later.replace("load(path)", "other(path)")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LAZY + 'device = "cuda"\n',
+        LAZY.replace("(path)", '(path, device="cuda")'),
+        LAZY.replace("    import torch\n", "    if path:\n        import torch\n"),
+        "import torch\n" + LAZY,
+    ],
+    ids=["outside", "default", "condition", "above"],
+)
+def test_what_uses_the_device_elsewhere_has_it_from_the_top(text: str) -> None:
+    ported = port_text(text, KEEP).text
+    assert f"\n{DEFINED}" in ported
+    compile(ported, "lazy", "exec")
+
+
 def test_a_line_appended_later_uses_the_same_device() -> None:
     first = port_text('import torch\nx = "cuda"\n', KEEP).text
     assert port_text(first + 'y = "cuda"\n', KEEP).text == first + "y = DEVICE\n"
@@ -193,7 +249,7 @@ def test_both_forms_run_where_there_is_no_accelerator() -> None:
     ported = _run(port_text(SCRIPT, KEEP).text)
     assert ported["is_there"] == [False, 0]
     assert ported["named"] == ["cpu", "cpu:1", "cpu:1", "cpu:0"]
-    assert ported["place"] == (True, None)
+    assert ported["place"] == (False, None)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +265,17 @@ def test_a_value_of_a_literal_type_stays_with_its_type(text: str) -> None:
     ported = port_text(IMPORT + text, KEEP)
     assert ported.text == IMPORT + text
     assert [finding.severity for finding in ported.findings] == ["warning", "warning"]
+
+
+def test_what_needs_no_device_needs_none_still() -> None:
+    torch = pytest.importorskip("torch")
+    if torch.accelerator.is_available():
+        pytest.skip("there is an accelerator here")
+    names: dict[str, Any] = {}
+    calls = "torch.cuda.manual_seed_all(1), torch.cuda.empty_cache(), torch.cuda.max_memory_allocated()"
+    exec(port_text(f"import torch\ny = {calls}\nz = torch.ones(1).device.type == 'cuda'\n", KEEP).text, names)
+    assert names["y"] == (None, None, 0), "what torch.cuda gives without a device"
+    assert names["z"] is False
 
 
 def test_a_tensor_on_the_host_is_not_on_an_accelerator() -> None:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import libcst
 import pytest
 
-from porter.nesting import NESTS_TOO_DEEPLY
+from porter.documents import port_bytes
+from porter.documents.document import CannotPort
 from porter.port import Plan
-from porter.port_file import CannotPort, port_bytes
+from porter.refused_texts import NESTS_TOO_DEEPLY
 from tests.porter.documents.bytes_in_out import NPU, check_ported
 
 LINE = "x.to('cuda')\n"

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import porter_sweep
 from benchmarks.porter_sweep import files_with_cuda, sweep
-from porter.documents.ported import PortedBytes
+from porter.documents.document import PortedBytes
 from porter.findings import Finding
 
 #: A file of more than this is for the whole sweep: one of them takes seconds.

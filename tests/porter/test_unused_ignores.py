@@ -7,9 +7,9 @@ import json
 import pytest
 
 from porter.analysis import analysis_rules
+from porter.documents import port_bytes
 from porter.findings import Finding
 from porter.port import Plan
-from porter.port_file import port_bytes
 from porter.rules import usual_rules
 
 USUAL = frozenset(rule.code for rule in usual_rules())

@@ -67,6 +67,8 @@ def test_what_a_training_would_go_on_from_is_its_own_affair(trial: Trial, folder
     Path(folder).mkdir()
     torch.save({"x": torch.ones(2)}, f"{folder}/optimizer.bin")
     save_file({"x": torch.ones(2)}, f"{folder}/a.safetensors")
+    (Path(folder) / "pytorch_model").mkdir()
+    torch.save({"x": torch.ones(2)}, f"{folder}/pytorch_model/mp_rank_00_model_states.pt")
     trial.results.look_into(trial.folder)
     assert told(trial) == []
 
@@ -89,6 +91,15 @@ def test_nan_and_infinity_are_said(trial: Trial, value: float) -> None:
     np.save("d.npy", np.ones(2))
     trial.results.look_into(trial.folder)
     assert [one["finite"] for one in trial.results.kept] == [False, False, True, False]
+
+
+def test_infinity_is_a_number_like_any_other_where_it_is_no_tensor(trial: Trial) -> None:
+    trial.start()
+    torch.save({"best_loss": float("inf"), "step": 3}, "a.pt")
+    torch.save({"loss": float("nan")}, "b.pt")
+    torch.save({"loss": torch.tensor(float("inf"))}, "c.pt")
+    torch.save({"loss": np.float32("inf")}, "d.pt")
+    assert [one["finite"] for one in trial.results.kept] == [True, False, False, False]
 
 
 def test_a_missing_picture_is_made_up_and_is_no_result(trial: Trial) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from diffsynth.core.data.errors import BadSampleError, DatasetError
+from diffsynth.core.data import BadSampleError, DatasetError
 from diffsynth.core.fingerprints import of_values
 
 DESCRIPTION = "encoded.json"

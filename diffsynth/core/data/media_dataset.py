@@ -10,9 +10,8 @@ from typing import Any
 from PIL import Image
 from torch.utils.data import Dataset
 
-from diffsynth.core.data.errors import BadSampleError, DatasetError
-from diffsynth.core.data.frame_size import FrameSize
-from diffsynth.core.data.frames_of_file import read_frames
+from diffsynth.core.data import BadSampleError, DatasetError
+from diffsynth.core.data.frames import FrameSize, read_frames
 from diffsynth.core.data.metadata import Row, read_metadata
 from diffsynth.core.fingerprints import of_file, of_values
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from diffsynth.core.data.errors import DatasetError
+from diffsynth.core.data import DatasetError
 
 Row = dict[str, Any]
 

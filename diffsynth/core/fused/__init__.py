@@ -14,8 +14,8 @@ from diffsynth.core.fused.choice import (
     rms_normed,
     swiglu,
     use_fused,
+    warm_up,
 )
-from diffsynth.core.fused.warm_up import warm_up
 
 __all__ = [
     "FusedOperatorsError",

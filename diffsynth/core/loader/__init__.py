@@ -6,11 +6,9 @@
 
 from diffsynth.core.loader.build import build_on_meta, fill
 from diffsynth.core.loader.checkpoint import Checkpoint, load_state_dict
-from diffsynth.core.loader.detection import ModelEntry, detect
+from diffsynth.core.loader.detection import ModelEntry, detect, model_hash
 from diffsynth.core.loader.download import ModelNotFoundError
-from diffsynth.core.loader.model_config import ModelConfig
-from diffsynth.core.loader.model_hash import model_hash
-from diffsynth.core.loader.redirect import redirected
+from diffsynth.core.loader.model_config import ModelConfig, redirected
 from diffsynth.core.loader.weight_source import CheckpointError, DictSource, TensorHeader, WeightSource
 
 __all__ = [

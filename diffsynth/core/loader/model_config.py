@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from diffsynth.core.keywords import known_keywords_only
+from diffsynth.core.caller import known_keywords_only
 from diffsynth.core.loader import environment
-from diffsynth.core.loader.download import ModelNotFoundError, find_or_download
+from diffsynth.core.loader.download import ModelNotFoundError, find_or_download, is_local
 
 Device = str | torch.device | None
 Dtype = str | torch.dtype | None
@@ -128,3 +128,25 @@ ModelConfig.__init__ = known_keywords_only("ModelConfig")(ModelConfig.__init__) 
 def _paths(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
     several = [path] if isinstance(path, (str, os.PathLike)) else path
     return [os.fspath(one) for one in several if os.fspath(one)]
+
+
+def redirected(config: ModelConfig, model_id: str, files: Mapping[str, str]) -> ModelConfig:
+    """The config to load instead: the converted file, where it is to be had and the original is not here already.
+
+    The tensors are the same, and one download serves several models. The given config is not changed.
+
+    Args:
+        model_id: the model that has the converted files.
+        files: their names by those of the originals.
+    """
+    patterns = config.patterns()
+    if config.path is not None or config.model_id is None or len(patterns) != 1 or patterns[0] not in files:
+        return config
+    converted = replace(config, model_id=model_id, origin_file_pattern=files[patterns[0]])
+    if is_local(config.model_id, patterns, config.root()):
+        return config
+    if environment.skip_download(config.skip_download) and not is_local(
+        model_id, converted.patterns(), converted.root()
+    ):
+        return config  # so that the message for a missing file names the one the caller knows
+    return converted

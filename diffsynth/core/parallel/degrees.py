@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import gcd
 
-from diffsynth.core.parallel.errors import DegreeError
+from diffsynth.core.parallel import DegreeError
 
 
 @dataclass(frozen=True)

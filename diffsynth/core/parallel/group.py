@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from diffsynth.core.parallel.errors import RankError
+from diffsynth.core.parallel import RankError
 from diffsynth.core.parallel.lost_ranks import GRACE, LostRanks
 
 # The newer of its names, where torch has it; the older one warns there.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from diffsynth.core.parallel.errors import RankError
+from diffsynth.core.parallel import RankError
 
 HOW_TO_START = "start the script with: torchrun --standalone --nproc_per_node N script.py"
 

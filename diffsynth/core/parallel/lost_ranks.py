@@ -18,7 +18,7 @@ from datetime import timedelta
 
 from torch.distributed import Store
 
-from diffsynth.core.parallel.errors import RankError
+from diffsynth.core.parallel import RankError
 
 GRACE = 5.0  # seconds that a rank has to end by itself
 _CONNECTING = 120.0  # seconds from the first rank to the last

@@ -41,20 +41,23 @@ class SequenceParallel:
         """The tokens of this rank."""
         return self.parts[self._mesh.sequence.index]
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None = None) -> Tensor:
         """Attention of this rank's tokens to those of all ranks, as `attention` computes it in one process.
 
         Args:
             query, key, value: (B, tokens of this rank, heads, head_dim). Their memory may be written over.
+            mask: of all tokens, (1 or B, 1, tokens, tokens); True where a key takes part.
 
         Returns:
             The shape and type of the query.
 
         Raises:
-            RuntimeError: gradients are asked for.
+            RuntimeError: gradients are asked for, or a mask in a ring.
         """
         if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad):
             raise RuntimeError("a network cut across devices has no gradients: run it under torch.no_grad()")
+        if mask is not None and self._mesh.ring.size > 1:
+            raise RuntimeError("a ring has no masks in its attention: give ring_degree=1")
         ulysses, ring, heads = self._mesh.ulysses, self._mesh.ring, query.shape[2]
         of_rings = [self.lengths[start : start + ulysses.size] for start in range(0, len(self.lengths), ulysses.size)]
         lengths, spare = of_rings[ring.index], query
@@ -62,7 +65,8 @@ class SequenceParallel:
         if ring.size > 1:
             output = ring_attention(query, key, value, ring, [sum(of_ring) for of_ring in of_rings])
         elif query.numel():
-            output = attention(*(tensor.transpose(0, 1) for tensor in (query, key, value))).transpose(0, 1)
+            joint = (tensor.transpose(0, 1) for tensor in (query, key, value))
+            output = attention(*joint, mask=mask).transpose(0, 1)
         else:
             output = query
         return to_tokens(output, ulysses, lengths, heads, spare)

@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from diffsynth.core.device.device_types import CPU, device_count, device_module
 from diffsynth.core.device.npu_compatible_device import parse_nccl_backend, resolve_device
-from diffsynth.core.parallel.errors import RankError
+from diffsynth.core.parallel import RankError
 from diffsynth.core.parallel.group import Group, Traffic
 from diffsynth.core.parallel.launch import HOW_TO_START, Launch
 from diffsynth.core.parallel.lost_ranks import LostRanks

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from diffsynth.core.device.npu_compatible_device import synchronize
+from diffsynth.core.vram.memory import side_stream
 from diffsynth.core.vram.origins import Origin
-from diffsynth.core.vram.streams import side_stream
 from diffsynth.core.vram.units import Weight
 
 

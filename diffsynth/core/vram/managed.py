@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -13,16 +13,39 @@ from diffsynth.core.loader.weight_source import WeightSource
 from diffsynth.core.progress import progress_bar
 from diffsynth.core.vram.carrier import Carrier
 from diffsynth.core.vram.hooks import Immovable, UnitHooks, VramError, copied_out, wants_gradient
-from diffsynth.core.vram.order import ForwardOrder
+from diffsynth.core.vram.memory import has_streams, mark
 from diffsynth.core.vram.origins import BytesMoved, Disk
 from diffsynth.core.vram.pinning import Pinning
 from diffsynth.core.vram.policy import VramPolicy
 from diffsynth.core.vram.promotion import Promoter
 from diffsynth.core.vram.slots import Slot, Slots
 from diffsynth.core.vram.staging import Staging
-from diffsynth.core.vram.streams import has_streams, mark
 from diffsynth.core.vram.unit_state import ManagedUnit, State
 from diffsynth.core.vram.units import cut_into_units
+
+
+class ForwardOrder:
+    """The order of a model's units, which forms a circle: after the last comes the first of the next step."""
+
+    def __init__(self, units: Sequence[ManagedUnit]) -> None:
+        self._next = dict(zip(units, [*units[1:], *units[:1]], strict=True))
+        self._running: ManagedUnit | None = None
+
+    def runs(self, unit: ManagedUnit) -> None:
+        """Learns that this unit's forward begins now."""
+        # One called twice in a row says nothing about which comes next.
+        if self._running not in (None, unit):
+            self._next[self._running] = unit
+        self._running = unit
+
+    def after(self, unit: ManagedUnit) -> Iterator[ManagedUnit]:
+        """The units that will run after this one, the next first, until one comes around again."""
+        seen = {unit}
+        coming = self._next[unit]
+        while coming not in seen:
+            yield coming
+            seen.add(coming)
+            coming = self._next[coming]
 
 
 def manage_vram(

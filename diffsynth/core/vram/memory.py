@@ -1,4 +1,4 @@
-"""Memory for the weights of a unit: one piece in which its tensors lie."""
+"""Memory for the weights of a unit, one piece in which its tensors lie; and the streams on which it is filled."""
 
 from __future__ import annotations
 
@@ -57,3 +57,22 @@ def tensors_in(buffer: Tensor, weights: Sequence[Weight], dtype: torch.dtype) ->
             tensors.append(buffer[start : start + size].view(kind).view(weight.shape))
             start += weight_bytes(weight, dtype)
     return tensors
+
+
+def has_streams(device: torch.device) -> bool:
+    """Whether copies to the device can run beside its computation."""
+    return not is_host(device) and hasattr(torch.get_device_module(device), "Stream")
+
+
+def side_stream(device: torch.device) -> torch.Stream | None:
+    """A new stream, or None."""
+    return torch.Stream(device=device) if has_streams(device) else None
+
+
+def mark(device: torch.device) -> torch.Event | None:
+    """An event after the work that is queued now on the thread's current stream, or None."""
+    if not has_streams(device):
+        return None
+    event = torch.Event(device=device)
+    event.record(torch.accelerator.current_stream(device))
+    return event

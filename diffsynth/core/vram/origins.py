@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from diffsynth.core.loader.weight_source import WeightSource
-from diffsynth.core.vram.memory import is_host
+from diffsynth.core.vram.memory import has_streams, is_host
 from diffsynth.core.vram.policy import Placement
 from diffsynth.core.vram.staging import Cargo, Staging
-from diffsynth.core.vram.streams import has_streams
 from diffsynth.core.vram.units import Weight
 
 

@@ -9,11 +9,10 @@ import torch
 
 from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info
 from diffsynth.core.vram.carrier import Carrier
-from diffsynth.core.vram.memory import total_bytes
+from diffsynth.core.vram.memory import mark, total_bytes
 from diffsynth.core.vram.origins import HeldCopy
 from diffsynth.core.vram.policy import OnDisk, VramPolicy
 from diffsynth.core.vram.slots import Slots, streaming_bytes
-from diffsynth.core.vram.streams import mark
 from diffsynth.core.vram.unit_state import ManagedUnit, State
 
 # Devices hand memory out in pieces of this size.

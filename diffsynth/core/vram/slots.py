@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from diffsynth.core.vram.carrier import Carrier
-from diffsynth.core.vram.memory import allocate, tensors_in
+from diffsynth.core.vram.memory import allocate, mark, tensors_in
 from diffsynth.core.vram.policy import Placement
-from diffsynth.core.vram.streams import mark
 from diffsynth.core.vram.unit_state import ManagedUnit, as_attributes
 
 BUFFERS = 2

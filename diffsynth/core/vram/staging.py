@@ -15,8 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diffsynth.core.vram.memory import HOST, allocate
-from diffsynth.core.vram.streams import has_streams, mark
+from diffsynth.core.vram.memory import HOST, allocate, has_streams, mark
 
 BUFFERS = 4
 BUFFER_BYTES = 16 << 20

@@ -175,3 +175,22 @@ def _add_validation(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--validation_prompt", help="Rendered as training goes on, into OUTPUT_PATH/validation.")
     group.add_argument("--validation_steps", type=int, default=500, help="Updates between two of these.")
     group.add_argument("--validation_inference_steps", type=int, default=30, help="Denoising steps of each.")
+
+
+def memory_advice(args: argparse.Namespace) -> str:
+    """The flags that would help and are not on, those that cost least first."""
+    smaller = ["a lower --max_pixels" if args.height is None else "a smaller --height and --width"]
+    smaller += ["fewer --num_frames"] if hasattr(args, "num_frames") else []
+    advice = {
+        "--use_gradient_checkpointing": not args.use_gradient_checkpointing
+        and not args.use_gradient_checkpointing_offload,
+        "--use_gradient_checkpointing_offload": not args.use_gradient_checkpointing_offload,
+        f"--batch_size 1 with --gradient_accumulation_steps {args.batch_size}": args.batch_size > 1,
+        f"--task {args.task}:data_process and then :train, without the encoders in memory": not split_task(args.task)[
+            1
+        ],
+        "--lora_base_model instead of --trainable_models": args.lora_base_model is None,
+        **dict.fromkeys(smaller, True),
+        "an accelerate config with FSDP or DeepSpeed ZeRO-3 (with --initialize_model_on_cpu)": True,
+    }
+    return "turn on " + ", or ".join(text for text, helps in advice.items() if helps)

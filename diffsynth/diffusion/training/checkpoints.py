@@ -1,7 +1,7 @@
-"""Checkpoints to resume from, bit for bit: what is trained, optimizer, schedule, random states, place in the data.
+"""What a run saves: the trained weights, as a file that pipelines load; and checkpoints to resume from, bit for bit.
 
-A checkpoint is a folder that appears under its name only when every process has written its part: a run that is killed
-while it saves leaves the one before.
+A checkpoint is a folder with what is trained, optimizer, schedule, random states and place in the data. It appears
+under its name only when every process has written its part: a run that is killed while it saves leaves the one before.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -207,3 +207,36 @@ def _load_device_generator(accelerator: Accelerator, folder: Path) -> None:
     if accelerator.device.type != CPU and file.exists():
         state = torch.load(file, weights_only=True)
         device_module(accelerator.device.type).set_rng_state(state, accelerator.device)
+
+
+def save_weights(
+    accelerator: Accelerator,
+    network: nn.Module,
+    path: Path,
+    *,
+    names: Collection[str],
+    dtype: torch.dtype,
+    remove_prefix: str,
+) -> None:
+    """Writes the parameters of these names, gathered from all processes. Every process takes part.
+
+    The file appears under its name only when it is whole.
+
+    Args:
+        network: as accelerate has prepared it.
+        remove_prefix: cut off names in the file, where they have it.
+    """
+    from safetensors.torch import save_file
+
+    state = accelerator.get_state_dict(network)
+    if accelerator.is_main_process:
+        kept = {
+            name.removeprefix(remove_prefix): tensor.detach().to("cpu", dtype).contiguous()
+            for name, tensor in state.items()
+            if name in names
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        save_file(kept, unfinished, metadata={"format": "pt"})
+        unfinished.replace(path)
+    accelerator.wait_for_everyone()

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import torch
 
-from diffsynth.core.data.errors import BadSampleError, DatasetError
+from diffsynth.core.data import BadSampleError, DatasetError
 from diffsynth.core.device.resolution import UnknownDeviceError
 from diffsynth.core.loader.download import ModelNotFoundError
 from diffsynth.core.loader.weight_source import CheckpointError

@@ -23,11 +23,10 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from diffsynth.diffusion.training.checkpoints import Checkpoints, Position
+from diffsynth.diffusion.training.arguments import memory_advice
+from diffsynth.diffusion.training.checkpoints import Checkpoints, Position, save_weights
 from diffsynth.diffusion.training.errors import DoesNotFitError, TrainingError, is_out_of_memory
 from diffsynth.diffusion.training.logs import Log, open_logs
-from diffsynth.diffusion.training.memory_advice import memory_advice
-from diffsynth.diffusion.training.weights_file import save_weights
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

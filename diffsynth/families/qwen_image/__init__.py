@@ -8,6 +8,7 @@ from diffsynth.families.family import (
     HEAD_DIM,
     Family,
     Folder,
+    LoraFile,
     Network,
     Published,
     Sizes,
@@ -18,6 +19,8 @@ from diffsynth.families.qwen_image.small import QWEN_PROCESSOR_FILES, QWEN_TOKEN
 
 __all__ = ["FAMILY", "without_language_head"]
 
+# What a pipeline calls its ControlNets, in the order of its `model_configs`: that of `controlnet_id`.
+CONTROLNETS = ("blockwise_controlnet", *(f"blockwise_controlnet{number}" for number in (1, 2, 3)))
 VISION_HEAD_DIM = 80  # of Qwen2.5-VL's vision tower
 
 
@@ -62,7 +65,13 @@ DIT = Network(
     published=(
         Published(
             "0319a1cb19835fb510907dd3367c95ff",
-            "Qwen/Qwen-Image, -2512, -Edit, -Edit-2509, -Edit-2511: transformer/diffusion_pytorch_model*.safetensors",
+            "Qwen/Qwen-Image, -2512, -Edit, -Edit-2509, -Edit-2511: transformer/diffusion_pytorch_model*.safetensors; "
+            "DiffSynth-Studio/Qwen-Image-Distill-Full: diffusion_pytorch_model*.safetensors",
+        ),
+        Published(
+            "8dc8cda05de16c73afa755e2c1ce2839",
+            "Qwen/Qwen-Image-Layered, DiffSynth-Studio/Qwen-Image-Layered-Control: "
+            "transformer/diffusion_pytorch_model*.safetensors",
         ),
     ),
     small=lambda sizes: {
@@ -80,19 +89,57 @@ VAE = Network(
     attributes=("vae",),
     published=(
         Published("ed4ea5824d55ec3107b09815e318123a", "Qwen/Qwen-Image: vae/diffusion_pytorch_model.safetensors"),
+        Published(
+            "44b39ddc499e027cfb24f7878d7416b9", "Qwen/Qwen-Image-Layered: vae/diffusion_pytorch_model.safetensors"
+        ),
     ),
     small=lambda sizes: {"dim": sizes.vae_width},
     tiles_across="diffsynth.models.wan_video_vae_parallel",
 )
 
 
-def _dit(identity: str, shards: int) -> WeightFile:
-    return WeightFile("transformer/diffusion_pytorch_model.safetensors", DIT, identity, shards)
+CONTROLNET = Network(
+    name="qwen_image_blockwise_controlnet",
+    model_class="diffsynth.models.qwen_image_controlnet.QwenImageBlockWiseControlNet",
+    attributes=CONTROLNETS,
+    published=(
+        Published(
+            "073bce9cf969e317e5662cd570c3e79c",
+            "DiffSynth-Studio/Qwen-Image-Blockwise-ControlNet-Canny and -Depth: model.safetensors",
+        ),
+        Published(
+            "a9e54e480a628f0b956a688a81c33bab",
+            "DiffSynth-Studio/Qwen-Image-Blockwise-ControlNet-Inpaint: model.safetensors",
+        ),
+    ),
+    small=lambda sizes: {"num_layers": sizes.layers, "dim": sizes.width},
+)
+
+
+def _dit(identity: str, shards: int, *, layered: bool = False) -> WeightFile:
+    kwargs = {"layered": True} if layered else {}
+    return WeightFile("transformer/diffusion_pytorch_model.safetensors", DIT, identity, shards, kwargs)
+
+
+def _control(kind: str, **kwargs: int) -> dict[str, tuple[WeightFile]]:
+    model_id = f"DiffSynth-Studio/Qwen-Image-Blockwise-ControlNet-{kind}"
+    return {model_id: (WeightFile("model.safetensors", CONTROLNET, model_id, kwargs=kwargs),)}
+
+
+_LORA_TARGETS = (
+    *("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj", "to_out.0", "to_add_out"),
+    *("img_mlp.net.2", "img_mod.1", "txt_mlp.net.2", "txt_mod.1"),
+)
+
+
+def _lora(model_id: str, name: str = "model.safetensors", rank: int = 32) -> dict[str, tuple[LoraFile]]:
+    return {model_id: (LoraFile(name, DIT, model_id, rank, _LORA_TARGETS),)}
 
 
 # All of the family share these three.
+_TEXT_ENCODER = WeightFile("text_encoder/model.safetensors", TEXT_ENCODER, "Qwen2.5-VL", shards=4)
 _COMMON = (
-    WeightFile("text_encoder/model.safetensors", TEXT_ENCODER, "Qwen2.5-VL", shards=4),
+    _TEXT_ENCODER,
     WeightFile("vae/diffusion_pytorch_model.safetensors", VAE, "Qwen-Image vae"),
     TokenizerFolder("tokenizer", QWEN_TOKENIZER_FILES),
 )
@@ -103,36 +150,56 @@ FAMILY = Family(
     title="Qwen-Image",
     makes="image",
     pipeline="diffsynth.pipelines.qwen_image.QwenImagePipeline",
-    networks=(TEXT_ENCODER, DIT, VAE),
-    has="a Qwen-Image pipeline has one text encoder, one DiT and one VAE",
+    networks=(TEXT_ENCODER, DIT, VAE, CONTROLNET),
+    has="a Qwen-Image pipeline has one text encoder, one DiT, one VAE and up to four ControlNets",
     models={
         "Qwen/Qwen-Image": (_dit("Qwen-Image", shards=9), *_COMMON),
         "Qwen/Qwen-Image-2512": (_dit("Qwen-Image-2512", shards=9), *_COMMON),
         "Qwen/Qwen-Image-Edit": (_dit("Qwen-Image-Edit", shards=9), *_COMMON, _PROCESSOR),
         "Qwen/Qwen-Image-Edit-2509": (_dit("Qwen-Image-Edit-2509", shards=5), *_COMMON, _PROCESSOR),
         "Qwen/Qwen-Image-Edit-2511": (_dit("Qwen-Image-Edit-2511", shards=5), *_COMMON, _PROCESSOR),
+        "DiffSynth-Studio/Qwen-Image-Distill-Full": (
+            WeightFile("diffusion_pytorch_model.safetensors", DIT, "Qwen-Image-Distill-Full", shards=9),
+        ),
+        "Qwen/Qwen-Image-Layered": (
+            _dit("Qwen-Image-Layered", shards=5, layered=True),
+            _TEXT_ENCODER,
+            WeightFile(
+                "vae/diffusion_pytorch_model.safetensors", VAE, "Qwen-Image-Layered vae", kwargs={"image_channels": 4}
+            ),
+            TokenizerFolder("tokenizer", QWEN_TOKENIZER_FILES),
+            _PROCESSOR,
+        ),
+        "DiffSynth-Studio/Qwen-Image-Layered-Control": (_dit("Qwen-Image-Layered-Control", shards=5, layered=True),),
+        **_lora("DiffSynth-Studio/Qwen-Image-Layered-Control-V2", rank=64),
+        **_control("Canny"),
+        **_control("Depth"),
+        **_control("Inpaint", additional_in_dim=4),
+        **_lora("DiffSynth-Studio/Qwen-Image-In-Context-Control-Union", rank=64),
+        **_lora("DiffSynth-Studio/Qwen-Image-EliGen"),
+        **_lora("DiffSynth-Studio/Qwen-Image-EliGen-V2"),
+        **_lora("DiffSynth-Studio/Qwen-Image-EliGen-Poster"),
+        **_lora("DiffSynth-Studio/Qwen-Image-Distill-LoRA"),
+        **_lora("MusePublic/Qwen-Image-Distill", "qwen_image_distill_3step.safetensors"),
     },
     folders=(
         Folder(
             "processor_config",
             "processor",
-            "diffsynth.models.qwen_image_processor.QwenImageProcessor",
+            "diffsynth.models.qwen_image_prompt.QwenImageProcessor",
             default=("Qwen/Qwen-Image-Edit", "processor/"),
             for_inputs=("edit_image",),
         ),
         Folder(
             "tokenizer_config",
             "tokenizer",
-            "diffsynth.models.qwen_image_tokenizer.QwenImageTokenizer",
+            "diffsynth.models.qwen_image_prompt.QwenImageTokenizer",
             needed_by="text_encoder",
             instead="processor_config",
             default=("Qwen/Qwen-Image", "tokenizer/"),
         ),
     ),
-    lora_targets=(
-        *("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj", "to_out.0", "to_add_out"),
-        *("img_mlp.net.2", "img_mod.1", "txt_mlp.net.2", "txt_mod.1"),
-    ),
+    lora_targets=_LORA_TARGETS,
     conditions="diffsynth.families.qwen_image.conditions.CONDITIONS",
     imported_late=(
         "transformers.models.qwen2.tokenization_qwen2",

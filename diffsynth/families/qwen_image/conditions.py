@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import torch
+import torch.nn.functional as F
 from PIL import Image
+from torch import Tensor
 
+from diffsynth.core.caller import check_number, check_whole
 from diffsynth.diffusion.conditions import Call, Condition, Contribution
-from diffsynth.utils.pictures import check_size, of_area
+from diffsynth.families.qwen_image.control import BlockwiseControl
+from diffsynth.families.qwen_image.entities import LATENT_PIXELS, EntityControl
+from diffsynth.families.qwen_image.layers import LayerInput
+from diffsynth.utils.frames import check_picture, check_size, of_area
 
 TOKEN_PIXELS = 16  # one DiT patch is 2x2 latents of 8x8 pixels
 EDIT_AREA = 1024**2  # pixels of a picture to edit, as the DiT sees it
@@ -33,6 +41,61 @@ class InputImage:
         return Contribution(latents=call.pipe.encode_picture(picture, call.progress_bar_cmd, **call.tiles))
 
 
+class Inpaint:
+    """`inpaint_mask`, `inpaint_blur_size` and `inpaint_blur_sigma`: of `input_image` only what is white is changed."""
+
+    def check(self, call: Call) -> None:
+        asked = call.asked
+        size, sigma = asked["inpaint_blur_size"], asked["inpaint_blur_sigma"]
+        if asked["inpaint_mask"] is None:
+            return
+        check_picture("inpaint_mask", asked["inpaint_mask"])
+        if asked["input_image"] is None:
+            raise ValueError("inpaint_mask says what of input_image is changed, and none was given")
+        if (size is None) != (sigma is None):
+            raise ValueError("inpaint_blur_size and inpaint_blur_sigma go together")
+        if size is not None:
+            check_whole("inpaint_blur_size", size, least=0)
+            if size >= (cells := min(call.height, call.width) // LATENT_PIXELS):
+                raise ValueError(f"inpaint_blur_size={size}: expected less than the {cells} latents of the picture")
+            check_number("inpaint_blur_sigma", sigma, above=0)
+
+    def prepare(self, call: Call) -> Contribution | None:
+        asked = call.asked
+        if asked["inpaint_mask"] is None:
+            return None
+        cells = asked["inpaint_mask"].convert("RGB").resize((call.width // LATENT_PIXELS, call.height // LATENT_PIXELS))
+        mask = torch.from_numpy(np.array(cells)).to(call.pipe.device).float().mean(dim=2)[None, None] / 255
+        if asked["inpaint_blur_size"] is not None:
+            mask = blurred(mask, asked["inpaint_blur_size"], asked["inpaint_blur_sigma"])
+        clean = call.pipe.encode_picture(asked["input_image"], call.progress_bar_cmd, **call.tiles)
+        return Contribution(inpainted=(mask, clean))
+
+
+def blurred(mask: Tensor, size: int, sigma: float) -> Tensor:
+    """A mask (1, 1, h, w) under a Gaussian of 2 `size` + 1 cells, reflected at the edges."""
+    places = torch.arange(-size, size + 1, device=mask.device, dtype=torch.float32)
+    weights = torch.exp(-0.5 * (places / sigma) ** 2)
+    weights = weights / weights.sum()
+    kernel = torch.outer(weights, weights)[None, None]
+    return F.conv2d(F.pad(mask, [size] * 4, mode="reflect"), kernel)
+
+
+class ContextImage:
+    """`context_image`: a picture that says what goes where, as the LoRA of in-context control was trained."""
+
+    def check(self, call: Call) -> None:
+        if call.asked["context_image"] is not None:
+            check_picture("context_image", call.asked["context_image"])
+            call.needs("vae")
+
+    def prepare(self, call: Call) -> Contribution | None:
+        if call.asked["context_image"] is None:
+            return None
+        picture = call.asked["context_image"].resize((call.width, call.height))
+        return Contribution(pictures=(call.pipe.encode_picture(picture, call.progress_bar_cmd, **call.tiles),))
+
+
 class EditImage:
     """`edit_image`: pictures that the DiT and the text encoder look at."""
 
@@ -49,10 +112,8 @@ class EditImage:
         area = EDIT_AREA if call.asked["edit_image_auto_resize"] else None
         edited = edit_pictures(call.asked["edit_image"], area=area)
         latents = [call.pipe.encode_picture(picture, call.progress_bar_cmd, **call.tiles) for picture in edited.shown]
-        inputs: dict[str, object] = {"edit_latents": latents} if latents else {}
-        if call.asked["zero_cond_t"]:
-            inputs["zero_cond_t"] = True
-        return Contribution(inputs=inputs, with_prompt=edited.with_prompt())
+        inputs = {"zero_cond_t": True} if call.asked["zero_cond_t"] else {}
+        return Contribution(pictures=tuple(latents), inputs=inputs, with_prompt=edited.with_prompt())
 
 
 class EditPictures(NamedTuple):
@@ -108,4 +169,8 @@ def checked_pictures(edit_image: Image.Image | Sequence[Image.Image] | None, *, 
     return list(pictures)
 
 
-CONDITIONS: tuple[Condition, ...] = (InputImage(), EditImage())
+# The DiT looks at pictures in this order.
+CONDITIONS: tuple[Condition, ...] = (
+    *(InputImage(), Inpaint(), ContextImage(), EditImage(), LayerInput()),
+    *(BlockwiseControl(), EntityControl()),
+)

@@ -17,8 +17,29 @@ from diffsynth.families.family import (
     TokenizerFolder,
     WeightFile,
 )
-from diffsynth.families.wan.file_names import only_vace, picture_half, without_vace
 from diffsynth.families.wan.small import TOKENIZER_FILES, VOCAB_SIZE
+
+
+def without_vace(keys: Iterable[str]) -> dict[str, str]:
+    """The DiT of a file that holds VACE's blocks as well."""
+    return {key: key for key in keys if not key.startswith("vace_")}
+
+
+def only_vace(keys: Iterable[str]) -> dict[str, str]:
+    """What `without_vace` leaves out."""
+    return {key: key for key in keys if key.startswith("vace_")}
+
+
+def picture_half(keys: Iterable[str]) -> dict[str, str]:
+    """Of a CLIP, what makes the features that enter the last layer of its picture half."""
+    own = [key for key in keys if key.startswith("visual.")]
+    layers = {key: int(key.split(".")[2]) for key in own if key.startswith("visual.transformer.")}
+    if not layers:
+        return {}
+    last = max(layers.values())
+    unused = ("visual.post_norm.", "visual.head")
+    return {key: key for key in own if layers.get(key) != last and not key.startswith(unused)}
+
 
 __all__ = ["FAMILY", "without_model_prefix"]
 

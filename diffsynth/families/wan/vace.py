@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from diffsynth.core.values import check_number
+from diffsynth.core.caller import check_number
 from diffsynth.diffusion.conditions import Call, Contribution
 from diffsynth.families.wan.layout import encoded
 from diffsynth.models.wan_video_vace import Vace
@@ -59,7 +59,7 @@ class VaceContext:
         return Contribution(
             inputs={"guide": Vace(networks, context, asked["vace_scale"])},
             before=torch.cat(references, dim=2) if references else None,
-            with_network={"dit": "vace", "dit2": "vace2"},
+            with_network={"dit": ("vace",), "dit2": ("vace2",)},
         )
 
 

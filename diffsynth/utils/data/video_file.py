@@ -9,11 +9,26 @@ import subprocess
 import threading
 from collections.abc import Generator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from PIL import Image
 
-from diffsynth.utils.data.ffmpeg import imageio_ffmpeg
+
+def imageio_ffmpeg() -> ModuleType:
+    """The package.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    try:
+        import imageio_ffmpeg
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            'reading and writing videos needs ffmpeg: pip install "imageio[ffmpeg]"', name=error.name
+        ) from error
+    return imageio_ffmpeg
+
 
 # Decoders of the process that this one was forked from. They are kept, since letting go of one would end it there.
 _of_the_parent: list[object] = []

@@ -15,10 +15,10 @@ import os
 
 import torch
 
-from diffsynth.core.data.frame_size import FrameSize
+from diffsynth.core.data.frames import FrameSize
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.training.arguments import add_training_arguments, check_arguments, checkpointing, names, trained_name
-from diffsynth.diffusion.training.data_flags import media_dataset
+from diffsynth.diffusion.training.files import media_dataset
 from diffsynth.diffusion.training.errors import exit_with_message
 from diffsynth.diffusion.training.losses import FlowMatchLoss
 from diffsynth.diffusion.training.networks import load_pipeline

@@ -11,13 +11,13 @@ NPU, --enable_npu_patch computes the norms and the rotary embedding by its fused
 import argparse
 import os
 
-from diffsynth.core.data.errors import BadSampleError
-from diffsynth.core.data.frame_size import FrameSize
+from diffsynth.core.data import BadSampleError
+from diffsynth.core.data.frames import FrameSize
 from diffsynth.core.data.media_dataset import PLACE
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.guidance import branch_prompts
 from diffsynth.diffusion.training.arguments import add_training_arguments, check_arguments, checkpointing
-from diffsynth.diffusion.training.data_flags import media_dataset
+from diffsynth.diffusion.training.files import media_dataset
 from diffsynth.diffusion.training.errors import exit_with_message
 from diffsynth.diffusion.training.losses import FlowMatchLoss
 from diffsynth.diffusion.training.networks import load_pipeline

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from functools import cache, partial
 
 from porter.analysis.affinity.fusing import import_of
-from porter.analysis.custom.settings import CustomRule
+from porter.analysis.custom.rule_settings import CustomRule
 from porter.findings import Edit
 from porter.places import label_of
 from porter.rules.rule import Rule

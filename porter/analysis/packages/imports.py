@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from porter.writing import read_file
+from porter.files import read_file
 
 
 class Import(NamedTuple):

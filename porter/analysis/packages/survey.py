@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 
 from porter.analysis.packages.imports import NOWHERE, Import, imported_packages
 from porter.analysis.packages.installed import Installed, installed_packages, search_path
-from porter.cuda_packages import packages as cuda_packages
 from porter.discovery import Input
+from porter.files import read_file
 from porter.findings import FileReport, Finding
+from porter.made_for_cuda import packages as cuda_packages
 from porter.port import Plan
-from porter.runner import Job, run
-from porter.writing import read_file
+from porter.port_file import Job
+from porter.runner import run
 
 CALLS_CUDA, NOT_INSTALLED = "DP701", "DP702"
 
@@ -28,9 +29,6 @@ _REDIRECTED = re.compile(r"DP1(?:0[1-8]|1[1-35])")
 _FOLDERS_LEFT_OUT = re.compile(r"(?:^|/)(?:tests?|testing|examples?|benchmarks?|docs)/")
 _CUDA_LIBRARY = re.compile(rb"libcudart\.so|libcublas\.so|libcudnn\.so")
 _LARGEST_LIBRARY = 256 << 20
-
-#: torch itself is no package that calls CUDA: it has a build for the accelerator, and what it needs beside it.
-_FRAMEWORK = {"npu": "torch_npu beside it", "musa": "torch_musa beside it"}
 
 
 @dataclass(frozen=True)
@@ -102,18 +100,19 @@ def _said(row: Row) -> tuple[str, str, str]:
 
 def _row(name: str, installed: Installed | None, plan: Plan, processes: int) -> Row:
     version = installed.version if installed is not None else None
-    known, target = cuda_packages().get(name), plan.translation.new.name
+    known, new = cuda_packages().get(name), plan.translation.new
     if known is not None and not known.only_aarch64:
-        verdict = "has a build for it" if target in known.exists_on else "CUDA only"
-        return Row(name, version, verdict, way_out=known.way_out(target))
-    if name == "torch":
-        return Row(name, version, "the framework", way_out=_FRAMEWORK.get(target, ""))
+        verdict = "has a build for it" if new.name in known.exists_on else "CUDA only"
+        return Row(name, version, verdict, way_out=known.way_out(new.name))
+    if name == "torch":  # no package that calls CUDA: it has a build for the accelerator, and what it needs beside it
+        beside = f"{new.registered_by} beside it" if new.registered_by else ""
+        return Row(name, version, "the framework", way_out=beside)
     if installed is None:
         return Row(name, None, "not installed", way_out="name the environment by --python, or install it")
     reports, supports = _searched(installed.location, plan, processes)
     row = _judged(Row(name, version, "no CUDA"), reports)
     if supports and row.calls:
-        return replace(row, verdict=f"supports {target} itself", way_out="")
+        return replace(row, verdict=f"supports {new.name} itself", way_out="")
     if row.verdict == "no CUDA" and _links_cuda(installed.location):
         return replace(row, verdict="has libraries for CUDA", way_out="its build for the target, or for the CPU")
     return row

@@ -32,7 +32,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from porter.configuration import Configuration, Value
+from porter.configuration_file import Configuration, Value
 from porter.findings import SUPPORTS_BOTH
 from porter.rules.rule import Rule
 from porter.targets import Translation

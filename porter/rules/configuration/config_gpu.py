@@ -29,13 +29,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from porter.configuration import Configuration, Key, Value
-from porter.nvidia import judged_image
+from porter.configuration_file import Configuration, Key, Value
+from porter.made_for_cuda import judged_image
 from porter.rules.rule import Rule
 from porter.text_unit import TextUnit
 from porter.unit import Found
-
-_RESOURCES = {"npu": "huawei.com/Ascend910", "xpu": "gpu.intel.com/i915", "musa": "mthreads.com/gpu"}
 
 RULE = Rule(
     "DP414",
@@ -50,18 +48,20 @@ RULE = Rule(
 @RULE.on(Key)
 def report_the_resource(key: Key, unit: TextUnit[Configuration]) -> Iterator[Found]:
     if re.fullmatch(r"nvidia\.com/\S+", key.text):
-        resource = _RESOURCES.get(unit.translation.new.name, "the device's own resource")
+        resource = unit.translation.new.tools.get("resource", "the device's own resource")
         yield unit.report(RULE.code, "error", key.span, f"the resource {key.text} is NVIDIA's", resource)
 
 
 @RULE.on(Value)
 def report_the_value(value: Value, unit: TextUnit[Configuration]) -> Iterator[Found]:
-    title = unit.translation.new.title
+    new = unit.translation.new
     if value.key in ("driver", "runtime") and value.text == "nvidia":
-        own = "runtime: ascend" if unit.translation.new.name == "npu" else "the device's own runtime"
+        own = new.tools.get("runtime", "the device's own runtime")
         yield unit.report(RULE.code, "error", value.span, f"{value.key} {value.text} hands in NVIDIA devices", own)
     elif value.key == "accelerator" and value.text == "gpu" and "trainer" in value.path[:-1]:
-        message = f'Lightning means CUDA or MPS by "gpu", and has no accelerator for {title}'
+        if "lightning" in new.frameworks:
+            return
+        message = f'Lightning means CUDA or MPS by "gpu", and has no accelerator for {new.title}'
         yield unit.report(RULE.code, "error", value.span, message, "an Accelerator of your own")
-    elif value.key in ("image", "container", "docker_image") and (way_out := judged_image(value.text, title)):
+    elif value.key in ("image", "container", "docker_image") and (way_out := judged_image(value.text, new)):
         yield unit.report(RULE.code, "error", value.span, f"the image {value.text} is made for CUDA", way_out)

@@ -34,8 +34,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from porter.configuration import Configuration, Value
-from porter.requirements import is_torch_npu, judged, judged_index
+from porter.configuration_file import Configuration, Value
+from porter.required_packages import is_torch_npu, judged, judged_index
 from porter.rules.rule import Rule
 from porter.text_unit import TextUnit
 from porter.unit import Found

@@ -24,8 +24,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from porter.dockerfile import BaseImage, Dockerfile
-from porter.nvidia import judged_image
+from porter.docker_instructions import BaseImage, Dockerfile
+from porter.made_for_cuda import judged_image
 from porter.rules.rule import Rule
 from porter.text_unit import TextUnit
 from porter.unit import Found
@@ -35,5 +35,5 @@ RULE = Rule("DP417", "base-image", __doc__, words=("FROM", "from", "From"), fixe
 
 @RULE.on(BaseImage)
 def report_the_image(image: BaseImage, unit: TextUnit[Dockerfile]) -> Iterator[Found]:
-    if way_out := judged_image(image.name, unit.translation.new.title):
+    if way_out := judged_image(image.name, unit.translation.new):
         yield unit.report(RULE.code, "error", image.span, f"the image {image.name} is made for CUDA", way_out)

@@ -27,8 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from porter.requirements import WORDS, is_torch_npu, judged, judged_index
-from porter.requirements_file import Requirement, RequirementsFile
+from porter.required_packages import WORDS, Requirement, RequirementsFile, is_torch_npu, judged, judged_index
 from porter.rules.rule import Rule
 from porter.text_unit import TextUnit
 from porter.unit import Found

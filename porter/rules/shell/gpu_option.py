@@ -26,7 +26,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from porter.nvidia import judged_image
+from porter.made_for_cuda import judged_image
 from porter.rules.rule import Rule
 from porter.shell.command import Command
 from porter.shell.script import ShellScript
@@ -78,12 +78,11 @@ def report_the_directive(script: ShellScript, unit: TextUnit[ShellScript]) -> It
 
 
 def _instead_of_image(text: str, unit: TextUnit[ShellScript]) -> str | None:
-    return judged_image(text.removeprefix("docker://"), unit.translation.new.title) if "/" in text else None
+    return judged_image(text.removeprefix("docker://"), unit.translation.new) if "/" in text else None
 
 
 def _container(unit: TextUnit[ShellScript]) -> str:
-    on_npu = unit.translation.new.name == "npu"
-    return "--runtime ascend -e ASCEND_VISIBLE_DEVICES=0" if on_npu else "the device's own runtime"
+    return unit.translation.new.tools.get("container", "the device's own runtime")
 
 
 def _cluster(unit: TextUnit[ShellScript]) -> str:

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from porter.requirements import judged, judged_index
+from porter.required_packages import judged, judged_index
 from porter.rules.rule import Rule
 from porter.shell.command import PRINTING, Command
 from porter.shell.script import ShellScript

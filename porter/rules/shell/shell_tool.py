@@ -25,7 +25,7 @@ from __future__ import annotations
 import os.path
 from collections.abc import Iterator
 
-from porter.nvidia import TOOLS, instead_of
+from porter.made_for_cuda import TOOLS, instead_of
 from porter.rules.rule import Rule
 from porter.shell.command import RUN_ANOTHER, Command
 from porter.shell.script import ShellScript

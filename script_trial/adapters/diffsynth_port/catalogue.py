@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from diffsynth.families import FAMILIES
-from diffsynth.families.family import DTYPES, Network, Sizes, TokenizerFolder, WeightFile
+from diffsynth.families.family import DTYPES, LoraFile, ModelFile, Network, Sizes, TokenizerFolder, WeightFile
 
 __all__ = [
     "DTYPES",
     "MODELS",
     "REDIRECTED_TO",
+    "LoraFile",
+    "ModelFile",
     "Network",
     "Sizes",
     "TokenizerFolder",
@@ -22,7 +24,7 @@ class UnknownModelError(ValueError):
     """No made-up weights are known for a model id."""
 
 
-MODELS: dict[str, tuple[WeightFile | TokenizerFolder, ...]] = {
+MODELS: dict[str, tuple[ModelFile, ...]] = {
     model_id: entries for family in FAMILIES for model_id, entries in family.models.items()
 }
 
@@ -36,7 +38,7 @@ REDIRECTED_TO = {
 }
 
 
-def entries_of(model_id: str) -> tuple[WeightFile | TokenizerFolder, ...]:
+def entries_of(model_id: str) -> tuple[ModelFile, ...]:
     """The checkpoints and tokenizers of a model. Raises UnknownModelError, which lists the known ids."""
     if model_id not in MODELS:
         raise UnknownModelError(f"no made-up weights for {model_id!r}; known are {', '.join(MODELS)}")

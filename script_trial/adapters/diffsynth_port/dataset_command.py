@@ -40,8 +40,8 @@ def dataset(folder: Path, clips: int, frames: int, height: int, width: int, imag
     metadata_control.csv, metadata_reference_control.csv, metadata_vace.csv and metadata_camera_control.csv name what
     models take besides: the outlines of each video, a picture of its shape, how its camera moves.
 
-    With --images it is pictures, and metadata_edit.csv and metadata_edit_multi.json are there too. The same arguments
-    make the same pictures.
+    With --images it is pictures, and there are metadata files for what else Qwen-Image models take: edits, outlines,
+    depths and masks to follow, entities, and layers. The same arguments make the same pictures.
     """
     if folder.exists() and not folder.is_dir():
         raise click.UsageError(f"{folder} is no folder; name another")
@@ -49,7 +49,7 @@ def dataset(folder: Path, clips: int, frames: int, height: int, width: int, imag
         raise click.UsageError(f"{folder / 'metadata.csv'} is there already; name another folder or delete it")
     if images:
         make_image_dataset(folder, pictures=clips, height=height, width=width)
-        click.echo(f"{folder / 'metadata.csv'}  {clips} pictures, {width}x{height}, and as many to edit")
+        click.echo(f"{folder / 'metadata.csv'}  {clips} pictures, {width}x{height}, and what is made from them")
     else:
         make_dataset(folder, clips=clips, frames=frames, height=height, width=width)
         click.echo(f"{folder / 'metadata.csv'}  {clips} clips of {frames} frames, {width}x{height}")

@@ -15,7 +15,7 @@ from torch import nn
 
 from script_trial.adapter import TrialOfAdapter
 from script_trial.adapters.diffsynth_port.made_up_checkpoints import Checkpoints
-from script_trial.adapters.diffsynth_port.made_up_files import dataset, with_clip, with_weights
+from script_trial.adapters.diffsynth_port.made_up_files import dataset, published_file, with_clip, with_weights
 from script_trial.adapters.diffsynth_port.smaller import smaller_call
 from script_trial.adapters.diffsynth_port.smaller_training import is_of_training, smaller_arguments
 
@@ -32,7 +32,7 @@ _IN_A_RUN = (
 _IN_A_TRAINING = (
     "peft",
     _RUNNER,
-    "diffsynth.diffusion.training.model_flags",
+    "diffsynth.diffusion.training.files",
     "diffsynth.diffusion.training.run_task",
     "transformers.optimization",
 )
@@ -138,8 +138,8 @@ def _install_in_training(trial: TrialOfAdapter) -> None:
     """Where the script is a training, on its own arguments: less work, and its losses kept."""
     if not is_of_training(sys.argv[1:]):
         return
-    make_dataset = functools.partial(dataset, trial)
-    sys.argv[1:] = smaller_arguments(sys.argv[1:], trial.folder, make_dataset)
+    make_dataset, find_file = functools.partial(dataset, trial), functools.partial(published_file, trial)
+    sys.argv[1:] = smaller_arguments(sys.argv[1:], trial.folder, make_dataset, find_file)
     runner: Any = import_module(_RUNNER)
     open_logs = runner.open_logs
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
+from script_trial.adapters.diffsynth_port.weights import made_up_lora
 from script_trial.random_values import random_weight
 
 #: What the networks that are trained are called in a pipeline. The first that there is: VACE is trained beside its DiT.
 TRAINED = ("vace", "dit")
-RANK = 4
 
 
 class Checkpoints:
@@ -58,7 +58,7 @@ class Checkpoints:
             if found is not None:
                 load(pipe, module, found, *args, **kwargs)
             else:
-                content = dict(_lora(module, Path(lora_config).as_posix()))
+                content = made_up_lora(module, Path(lora_config).as_posix())
                 load(pipe, module, None, *args, **{**kwargs, "state_dict": content})
 
         return made
@@ -69,13 +69,3 @@ class Checkpoints:
             return file
         elsewhere = self._started_in / file
         return elsewhere if elsewhere.exists() else None
-
-
-def _lora(network: Any, seed: str) -> Iterator[tuple[str, Tensor]]:
-    """A LoRA of every linear layer in the network's blocks, in the format that training saves."""
-    within = {layer for block in network.blocks for layer in block.modules()}
-    for name, layer in network.named_modules():
-        if isinstance(layer, nn.Linear) and layer in within:
-            down, up = f"{name}.lora_A.default.weight", f"{name}.lora_B.default.weight"
-            yield down, random_weight(down, (RANK, layer.in_features), layer.weight.dtype, seed, {})
-            yield up, random_weight(up, (layer.out_features, RANK), layer.weight.dtype, seed, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from script_trial.adapter import CannotMakeUp, TrialOfAdapter
-from script_trial.adapters.diffsynth_port.catalogue import MODELS, Sizes
-from script_trial.adapters.diffsynth_port.image_dataset import make_image_dataset
+from script_trial.adapters.diffsynth_port.catalogue import MODELS, Sizes, WeightFile
+from script_trial.adapters.diffsynth_port.image_dataset import IMAGE_COLUMNS, make_image_dataset
 from script_trial.adapters.diffsynth_port.small_dataset import make_small_dataset
 from script_trial.adapters.diffsynth_port.smaller import HEIGHT, WIDTH
 from script_trial.adapters.diffsynth_port.smaller_training import CLIPS
@@ -37,6 +38,9 @@ def with_weights(download: Callable[..., Any], trial: TrialOfAdapter) -> Callabl
     def made(config: Any, *args: Any, **kwargs: Any) -> Any:
         if config.path is None and config.model_id is not None:
             config = replace(config, local_model_path=str(weights_root(config.model_id, trial)))
+        elif isinstance(config.path, (str, os.PathLike)) and (model_id := _trained_one(str(config.path))) is not None:
+            copy = functools.partial(_copy_weights, weights_root(model_id, trial) / model_id)
+            config = replace(config, path=str(trial.found_or_made_up(str(config.path), copy)))
         # There is no network in a trial, and the clients would try for a minute.
         return download(replace(config, skip_download=True), *args, **kwargs)
 
@@ -56,9 +60,35 @@ def weights_root(model_id: str, trial: TrialOfAdapter) -> Path:
     return root
 
 
+def published_file(trial: TrialOfAdapter, path: str) -> str:
+    """The file at a path such as models/DiffSynth-Studio/Qwen-Image-EliGen/model.safetensors, made up where it is
+    missing; the path itself where no such model is known."""
+    for file in (Path(path), trial.started_in / path):
+        if file.exists():
+            return str(file)
+    model_id = next((model_id for model_id in MODELS if f"/{model_id}/" in f"/{path}"), None)
+    if model_id is None:
+        return path
+    return str(weights_root(model_id, trial) / model_id / f"/{path}".partition(f"/{model_id}/")[2])
+
+
+def _trained_one(path: str) -> str | None:
+    """The model of one file that a training has written to a path, which is called after it: of
+    models/train/Qwen-Image-Blockwise-ControlNet-Canny_full/epoch-1.safetensors the ControlNet. None: of none."""
+    one_file = [model_id for model_id, entries in MODELS.items() if [type(entry) for entry in entries] == [WeightFile]]
+    fitting = [model_id for model_id in one_file if f"/{model_id.rpartition('/')[2]}_" in f"/{path}"]
+    return max(fitting, key=len, default=None)
+
+
+def _copy_weights(folder: Path, path: Path) -> None:
+    """The one checkpoint of a model's folder."""
+    (file,) = folder.glob("*.safetensors")
+    shutil.copyfile(file, path)
+
+
 def dataset(trial: TrialOfAdapter, columns: tuple[str, ...]) -> Path:
     """The folder of a small data set whose metadata has these columns with files."""
-    if set(columns) <= {"image", "edit_image"}:
+    if set(columns) <= IMAGE_COLUMNS:
         make = functools.partial(make_image_dataset, pictures=CLIPS, height=HEIGHT, width=WIDTH)
         return trial.once(f"{_OWN}/data/pictures", make)
     return trial.once(f"{_OWN}/data/{'-'.join(columns)}", lambda folder: make_small_dataset(folder, columns, CLIPS))

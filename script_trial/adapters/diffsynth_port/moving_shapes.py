@@ -18,11 +18,15 @@ def look_of(clip: int) -> tuple[str, str, str]:
     return _SHAPES[clip % 4], _COLOURS[(clip + clip // 4) % 4], _BACKGROUNDS[(clip + clip // 16) % 4]
 
 
-def picture_of(clip: int, height: int, width: int, moment: float) -> Image.Image:
-    """A frame of a clip, `moment` running from 0 at its start to 1 at its end."""
+def picture_of(
+    clip: int, height: int, width: int, moment: float, colours: tuple[str, str] | None = None
+) -> Image.Image:
+    """A frame of a clip, `moment` running from 0 at its start to 1 at its end; with other `colours` of the shape and
+    what is behind it."""
     from PIL import Image, ImageDraw
 
-    shape, colour, background = look_of(clip)
+    shape, *own = look_of(clip)
+    colour, background = colours or own
     image = Image.new("RGB", (width, height), background)
     radius = height / 5
     centre = (radius + moment * (width - 2 * radius), height / 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass, replace
 from typing import Any
 
 from PIL import Image
@@ -21,7 +22,11 @@ TILES = {"tile_size": (3, 4), "tile_stride": (2, 2)}
 
 # Keywords with frames, or with one picture for all of them; and those with a picture.
 _VIDEOS = ("input_video", "control_video", "vace_video", "vace_video_mask")
-_PICTURES = ("input_image", "end_image", "reference_image", "vace_reference_image")
+_PICTURES = (
+    *("input_image", "end_image", "reference_image", "vace_reference_image"),
+    *("inpaint_mask", "context_image", "layer_input_image"),
+)
+_MANY_PICTURES = ("eligen_entity_masks",)
 
 # A window has to be left for another, and a cache to be filled before it is used.
 WINDOW = {"num_frames": 9, "sliding_window_size": 2, "sliding_window_stride": 1}
@@ -68,7 +73,13 @@ def _less(asked: Mapping[str, Any]) -> dict[str, Any]:
     for name in (*_VIDEOS, *_PICTURES):
         if isinstance(asked.get(name), Image.Image):
             less[name] = _resized(asked[name], size)
+    for name in _MANY_PICTURES:
+        if asked.get(name):
+            less[name] = [_resized(picture, size) for picture in asked[name]]
     less.update(_edit_pictures(asked.get("edit_image")))
+    less.update(_control_pictures(asked.get("blockwise_controlnet_inputs")))
+    if getattr(asked.get("latents"), "ndim", 0) >= 4:
+        less["latents"] = _corner(asked, less["num_frames"])
     return {name: value for name, value in less.items() if name in asked}
 
 
@@ -78,6 +89,17 @@ def _tiles(asked: Mapping[str, Any]) -> dict[str, Any]:
     return {name: size[0] if one_number else size for name, size in TILES.items()}
 
 
+def _corner(asked: Mapping[str, Any], frames: int) -> Any:
+    """Of the noise that a script made itself, (B, C, H, W) or (B, C, F, H, W), what is left to be denoised."""
+    latents = asked["latents"]
+    height, width = (
+        latents.shape[at] * small // large
+        for at, small, large in ((-2, HEIGHT, asked["height"]), (-1, WIDTH, asked["width"]))
+    )
+    corner = latents[..., :height, :width]
+    return corner[:, :, : (frames - 1) // 4 + 1] if latents.ndim == 5 else corner
+
+
 def _edit_pictures(edit_image: Any) -> dict[str, Any]:
     """Pictures to edit, small, and not made larger again; what is none is left for the pipeline to refuse."""
     pictures = edit_image if isinstance(edit_image, (list, tuple)) else [edit_image]
@@ -85,6 +107,18 @@ def _edit_pictures(edit_image: Any) -> dict[str, Any]:
         return {}
     small = [_resized(picture, EDIT_SIZE) for picture in pictures]
     return {"edit_image": small[0] if isinstance(edit_image, Image.Image) else small, "edit_image_auto_resize": False}
+
+
+def _control_pictures(inputs: Any) -> dict[str, Any]:
+    """The inputs of ControlNets with small pictures; what is none is left for the pipeline to refuse."""
+    if not isinstance(inputs, (list, tuple)) or not all(is_dataclass(one) for one in inputs):
+        return {}
+    small = []
+    for one in inputs:
+        pictures = {name: getattr(one, name) for name in ("image", "inpaint_mask")}
+        given = {name: picture for name, picture in pictures.items() if isinstance(picture, Image.Image)}
+        small.append(replace(one, **{name: _resized(given[name], (WIDTH, HEIGHT)) for name in given}))
+    return {"blockwise_controlnet_inputs": small}
 
 
 def _resized(frame: Image.Image, size: tuple[int, int]) -> Image.Image:

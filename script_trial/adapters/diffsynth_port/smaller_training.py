@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from script_trial.adapters.diffsynth_port.image_dataset import METADATA, file_columns_of
 from script_trial.adapters.diffsynth_port.smaller import FRAMES, HEIGHT, STEPS, WIDTH
 
 CLIPS = 2  # one for each of two processes
@@ -38,7 +39,11 @@ _AT_MOST = {
 }
 _WRITTEN = ("output_path",)
 
+#: Published files that a training starts from.
+_READ = ("lora_checkpoint", "preset_lora_path")
+
 MakeDataset = Callable[[tuple[str, ...]], Path]
+FindFile = Callable[[str], str]
 
 
 def is_of_training(arguments: Sequence[str]) -> bool:
@@ -46,13 +51,16 @@ def is_of_training(arguments: Sequence[str]) -> bool:
     return any(name in {"dataset_base_path", "output_path"} for name, _ in _pairs(arguments))
 
 
-def smaller_arguments(arguments: Sequence[str], folder: Path, make_dataset: MakeDataset) -> list[str]:
+def smaller_arguments(
+    arguments: Sequence[str], folder: Path, make_dataset: MakeDataset, find_file: FindFile = str
+) -> list[str]:
     """The arguments for a trial.
 
     Args:
         arguments: those of the launched script, ``--name value`` or ``--name=value``.
         folder: what would be written elsewhere goes below it.
         make_dataset: gives the folder of a small data set whose metadata has these columns with files.
+        find_file: gives the path of a published file that stands for the one at a path.
     """
     given = dict(_pairs(arguments))
     changed = {name: str(value) for name, value in _SET.items() if name in given}
@@ -64,6 +72,7 @@ def smaller_arguments(arguments: Sequence[str], folder: Path, make_dataset: Make
         if name in given and given[name].isdecimal():
             changed[name] = str(min(int(given[name]), most))
     changed |= {name: inside(given[name], folder) for name in _WRITTEN if name in given}
+    changed |= {name: find_file(given[name]) for name in _READ if name in given}
     if given.get("task", "").endswith(":train"):  # on what the task before it has written
         changed["dataset_base_path"] = inside(given.get("dataset_base_path", ""), folder)
     elif "dataset_base_path" in given:
@@ -95,10 +104,12 @@ def file_columns(given: dict[str, str]) -> tuple[str, ...]:
 
 
 def _metadata(dataset: Path, given: dict[str, str]) -> Path:
-    """The metadata file of a made-up data set: the one that the script names, if it has one called so."""
+    """The metadata file of a made-up data set: the one that the script names, if it has one called so, else one with
+    the columns that the script reads."""
+    columns = set(file_columns(given))
+    fitting = [name for name in METADATA if file_columns_of(name) == columns]
     named = os.path.basename(given["dataset_metadata_path"])
-    edits = ["metadata_edit.csv"] if "edit_image" in file_columns(given) else []
-    there = (dataset / name for name in [named, *edits] if (dataset / name).is_file())
+    there = (dataset / name for name in [named, *fitting[::-1]] if (dataset / name).is_file())
     return next(there, dataset / "metadata.csv")
 
 

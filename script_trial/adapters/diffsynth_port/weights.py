@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from script_trial.adapters.diffsynth_port.catalogue import (
     DTYPES,
+    LoraFile,
+    ModelFile,
     Network,
     Sizes,
     TokenizerFolder,
@@ -29,6 +32,7 @@ from script_trial.checkpoint_files import put_file, write_index, write_tensors
 from script_trial.random_values import random_weight
 
 _DEFAULT_SIZES = Sizes()
+RANK = 4  # of a made-up LoRA that is nobody's
 
 
 def make_weights(
@@ -79,7 +83,7 @@ def make_for_patterns(
     return [path for entry in wanted.values() for path in maker.make(entry)]
 
 
-def _matching(model_id: str, pattern: str | None) -> list[WeightFile | TokenizerFolder]:
+def _matching(model_id: str, pattern: str | None) -> list[ModelFile]:
     entries = entries_of(model_id)
     found = [entry for entry in entries if any(_is_match(name, pattern) for name in entry.file_names())]
     if not found:
@@ -107,7 +111,9 @@ class _Maker:
     dtype: str | None
     force: bool
 
-    def make(self, entry: WeightFile | TokenizerFolder) -> list[Path]:
+    def make(self, entry: ModelFile) -> list[Path]:
+        if isinstance(entry, LoraFile):
+            return [self._lora(entry)]
         return self._tokenizer(entry) if isinstance(entry, TokenizerFolder) else self._checkpoint(entry)
 
     def _tokenizer(self, entry: TokenizerFolder) -> list[Path]:
@@ -130,6 +136,12 @@ class _Maker:
             paths.append(self._put(entry.index_name, functools.partial(write_index, shard_of, total_bytes)))
         return paths
 
+    def _lora(self, entry: LoraFile) -> Path:
+        dtype = getattr(torch, self.dtype or entry.network.dtype)
+        network, seed = _on_meta(entry.network, self.sizes, {}), f"{self.seed}/{entry.identity}"
+        tensors = made_up_lora(network, seed, dtype=dtype, rank=entry.rank, targets=entry.targets)
+        return self._put(entry.name, functools.partial(write_tensors, tensors, suffix=Path(entry.name).suffix))
+
     def _values(self, entry: WeightFile, key: str, shape: tuple[int, ...]) -> torch.Tensor:
         dtype = getattr(torch, self.dtype or entry.network.dtype)
         return random_weight(key, shape, dtype, f"{self.seed}/{entry.identity}", entry.network.gains)
@@ -147,13 +159,41 @@ def _file_shapes(entry: WeightFile, sizes: Sizes) -> dict[str, tuple[int, ...]]:
 
 
 def _network_shapes(network: Network, sizes: Sizes, kwargs: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    model = _on_meta(network, sizes, kwargs)
+    file_key = getattr(model, "file_key", str)
+    used = {file_key(key): tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+    return used | network.unused(sizes)
+
+
+def _on_meta(network: Network, sizes: Sizes, kwargs: Mapping[str, Any]) -> nn.Module:
     module, _, name = network.model_class.rpartition(".")
     model_class = getattr(importlib.import_module(module), name)
     with torch.device("meta"):
-        state = model_class(**{**network.small(sizes), **kwargs}).state_dict()
-    file_key = getattr(model_class, "file_key", str)
-    used = {file_key(key): tuple(tensor.shape) for key, tensor in state.items()}
-    return used | network.unused(sizes)
+        model: nn.Module = model_class(**{**network.small(sizes), **kwargs})
+    return model
+
+
+def made_up_lora(
+    network: nn.Module,
+    seed: str,
+    *,
+    dtype: torch.dtype | None = None,
+    rank: int = RANK,
+    targets: tuple[str, ...] | None = None,
+) -> dict[str, torch.Tensor]:
+    """A LoRA of linear layers in the network's blocks, in the format that training saves: of those whose names end so,
+    or of all; of a layer's own type unless `dtype` says another."""
+    blocks: Any = network.blocks
+    within = {layer for block in blocks for layer in block.modules()}
+    content = {}
+    for name, layer in network.named_modules():
+        named = targets is None or f".{name}".endswith(tuple(f".{target}" for target in targets))
+        if isinstance(layer, nn.Linear) and layer in within and named:
+            halves = {"A": (rank, layer.in_features), "B": (layer.out_features, rank)}
+            for half, shape in halves.items():
+                key = f"{name}.lora_{half}.default.weight"
+                content[key] = random_weight(key, shape, dtype or layer.weight.dtype, seed, {})
+    return content
 
 
 def _cut(keys: list[str], pieces: int) -> list[list[str]]:

@@ -104,7 +104,28 @@ def _less(pipe: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
     for name in _CLIPS:
         clip = asked.get(name)
         less[name] = _small_pictures(clip[:frames] if isinstance(clip, list) else clip)
+    if asked.get("latents") is not None:
+        less["latents"] = _small_latents(pipe, asked["latents"])
     return {name: value for name, value in less.items() if name in asked and asked[name] is not value}
+
+
+def _small_latents(pipe: Any, latents: Any) -> Any:
+    """A corner of the noise that a script made itself, (B, C, H, W), (B, C, F, H, W) or packed (B, tokens, C)."""
+    names = ("vae_scale_factor", "vae_scale_factor_spatial", "vae_spatial_compression_ratio")
+    scale = next((getattr(pipe, name) for name in names if isinstance(getattr(pipe, name, None), int)), None)
+    if scale is None:
+        return latents
+    cells = SIDE // scale
+    if latents.ndim == 3:
+        patch = getattr(pipe, "transformer_spatial_patch_size", 2)
+        frames = LATENT_FRAMES if _is_for_clips(pipe) else 1
+        return latents[:, : frames * (cells // patch) ** 2]
+    corner = latents[..., :cells, :cells]
+    return corner[:, :, :LATENT_FRAMES] if latents.ndim == 5 else corner
+
+
+def _is_for_clips(pipe: Any) -> bool:
+    return "num_frames" in inspect.signature(type(pipe).__call__).parameters
 
 
 def _steps(asked: Mapping[str, Any]) -> Any:

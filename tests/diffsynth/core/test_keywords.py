@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diffsynth.core.keywords import known_keywords_only
+from diffsynth.core.caller import known_keywords_only
 
 
 @known_keywords_only("pipe")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
-from diffsynth.diffusion.dynamic_shift import DynamicShiftScheduler, exponentially_shifted_sigmas, shift_of
+from diffsynth.diffusion.flow_match import DynamicShiftScheduler, exponentially_shifted_sigmas, shift_of
 
 
 def theirs(steps, mu, strength=1.0):

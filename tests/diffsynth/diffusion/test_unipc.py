@@ -7,8 +7,7 @@ import pytest
 import torch
 from diffusers import UniPCMultistepScheduler as Theirs
 
-from diffsynth.diffusion.dynamic_shift import DynamicShiftScheduler
-from diffsynth.diffusion.flow_match import FlowMatchEulerDiscreteScheduler, FlowMatchScheduler
+from diffsynth.diffusion.flow_match import DynamicShiftScheduler, FlowMatchEulerDiscreteScheduler, FlowMatchScheduler
 from diffsynth.diffusion.unipc import UniPCMultistepScheduler
 
 # Both compute in float32, and diffusers the factors too, which logarithms of the noise levels make less exact.

@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from diffsynth.core.loader.model_hash import model_hash
+from diffsynth.core.loader.detection import model_hash
 from diffsynth.models.flux_vae import SCALE, SHIFT, FluxVAE
 
 

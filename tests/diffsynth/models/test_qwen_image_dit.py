@@ -6,8 +6,9 @@ import pytest
 import torch
 from diffusers import QwenImageTransformer2DModel
 
-from diffsynth.core.loader.model_hash import model_hash
-from diffsynth.models.qwen_image_dit import QwenImageDiT, patches, rotary_dims
+from diffsynth.core.loader.detection import model_hash
+from diffsynth.models.qwen_image_dit import QwenImageDiT, rotary_dims
+from diffsynth.models.qwen_image_patches import patches
 from diffsynth.models.wan_video_dit import WanModel
 
 WIDE = {"num_layers": 2, "num_heads": 2, "head_dim": 128, "text_dim": 48}
@@ -24,7 +25,7 @@ def network(seed=0, **sizes):
     return model
 
 
-def oracle(model, num_layers, num_heads, head_dim, text_dim):
+def oracle(model, num_layers, num_heads, head_dim, text_dim, layered=False):
     """diffusers' network with the same weights."""
     theirs = QwenImageTransformer2DModel(
         num_layers=num_layers,
@@ -32,6 +33,8 @@ def oracle(model, num_layers, num_heads, head_dim, text_dim):
         attention_head_dim=head_dim,
         joint_attention_dim=text_dim,
         axes_dims_rope=rotary_dims(head_dim),
+        use_layer3d_rope=layered,
+        use_additional_t_cond=layered,
     )
     theirs.load_state_dict(model.state_dict())
     return theirs.eval()
@@ -96,6 +99,26 @@ def test_pictures_to_edit_at_timestep_zero(batch):
     assert (found - model(latents[0], timestep, context, edit_latents=latents[1:])).abs().max() > 1e-3
     alone = model(latents[0], timestep, context, zero_cond_t=True)
     assert torch.equal(alone, model(latents[0], timestep, context))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("layers", "grid", "batch"), [(1, (6, 10), 1), (3, (8, 4), 2), (6, (2, 2), 1)], ids=str)
+def test_layers_are_those_of_diffusers(layers, grid, batch):
+    model = network(**WIDE, layered=True)
+    made, timestep, context = inputs([grid] * layers, WIDE["text_dim"], batch)
+    given = inputs([grid], WIDE["text_dim"], batch, seed=2)[0]
+    found = model(torch.stack(made, dim=2), timestep, context, edit_latents=given)
+    expected = oracle(model, **WIDE, layered=True)(
+        torch.cat([patches(one) for one in (*made, *given)], dim=1),
+        context,
+        timestep=timestep / 1000,
+        img_shapes=[[(1, grid[0] // 2, grid[1] // 2)] * (layers + 1)] * batch,
+        additional_t_cond=torch.zeros(batch, dtype=torch.long),
+        return_dict=False,
+    )[0]
+    assert found.shape == (batch, 16, layers, *grid)
+    of_layers = torch.cat([patches(one) for one in found.unbind(2)], dim=1)
+    torch.testing.assert_close(of_layers, expected[:, : of_layers.shape[1]], rtol=0, atol=5e-5)
 
 
 def test_every_weight_counts():
@@ -178,16 +201,24 @@ def shapes(model):
     return {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
 
 
-def test_published_hash_and_size():
-    model = on_meta()
-    assert len(model.state_dict()) == 1933
-    assert model_hash(model.state_dict()) == "0319a1cb19835fb510907dd3367c95ff"
-    assert sum(parameter.numel() for parameter in model.parameters()) == 20_430_401_088
+@pytest.mark.parametrize(
+    ("layered", "published_hash", "tensors", "numbers"),
+    [
+        (False, "0319a1cb19835fb510907dd3367c95ff", 1933, 20_430_401_088),
+        (True, "8dc8cda05de16c73afa755e2c1ce2839", 1934, 20_430_401_088 + 2 * 3072),
+    ],
+    ids=["Qwen-Image", "Qwen-Image-Layered"],
+)
+def test_published_hash_and_size(layered, published_hash, tensors, numbers):
+    model = on_meta(layered=layered)
+    assert len(model.state_dict()) == tensors
+    assert model_hash(model.state_dict()) == published_hash
+    assert sum(parameter.numel() for parameter in model.parameters()) == numbers
 
 
-@pytest.mark.parametrize("sizes", [{}, WIDE, NARROW], ids=["published", "wide", "narrow"])
+@pytest.mark.parametrize("sizes", [{}, WIDE, {**NARROW, "layered": True}], ids=["published", "wide", "layered"])
 def test_sizes_are_read_from_the_shapes(sizes):
-    published = {"num_layers": 60, "num_heads": 24, "head_dim": 128, "text_dim": 3584}
+    published = {"num_layers": 60, "num_heads": 24, "head_dim": 128, "text_dim": 3584, "layered": False}
     found = shapes(on_meta(**sizes))
     assert QwenImageDiT.recognises(found.keys())
     assert QwenImageDiT.kwargs_from_shapes(found) == {**published, "in_features": 64, "out_features": 64, **sizes}

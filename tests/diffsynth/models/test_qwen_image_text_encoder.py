@@ -9,17 +9,22 @@ import pytest
 import torch
 from PIL import Image
 
-from diffsynth.core.loader.model_hash import model_hash
+from diffsynth.core.loader.detection import model_hash
 from diffsynth.families.qwen_image import without_language_head
 from diffsynth.families.qwen_image.small import (
     QWEN_PROCESSOR_FILES,
     QWEN_TOKENIZER_FILES,
     QWEN_VOCAB_SIZE,
 )
-from diffsynth.models.qwen_image_processor import QwenImageProcessor
-from diffsynth.models.qwen_image_prompt import LENGTH, edit_inputs, text_inputs
+from diffsynth.models.qwen_image_prompt import (
+    LENGTH,
+    PICTURE,
+    QwenImageProcessor,
+    QwenImageTokenizer,
+    edit_inputs,
+    text_inputs,
+)
 from diffsynth.models.qwen_image_text_encoder import QwenImageTextEncoder
-from diffsynth.models.qwen_image_tokenizer import PICTURE, QwenImageTokenizer
 from tests.diffsynth.pipelines.qwen_oracle import TextEncoder
 
 SIZES = {
@@ -219,3 +224,8 @@ def test_a_broken_tokenizer(tmp_path):
 def test_a_folder_without_a_processor(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"preprocessor_config\.json is not there"):
         QwenImageProcessor(tmp_path)
+
+
+def test_it_is_built_whole_where_a_training_is_by_zero3(monkeypatch):
+    monkeypatch.setattr("transformers.modeling_utils.is_deepspeed_zero3_enabled", lambda: True)
+    assert {parameter.device.type for parameter in on_meta().parameters()} == {"meta"}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from diffsynth.core.loader.model_hash import model_hash
-from diffsynth.families.wan import without_model_prefix
-from diffsynth.families.wan.file_names import only_vace, without_vace
+from diffsynth.core.loader.detection import model_hash
+from diffsynth.families.wan import only_vace, without_model_prefix, without_vace
 from diffsynth.models.wan_video_dit import WanModel
 from diffsynth.models.wan_video_text_encoder import WanTextEncoder
 from diffsynth.models.wan_video_vace import VaceWanModel

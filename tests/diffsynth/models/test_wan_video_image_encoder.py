@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
-from diffsynth.core.loader.model_hash import model_hash
-from diffsynth.families.wan.file_names import picture_half
+from diffsynth.core.loader.detection import model_hash
+from diffsynth.families.wan import picture_half
 from diffsynth.models.wan_video_image_encoder import DEVIATION, MEAN, WanImageEncoder
 
 PUBLISHED = {

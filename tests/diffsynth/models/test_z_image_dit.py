@@ -7,7 +7,7 @@ import torch
 from diffusers import ZImageTransformer2DModel
 
 from diffsynth.core.fused import use_fused
-from diffsynth.core.loader.model_hash import model_hash
+from diffsynth.core.loader.detection import model_hash
 from diffsynth.models.qwen_image_dit import QwenImageDiT
 from diffsynth.models.z_image_dit import ZImageDiT, patches, rotary_dims, unpatched
 

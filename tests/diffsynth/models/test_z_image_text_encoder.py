@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import Qwen3Config, Qwen3Model
 
-from diffsynth.core.loader.model_hash import model_hash
+from diffsynth.core.loader.detection import model_hash
 from diffsynth.families.z_image import without_last_layer
 from diffsynth.models.z_image_text_encoder import HEAD_DIM, ZImageTextEncoder
 

@@ -5,8 +5,6 @@ import torch
 from diffusers import (
     AutoencoderKLQwenImage,
     FlowMatchEulerDiscreteScheduler,
-    QwenImageEditPipeline,
-    QwenImageEditPlusPipeline,
     QwenImagePipeline,
     QwenImageTransformer2DModel,
 )
@@ -96,6 +94,8 @@ def transformer(dit):
         num_layers=sizes["num_layers"],
         num_attention_heads=sizes["num_heads"],
         joint_attention_dim=sizes["text_dim"],
+        use_layer3d_rope=sizes["layered"],
+        use_additional_t_cond=sizes["layered"],
     )
     theirs.load_state_dict(dit.state_dict())
     return theirs.eval()
@@ -103,7 +103,8 @@ def transformer(dit):
 
 def autoencoder(vae):
     """diffusers' VAE with the weights of ours."""
-    theirs = AutoencoderKLQwenImage(base_dim=vae.state_dict()["encoder.conv1.weight"].shape[0])
+    width, colours = vae.state_dict()["encoder.conv1.weight"].shape[:2]
+    theirs = AutoencoderKLQwenImage(base_dim=width, input_channels=colours)
     theirs.load_state_dict({vae.file_key(key): value for key, value in vae.state_dict().items()})
     return theirs.eval()
 
@@ -142,7 +143,7 @@ def pipeline(ours, folder, kind=QwenImagePipeline):
         use_dynamic_shifting=True,
     )
     processor = Processor(folder)
-    more = {"processor": processor} if kind in (QwenImageEditPipeline, QwenImageEditPlusPipeline) else {}
+    more = {"processor": processor} if kind is not QwenImagePipeline else {}
     theirs = kind(
         scheduler=scheduler,
         vae=autoencoder(ours.vae),

@@ -1,8 +1,9 @@
 """Generations of small pipelines, by one process or shared by several: what the tests and their processes both run.
 
 A case is a dict that survives JSON: `model` and `folder`, `degrees` (of from_pretrained), `call` (keywords of the
-call), `places` (offload and onload device), `stored` (type that weights are kept in), `vram_limit`, `compiled`,
-`made_up_texts` (of a picture: in the place of a text encoder, which takes seconds to import).
+call), `controlnet` (whether there is one beside a picture's DiT), `places` (offload and onload device), `stored` (type
+that weights are kept in), `vram_limit`, `compiled`, `made_up_texts` (of a picture, for a text encoder, which
+takes seconds to import).
 """
 
 import hashlib
@@ -17,11 +18,13 @@ from PIL import Image
 
 from diffsynth.diffusion.conditions import Contribution
 from diffsynth.pipelines import qwen_image
-from diffsynth.pipelines.qwen_image import QwenImagePipeline
+from diffsynth.pipelines.qwen_image import ControlNetInput, QwenImagePipeline
 from diffsynth.pipelines.wan_video import ModelConfig, WanVideoPipeline
 from diffsynth.utils.data import save_video
 
 WAN21, WAN22, QWEN = "Wan-AI/Wan2.1-T2V-1.3B", "Wan-AI/Wan2.2-T2V-A14B", "Qwen/Qwen-Image-Edit"
+LAYERED, CANNY = "Qwen/Qwen-Image-Layered", "DiffSynth-Studio/Qwen-Image-Blockwise-ControlNet-Canny"
+OF_PICTURES = (QWEN, LAYERED)
 WAN_FILES = ("models_t5_umt5-xxl-enc-bf16.pth", "Wan2.1_VAE.pth")
 FILES = {
     WAN21: ["diffusion_pytorch_model*.safetensors", *WAN_FILES],
@@ -35,6 +38,7 @@ FILES = {
         "vae/diffusion_pytorch_model.safetensors",
     ],
 }
+FILES[LAYERED] = FILES[QWEN]
 # 105 tokens, and six tiles; 35 tokens and those of the prompt, and six tiles.
 SMALL = {"height": 80, "width": 112, "num_inference_steps": 2, "seed": 0, "tiled": True}
 SMALL_VIDEO = {**SMALL, "num_frames": 9, "tile_size": (6, 8), "tile_stride": (4, 6)}
@@ -77,7 +81,8 @@ def generate_by(pipe, case):
     pipe.decode_latents = keeping
     if case.get("compiled"):
         pipe.compile_pipeline(backend="aot_eager", dynamic=False)
-    make = _video if case["model"] != QWEN else _picture_of_made_up_texts if case.get("made_up_texts") else _picture
+    of_pictures = case["model"] in OF_PICTURES
+    make = _video if not of_pictures else _picture_of_made_up_texts if case.get("made_up_texts") else _picture
     decoded = make(pipe, case.get("call", {}))
     return torch.cat(latents), decoded.cpu()
 
@@ -98,6 +103,15 @@ def _picture(pipe, call):
         options["input_image"] = given.resize((options["width"], options["height"]))
     if size := options.pop("edited", None):
         options.update(edit_image=given.resize(size), edit_image_auto_resize=False)
+    shown = given.resize((options["width"], options["height"]))
+    if options.pop("context", False):
+        options["context_image"] = given
+    if options.pop("controlled", False):
+        options["blockwise_controlnet_inputs"] = [ControlNetInput(image=shown)]
+    if options.pop("entities", False):
+        options.update(eligen_entity_prompts=["red", "a cat"], eligen_entity_masks=[shown, shown.rotate(180)])
+    if "layer_num" in options:
+        options["layer_input_image"] = shown
     prompt = options.pop("prompt", "a dog")
     return _before_rounding(lambda: pipe(prompt, "blurry, out of focus", **options))
 
@@ -115,7 +129,7 @@ def _picture_of_made_up_texts(pipe, call):
     edited = [pipe.encode_picture(Image.linear_gradient("L").convert("RGB").resize((48, 32)), **tiles)]
     schedule = copy(pipe.scheduler)
     schedule.set_timesteps(2, dynamic_shift_len=35)
-    given = Contribution(inputs={"edit_latents": edited})
+    given = Contribution(pictures=tuple(edited))
     latents = pipe.denoise(pipe.draw_noise(0, "cpu", height, width), schedule, texts, given, **call)
     return _before_rounding(lambda: pipe.decode_latents(latents, **tiles))
 
@@ -160,7 +174,7 @@ def pipeline(case, device, *, shared):
             **keys,
         )  # fmt: skip
 
-    qwen = case["model"] == QWEN
+    qwen = case["model"] in OF_PICTURES
     files = [name for name in FILES[case["model"]] if not (case.get("made_up_texts") and "text_encoder" in name)]
     if not qwen:
         special = {"redirect_common_files": False, "tokenizer_config": config("google/umt5-xxl/")}
@@ -169,7 +183,10 @@ def pipeline(case, device, *, shared):
     return (QwenImagePipeline if qwen else WanVideoPipeline).from_pretrained(
         torch_dtype=torch.float32,
         device=device,
-        model_configs=[config(pattern, **_offload(case, device)) for pattern in files],
+        model_configs=[
+            *(config(pattern, **_offload(case, device)) for pattern in files),
+            *([replace(config("model.safetensors"), model_id=CANNY)] if case.get("controlnet") else []),
+        ],
         vram_limit=case.get("vram_limit"),
         **special,
         **({"use_usp": True, **case.get("degrees", {})} if shared else {}),

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from diffsynth.pipelines.qwen_image import ModelConfig, QwenImagePipeline, fitting_size
-from diffsynth.utils.pictures import of_area
+from diffsynth.utils.frames import of_area
 from tests.diffsynth.pipelines.conftest import ONE_DIT, QUICK_PICTURE, QWEN_FILES
 
 SMALL = Image.new("RGB", (48, 32), "red")
@@ -36,9 +36,8 @@ def test_a_misspelt_keyword_of_from_pretrained():
 @pytest.mark.parametrize(
     ("keyword", "value", "what"),
     [
-        ("inpaint_mask", SMALL, "inpainting"),
-        ("eligen_entity_prompts", ["a"], "entity control (EliGen)"),
-        ("blockwise_controlnet_inputs", [], "blockwise ControlNet"),
+        ("edit_rope_interpolation", True, "interpolating the rotary embedding of a picture to edit"),
+        ("kv_cache", {}, "a cache of keys and values"),
     ],
 )
 def test_what_this_version_does_not_do_is_said(qwen, keyword, value, what):

@@ -21,7 +21,7 @@ from tests.diffsynth.pipelines.parallel_checks import (
     layouts_of,
     shared,
 )
-from tests.diffsynth.pipelines.shared_generation import QWEN, generate_by, pipeline
+from tests.diffsynth.pipelines.shared_generation import CANNY, LAYERED, QWEN, generate_by, pipeline
 from tests.diffsynth.ranks import ROOT, run_ranks
 
 CALLS = {
@@ -31,6 +31,10 @@ CALLS = {
     "pictures at timestep zero": {"edited": (32, 16), "zero_cond_t": True},
     "no guidance, no tiles": {"cfg_scale": 1, "tiled": False},
     "one token": {"height": 16, "width": 16},
+    "in context": {"context": True},
+    "under a ControlNet": {"controlled": True, "edited": (32, 16)},
+    "entities": {"entities": True, "eligen_enable_on_negative": True, "edited": (112, 80)},
+    "layers": {"layer_num": 2},
     "several, one of a longer prompt": {"prompt": ["a dog", "a cat runs over there"], "num_images_per_prompt": 2},
 }
 
@@ -57,15 +61,20 @@ def test_a_ring_is_as_near_to_the_exact_result_as_one_process(three_heads, tmp_p
 @pytest.mark.slow
 @pytest.mark.parametrize(("machine", "count"), [("cpu", 2), ("npu", 4)])
 def test_everything_a_call_can_ask_for(machine, count, qwen_folder, tmp_path):
+    for model_id in (LAYERED, CANNY):
+        make_weights(model_id, qwen_folder)
+    ring = (1, None, 1)
     cases = {
         f"{call}, layout {layout}": {
-            "model": QWEN,
+            "model": LAYERED if call == "layers" else QWEN,
             "folder": str(qwen_folder),
             "degrees": degrees(*layout),
             "call": keywords,
+            "controlnet": call == "under a ControlNet",
         }
         for call, keywords in CALLS.items()
-        for layout in ((None, None, 1), (None, None, 2), (1, None, 1))
+        for layout in ((None, None, 1), (None, None, 2), ring)
+        if not (call == "entities" and layout == ring)  # there are no masks in a ring
     }
     shared(machine, count, cases, tmp_path)
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 from diffusers import UniPCMultistepScheduler as Theirs
 
-from diffsynth.diffusion.dynamic_shift import DynamicShiftScheduler
-from diffsynth.diffusion.flow_match import FlowMatchEulerDiscreteScheduler, FlowMatchScheduler
+from diffsynth.diffusion.flow_match import DynamicShiftScheduler, FlowMatchEulerDiscreteScheduler, FlowMatchScheduler
 from diffsynth.diffusion.unipc import UniPCMultistepScheduler
 from tests.diffsynth.pipelines import diffusers_oracle, qwen_oracle
 from tests.diffsynth.pipelines.conftest import QUICK, QUICK_PICTURE

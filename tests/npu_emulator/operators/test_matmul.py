@@ -153,7 +153,8 @@ def test_limits() -> None:
         torch_npu.npu_grouped_matmul([x], [weight], group_list=torch.tensor([4]).npu(), group_type=1)
     with pytest.raises(RuntimeError, match=r"weight is torch\.float16, expected torch\.float32 as x"):
         torch_npu.npu_grouped_matmul([x], [weight.half()], group_list=torch.tensor([2, 4]).npu(), group_type=0)
+    wide = x.cpu().double().npu()
     with pytest.raises(RuntimeError, match="x is float64"):
-        torch_npu.npu_grouped_matmul([x.double()], [weight], group_list=torch.tensor([2, 4]).npu(), group_type=0)
+        torch_npu.npu_grouped_matmul([wide], [weight], group_list=torch.tensor([2, 4]).npu(), group_type=0)
     with pytest.raises(RuntimeError, match="weight is float16, expected float32 as input"):
         torch_npu.npu_linear(x, torch.ones(2, 3).half().npu())

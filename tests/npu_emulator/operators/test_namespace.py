@@ -20,7 +20,8 @@ def test_kernels_take_what_the_schemas_say() -> None:
     assert len(registry.KERNELS) > 150
     for full_name, kernel in registry.KERNELS.items():
         name, _, overload = full_name.partition(".")
-        schema = getattr(getattr(torch.ops.npu, name), overload or "default")._schema
+        library = namespace.library_of(name)
+        schema = getattr(getattr(getattr(torch.ops, library), name), overload or "default")._schema
         parameters = inspect.signature(kernel.compute).parameters
         # A form with results to write to hands the keywords on that are the plain form's.
         handed_on = [argument for argument in schema.arguments if argument.name not in parameters]
@@ -35,7 +36,8 @@ def test_kernels_take_what_the_schemas_say() -> None:
             assert (parameter.kind is parameter.KEYWORD_ONLY) == argument.kwarg_only, (full_name, argument.name)
             default = argument.default_value if argument.has_default_value() else parameter.empty
             assert parameter.default == default, (full_name, argument.name)
-        assert overload in namespace.schemas()[name]
+        assert overload in namespace.schemas(library)[name]
+        assert set(kernel.either) <= parameters.keys(), full_name
 
 
 def test_derivatives_ask_for_what_there_is() -> None:
@@ -60,7 +62,8 @@ def test_every_operator_is_there() -> None:
     names = list(namespace.schemas())
     assert len(names) > 350
     assert set(names) <= set(dir(torch.ops.npu))
-    assert set(names) <= set(dir(torch_npu))
+    assert {*names, *namespace.schemas("atb")} <= set(dir(torch_npu))
+    assert namespace.schemas("atb").keys() <= set(dir(torch.ops.atb))
     for name, overloads in namespace.schemas().items():
         if all("Dimname" in schema for schema in overloads.values()):
             continue  # a type that torch has dropped
@@ -147,6 +150,18 @@ def test_the_transforms_of_torch_func(transform: Callable[..., Callable[..., tor
 
     x = torch.randn(3, 2, 8)
     torch.testing.assert_close(transform(torch_npu.npu_swiglu)(x.npu()).cpu(), transform(by_formula)(x))
+
+
+def test_a_second_derivative_is_not_there_and_torch_says_so_as_on_hardware() -> None:
+    """torch_npu registers derivatives of operators, and none of their backward ones: torch warns, once an operator."""
+    import torch_npu
+
+    x = torch.randn(2, 8).npu().requires_grad_()
+    (gradient,) = torch.autograd.grad(torch_npu.npu_swiglu(x).sum(), x, create_graph=True)
+    with pytest.warns(UserWarning, match="autograd kernel was not registered") as seen:
+        (gradient * gradient).sum().backward()
+    assert x.grad is None
+    assert [str(warning.message).partition(": ")[0] for warning in seen] == ["npu::npu_swiglu_backward"]
 
 
 @has_levels

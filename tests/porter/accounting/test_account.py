@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from porter.accounting.account import Account, account
-from porter.accounting.mentions import file_names_cuda
-from porter.accounting.reasons import Reason
+from porter.accounting.mentions import Reason, file_names_cuda
+from porter.documents import port_bytes
 from porter.port import Plan
-from porter.port_file import port_bytes
 from tests.porter.conftest import Run
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from porter.documents import port_bytes
 from porter.findings import Finding
 from porter.port import Plan
-from porter.port_file import port_bytes
 from porter.record import entry_of, restored
 
 NPU, CUDA = Plan("npu"), Plan("cuda")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from textwrap import dedent
 
-from porter.documents.ported import PortedBytes
+from porter.documents import port_bytes
+from porter.documents.document import PortedBytes
 from porter.port import Plan
-from porter.port_file import port_bytes
 
 
 def ported(name: str, text: str, target: str = "npu") -> PortedBytes:

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
+from porter.documents import port_bytes
 from porter.findings import Finding
 from porter.port import Plan
-from porter.port_file import port_bytes
 
 GUIDE = """\
 import torch

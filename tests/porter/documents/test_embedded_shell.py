@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from porter.documents import port_bytes
 from porter.port import Plan
-from porter.port_file import port_bytes
 from tests.porter.documents.porting import check_reported, check_silent, check_transformed, ported
 
 NAMES = ({"v": "CUDA_VISIBLE_DEVICES", "d": "cuda"}, {"v": "ASCEND_RT_VISIBLE_DEVICES", "d": "npu"})

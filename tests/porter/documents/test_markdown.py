@@ -7,8 +7,9 @@ from textwrap import indent
 
 import pytest
 
+from porter.documents import port_bytes
+from porter.documents.document import CannotPort
 from porter.port import Plan
-from porter.port_file import CannotPort, port_bytes
 from tests.porter.documents.bytes_in_out import CUDA, NPU, check_ported, check_unchanged
 
 HELPER = "from diffsynth.core.device.npu_compatible_device import get_device_name"

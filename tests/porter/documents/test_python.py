@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
+from porter.documents import port_bytes
+from porter.documents.document import CannotPort
 from porter.port import Plan
-from porter.port_file import CannotPort, port_bytes
 from tests.porter.documents.bytes_in_out import NPU, check_ported, check_unchanged
 
 LINE = b'x.to("cuda")'
@@ -148,7 +149,7 @@ def test_one_clear_sentence(data: bytes, message: str, line: int | None) -> None
 
 def test_a_file_with_nothing_to_do_costs_no_import() -> None:
     program = (
-        "import sys; from porter.port import Plan; from porter.port_file import port_bytes\n"
+        "import sys; from porter.port import Plan; from porter.documents import port_bytes\n"
         "port_bytes('a.py', b'x.to(\"cpu\")', Plan('npu'))\n"
         "print([name for name in ('libcst', 'porter.documents.notebook', 'porter.documents.markdown')"
         " if name in sys.modules])"

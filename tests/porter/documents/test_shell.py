@@ -8,8 +8,9 @@ from contextlib import suppress
 
 import pytest
 
+from porter.documents import port_bytes
+from porter.documents.document import CannotPort
 from porter.port import Plan
-from porter.port_file import CannotPort, port_bytes
 from tests.porter.documents.bytes_in_out import NPU, check_ported, check_unchanged
 
 LINE, DONE = b"export CUDA_VISIBLE_DEVICES=0", b"export ASCEND_RT_VISIBLE_DEVICES=0"

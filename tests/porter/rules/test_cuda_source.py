@@ -30,8 +30,8 @@ def test_left_alone(text: str) -> None:
 
 
 def test_bytes_that_are_no_utf_8_are_counted_too() -> None:
+    from porter.documents import port_bytes
     from porter.port import Plan
-    from porter.port_file import port_bytes
 
     data = b"// \xff cuda\n" + KERNEL.encode()
     result = port_bytes("k.cuh", data, Plan("npu"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from porter.documents import port_bytes
 from porter.port import Plan
-from porter.port_file import port_bytes
 from tests.porter.documents.bytes_in_out import check_ported, check_unchanged
 
 CONFIG = """\

@@ -70,10 +70,25 @@ def test_double_precision_is_a_warning(text, line):
         "dtype = torch.float64 if x.device.type not in ('npu', 'mps') else torch.float32",
         "import torch\nif is_npu():\n    x = x.float()\nelse:\n    x = x.double()",
         "import torch\nif not torch.cuda.is_available():\n    x = x.double()",
+        "import torch\ndef f(x):\n    if x.device.type == 'npu':\n        return x.float()\n    return x.double()",
+        "import torch\ndef f(x):\n    if x.device.type in ('mps', 'cuda'):\n        return x\n    y = x.double()",
     ],
 )
 def test_other_dtypes_questions_and_the_cpu_are_left_alone(text):
     check_silent(text, CODE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import torch\ndef f(x):\n    if x.device.type == 'npu':\n        x = x.float()\n    return x.double()",
+        "import torch\ndef f(x):\n    if x.device.type != 'npu':\n        return x\n    return x.double()",
+        "import torch\ndef f(x):\n    if x.device.type == 'cpu':\n        return x\n    return x.double()",
+    ],
+    ids=["goes-on", "the-others-leave", "another-device"],
+)
+def test_what_the_accelerator_still_comes_to_is_reported(text):
+    check_reported(text, CODE, "warning", 5)
 
 
 @pytest.mark.parametrize("target", ["xpu", "mps", "musa"])

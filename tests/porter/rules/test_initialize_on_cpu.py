@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from porter.documents import port_bytes
 from porter.port import Plan
-from porter.port_file import port_bytes
 from porter.record import entry_of, restored
 from tests.porter.shell.launching import EXPORTS, PATH, check_reported, check_silent, check_transformed, ported
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from porter.documents import port_bytes
 from porter.port import Plan
-from porter.port_file import port_bytes
 from tests.porter.shell.launching import EXPORTS, PATH, check_noop, check_silent, check_transformed
 
 LAUNCH = "accelerate launch train.py --learning_rate 1e-5\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from porter.requirements import judged, judged_index
+from porter.required_packages import judged, judged_index
 from tests.porter.documents.porting import check_reported, check_silent, ported
 
 CODE = "DP416"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from porter.documents import port_bytes
 from porter.port import Plan
-from porter.port_file import port_bytes
 from tests.porter.shell.launching import PATH, check_noop, check_reported, check_silent, check_transformed
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from porter.documents.ported import port_unit
+from porter.documents.document import port_unit
 from porter.port import Plan
 
 CODE = "DP114"

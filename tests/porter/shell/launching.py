@@ -8,10 +8,10 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from porter.documents.ported import PortedBytes
+from porter.documents import port_bytes
+from porter.documents.document import PortedBytes
 from porter.findings import Finding
 from porter.port import Plan
-from porter.port_file import port_bytes
 from porter.record import entry_of, restored
 from tests.porter.rules.rewriting import plain
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from porter.verify.launch_tree import launch_tree
 from porter.verify.outcome import Outcome, Row
 from porter.verify.scripts import Script, find_scripts
 from porter.verify.verification import Verification
@@ -239,3 +240,38 @@ def test_a_launch_script_that_cannot_be_run(tmp_path: Path, text: str, problem: 
     script = example(tmp_path / "run.sh", 1)
     assert script.problem is not None
     assert script.problem.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("command", "processes"),
+    [
+        ("deepspeed train.py", 2),  # every device of the machine
+        ("deepspeed --num_gpus 1 train.py", 1),
+        ("deepspeed --num_gpus=4 train.py", 4),
+        ("deepspeed --num_nodes 2 --num_gpus 1 train.py", 2),
+        ("deepspeed --num_nodes 1 train.py", 2),
+        ("deepspeed --include localhost:3 train.py", 1),
+        ("deepspeed -i localhost:0,1,2 train.py", 3),
+        ("deepspeed --include worker-0@worker-1:0,2 train.py", 4),
+        ("deepspeed --hostfile hosts train.py", 2),
+        ("torchrun --nproc_per_node gpu train.py", 2),
+        ("torchrun --nproc-per-node 8 train.py", 8),
+        ("torchrun train.py", 1),
+        ("accelerate launch --num_processes 8 train.py", 8),
+    ],
+)
+def test_how_many_processes_a_launch_asks_for(tmp_path: Path, command: str, processes: int) -> None:
+    (tmp_path / "train.py").write_text("import torch\n")
+    assert launch_tree(str(tmp_path / "run.sh"), f"{command}\n".encode()).processes == processes
+
+
+def test_deepspeed_without_its_modules_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "train.py").write_text("import torch\n")
+    (tmp_path / "run.sh").write_text("deepspeed train.py\n")
+    monkeypatch.setattr("porter.verify.scripts.find_spec", lambda name: None if name == "deepspeed" else name)
+    monkeypatch.setattr("porter.verify.scripts.version", lambda _: "0.19.8")
+    script = example(tmp_path / "run.sh", 1)
+    assert script.skipped == (
+        "it trains by DeepSpeed, which is installed by its metadata alone (version 0.19.8), without its modules: pip "
+        "install deepspeed"
+    )

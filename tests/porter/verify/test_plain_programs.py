@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -173,3 +175,19 @@ def test_a_network_that_computes_on_the_host_in_every_way_does_not_pass(verify_t
 def test_the_whole_program_passes(verify_text: Callable[..., Row]) -> None:
     row = verify_text(PROGRAM.replace('"npu"', '"cuda"'), PROGRAM)
     assert (row.problems, row.equal, row.notes) == ([], True, [])
+
+
+def test_modules_and_data_beside_a_program_are_there_in_every_way_and_ported(
+    running: Verification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = shutil.copytree(PROGRAMS / "with_modules", tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    (script,) = find_scripts(["mine/infer.py"], None)
+    row = running.run(script)
+    check(row, "Small")
+    assert row.equal is True
+    assert row.outcomes["ported"].printed[0][0].startswith("boat: ")
+    assert (whole / "labels.json").read_text() == (PROGRAMS / "with_modules" / "labels.json").read_text()
+    (whole / "helpers.py").write_text("from nowhere_at_all import DEVICE\n")
+    (problem,) = running.run(script).problems
+    assert problem == "every way: line 7: it needs the module nowhere_at_all, which is not installed"

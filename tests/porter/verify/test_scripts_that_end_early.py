@@ -100,3 +100,24 @@ def test_the_output_of_what_failed_is_kept(verify_text: Callable[..., Row]) -> N
     row = verify_text("print('so far')\nraise ValueError('no')\n")
     assert row.outcomes["ported"].output.startswith("so far\n")
     assert row.outcomes["ported"].output.endswith("ValueError: no\n")
+
+
+IN_A_THREAD = """import threading, torch
+x = torch.ones(3, device="cuda")
+def work():
+    if {where}:
+        raise ValueError("in the thread")
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+print(float((x * 2).sum()))
+"""
+ENDED = "an error ended a thread, and the script went on: line 5: ValueError: in the thread"
+
+
+def test_an_error_that_ends_a_thread_is_named(verify_text: Callable[..., Row]) -> None:
+    text = IN_A_THREAD.format(where="x.device.type == 'npu'")
+    assert verify_text(text, text.replace('"cuda"', '"npu"')).problems == [f"unedited, redirected and ported: {ENDED}"]
+    text = IN_A_THREAD.format(where="True")
+    row = verify_text(text, text.replace('"cuda"', '"npu"'))
+    assert (row.problems, row.notes) == ([], [f"every way: {ENDED}"])

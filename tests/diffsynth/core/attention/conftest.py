@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from diffsynth.core.attention import choice
+# The package has the function under the same name.
+choice = importlib.import_module("diffsynth.core.attention.attention")
 
 COMPUTED = """
     from torch.nn.functional import scaled_dot_product_attention

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from diffsynth.core.attention import AttentionImplementationError, attention, chosen_implementation
-from diffsynth.core.attention.choice import VARIABLE
+from diffsynth.core.attention.attention import VARIABLE
 
 FLASH = ["flash_attention_2", "flash_attention_3", "flash_attention_4"]
 

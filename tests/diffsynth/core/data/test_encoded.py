@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from diffsynth.core.data import BadSampleError, DatasetError
 from diffsynth.core.data.encoded import EncodedDataset, EncodedFolder
-from diffsynth.core.data.errors import BadSampleError, DatasetError
 
 MADE_BY = {"task": "sft", "num_frames": 5}
 

@@ -1,7 +1,7 @@
 import pytest
 
-from diffsynth.core.data.errors import DatasetError
-from diffsynth.core.data.frame_size import FrameSize
+from diffsynth.core.data import DatasetError
+from diffsynth.core.data.frames import FrameSize
 
 WAN = {"multiple": 16, "frames_step": 4}
 

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from diffsynth.core.data.errors import BadSampleError, DatasetError
-from diffsynth.core.data.frame_size import AS_STORED, FrameSize
+from diffsynth.core.data import BadSampleError, DatasetError
+from diffsynth.core.data.frames import AS_STORED, FrameSize
 from diffsynth.core.data.media_dataset import PLACE, MediaDataset
 from diffsynth.utils.data import save_video
 

@@ -1,6 +1,6 @@
 import pytest
 
-from diffsynth.core.data.errors import DatasetError
+from diffsynth.core.data import DatasetError
 from diffsynth.core.data.metadata import read_metadata
 
 ROWS = [{"video": "a.mp4", "prompt": "一只狗, running"}, {"video": "b.mp4", "prompt": "a cat"}]

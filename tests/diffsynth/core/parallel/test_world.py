@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diffsynth.core.parallel.errors import RankError
+from diffsynth.core.parallel import RankError
 from diffsynth.core.parallel.launch import Launch
 from diffsynth.core.parallel.world import join
 
@@ -54,7 +54,7 @@ def test_a_torch_without_the_backend(monkeypatch):
 MORE_PROCESSES_THAN_DEVICES = """
 import os
 os.environ.update(RANK="2", WORLD_SIZE="3", LOCAL_RANK="2", MASTER_ADDR="127.0.0.1", MASTER_PORT="1")
-from diffsynth.core.parallel.errors import RankError
+from diffsynth.core.parallel import RankError
 from diffsynth.core.parallel.world import join
 try:
     join("npu")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diffsynth.core.vram.order import ForwardOrder
+from diffsynth.core.vram.managed import ForwardOrder
 
 
 def test_as_registered_at_first_in_a_circle() -> None:

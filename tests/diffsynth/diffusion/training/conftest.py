@@ -22,6 +22,11 @@ HIGH, LOW = (f"{WAN22}:{noise}_noise_model/diffusion_pytorch_model*.safetensors"
 
 QWEN, QWEN_EDIT = "Qwen/Qwen-Image", "Qwen/Qwen-Image-Edit"
 QWEN_ENCODERS = f"{QWEN}:text_encoder/model*.safetensors,{QWEN}:vae/diffusion_pytorch_model.safetensors"
+CANNY, INPAINT = (f"DiffSynth-Studio/Qwen-Image-Blockwise-ControlNet-{kind}" for kind in ("Canny", "Inpaint"))
+LAYERED = "Qwen/Qwen-Image-Layered"
+LAYERED_MODELS = (
+    f"{LAYERED}:transformer/*.safetensors,{QWEN}:text_encoder/model*.safetensors,{LAYERED}:vae/*.safetensors"
+)
 QWEN_DIT, QWEN_EDIT_DIT = (f"{name}:transformer/diffusion_pytorch_model*.safetensors" for name in (QWEN, QWEN_EDIT))
 
 FULL, LORA = ["--trainable_models", "dit"], ["--lora_base_model", "dit", "--lora_rank", "4"]
@@ -52,6 +57,9 @@ def training_models(tmp_path_factory):
     make_for_patterns(WAN22, [name.partition(":")[2] for name in (HIGH, LOW)], root)
     make_weights(QWEN, root)
     make_for_patterns(QWEN_EDIT, ["transformer/", "processor/"], root)
+    make_for_patterns(LAYERED, ["transformer/", "vae/"], root)
+    for model_id in (CANNY, INPAINT):
+        make_weights(model_id, root)
     return root
 
 

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from diffsynth.diffusion.training.errors import TrainingError
-from diffsynth.diffusion.training.lora import add_lora, start_from
+from diffsynth.diffusion.training.networks import add_lora, start_from
 from diffsynth.models.wan_video_dit import WanModel
 from diffsynth.pipelines.wan_video import ModelConfig, WanVideoPipeline
 from tests.diffsynth.diffusion.training.conftest import DIT, LORA, T5, VAE, WAN21

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from diffsynth.diffusion.training.tasks import Distillation, SupervisedFineTuning
-from diffsynth.models.qwen_image_dit import QwenImageDiT, patches
+from diffsynth.models.qwen_image_dit import QwenImageDiT
+from diffsynth.models.qwen_image_patches import patches
 from diffsynth.pipelines.qwen_image import QwenImagePipeline
 from tests.diffsynth.diffusion.training import driver
 from tests.diffsynth.pipelines import qwen_oracle as oracle

@@ -7,11 +7,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from diffsynth.core.data.errors import BadSampleError, DatasetError
+from diffsynth.core.data import BadSampleError, DatasetError
 from diffsynth.diffusion.training.errors import TrainingError
 from diffsynth.pipelines.qwen_image import ModelConfig, QwenImagePipeline
 from tests.diffsynth.diffusion.training.conftest import (
+    CANNY,
     FULL,
+    INPAINT,
+    LAYERED_MODELS,
     LORA,
     QWEN,
     QWEN_DIT,
@@ -197,17 +200,128 @@ def test_pictures_keep_their_shape(qwen_flags_of, picture_folder, train, tmp_pat
         assert sample["edit_latents_00"].shape == (1, 16, 8, 4)  # 64x32 for 60x100: multiples of 32
 
 
+# By metadata file: what a run of these rows names, and the tensors that its samples have besides.
+CONTROLNET = ["--trainable_models", "blockwise_controlnet", "--learning_rate", "1e-2"]
+KINDS = {
+    "metadata_context.csv": (["context_image"], LORA, f"{QWEN_DIT},{QWEN_ENCODERS}", {"context_latents"}),
+    "metadata_controlnet_canny.csv": (
+        ["blockwise_controlnet_image"],
+        CONTROLNET,
+        f"{QWEN_DIT},{QWEN_ENCODERS},{CANNY}:model.safetensors",
+        {"control_latents"},
+    ),
+    "metadata_controlnet_inpaint.csv": (
+        ["blockwise_controlnet_image", "blockwise_controlnet_inpaint_mask"],
+        LORA,
+        f"{QWEN_DIT},{QWEN_ENCODERS},{INPAINT}:model.safetensors",
+        {"control_latents"},
+    ),
+    "metadata_eligen.json": (
+        ["eligen_entity_masks", "eligen_entity_prompts"],
+        LORA,
+        f"{QWEN_DIT},{QWEN_ENCODERS}",
+        {"entity_masks", "entity_00"},
+    ),
+    "metadata_layered.json": (["layer_num", "layer_input_image"], LORA, LAYERED_MODELS, {"layer_latents"}),
+    "metadata_layered_control.json": (
+        ["layer_num", "layer_input_image", "context_image"],
+        ["--trainable_models", "dit", "--learning_rate", "1e-3"],
+        LAYERED_MODELS,
+        {"layer_latents", "context_latents"},
+    ),
+}
+
+
+@pytest.fixture
+def kind_flags_of(qwen_flags_of, picture_folder):
+    """kind_flags_of(metadata, output, *more): a run of that kind."""
+
+    def flags(metadata, output, *more):
+        extra, trained, models, _ = KINDS[metadata]
+        files = ["image", *(name for name in extra if name not in ("eligen_entity_prompts", "layer_num"))]
+        return qwen_flags_of(
+            output,
+            *("--dataset_metadata_path", picture_folder / metadata, "--extra_inputs", ",".join(extra)),
+            *("--data_file_keys", ",".join(files), *trained, *more),
+            models=models,
+        )
+
+    return flags
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [name if "controlnet_canny" in name else pytest.param(name, marks=pytest.mark.slow) for name in KINDS],
+)
+def test_what_else_a_model_takes(kind_flags_of, train, tmp_path, metadata):
+    """Encoded once, and without the DiT, it trains step for step as it does with the encoders; and each part counts."""
+    _, _, models, parts = KINDS[metadata]
+    train(kind_flags_of(metadata, tmp_path / "sft"))
+    encoders = ",".join(one for one in models.split(",") if "text_encoder" in one or "vae" in one)
+    encode = ["--task", "sft:data_process", "--model_id_with_origin_paths", encoders]
+    train(kind_flags_of(metadata, tmp_path / "encoded", *encode))
+    split = ["--task", "sft:train", "--dataset_base_path"]
+    train(kind_flags_of(metadata, tmp_path / "split", *split, tmp_path / "encoded"))
+    assert losses(tmp_path / "split") == losses(tmp_path / "sft")
+    one, other = weights(tmp_path / "sft"), weights(tmp_path / "split")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    for part in parts:
+        folder = tmp_path / part
+        folder.mkdir()
+        (folder / "encoded.json").write_bytes((tmp_path / "encoded/encoded.json").read_bytes())
+        for path in (tmp_path / "encoded").glob("*.safetensors"):
+            sample = load_file(path)
+            assert parts <= set(sample)
+            save_file({**sample, part: sample[part].roll(1, dims=-1)}, folder / path.name)
+        train(kind_flags_of(metadata, tmp_path / f"other {part}", *split, folder))
+        assert losses(tmp_path / f"other {part}") != losses(tmp_path / "sft")
+
+
+@pytest.mark.slow
+def test_a_controlnet_is_saved_under_the_published_names_and_goes_on(kind_flags_of, train, tmp_path, training_models):
+    metadata = "metadata_controlnet_canny.csv"
+    run = ["--num_epochs", "2", "--save_steps", "2"]
+    train(kind_flags_of(metadata, tmp_path / "whole", *run))
+    published = load_file(training_models / CANNY / "model.safetensors")
+    saved = weights(tmp_path / "whole", "epoch-1")
+    assert saved.keys() == published.keys()
+    assert not any(torch.equal(saved[name], tensor.float()) for name, tensor in published.items())
+    resumed = tmp_path / "resumed"
+    train(kind_flags_of(metadata, resumed, *run, "--num_epochs", "1"))
+    train(kind_flags_of(metadata, resumed, *run, "--resume_from_checkpoint", "latest", "--resume_with_other_settings"))
+    assert all(torch.equal(weights(resumed, "epoch-1")[name], tensor) for name, tensor in saved.items())
+
+
+def test_layers_that_are_not_as_many_as_said(kind_flags_of, picture_folder, train, tmp_path):
+    metadata = tmp_path / "bad.jsonl"
+    metadata.write_text('{"image": ["image_0.png"], "prompt": "x", "layer_num": 2, "layer_input_image": "image_0.png"}')
+    flags = kind_flags_of("metadata_layered.json", tmp_path / "out", "--dataset_metadata_path", metadata)
+    with pytest.raises(BadSampleError, match=r"row 1: image names 1 pictures, expected layer_num \+ 1 of one size"):
+        train(flags)
+
+
 BAD = {
     "target": (
         [*LORA, "--lora_target_modules", "q,k,v,o"],
         "'q' matches no linear layer of QwenImageDiT; its layers e",
     ),
-    "extra inputs": ([*LORA, "--extra_inputs", "layer_num"], "--extra_inputs layer_num: .* takes edit_image$"),
+    "extra inputs": (
+        [*LORA, "--extra_inputs", "layer_nums"],
+        "--extra_inputs layer_nums: .* takes edit_image, context_image, .*, layer_num, layer_input_image$",
+    ),
     "edit image unused": ([*LORA, "--data_file_keys", "image,edit_image"], "give --extra_inputs edit_image as well"),
     "no encoder": ([*LORA, "--model_id_with_origin_paths", QWEN_DIT], "--task sft needs the text_encoder: name its fi"),
+    "no context image": (
+        [*LORA, "--extra_inputs", "context_image"],
+        "row . names no file under 'context_image', which this run",
+    ),
     "no edit image": (
         [*LORA, "--extra_inputs", "edit_image"],
         "row . names no file under 'edit_image', which this run",
+    ),
+    "validation of a context": (
+        [*LORA, "--extra_inputs", "context_image", "--validation_prompt", "a dog"],
+        "--validation_prompt has nothing to give the model as context_image: leave it out",
     ),
     "validation": (
         [*LORA, "--validation_edit_image", "a.png"],

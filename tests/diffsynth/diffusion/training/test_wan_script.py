@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from diffsynth.core.data.errors import BadSampleError, DatasetError
+from diffsynth.core.data import BadSampleError, DatasetError
 from diffsynth.diffusion.training.errors import DoesNotFitError, TrainingError
 from diffsynth.models.wan_video_dit import WanModel
 from script_trial.adapters.diffsynth_port.weights import make_weights

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from porter.analysis.custom.settings import read_rules
+from porter.analysis.custom.rule_settings import read_rules
 from porter.port import Plan, port_text
 from porter.settings import SettingsError, load_settings
 

@@ -3,11 +3,14 @@
 import csv
 import json
 
+import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from diffsynth.core.data.metadata import read_metadata
 from diffsynth.utils.data import VideoData
 from script_trial.__main__ import main
+from script_trial.adapters.diffsynth_port import image_dataset
 from script_trial.adapters.diffsynth_port.dataset_command import METADATA
 
 SMALL = ["--clips", "3", "--frames", "5", "--height", "32", "--width", "48"]
@@ -56,6 +59,30 @@ def test_it_has_the_pictures_that_its_metadata_name(tmp_path):
         assert {picture.size for picture in pictures} == {(48, 32)}
         assert len({picture.tobytes() for picture in pictures}) == len(pictures)
     assert [len(row["edit_image"]) for row in several] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("name", image_dataset.METADATA)
+def test_every_picture_that_metadata_name_is_there(tmp_path, name):
+    image_dataset.make_image_dataset(tmp_path, pictures=2, height=32, width=48)
+    rows = read_metadata(tmp_path / name)
+    assert len(rows) == 2
+    for row in rows:
+        assert set(row) == set(image_dataset.METADATA[name])
+        named = [row[column] for column in image_dataset.file_columns_of(name)]
+        files = [file for one in named for file in (one if isinstance(one, list) else [one])]
+        assert {Image.open(tmp_path / file).size for file in files} == {(48, 32)}
+    assert rows[0]["prompt"] != rows[1]["prompt"]
+
+
+def test_layers_are_cut_out_where_the_mask_is_white(tmp_path):
+    image_dataset.make_image_dataset(tmp_path, pictures=1, height=32, width=48)
+    (row,) = read_metadata(tmp_path / "metadata_layered.json")
+    whole, background, layer = (Image.open(tmp_path / name) for name in row["image"])
+    assert [background.mode, layer.mode] == ["RGBA", "RGBA"]
+    assert layer.getchannel("A").tobytes() == Image.open(tmp_path / "mask_0.png").convert("L").tobytes()
+    put_together = Image.alpha_composite(background, layer).convert("RGB")
+    assert put_together.tobytes() == whole.convert("RGB").tobytes()
+    assert (row["layer_num"], row["layer_input_image"]) == (2, row["image"][0])
 
 
 def test_a_data_set_that_is_there_is_left_alone(tmp_path):

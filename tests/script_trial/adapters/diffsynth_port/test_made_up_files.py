@@ -7,11 +7,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file
 
+from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.utils import data
 from script_trial.adapter import CannotMakeUp
 from script_trial.adapters.diffsynth_port.install import _kept
-from script_trial.adapters.diffsynth_port.made_up_files import dataset, weights_root, with_clip
+from script_trial.adapters.diffsynth_port.made_up_files import dataset, weights_root, with_clip, with_weights
 from script_trial.trial import Trial
 
 
@@ -71,6 +73,16 @@ def test_weights_are_written_once(trial: Trial) -> None:
     assert [file.stat().st_mtime_ns for file in written] == times
     with pytest.raises(CannotMakeUp, match="the weights of Someone/Else, which cannot be made up; those of Qwen/"):
         weights_root("Someone/Else", trial)
+
+
+def test_what_a_training_has_written_is_a_network_of_its_model(trial: Trial) -> None:
+    download = with_weights(ModelConfig.download_if_necessary, trial)
+    written = "models/train/Qwen-Image-Blockwise-ControlNet-Inpaint_full/epoch-1.safetensors"
+    found = download(ModelConfig(path=written))
+    shapes = {name: tuple(tensor.shape) for name, tensor in load_file(str(found.path)).items()}
+    assert shapes["img_in.weight"] == (256, 68)
+    other = download(ModelConfig(path="models/train/mine_full/epoch-1.safetensors"))
+    assert other.path == "models/train/mine_full/epoch-1.safetensors"
 
 
 def test_a_data_set_has_the_columns_that_are_asked_for(trial: Trial) -> None:

@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 
 from diffsynth.core.loader import Checkpoint, build_on_meta, detect, fill
 from diffsynth.families import MODEL_CONFIGS
+from diffsynth.families.qwen_image import FAMILY as QWEN_FAMILY
 from diffsynth.families.qwen_image.small import QWEN_VOCAB_SIZE
-from diffsynth.models.qwen_image_tokenizer import QwenImageTokenizer
+from diffsynth.models.qwen_image_prompt import QwenImageTokenizer
 from diffsynth.pipelines.qwen_image import ModelConfig, QwenImagePipeline
-from script_trial.adapters.diffsynth_port.catalogue import MODELS
 from script_trial.adapters.diffsynth_port.weights import make_weights
 
 BASE, EDIT, EDIT_2509 = "Qwen/Qwen-Image", "Qwen/Qwen-Image-Edit", "Qwen/Qwen-Image-Edit-2509"
@@ -56,14 +56,51 @@ def test_files_are_named_as_published(tree, model_id, dit_shards):
     )
 
 
+OTHERS = {
+    "Qwen/Qwen-Image-Layered": "qwen_image_dit",
+    "DiffSynth-Studio/Qwen-Image-Layered-Control": "qwen_image_dit",
+    "DiffSynth-Studio/Qwen-Image-Distill-Full": "qwen_image_dit",
+    **{
+        f"DiffSynth-Studio/Qwen-Image-Blockwise-ControlNet-{kind}": "qwen_image_blockwise_controlnet"
+        for kind in ("Canny", "Depth", "Inpaint")
+    },
+}
+LORAS = {
+    "MusePublic/Qwen-Image-Distill",
+    *(
+        f"DiffSynth-Studio/Qwen-Image-{name}"
+        for name in (
+            *("Distill-LoRA", "In-Context-Control-Union", "EliGen", "EliGen-V2", "EliGen-Poster"),
+            "Layered-Control-V2",
+        )
+    ),
+}
+
+
 def test_every_model_of_the_family_is_tested_here():
-    assert {model_id for model_id in MODELS if model_id.startswith("Qwen/")} == {
-        BASE,
-        NEWER,
-        EDIT,
-        EDIT_2509,
-        EDIT_2511,
-    }
+    assert set(QWEN_FAMILY.models) == {BASE, NEWER, EDIT, EDIT_2509, EDIT_2511, *OTHERS, *LORAS}
+
+
+@pytest.mark.parametrize(("model_id", "expected"), OTHERS.items())
+def test_the_first_checkpoint_of_the_others_is_read(tmp_path, model_id, expected):
+    files = make_weights(model_id, tmp_path)
+    first = files[0].parent
+    source = Checkpoint(sorted(first.glob("*.safetensors")))
+    (entry,) = detect(source, MODEL_CONFIGS)
+    assert entry.model_name == expected
+    fill(build_on_meta(entry), source, entry.key_map, dtype=torch.float32, device="cpu")
+
+
+def test_a_made_up_lora_changes_the_layers_that_training_does(tmp_path):
+    for model_id in sorted(LORAS):
+        (file,) = make_weights(model_id, tmp_path)
+        content = load_file(file)
+        layers = {name.rpartition(".lora_")[0] for name in content}
+        assert len(layers) == 2 * len(QWEN_FAMILY.lora_targets)
+        assert all(name.endswith(QWEN_FAMILY.lora_targets) for name in layers)
+        assert all(name.startswith("transformer_blocks.") for name in layers)
+    again = load_file(make_weights(model_id, tmp_path / "again")[0])
+    assert all(torch.equal(again[name], tensor) for name, tensor in content.items())
 
 
 @pytest.mark.parametrize(("pattern", "expected"), FILES.items())

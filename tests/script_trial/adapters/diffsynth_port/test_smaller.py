@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from diffsynth.pipelines.qwen_image import QwenImagePipeline
+from diffsynth.pipelines.qwen_image import ControlNetInput, QwenImagePipeline
 from diffsynth.pipelines.wan_video import WanVideoPipeline
 from script_trial.adapters.diffsynth_port.smaller import smaller_call
 
@@ -115,6 +115,18 @@ def test_pictures_to_start_from_and_to_edit_are_small_too() -> None:
     assert (one["edit_image"].size, one["edit_image_auto_resize"]) == ((48, 32), False)
     several = work_of_a_picture(edit_image=[large, large])
     assert [picture.size for picture in several["edit_image"]] == [(48, 32)] * 2
+
+
+def test_pictures_to_follow_and_masks_are_small_too() -> None:
+    large = Image.new("RGB", (900, 700))
+    given = ControlNetInput(controlnet_id=1, scale=0.5, image=large, inpaint_mask=large)
+    (control,) = work_of_a_picture(blockwise_controlnet_inputs=[given])["blockwise_controlnet_inputs"]
+    assert (control.image.size, control.inpaint_mask.size) == ((48, 32), (48, 32))
+    assert (control.controlnet_id, control.scale, given.image.size) == (1, 0.5, (900, 700))
+    masks = work_of_a_picture(eligen_entity_masks=[large, large])["eligen_entity_masks"]
+    assert [mask.size for mask in masks] == [(48, 32)] * 2
+    assert work_of_a_picture(layer_input_image=large.convert("RGBA"))["layer_input_image"].size == (48, 32)
+    assert work_of_a_picture(blockwise_controlnet_inputs=["a.png"])["blockwise_controlnet_inputs"] == ["a.png"]
 
 
 @pytest.mark.parametrize("edit_image", [None, "a.jpg", []])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from script_trial.adapters.diffsynth_port.made_up_files import dataset
+from script_trial.adapters.diffsynth_port.made_up_files import dataset, published_file
 from script_trial.adapters.diffsynth_port.smaller_training import smaller_arguments
 
 DATA = Path("/data set")
@@ -95,6 +95,31 @@ def test_the_metadata_of_pictures(tmp_path, trial):
     assert metadata("--dataset_metadata_path", "mine.jsonl", *edits) == "metadata_edit.csv"
     assert metadata("--dataset_metadata_path", "mine.jsonl", "--data_file_keys", "image") == "metadata.csv"
     assert dataset(trial, ("image",)) == dataset(trial, ("image", "edit_image"))
+    for columns, name in {
+        "image,blockwise_controlnet_image": "metadata_controlnet_depth.csv",
+        "image,blockwise_controlnet_image,blockwise_controlnet_inpaint_mask": "metadata_controlnet_inpaint.csv",
+        "image,context_image": "metadata_context.csv",
+        "image,eligen_entity_masks": "metadata_eligen.json",
+        "image,layer_input_image": "metadata_layered.json",
+        "image,layer_input_image,context_image": "metadata_layered_control.json",
+    }.items():
+        assert metadata("--dataset_metadata_path", "mine.jsonl", "--data_file_keys", columns) == name
+
+
+def test_published_files_that_a_training_starts_from(trial, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    path = "models/DiffSynth-Studio/Qwen-Image-EliGen/model.safetensors"
+    made = Path(published_file(trial, path))
+    assert made.is_file()
+    assert made.parts[-3:] == Path(path).parts[-3:]
+    assert published_file(trial, "models/train/mine/epoch-1.safetensors") == "models/train/mine/epoch-1.safetensors"
+    own = tmp_path / path
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"")
+    assert Path(published_file(trial, path)).samefile(own)
+    words = ["--dataset_base_path", "x", "--lora_checkpoint", "published.safetensors"]
+    found = smaller_arguments(words, tmp_path, lambda columns: tmp_path, lambda path: f"made_up/{path}")
+    assert found[2:] == ["--lora_checkpoint", "made_up/published.safetensors"]
 
 
 def test_the_data_set_that_is_made(tmp_path):

@@ -60,7 +60,7 @@ def test_the_text_encoders_file_holds_the_layer_that_is_not_run(tree):
 
 
 def test_a_dit_as_comfyui_keeps_it_is_known():
-    from diffsynth.core.loader.model_hash import model_hash
+    from diffsynth.core.loader.detection import model_hash
     from diffsynth.models.z_image_dit import ZImageDiT
 
     with torch.device("meta"):

@@ -1,0 +1,1 @@
+"""What training engines need in a trial besides the adapters of libraries of models."""

@@ -1,0 +1,27 @@
+import torch
+from PIL import Image
+from diffsynth.pipelines.qwen_image import QwenImagePipeline, ModelConfig
+
+pipe = QwenImagePipeline.from_pretrained(
+    torch_dtype=torch.bfloat16,
+    device="npu",
+    model_configs=[
+        ModelConfig(model_id="DiffSynth-Studio/Qwen-Image-Layered-Control", origin_file_pattern="transformer/diffusion_pytorch_model*.safetensors"),
+        ModelConfig(model_id="Qwen/Qwen-Image", origin_file_pattern="text_encoder/model*.safetensors"),
+        ModelConfig(model_id="Qwen/Qwen-Image-Layered", origin_file_pattern="vae/diffusion_pytorch_model.safetensors"),
+    ],
+    tokenizer_config=ModelConfig(model_id="Qwen/Qwen-Image", origin_file_pattern="tokenizer/"),
+)
+
+# Put a picture of your own here.
+input_image = Image.open("data/examples/qwen_image/image1.png").convert("RGBA").resize((1024, 1024))
+
+# The prompt says which layer of the picture is to be cut out.
+images = pipe(
+    prompt="A skeleton with a purple hat that holds a gift box",
+    layer_input_image=input_image, layer_num=0,
+    height=1024, width=1024,
+    num_inference_steps=30,
+    seed=0,
+)
+images[0].save("image_Qwen-Image-Layered-Control.png")

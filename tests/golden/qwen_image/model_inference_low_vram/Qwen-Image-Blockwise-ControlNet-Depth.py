@@ -1,0 +1,39 @@
+import torch
+from PIL import Image
+from diffsynth.pipelines.qwen_image import QwenImagePipeline, ModelConfig, ControlNetInput
+from diffsynth.core.device.npu_compatible_device import get_device_name
+
+vram_config = {
+    "offload_dtype": "disk",
+    "offload_device": "disk",
+    "onload_dtype": torch.float8_e4m3fn,
+    "onload_device": "cpu",
+    "preparing_dtype": torch.float8_e4m3fn,
+    "preparing_device": "npu",
+    "computation_dtype": torch.bfloat16,
+    "computation_device": "npu",
+}
+pipe = QwenImagePipeline.from_pretrained(
+    torch_dtype=torch.bfloat16,
+    device="npu",
+    model_configs=[
+        ModelConfig(model_id="Qwen/Qwen-Image", origin_file_pattern="transformer/diffusion_pytorch_model*.safetensors", **vram_config),
+        ModelConfig(model_id="Qwen/Qwen-Image", origin_file_pattern="text_encoder/model*.safetensors", **vram_config),
+        ModelConfig(model_id="Qwen/Qwen-Image", origin_file_pattern="vae/diffusion_pytorch_model.safetensors", **vram_config),
+        ModelConfig(model_id="DiffSynth-Studio/Qwen-Image-Blockwise-ControlNet-Depth", origin_file_pattern="model.safetensors", **vram_config),
+    ],
+    tokenizer_config=ModelConfig(model_id="Qwen/Qwen-Image", origin_file_pattern="tokenizer/"),
+    vram_limit=torch.npu.mem_get_info(get_device_name())[1] / (1024 ** 3) - 0.5,
+)
+
+# Put a picture of your own here: depths to follow.
+controlnet_image = Image.open("data/examples/qwen_image/depth_image.jpg").convert("RGB").resize((1328, 1328))
+
+image = pipe(
+    prompt="一只小狗坐在开满樱花的庭院里，毛发在晨光下发亮，背后的木牌上写着“春日”。",
+    blockwise_controlnet_inputs=[ControlNetInput(image=controlnet_image)],
+    height=1328, width=1328,
+    num_inference_steps=40,
+    seed=0,
+)
+image.save("image_Qwen-Image-Blockwise-ControlNet-Depth.jpg")

@@ -1,0 +1,19 @@
+import torch
+from diffsynth.core import load_state_dict
+from diffsynth.pipelines.qwen_image import QwenImagePipeline, ModelConfig
+
+pipe = QwenImagePipeline.from_pretrained(
+    torch_dtype=torch.bfloat16,
+    device="npu",
+    model_configs=[
+        ModelConfig(model_id="DiffSynth-Studio/Qwen-Image-Distill-Full", origin_file_pattern="diffusion_pytorch_model*.safetensors"),
+        ModelConfig(model_id="Qwen/Qwen-Image", origin_file_pattern="text_encoder/model*.safetensors"),
+        ModelConfig(model_id="Qwen/Qwen-Image", origin_file_pattern="vae/diffusion_pytorch_model.safetensors"),
+    ],
+    tokenizer_config=ModelConfig(model_id="Qwen/Qwen-Image", origin_file_pattern="tokenizer/"),
+)
+pipe.dit.load_state_dict(load_state_dict("models/train/Qwen-Image-Distill-Full_full/epoch-1.safetensors"))
+
+prompt = "A red circle over a black background."
+image = pipe(prompt, seed=0, cfg_scale=1, num_inference_steps=15, height=480, width=832)
+image.save("image_Qwen-Image-Distill-Full_full.png")
