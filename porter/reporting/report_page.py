@@ -119,11 +119,12 @@ def _group(group: Group, rules: dict[str, Rule]) -> Markup:
         if rule
         else None
     )
+    reason = element("span", f"\u2002{group.way_out}", class_="soft") if group.severity == "fix" else None
     title = "Why: " if group.severity == "fix" else "What to do: "
     way_out = element("p", element("b", title), group.way_out) if group.way_out else None
     return element(
         "details",
-        element("summary", chip, group.message, amount),
+        element("summary", chip, group.message, reason, amount),
         element("div", way_out, named, _places(group), class_="inside"),
         class_="group",
     )  # fmt: skip

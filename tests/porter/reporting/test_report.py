@@ -217,6 +217,7 @@ def _groups_of(page: str) -> list[tuple[tuple[str, str], int]]:
         r'<details class="group"><summary><span class="chip \w+">(\w+)</span>(.*?)<span class="amount">([\d,]+)</span>',
         page,
     )
+    found = [(code, re.sub(r'<span class="soft">.*?</span>', "", said), amount) for code, said, amount in found]
     return [((code, unescape(message)), int(amount.replace(",", ""))) for code, message, amount in found]
 
 
