@@ -18,28 +18,6 @@ TARGETS = target_names()
 FORMATS = ("text", "json", "sarif", "github", "gitlab", "junit")
 
 
-def _list_rules(context: click.Context, _: click.Parameter, asked: bool) -> None:
-    if not asked or context.resilient_parsing:
-        return
-    from porter.rules import all_rules
-
-    for rule in all_rules():
-        click.echo(f"{rule.code}  {rule.name:24}{'rewrites' if rule.fixes else 'reports':10}{rule.summary}")
-    context.exit()
-
-
-def _explain(context: click.Context, parameter: click.Parameter, wanted: str | None) -> None:
-    if wanted is None or context.resilient_parsing:
-        return
-    from porter.rules import all_rules
-
-    for rule in all_rules():
-        if wanted.lower() in (rule.code.lower(), rule.name):
-            click.echo(rule.explanation)
-            context.exit()
-    raise click.BadParameter(f"no rule is called {wanted!r}; --list-rules names them all", context, parameter)
-
-
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="diffsynth-port")
 @click.argument("paths", nargs=-1, metavar="PATHS...")
@@ -52,7 +30,7 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 )
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 if something would change.")
 @click.option("--diff", is_flag=True, help="Like --check, and print what would change as a unified diff.")
-@click.option("--watch", is_flag=True, help="With --check or --diff: again after every change, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Run again after every change, until Ctrl-C.")
 @click.option("--output", metavar="DIR", help="Write a ported copy of the tree here and leave the originals alone.")
 @click.option("--npu-scripts", is_flag=True,
               help="Leave all files as they are; write special/npu_training/*-NPU.sh for launch scripts.")  # fmt: skip
@@ -68,6 +46,9 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 @click.option("--select", multiple=True, metavar="RULES", help="Only these rules: codes, names or prefixes (DP1).")
 @click.option("--ignore", multiple=True, metavar="RULES", help="Not these rules.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out files that match, as in .gitignore.")
+@click.option("--add-ignores", is_flag=True,
+              help="Port nothing; write ignore comments where there is a finding left to a person.")  # fmt: skip
+@click.option("--fix-unused-ignores", is_flag=True, help="Also take out ignore comments that ignore nothing.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Processes to use; by default one for each core.")
 @click.option("--explain-skipped", is_flag=True, help="List the lines that name CUDA and were passed over, and why.")
 @click.option("-q", "--quiet", is_flag=True, default=None, help="Print errors only.")
@@ -97,10 +78,8 @@ def _explain(context: click.Context, parameter: click.Parameter, wanted: str | N
 @click.option("--stdin-filename", metavar="NAME", default="stdin.py", help="What standard input (-) is called.")
 @click.option("--config", metavar="FILE", help="The pyproject.toml to read; by default the nearest one above.")
 @click.option("--no-config", is_flag=True, help="Read no pyproject.toml.")
-@click.option("--list-rules", is_flag=True, is_eager=True, expose_value=False, callback=_list_rules,
-              help="Print every rule and exit.")  # fmt: skip
-@click.option("--explain", metavar="RULE", is_eager=True, expose_value=False, callback=_explain,
-              help="Print a rule's page and exit.")  # fmt: skip
+@click.option("--list-rules", is_flag=True, help="Print every rule, the project's own too, and exit.")
+@click.option("--explain", metavar="RULE", help="Print a rule's page and exit.")
 def command(paths: tuple[str, ...], **options: Any) -> None:
     """Rewrite PyTorch programs written for CUDA so that they run on another accelerator.
 
@@ -123,6 +102,8 @@ def _run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     from porter.session import Session, Unusable, is_verified
 
     try:
+        if options["list_rules"] or options["explain"] is not None:
+            return _tell_of_rules(options)
         if options["watch"]:
             from porter.watching import watch
 
@@ -140,10 +121,24 @@ def _run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         return 2
 
 
+def _tell_of_rules(options: dict[str, Any]) -> int:
+    """The list of the rules, those of the project's settings too, or the page of one."""
+    from porter.session import rules_of
+
+    rules, wanted = rules_of(options), options["explain"]
+    if wanted is None:
+        for rule in rules:
+            click.echo(f"{rule.code}  {rule.name:24}{'rewrites' if rule.fixes else 'reports':10}{rule.summary}")
+        return 0
+    for rule in rules:
+        if wanted.lower() in (rule.code.lower(), rule.name):
+            click.echo(rule.explanation)
+            return 0
+    raise click.BadParameter(f"no rule is called {wanted!r}; --list-rules names them all", param_hint="'--explain'")
+
+
 def _port_files(session: Session) -> int:
     inputs = session.inputs()
-    for path in () if session.quiet else session.unread_settings(inputs):
-        click.echo(f"note: {path} has settings of its own, which this run does not read; --config names one", err=True)
     packages = session.survey(inputs)  # before anything is written, since it may find that it cannot
     session = session.reading_records_of(inputs)
     results = session.run(inputs.files)

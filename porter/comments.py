@@ -7,13 +7,19 @@ import re
 import tokenize
 from collections.abc import Iterable
 
+#: By the line, from 1: the column, from 1, and the text of its comment.
+Comments = dict[int, tuple[int, str]]
+
 #: What comes before a comment on its line: quoted strings, and anything that opens neither.
 _BEFORE = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^#"'])*""")
 
+#: Tokens after which the next one begins a line without a backslash.
+_END_A_LINE = (tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 
-def python_comments(text: str) -> dict[int, tuple[int, str]]:
-    """By the line, from 1: the column, from 1, and the text of its comment."""
-    found: dict[int, tuple[int, str]] = {}
+
+def python_comments(text: str) -> Comments:
+    """The comments of Python."""
+    found: Comments = {}
     try:
         for token in tokenize.generate_tokens(io.StringIO(text, newline="").readline):
             if token.type == tokenize.COMMENT:
@@ -23,9 +29,27 @@ def python_comments(text: str) -> dict[int, tuple[int, str]]:
     return found
 
 
-def line_comments(lines: Iterable[str]) -> dict[int, tuple[int, str]]:
+def python_places(text: str) -> dict[int, int]:
+    """For a line that ends within a string, or in a backslash, the line at the end of which a comment for it stands."""
+    found: dict[int, int] = {}
+    last = (tokenize.NL, 0)
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text, newline="").readline):
+            (start, _), (end, _) = token.start, token.end
+            goes_on = last[0] not in _END_A_LINE and token.type not in _END_A_LINE
+            first = last[1] if goes_on else start
+            found |= dict.fromkeys(range(first, end), end) if end > first else {}
+            last = (token.type, end)
+    except (tokenize.TokenError, SyntaxError):
+        return {}
+    for line in sorted(found, reverse=True):
+        found[line] = found.get(found[line], found[line])
+    return found
+
+
+def line_comments(lines: Iterable[str]) -> Comments:
     """The same for a text in which a comment runs from a # outside of quotes to the end of its line."""
-    found: dict[int, tuple[int, str]] = {}
+    found: Comments = {}
     for number, line in enumerate(lines, 1):
         if "#" in line:
             before = _BEFORE.match(line)

@@ -1,71 +1,81 @@
 """Comments that ask to leave a place as it is: `# port: ignore`, `# port: ignore[DP101, DP2, rand-device]`.
 
-`# port: ignore-file` and `# port: ignore-file[RULES]`, anywhere in it, ask so for the whole text.
+They hold for what begins or ends on their line. Where a string or a backslash takes the line's end, they stand where
+that is over; in a Dockerfile, on a line of their own above. `# port: ignore-file` and `# port: ignore-file[RULES]`,
+anywhere in it, ask so for the whole text.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterable
+from typing import NamedTuple
 
+from porter.commenting import Commenting
 from porter.findings import Finding
 from porter.rules import all_rules
-from porter.rules.unknown_ignore import RULE
 from porter.unit import Found
 
-_IGNORE = re.compile(r"#\s*port:\s*ignore\b(?!-)(?:\[([\w\s,-]*)\])?")
-_IGNORE_FILE = re.compile(r"#\s*port:\s*ignore-file\b(?:\[([\w\s,-]*)\])?")
+_DIRECTIVE = re.compile(r"(?:#|//)\s*port:\s*ignore(?P<whole>-file)?\b(?!-)(?:\[(?P<names>[\w\s,-]*)\])?")
 
 
-class Text(Protocol):
-    """A text that findings have places in."""
+class Directive(NamedTuple):
+    """One of them, at `start` of the comment that begins in `column` of the line. `names` None means every rule."""
 
-    text: str
+    line: int
+    column: int
+    comment: str
+    start: int
+    end: int
+    whole: bool
+    names: tuple[str, ...] | None
 
-    def comments(self) -> dict[int, tuple[int, str]]: ...
-
-
-def not_ignored(found: Iterable[Found], source: Text, codes: frozenset[str] | None = None) -> Iterator[Found]:
-    """Leaves out what a comment `# port: ignore` or `# port: ignore[RULE]` on its first or last line asks to.
-
-    A name in such a comment that is no rule is a finding itself, if the rule about that is among `codes`.
-    """
-    if "port:" not in source.text:
-        yield from found
-        return
-    comments = source.comments()
-    whole = [comment for _, text in comments.values() for comment in _IGNORE_FILE.finditer(text)]
-    for one in found:
-        if any(_ignores(comment, one.finding.code) for comment in whole):
-            continue
-        lines = {one.finding.line, one.finding.end_line}
-        asked = (comment for line in lines if line in comments for comment in _IGNORE.finditer(comments[line][1]))
-        if not any(_ignores(comment, one.finding.code) for comment in asked):
-            yield one
-    if codes is None or RULE.code in codes:
-        yield from _unknown(comments, codes or frozenset())
+    def asks_for(self, code: str) -> bool:
+        return self.names is None or any(is_named(code, name) for name in self.names)
 
 
-def _ignores(comment: re.Match[str], code: str) -> bool:
-    if comment[1] is None:
-        return True
-    named = any(rule.is_named(one) for rule in all_rules() if rule.code == code for one in _names(comment))
-    return named or any(code.startswith(one.upper()) for one in _names(comment))
+class Ignores:
+    """The comments of a text that ask for this."""
+
+    def __init__(self, text: str, commenting: Commenting) -> None:
+        text = commenting.original if commenting.original is not None else text
+        self.directives: list[Directive] = []
+        self._places: dict[int, int] = {}
+        if "port:" not in text:
+            return
+        comments = commenting.comments(text)
+        self.directives = [one for line in sorted(comments) for one in _directives(line, *comments[line])]
+        if self.directives:
+            self._places = commenting.places(text)
+
+    def hold(self, directive: Directive, finding: Finding) -> bool:
+        """Whether a comment asks to leave out a finding."""
+        if not directive.asks_for(finding.code):
+            return False
+        lines = (finding.line, finding.end_line)
+        return (
+            directive.whole or directive.line in lines or directive.line in [self._places.get(line) for line in lines]
+        )
+
+    def split(self, found: Iterable[Found]) -> tuple[list[Found], list[Finding]]:
+        """What no comment asks to leave out, and the findings of the rest."""
+        kept: list[Found] = []
+        left_out: list[Finding] = []
+        for one in found:
+            if any(self.hold(directive, one.finding) for directive in self.directives):
+                left_out.append(one.finding)
+            else:
+                kept.append(one)
+        return kept, left_out
 
 
-def _unknown(comments: dict[int, tuple[int, str]], codes: frozenset[str]) -> Iterator[Found]:
-    for line, (column, text) in comments.items():
-        for comment in (*_IGNORE.finditer(text), *_IGNORE_FILE.finditer(text)):
-            for name in _names(comment):
-                own = any(code.startswith(name.upper()) for code in codes)  # a rule of the project
-                if not own and not any(rule.is_named(name) for rule in all_rules()):
-                    at = column + comment.start()
-                    message = f'this comment ignores "{name}", which is no rule'
-                    way_out = "diffsynth-port --list-rules names them all"
-                    end = column + comment.end()
-                    yield Found(Finding(RULE.code, "warning", message, line, at, line, end, way_out))
+def is_named(code: str, name: str) -> bool:
+    """Whether a name in such a comment means the rule of a code: it is the code, its beginning, or the rule's name."""
+    return code.startswith(name.upper()) or any(rule.is_named(name) for rule in all_rules() if rule.code == code)
 
 
-def _names(comment: re.Match[str]) -> list[str]:
-    return [name.strip() for name in (comment[1] or "").split(",") if name.strip()]
+def _directives(line: int, column: int, comment: str) -> Iterable[Directive]:
+    for found in _DIRECTIVE.finditer(comment):
+        names = found["names"]
+        named = None if names is None else tuple(name.strip() for name in names.split(",") if name.strip())
+        yield Directive(line, column, comment, found.start(), found.end(), found["whole"] is not None, named)

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from porter import commenting
 from porter.both_devices import sifted
 from porter.candidates import Call, called_for
 from porter.changes import Change, apply
+from porter.commenting import Commenting
 from porter.edits import edited
 from porter.findings import UNSAFE, Finding
-from porter.ignore_comments import not_ignored
+from porter.ignore_comments import Ignores
 from porter.source import CannotParse, Source, parse_changed
 from porter.tables import USUAL
 from porter.targets import Translation, rewriting_all, translation, undoing
@@ -38,7 +40,8 @@ class Plan:
     run's files that have a `cuda` of their own, `flags` those that ask for CUDA beside one for another accelerator, as
     porter.definitions gives both. `applies` says that what analyses propose is to be written.
     `own` are the project's own rules. `shows_edits` asks which finding changes what. Without `unsafe`, edits that may
-    change what the program means are only proposed.
+    change what the program means are only proposed. `fixes_ignores` takes ignore comments out that do nothing;
+    `adds_ignores` ports nothing, and adds them where there is a finding.
     """
 
     target: str
@@ -53,6 +56,8 @@ class Plan:
     own: tuple[CustomRule, ...] = ()
     shows_edits: bool = False
     unsafe: bool = True
+    fixes_ignores: bool = False
+    adds_ignores: bool = False
 
     @property
     def undoes(self) -> bool:
@@ -72,7 +77,7 @@ class Language:
 
     `parts` gives what rules look at, one by one; those that hold none of the words that call for a rule may be left
     out. `unit` is what rules are given beside a part. `sift` has the last word on what they found. `check` reads
-    what of the source was rewritten; None: the whole text is parsed again.
+    what of the source was rewritten; None: the whole text is parsed again. `commenting` is how comments are written.
     """
 
     name: str
@@ -82,22 +87,25 @@ class Language:
     check: Callable[[Any, Sequence[Change]], Any] | None = None
     sift: Callable[[list[Found], Any, frozenset[str] | None], list[Found]] = lambda found, unit, codes: found
     own: tuple[CustomRule, ...] = ()
+    commenting: Commenting = commenting.SHELL
 
 
-PYTHON = Language("python", Source, Source.naming, Unit, parse_changed, sifted)
+PYTHON = Language("python", Source, Source.naming, Unit, parse_changed, sifted, commenting=commenting.PYTHON)
 
 
 @dataclass(frozen=True)
 class Ported:
     """The text as it shall be, every finding in the text as it was, and what `text` differs by, in order.
 
-    `edits` are, where the plan shows them, the changes of each finding as if it were the only one.
+    `edits` are, where the plan shows them, the changes of each finding as if it were the only one. `left_out` are the
+    findings that comments ask to leave out.
     """
 
     text: str
     findings: list[Finding] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     edits: dict[Finding, list[Change]] = field(default_factory=dict)
+    left_out: tuple[Finding, ...] = ()
 
 
 def port_text(text: str, plan: Plan, language: Language = PYTHON) -> Ported:
@@ -125,7 +133,7 @@ def names_cuda(texts: Iterable[str], plan: Plan, language: Language = PYTHON) ->
     wanted = rewriting_all(plan.source or USUAL)
     for text in texts:
         try:
-            _, found = _found(text, wanted, None, language)
+            _, found, _ = _found(text, wanted, None, language)
         except CannotParse:  # without the accelerator's words, it is not parsed before; nothing was ported in it
             continue
         if any(edit.start < edit.end for one in found for edit in one.edits):
@@ -141,7 +149,7 @@ def names_both(plan: Plan) -> Finding:
 
 
 def _translated(text: str, plan: Plan, language: Language) -> Ported:
-    source, found = _found(text, plan.translation, plan.codes, language)
+    source, found, left_out = _found(text, plan.translation, plan.codes, language)
     if source is None:
         return Ported(text)
     made, proposed = _by_applicability(found, plan)
@@ -150,7 +158,8 @@ def _translated(text: str, plan: Plan, language: Language) -> Ported:
     if changed != text:
         _check(source, changes, changed, language)
     findings = sorted({one.finding for one in (*made, *proposed)}, key=_order)
-    return Ported(changed, findings, changes, _edits(source, (*made, *proposed)) if plan.shows_edits else {})
+    edits = _edits(source, (*made, *proposed)) if plan.shows_edits else {}
+    return Ported(changed, findings, changes, edits, tuple(left_out))
 
 
 def _by_applicability(found: Iterable[Found], plan: Plan) -> tuple[list[Found], list[Found]]:
@@ -188,19 +197,21 @@ def _keeping_cuda(text: str, plan: Plan, language: Language) -> Ported:
     from porter.keep_cuda import expressions, keeping_cuda, kept
 
     wanted = plan.translation
-    source, usual = _found(text, wanted, plan.codes, language)
+    source, usual, left_out = _found(text, wanted, plan.codes, language)
     if source is None:
         return Ported(text)
     ported = {one.finding.line for one in usual if one.finding.is_fix}  # not what serves both already
     usual, proposed = _by_applicability(usual, plan)
     reports = [one.finding for one in proposed]
+    reports += [_for_one_device(one.finding, wanted) for one in usual if _is_own(one.finding, language)]
     if language.name != PYTHON.name:
         left = (one.finding._replace(severity="note", applicability="") for one in usual)
         reports += [one._replace(message=f"on {wanted.new.name}, {one.message}") for one in left]
-        return Ported(text, sorted(reports, key=_order))
-    source, found = _found(text, keeping_cuda(wanted), plan.codes, language)
+        return Ported(text, sorted(reports, key=_order), left_out=tuple(left_out))
+    source, found, also_left_out = _found(text, keeping_cuda(wanted), plan.codes, language)
+    left_out += also_left_out
     if source is None:
-        return Ported(text, sorted(reports, key=_order))
+        return Ported(text, sorted(reports, key=_order), left_out=tuple(left_out))
     found, held = _by_applicability([one for one in found if not one.edits or one.finding.line in ported], plan)
     found += [Found(one.finding._replace(applicability="")) for one in held]
     changes, found = edited(source, kept(found, language.unit(source, keeping_cuda(wanted))))
@@ -213,22 +224,42 @@ def _keeping_cuda(text: str, plan: Plan, language: Language) -> Ported:
     if changed != text:
         _check(source, changes, changed, language)
     own = {one.finding for one in found} | {one for one in reports if not one.code.startswith("DP1")}
-    return Ported(changed, sorted(own, key=_order), changes, edits)
+    return Ported(changed, sorted(own, key=_order), changes, edits, tuple(left_out))
+
+
+def _is_own(finding: Finding, language: Language) -> bool:
+    return any(rule.code == finding.code for rule in language.own)
+
+
+def _for_one_device(finding: Finding, wanted: Translation) -> Finding:
+    """What a project's own rule renames for the accelerator alone."""
+    message = f"on {wanted.new.name}, {finding.message}; it stays as it is"
+    return finding._replace(severity="note", message=message, way_out="choose by the device", applicability="")
 
 
 def _order(finding: Finding) -> tuple[int, int, str, str]:
     return finding.line, finding.column, finding.code, finding.message
 
 
-def _found(text: str, wanted: Translation, codes: frozenset[str] | None, language: Language) -> tuple[Any, list[Found]]:
-    """The parsed text and what the rules say of it; without a word of theirs, it is not parsed."""
+def left_out_of(text: str, plan: Plan, language: Language) -> list[Finding]:
+    """What comments ask to leave out of what the rules say of a text. Raises porter.source.CannotParse."""
+    return _found(text, plan.translation, plan.codes, language)[2]
+
+
+def _found(
+    text: str, wanted: Translation, codes: frozenset[str] | None, language: Language
+) -> tuple[Any, list[Found], list[Finding]]:
+    """The parsed text, what the rules say of it, and what comments leave out of that.
+
+    Without a word of the rules, it is not parsed.
+    """
     called = called_for(text, wanted, codes, language.name, language.own)
     if not called.checks:
-        return None, []
+        return None, [], []
     source = language.parse(text)
     unit = language.unit(source, wanted)
     found = language.sift(list(_judged(language.parts(source, called.words), unit, called)), unit, codes)
-    return source, list(not_ignored(found, source, codes))
+    return source, *Ignores(text, language.commenting).split(found)
 
 
 def _judged(parts: Iterable[Any], unit: Any, called: Call) -> Iterator[Found]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from porter.changes import diff_of
 from porter.discovery import Input
@@ -17,13 +18,17 @@ from porter.record import Entry
 from porter.record_log import Record, RecordError
 from porter.undo import entry_to_keep, undone
 
+if TYPE_CHECKING:
+    from porter.settings import Settings
+
 
 @dataclass(frozen=True)
 class Job:
     """What is done with each file. `output` is the folder for a ported copy; `writes` false only looks.
 
     `npu_scripts` leaves every file as it is, and writes NPU forms of those that launch trainings beside them. `record`
-    is where ports note what they change; None: nowhere. `explains` gives an account of each file's lines.
+    is where ports note what they change; None: nowhere. `explains` gives an account of each file's lines. `own` are the
+    plans and settings of folders that have others than the run.
     """
 
     plan: Plan
@@ -34,6 +39,7 @@ class Job:
     record: Record | None = None
     ignored_codes: Callable[[str], frozenset[str]] | None = None
     explains: bool = False
+    own: Mapping[str, tuple[Plan, Settings]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,13 +134,16 @@ def write_anew(target: str, data: bytes, like: str) -> None:
 
 def plan_for(path: str, job: Job) -> Plan:
     """The plan less the rules that the settings ignore for this file."""
-    ignored = job.ignored_codes(path) if job.ignored_codes else frozenset()
+    plan, ignored_codes = job.plan, job.ignored_codes
+    if (own := job.own.get(os.path.dirname(path))) is not None:
+        plan, ignored_codes = own[0], own[1].ignored_codes
+    ignored = ignored_codes(path) if ignored_codes else frozenset()
     if not ignored:
-        return job.plan
+        return plan
     from porter.rules import usual_rules
 
-    codes = job.plan.codes if job.plan.codes is not None else frozenset(rule.code for rule in usual_rules())
-    return replace(job.plan, codes=codes - ignored)
+    codes = plan.codes if plan.codes is not None else frozenset(rule.code for rule in usual_rules())
+    return replace(plan, codes=codes - ignored)
 
 
 def destination(one: Input, output: str | None) -> str:

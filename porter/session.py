@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,12 +22,13 @@ from porter.documents.document import CannotPort
 from porter.files import CannotWrite, replace_file
 from porter.findings import SEVERITIES, Failure, FileReport
 from porter.kinds import PYTHON, is_shell_script
+from porter.nested_settings import NestedSettings
 from porter.port import Plan
 from porter.port_file import Job, destination, plan_for
 from porter.record_log import Record, RecordError, is_record
 from porter.repository import files_above
 from porter.runner import run
-from porter.settings import Settings, SettingsError, every_rule, has_settings, load_settings, selected_codes
+from porter.settings import Settings, SettingsError, every_rule, load_settings, selected_codes
 from porter.shell.npu_script import is_npu_script
 from porter.targets import default_hardware, hardware_lines, table
 from porter.torch_npu_builds import UnknownBuild, build_for, is_known
@@ -35,6 +36,7 @@ from porter.torch_npu_builds import UnknownBuild, build_for, is_known
 if TYPE_CHECKING:
     from porter.analysis.packages.survey import Row
     from porter.reporting import RunContext
+    from porter.rules.rule import Rule
 
 #: The baseline in the working directory that is used where none is named, if it is there.
 DEFAULT_BASELINE = "diffsynth-port-baseline.json"
@@ -76,12 +78,16 @@ class Session:
     surveys: bool = False
     python: str | None = None
     reports: tuple[str, ...] = ()
+    nested: NestedSettings | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_command_line(cls, paths: tuple[str, ...], options: dict[str, Any]) -> Session:
         """Options win over settings. Raises Unusable."""
         try:
             settings = load_settings(options["config"], not options["no_config"]).overridden_by(options)
+            nested = NestedSettings(settings, options, search=not (options["config"] or options["no_config"]))
+            settings = _with_target(settings, nested, paths)
             codes = _codes(settings, options)
         except SettingsError as error:
             raise Unusable(str(error)) from None
@@ -92,8 +98,8 @@ class Session:
         if settings.target is None:
             raise Unusable("no target; say --target npu, or set target in [tool.diffsynth-port] of pyproject.toml")
         _check_hardware(settings.target, settings.hardware)
+        _check_ignores(settings.target, options)
         _check_analyses(settings.target, options)
-        torch_npu = _known_torch_npu(settings.target, settings.torch_npu)
         _check_output(paths, options)
         _check_reports(paths, options["reports"])
         if options["source"] and settings.target != "cuda":
@@ -109,18 +115,9 @@ class Session:
         return cls(
             paths=paths,
             settings=settings,
-            plan=Plan(
-                target=settings.target,
-                hardware=settings.hardware or default_hardware(settings.target),
-                codes=codes,
-                source=options["source"],
-                torch_npu=torch_npu,
-                keep_cuda=options["keep_cuda"],
-                applies=options["apply_affinity"],
-                own=settings.rules,
-                shows_edits=settings.format in ("json", "sarif"),
-                unsafe=settings.unsafe_fixes is not False,
-            ),
+            plan=_plan(settings, options, codes),
+            nested=nested,
+            options=options,
             check=options["check"] or options["diff"] or options["write_baseline"],
             diff=options["diff"],
             output=options["output"],
@@ -128,7 +125,7 @@ class Session:
             write_baseline=options["write_baseline"],
             stdin_filename=options["stdin_filename"],
             npu_scripts=options["npu_scripts"],
-            record=_record(settings, options),
+            record=None if options["add_ignores"] else _record(settings, options),  # comments are no port
             explains=options["explain_skipped"],
             caches=not options["no_cache"],
             cache_dir=options["cache_dir"],
@@ -177,12 +174,44 @@ class Session:
         naming = (path for path in inputs.others if self.cache.recall(path, "cuda", partial(file_names_cuda, path)))
         return tuple(path.replace(os.sep, "/") for path in naming)
 
-    def unread_settings(self, inputs: Inputs) -> list[str]:
-        """Files below the given paths whose settings this run does not go by: another pyproject.toml with the table."""
-        paths = (path for path in (*(one.path for one in inputs.files), *inputs.others))
-        nested = (path for path in paths if os.path.basename(path) == "pyproject.toml")
-        own = os.path.realpath(self.settings.folder)
-        return [one for one in nested if os.path.realpath(os.path.dirname(one)) != own and has_settings(one)]
+    def _own_plans(self, paths: Iterable[str]) -> dict[str, tuple[Plan, Settings]]:
+        """By folder, how its files are ported and their settings, where these are not those of the run.
+
+        Raises Unusable.
+        """
+        found: dict[str, tuple[Plan, Settings]] = {}
+        by_folder: dict[int, tuple[Plan, Settings]] = {}
+        for folder in sorted({os.path.dirname(path) for path in paths}) if self.nested is not None else ():
+            own = self._above(folder)
+            if own:
+                if id(own[0]) not in by_folder:
+                    by_folder[id(own[0])] = self._own_plan(own[0])
+                found[folder] = by_folder[id(own[0])]
+        return found
+
+    def _own_plan(self, settings: Settings) -> tuple[Plan, Settings]:
+        if settings.target not in (None, self.plan.target) and not self.options["target"]:
+            where = os.path.relpath(os.path.join(settings.folder, "pyproject.toml"))
+            raise Unusable(
+                f"{where}: target is {settings.target}, and the run's is {self.plan.target}; "
+                "port that folder by a run of its own, or say --target"
+            )
+        settings = replace(settings, target=self.plan.target, format=self.settings.format)
+        try:
+            return _plan(settings, self.options, _codes(settings, self.options)), settings
+        except SettingsError as error:
+            raise Unusable(str(error)) from None
+
+    def settings_files(self, paths: Iterable[str]) -> set[str]:
+        """Where the settings of these files are, or would be."""
+        return self.nested.files(map(os.path.dirname, paths)) if self.nested is not None else set()
+
+    def _above(self, folder: str) -> tuple[Settings, ...]:
+        """The settings of a folder, those of the run left out, the nearest first. Raises Unusable."""
+        try:
+            return self.nested.above(folder) if self.nested is not None else ()
+        except SettingsError as error:
+            raise Unusable(str(error)) from None
 
     def _found(self) -> Iterator[Input]:
         leave_out = os.path.realpath(self.output) if self.output else None
@@ -192,7 +221,11 @@ class Session:
             found = (one for one in found if one.problem or (is_shell_script(one.path) and not is_npu_script(one.path)))
         elif self.plan.target == "cuda":  # a script that was written for the NPU beside another is none to be undone
             found = (one for one in found if one.inside is None or not is_npu_script(one.path))
-        return iter(found)
+        return (one for one in found if not self._is_excluded(one.path))
+
+    def _is_excluded(self, path: str) -> bool:
+        own = self._above(os.path.dirname(path))
+        return any(settings.excludes(path) for settings in own)
 
     def reading_records_of(self, inputs: Inputs) -> Session:
         """This run, where it undoes without `--record`, by what lies in the tree as such a record as well."""
@@ -204,18 +237,15 @@ class Session:
 
     def run(self, inputs: Sequence[Input]) -> Iterator[FileReport]:
         gc.disable()  # trees are freed by their reference counts; looking for cycles in them costs a third of the time
-        job = self._job()
-        defined = self._defined(inputs)
-        flags = frozenset(name for name in defined if ":" in name)
-        job = replace(job, plan=replace(job.plan, classes=defined - flags, flags=flags))
-        rests_on = ",".join(sorted(defined))
-        known = [None if one.problem else self.cache.findings(one.path, rests_on) for one in inputs]
+        job = self._job(self._defined(inputs), (one.path for one in inputs))
+        rests_on = _circumstances(job)
+        known = [None if one.problem else self.cache.findings(one.path, rests_on(one.path)) for one in inputs]
         left = [one for one, findings in zip(inputs, known, strict=True) if findings is None]
         fresh = run(left, job, self.settings.jobs or _cores())
         for one, findings in zip(inputs, known, strict=True):
             if findings is None:
                 report = next(fresh)
-                self.cache.keep(one.path, rests_on, report)
+                self.cache.keep(one.path, rests_on(one.path), report)
             else:
                 report = FileReport(one.path.replace(os.sep, "/"), findings=findings)
             yield report
@@ -268,7 +298,9 @@ class Session:
     def port_stream(self, data: bytes) -> tuple[FileReport, bytes]:
         """Standard input. What cannot be ported comes back as it is."""
         try:
-            ported = port_bytes(self.stdin_filename, data, plan_for(self.stdin_filename, self._job()))
+            ported = port_bytes(
+                self.stdin_filename, data, plan_for(self.stdin_filename, self._job(frozenset(), (self.stdin_filename,)))
+            )
         except CannotPort as error:
             return FileReport(self.stdin_filename, failure=Failure(str(error), error.line)), data
         diff = diff_of(self.stdin_filename, data, ported.data) if self.diff else ""
@@ -313,9 +345,12 @@ class Session:
             quiet=self.quiet,
             color=color,
             npu_scripts=self.npu_scripts,
+            adds_ignores=self.plan.adds_ignores,
             explains=self.explains,
             not_looked_at=not_looked_at,
             packages=packages,
+            paths=self.paths,
+            own=self.nested.rules if self.nested is not None else self.settings.rules,
         )
 
     def exit_status(self, reports: Sequence[FileReport]) -> int:
@@ -331,9 +366,13 @@ class Session:
         )
         return int(would_change or needs_a_person)
 
-    def _job(self) -> Job:
+    def _job(self, defined: frozenset[str], paths: Iterable[str]) -> Job:
+        own = self._own_plans(paths)
+        flags = frozenset(name for name in defined if ":" in name)
+        of_files = {"classes": defined - flags, "flags": flags}
         return Job(
-            plan=self.plan,
+            plan=replace(self.plan, **of_files),
+            own={folder: (replace(plan, **of_files), settings) for folder, (plan, settings) in own.items()},
             writes=not self.check,
             diff=self.diff,
             output=self.output,
@@ -364,7 +403,53 @@ class Session:
         return [replace(report, findings=baseline.new_findings(report, accepted)) for report in reports]
 
 
-def _codes(settings: Settings, options: dict[str, Any]) -> frozenset[str] | None:
+def _circumstances(job: Job) -> Callable[[str], str]:
+    """What findings in a file rest on beside the file and the run: what other files define, settings of its own."""
+    defined = ",".join(sorted(job.plan.classes | job.plan.flags))
+    own = {
+        folder: f"{defined} {replace(plan, classes=frozenset(), flags=frozenset())} {settings.what_findings_rest_on}"
+        for folder, (plan, settings) in job.own.items()
+    }
+    return lambda path: own.get(os.path.dirname(path), defined)
+
+
+def rules_of(options: Mapping[str, Any]) -> tuple[Rule, ...]:
+    """Every rule, and those of the project that the command is given in. Raises Unusable."""
+    try:
+        return every_rule(load_settings(options["config"], not options["no_config"]).rules)
+    except SettingsError as error:
+        raise Unusable(str(error)) from None
+
+
+def _with_target(settings: Settings, nested: NestedSettings, paths: Iterable[str]) -> Settings:
+    """The settings of the run; where they name no target, it is that of the first path whose own settings do."""
+    if settings.target is not None:
+        return settings
+    own = (nested.above(path if os.path.isdir(path) else os.path.dirname(path)) for path in paths if path != "-")
+    named = next((one[0] for one in own if one and one[0].target), None)
+    return settings if named is None else replace(settings, target=named.target)
+
+
+def _plan(settings: Settings, options: Mapping[str, Any], codes: frozenset[str] | None) -> Plan:
+    """How a file with these settings is ported. Raises Unusable."""
+    target = str(settings.target)
+    return Plan(
+        target=target,
+        hardware=settings.hardware or default_hardware(target),
+        codes=codes,
+        source=options["source"],
+        torch_npu=_known_torch_npu(target, settings.torch_npu),
+        keep_cuda=options["keep_cuda"],
+        applies=options["apply_affinity"],
+        own=settings.rules,
+        shows_edits=settings.format in ("json", "sarif"),
+        unsafe=settings.unsafe_fixes is not False,
+        fixes_ignores=options["fix_unused_ignores"],
+        adds_ignores=options["add_ignores"],
+    )
+
+
+def _codes(settings: Settings, options: Mapping[str, Any]) -> frozenset[str] | None:
     """Of the rules selected and those of the analyses asked for; None for the usual ones. Raises SettingsError."""
     asked = [name for name in ANALYSES if options[name.replace("-", "_")]]
     if options["apply_affinity"] and "affinity" not in asked:
@@ -389,6 +474,18 @@ def _check_analyses(target: str, options: dict[str, Any]) -> None:
         raise Unusable("--packages is about a port; it goes neither with --target cuda nor with --npu-scripts")
     if options["python"] and not options["packages"]:
         raise Unusable("--python says where packages are installed; it goes with --packages")
+
+
+def _check_ignores(target: str, options: dict[str, Any]) -> None:
+    for name in ("add_ignores", "fix_unused_ignores"):
+        option = f"--{name.replace('_', '-')}"
+        if options[name] and (target == "cuda" or options["npu_scripts"] or options["write_baseline"]):
+            others = "--target cuda, --npu-scripts and --write-baseline"
+            raise Unusable(f"{option} is about the comments of sources; it goes with none of {others}")
+    if options["add_ignores"]:
+        for name in ("keep_cuda", "apply_affinity", "explain_skipped", "fix_unused_ignores"):
+            if options[name]:
+                raise Unusable(f"--add-ignores ports nothing; it does not go with --{name.replace('_', '-')}")
 
 
 def _check_hardware(target: str, hardware: str | None) -> None:

@@ -94,6 +94,10 @@ class Settings:
         """Those of the settings that decide what is said about a file."""
         return (self.folder, self.select, self.ignore, self.per_file_ignores)
 
+    def excludes(self, path: str) -> bool:
+        """Whether `exclude` leaves a file out."""
+        return any(_spec(one).match_file(relative_to(self.folder, path)) for one in self.exclude)
+
     def ignored_codes(self, path: str) -> frozenset[str]:
         """The rules that `per-file-ignores` leaves out for a file."""
         seen = relative_to(self.folder, path)
@@ -115,21 +119,20 @@ def load_settings(config: str | None = None, search: bool = True) -> Settings:
         return _checked(table, config, os.getcwd())
     folder = os.getcwd()
     while search:
-        path = os.path.join(folder, "pyproject.toml")
-        if os.path.isfile(path) and (table := _table_of(path)) is not None:
-            return _checked(table, path, folder)
+        if (found := settings_in(folder)) is not None:
+            return found
         if os.path.dirname(folder) == folder:
             break
         folder = os.path.dirname(folder)
     return Settings()
 
 
-def has_settings(path: str) -> bool:
-    """Whether a TOML file holds the table, as far as it can be read."""
-    try:
-        return _table_of(path) is not None
-    except SettingsError:
-        return False
+def settings_in(folder: str) -> Settings | None:
+    """The settings in a folder's pyproject.toml; None where it has no table of them. Raises SettingsError."""
+    path = os.path.join(folder, "pyproject.toml")
+    if os.path.isfile(path) and (table := _table_of(path)) is not None:
+        return _checked(table, path, folder)
+    return None
 
 
 def selected_codes(

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from porter.files import read_file
+from porter.record_log import Record, RecordError
 from porter.session import Session, Unusable
 
 #: Between two looks at the files pass at least so many seconds, and so many times what a look took.
@@ -27,8 +29,8 @@ def watch(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     """Runs until it is interrupted, which gives 0. Raises Unusable where the first run could not begin."""
     if paths == ("-",):
         raise Unusable("--watch is for files and folders, not for standard input")
-    if not (options["check"] or options["diff"]) or options["write_baseline"]:
-        raise Unusable("--watch changes no file; say --check or --diff with it")
+    if options["write_baseline"] or options["output"]:
+        raise Unusable("--watch is about the files themselves; it goes neither with --write-baseline nor with --output")
     Session.from_command_line(paths, options)
     arguments = [one for one in sys.argv[1:] if one != "--watch"]
     said = "Watching for changes; Ctrl-C ends"
@@ -40,10 +42,34 @@ def watch(paths: tuple[str, ...], options: dict[str, Any]) -> int:
             click.echo(f"[{datetime.now():%H:%M:%S}] {said}", err=True)
             root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
             subprocess.run([sys.executable, "-c", _RUN.format(root=root), *arguments], check=False)
-            _wait_for_another(state, paths, options)
+            _wait_for_another(_with_what_was_written(state, paths, options), paths, options)
             said = "File change detected"
     except KeyboardInterrupt:
         return 0
+
+
+def _with_what_was_written(before: State, paths: tuple[str, ...], options: dict[str, Any]) -> State:
+    """The files as the run saw them, and those that it wrote as it left them, which the record knows."""
+    if options["check"] or options["diff"]:
+        return before
+    try:
+        session = Session.from_command_line(paths, options)
+        record = session.record
+        after = _state(paths, options)
+        written = {path for path, seen in after.items() if before.get(path) != seen and _is_as_ported(path, record)}
+    except (Unusable, RecordError):
+        return before
+    return {**before, **{path: after[path] for path in written}}
+
+
+def _is_as_ported(path: str, record: Record | None) -> bool:
+    entry = record.entry(path) if record is not None else None
+    if entry is None:
+        return False
+    try:
+        return entry.is_of(read_file(path)[0])
+    except OSError:
+        return False
 
 
 def _wait_for_another(state: State, paths: tuple[str, ...], options: dict[str, Any]) -> None:
@@ -62,8 +88,8 @@ def _state(paths: tuple[str, ...], options: dict[str, Any]) -> State:
     watched = [settings]
     try:
         session = Session.from_command_line(paths, options)
-        watched += [os.path.join(session.settings.folder, "pyproject.toml"), session.baseline]
-        watched += [one.path for one in session.inputs().files]
+        files = [one.path for one in session.inputs().files]
+        watched += [session.baseline, *files, *session.settings_files(files)]
     except Unusable:  # the run says so; until it is mended, the settings alone are watched
         pass
     written = {os.path.realpath(one) for one in options["reports"]}

@@ -5,34 +5,40 @@ One that cannot be read - a template, or JSON with comments - is reported where 
 
 from __future__ import annotations
 
+import contextlib
 import os.path
 import re
-from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
-from itertools import accumulate
 from typing import Any
 
 from porter.accelerate_config import KEYS, AccelerateConfig
 from porter.accounting import commented_text as plain
 from porter.accounting.mentions import Place, Reason, is_named
-from porter.changes import LINE, Change, apply, located_in
+from porter.changes import located_in
+from porter.commenting import CONFIGURATION, SHELL, YAML
 from porter.configuration_file import Configuration
+from porter.documents.completed import completed
 from porter.documents.document import (
     CannotPort,
     PortedBytes,
     byte_order_mark,
     decode,
-    encode,
     port_document,
-    with_edits,
+    unread,
+    written,
 )
-from porter.documents.shell import port_shell
+from porter.documents.shell import ported_shell
 from porter.documents.yaml_commands import YamlCommands
-from porter.port import Language, Plan, calls_for_nothing
-from porter.rules.named_line import RULE, left_lines
+from porter.ignore_comments import Ignores
+from porter.port import Language, Plan, Ported, calls_for_nothing, port_text
 from porter.source import CannotParse
+from porter.unit import Found
 from porter.vocabulary import says_device, says_text
+
+#: What calls for the rules of shell; it is read as a part of a document.
+_COMMANDS = Language("shell", str, lambda text, words: ())
 
 _ENTRY = re.compile(r"\s*(?:-\s+)?[\"']?(?P<key>[\w.-]+)[\"']?\s*[:=]\s*(?P<value>.*)")
 _PAIR = re.compile(r"[\"']?(?P<key>[\w.-]+)[\"']?\s*[:=]\s*(?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\"'{}\[\],]+)")
@@ -43,54 +49,53 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     """Raises CannotPort for a configuration of accelerate that cannot be read."""
     ending = os.path.splitext(name)[1].lower()
     if all(key.encode() in data for key in KEYS) and ending in (".yaml", ".yml"):
-        return port_document(data, plan, Language("accelerate", AccelerateConfig, _parts_of_accelerate))
-    language = Language("configuration", partial(Configuration, ending=ending), _parts)
+        accelerate = Language("accelerate", AccelerateConfig, _parts_of_accelerate, commenting=YAML)
+        return port_document(data, plan, accelerate)
+    commenting = CONFIGURATION.get(ending, YAML)
+    language = Language("configuration", partial(Configuration, ending=ending), _parts, commenting=commenting)
     try:
-        ported = port_document(data, plan, language)
+        if ending in (".yaml", ".yml") and not calls_for_nothing(data, plan, _COMMANDS):
+            return _port_with_commands(name, data, plan, language)
+        return port_document(data, plan, language, reasons)
     except CannotPort:
-        ported = PortedBytes(data)
-    if ending in (".yaml", ".yml"):
-        ported = _with_commands(name, ported, data, plan)
-    if not is_named(data):
-        return ported
+        return unread(data, plan, language, reasons)
+
+
+def _port_with_commands(name: str, data: bytes, plan: Plan, language: Language) -> PortedBytes:
+    """Raises CannotPort. What is shell in it is ported too, also where it is no configuration that can be read."""
+    text = decode(data, byte_order_mark(data))
     try:
-        text = decode(data, byte_order_mark(data))
-    except CannotPort:
-        return ported
-    return PortedBytes(ported.data, (*ported.findings, *left_lines(text, reasons, ported.findings, plan)))
+        ported = port_text(text, plan, language)
+    except (CannotParse, RecursionError):
+        ported = Ported(text)
+    with contextlib.suppress(CannotParse, RecursionError):
+        ported = _with_commands(text, ported, YamlCommands(text), plan, name)
+    return written(data, text, completed(text, ported, plan, language.commenting, reasons))
 
 
-def _with_commands(name: str, ported: PortedBytes, data: bytes, plan: Plan) -> PortedBytes:
-    """With what is shell in it ported too, where the keys have not told already what becomes of it."""
-    if calls_for_nothing(data, plan, Language("shell", str, lambda text, words: ())):
-        return ported
-    try:
-        mark = byte_order_mark(data)
-        text = decode(data, mark)
-        commands = YamlCommands(text)
-    except (CannotPort, CannotParse, RecursionError):
-        return ported
-    if not commands.text:
-        return ported
-    shell = port_shell(commands.text, plan, name)
-    lines = {one.line for one in ported.findings}
-    placed = (commands.placed(one) for one in with_edits(commands.text, shell) if one.code != RULE.code)
-    own = [one for one in placed if one is not None and one.line not in lines]
-    changes = commands.changes_of_the_document(shell.changes)
-    rest = [one for one in changes if located_in(text, [one.start])[0][0] not in lines]
-    changed = decode(ported.data, mark)
-    if rest and changed != text:
-        rest = _after_the_others(text, changed, rest)
-    new = mark + encode(apply(changed, rest)) if rest else ported.data
-    return PortedBytes(new, tuple(sorted((*ported.findings, *own), key=lambda one: (one.line, one.column))))
-
-
-def _after_the_others(text: str, changed: str, changes: list[Change]) -> list[Change]:
-    """The changes of other lines than those changed already, counted in the text as it is now."""
-    old = [0, *accumulate(map(len, LINE.findall(text)))]
-    new = [0, *accumulate(map(len, LINE.findall(changed)))]
-    return [one._replace(start=one.start + new[at] - old[at], end=one.end + new[at] - old[at])
-            for one in changes for at in [bisect_right(old, one.start) - 1]]  # fmt: skip
+def _with_commands(text: str, ported: Ported, commands: YamlCommands, plan: Plan, name: str) -> Ported:
+    """With what there is to say of the commands where the keys have not told already what becomes of a line."""
+    shell = ported_shell(commands.text, plan, name, SHELL)
+    told = {one.line for one in ported.findings}
+    placed = [(one, commands.placed(one)) for one in shell.findings]
+    own = {new: one for one, new in placed if new is not None and new.line not in told}
+    kept, left_out = Ignores(text, YAML).split(map(Found, own))
+    findings = [one.finding for one in kept]
+    left_alone = told | {one.line for one in left_out}
+    changes = [
+        one
+        for one in commands.changes_of_the_document(shell.changes)
+        if located_in(text, [one.start])[0][0] not in left_alone
+    ]
+    shown = [(one, shell.edits[own[one]]) for one in findings if own[one] in shell.edits]
+    edits = {one: list(commands.changes_of_the_document(edit)) for one, edit in shown}
+    return replace(
+        ported,
+        findings=sorted((*ported.findings, *findings), key=lambda one: (one.line, one.column)),
+        changes=sorted((*ported.changes, *changes)),
+        edits={**ported.edits, **edits},
+        left_out=(*ported.left_out, *left_out, *filter(None, map(commands.placed, shell.left_out))),
+    )
 
 
 def _parts(source: Configuration, words: frozenset[bytes]) -> Iterator[Any]:

@@ -7,7 +7,9 @@ from typing import Any
 
 from porter.accounting.commented_text import all_for
 from porter.accounting.mentions import Place, Reason, is_named
-from porter.documents.document import PortedBytes
+from porter.commenting import CPP
+from porter.documents.completed import completed
+from porter.documents.document import PortedBytes, written
 from porter.port import Language, Plan, port_text
 from porter.text_unit import Lines
 
@@ -15,8 +17,10 @@ from porter.text_unit import Lines
 def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     if plan.undoes or not (is_named(data) or b"__global__" in data):
         return PortedBytes(data)
-    ported = port_text(data.decode("utf-8", "replace"), plan, Language("cpp", Lines, _parts))
-    return PortedBytes(data, tuple(ported.findings))
+    text = data.decode("utf-8", "replace")
+    ported = port_text(text, plan, Language("cpp", Lines, _parts, commenting=CPP))
+    done = completed(text, ported, plan, CPP)
+    return written(data, text, done) if text.encode() == data else PortedBytes(data, tuple(done.findings))
 
 
 def _parts(source: Lines, words: frozenset[bytes]) -> Iterator[Any]:

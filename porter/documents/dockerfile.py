@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from porter.accounting.commented_text import mentions as mentions
 from porter.accounting.commented_text import reasons
-from porter.changes import apply
+from porter.commenting import DOCKERFILE
 from porter.docker_instructions import Dockerfile
-from porter.documents.document import CannotPort, PortedBytes, byte_order_mark, decode, encode, with_edits
-from porter.documents.shell import port_shell
+from porter.documents.completed import completed
+from porter.documents.document import CannotPort, PortedBytes, byte_order_mark, decode, written
+from porter.documents.shell import ported_shell
 from porter.port import Language, Plan, port_text
-from porter.rules.named_line import RULE, left_lines
 
 
 def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     """Raises CannotPort."""
-    mark = byte_order_mark(data)
-    text = decode(data, mark)
+    text = decode(data, byte_order_mark(data))
     try:
-        shell = port_shell(Dockerfile(text).shell, plan, name)
-        images = port_text(text, plan, Language("dockerfile", Dockerfile, _parts))
+        shell = ported_shell(Dockerfile(text).shell, plan, name, replace(DOCKERFILE, original=text))
+        images = port_text(text, plan, Language("dockerfile", Dockerfile, _parts, commenting=DOCKERFILE))
     except RecursionError:
         raise CannotPort("it nests too deeply to be ported") from None
-    own = [one for one in with_edits(text, shell) if one.code != RULE.code]
-    findings = sorted([*own, *images.findings], key=lambda one: (one.line, one.column))
-    findings += list(left_lines(text, reasons, findings, plan))
-    return PortedBytes(mark + encode(apply(text, shell.changes)) if shell.changes else data, tuple(findings))
+    findings = sorted([*shell.findings, *images.findings], key=lambda one: (one.line, one.column))
+    both = replace(shell, findings=findings, left_out=(*shell.left_out, *images.left_out))
+    return written(data, text, completed(text, both, plan, DOCKERFILE, reasons))
 
 
 def _parts(source: Dockerfile, words: frozenset[bytes]) -> Iterator[Any]:

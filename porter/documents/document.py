@@ -9,11 +9,14 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from porter.changes import Change, located_in, within_lines
+from porter.accounting.mentions import is_named
+from porter.changes import Change, apply, located_in, within_lines
+from porter.documents.completed import completed
 from porter.findings import Finding, Replacement
-from porter.port import Language, Plan, Ported, calls_for_nothing, port_text
+from porter.port import PYTHON, Language, Plan, Ported, calls_for_nothing, port_text
+from porter.rules.named_line import Reasons
 from porter.source import CannotParse
 
 
@@ -34,9 +37,9 @@ class PortedBytes:
 
 
 def port_unit(text: str, plan: Plan) -> Ported:
-    """porter.port.port_text, whose every refusal is CannotPort."""
+    """What there is to say of a unit of Python. Every refusal is CannotPort."""
     try:
-        return port_text(text, plan)
+        return completed(text, port_text(text, plan), plan, PYTHON.commenting)
     except CannotParse as error:
         raise CannotPort(str(error), error.line) from None
     except RecursionError:
@@ -129,10 +132,11 @@ def _not_utf_8(name: str) -> CannotPort:
     return CannotPort(f"it is in {name}; save it as UTF-8")
 
 
-def port_document(data: bytes, plan: Plan, language: Language) -> PortedBytes:
-    """Raises CannotPort. Data without a word of the language's rules is not even decoded."""
-    if calls_for_nothing(data, plan, language):
-        return PortedBytes(data)
+def port_document(data: bytes, plan: Plan, language: Language, reasons: Reasons | None = None) -> PortedBytes:
+    """Raises CannotPort. Data without a word of the language's rules is not even decoded, but to see which of its lines
+    name CUDA all the same: `reasons` tells why they do."""
+    if calls_for_nothing(data, plan, language) and b"port:" not in data:
+        return unread(data, plan, language, reasons)
     mark = byte_order_mark(data)
     text = decode(data, mark)
     try:
@@ -141,5 +145,21 @@ def port_document(data: bytes, plan: Plan, language: Language) -> PortedBytes:
         raise CannotPort(str(error), error.line) from None
     except RecursionError:
         raise CannotPort("it nests too deeply to be ported") from None
-    new = mark + encode(ported.text) if ported.changes else data
+    return written(data, text, completed(text, ported, plan, language.commenting, reasons))
+
+
+def unread(data: bytes, plan: Plan, language: Language, reasons: Reasons | None) -> PortedBytes:
+    """What there is to say of a document that no rule has read."""
+    if reasons is None or not is_named(data):
+        return PortedBytes(data)
+    text = data.decode("utf-8-sig", "replace")
+    done = completed(text, Ported(text), plan, language.commenting, reasons)
+    if "\ufffd" in text:  # then what is written might not come back as it was
+        done = replace(done, changes=[])
+    return written(data, text, done)
+
+
+def written(data: bytes, text: str, ported: Ported) -> PortedBytes:
+    """The document of a text, which it was without its byte order mark."""
+    new = byte_order_mark(data) + encode(apply(text, ported.changes)) if ported.changes else data
     return PortedBytes(new, tuple(with_edits(text, ported)))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from porter.accounting.commented_text import mentions as mentions
 from porter.accounting.commented_text import reasons
-from porter.changes import apply
-from porter.documents.document import PortedBytes, byte_order_mark, decode, encode, with_edits
-from porter.documents.shell import port_shell
+from porter.commenting import MAKEFILE
+from porter.documents.completed import completed
+from porter.documents.document import PortedBytes, byte_order_mark, decode, written
+from porter.documents.shell import ported_shell
 from porter.port import Plan
-from porter.rules.named_line import RULE, left_lines
 
 #: A line of a recipe, with those that it goes on in; what make itself reads before the command is no part of it.
 _RECIPE = re.compile(r"^\t[ \t]*(?P<marks>[@+-]*)(?P<command>(?:[^\n\\]|\\(?:\r?\n|.))*)", re.MULTILINE)
@@ -18,12 +19,14 @@ _RECIPE = re.compile(r"^\t[ \t]*(?P<marks>[@+-]*)(?P<command>(?:[^\n\\]|\\(?:\r?
 
 def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     """Raises CannotPort."""
-    mark = byte_order_mark(data)
-    text = decode(data, mark)
-    shell = port_shell(as_shell(text), plan, name)
-    findings = [one for one in with_edits(text, shell) if one.code != RULE.code]
-    findings += list(left_lines(text, reasons, findings, plan))
-    return PortedBytes(mark + encode(apply(text, shell.changes)) if shell.changes else data, tuple(findings))
+    text = decode(data, byte_order_mark(data))
+    shell = ported_shell(as_shell(text), plan, name, replace(MAKEFILE, original=text))
+    return written(data, text, completed(text, shell, plan, MAKEFILE, reasons))
+
+
+def without_recipes(text: str) -> str:
+    """What is not a command: variables, rules, and what make reads before a command."""
+    return _RECIPE.sub(lambda found: found["marks"], text)
 
 
 def as_shell(text: str) -> str:

@@ -13,12 +13,12 @@ from typing import Any
 
 from porter.accounting.commented_text import mentions as mentions
 from porter.accounting.commented_text import reasons
-from porter.accounting.mentions import is_named
+from porter.commenting import SHELL, Commenting
+from porter.documents.completed import completed
 from porter.documents.document import PortedBytes, port_document
 from porter.findings import SUPPORTS_BOTH
 from porter.port import Language, Plan, Ported, port_text
 from porter.rules import rules_for
-from porter.rules.named_line import left_lines
 from porter.shell.both_branches import sifted
 from porter.shell.script import ShellScript
 from porter.source import CannotParse
@@ -26,11 +26,7 @@ from porter.source import CannotParse
 
 def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     """Raises CannotPort. `name` is the file's path: scripts that it launches are looked for from there."""
-    ported = port_document(data, plan, Language("shell", partial(ShellScript, path=name), parts, sift=sifted))
-    if not is_named(data):
-        return ported
-    text = data.decode("utf-8-sig", "replace")
-    return PortedBytes(ported.data, (*ported.findings, *left_lines(text, reasons, ported.findings, plan)))
+    return port_document(data, plan, Language("shell", partial(ShellScript, path=name), parts, sift=sifted), reasons)
 
 
 def parts(script: ShellScript, words: frozenset[bytes]) -> Iterator[Any]:
@@ -45,13 +41,17 @@ _ADD = frozenset({"DP401", "DP402", "DP403"})
 
 
 def port_shell(text: str, plan: Plan, path: str) -> Ported:
-    """What is no bash stays as it is, and is only looked through."""
+    """What there is to say of shell commands. What is no bash stays as it is, and is only looked through."""
+    return completed(text, ported_shell(text, plan, path, SHELL), plan, SHELL, reasons)
+
+
+def ported_shell(text: str, plan: Plan, path: str, commenting: Commenting) -> Ported:
+    """What the rules say of shell commands."""
     codes = (
         frozenset((SUPPORTS_BOTH, *(rule.code for rule in rules_for("shell")))) if plan.codes is None else plan.codes
     )
-    language = Language("shell", partial(ShellScript, path=path), parts, sift=sifted)
+    language = Language("shell", partial(ShellScript, path=path), parts, sift=sifted, commenting=commenting)
     try:
-        ported = port_text(text, replace(plan, codes=codes - _ADD), language)
+        return port_text(text, replace(plan, codes=codes - _ADD), language)
     except (CannotParse, RecursionError):
-        ported = Ported(text)
-    return replace(ported, findings=[*ported.findings, *left_lines(text, reasons, ported.findings, plan)])
+        return Ported(text)

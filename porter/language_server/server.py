@@ -2,116 +2,181 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from lsprotocol import types as lsp
 from pygls.lsp.server import LanguageServer
-from pygls.workspace import TextDocument
+from pygls.uris import to_fs_path
 
 from porter import __version__
-from porter.documents import port_bytes
-from porter.documents.document import CannotPort
-from porter.findings import UNSAFE, Finding
-from porter.kinds import kind_by_name
+from porter.language_server.documents import SOURCE, Document, is_safe, read_notebook, read_text
+from porter.nested_settings import NestedSettings
 from porter.port import Plan
-from porter.rules import all_rules
-from porter.settings import Settings, selected_codes
+from porter.settings import Settings, SettingsError, every_rule, load_settings, selected_codes
 from porter.targets import default_hardware
 
-_SEVERITIES = {
-    "error": lsp.DiagnosticSeverity.Error,
-    "warning": lsp.DiagnosticSeverity.Warning,
-    "note": lsp.DiagnosticSeverity.Information,
-    "fix": lsp.DiagnosticSeverity.Warning,
-}
-_SOURCE = "diffsynth-port"
 _FIX_ALL = lsp.CodeActionKind.SourceFixAll
+_WATCHES = "diffsynth-port-settings"
 
 
-class _Document:
-    """One text, and what the rules say of it; of one that cannot be ported, `why`."""
+class Project:
+    """The settings of every document, as the files that they stand in are now."""
 
-    def __init__(self, document: TextDocument, settings: Settings) -> None:
-        self.document = document
-        self.findings: tuple[Finding, ...] = ()
-        self.ported = document.source
-        self.why: CannotPort | None = None
-        if kind_by_name(document.path) in (None, "notebook"):  # editors hold notebooks as cells, not as their JSON
-            return
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forgets what was read. What cannot be read is told of each document that it is about."""
+        self._problem: SettingsError | None = None
         try:
-            data = document.source.encode("utf-8", "surrogatepass")
-            done = port_bytes(document.path, data, _plan(document.path, settings))
-        except CannotPort as error:
-            self.why = error
-        else:
-            self.findings, self.ported = done.findings, done.data.decode("utf-8", "surrogatepass")
+            base = load_settings().overridden_by(self._options)
+        except SettingsError as error:
+            self._problem, base = error, Settings().overridden_by(self._options)
+        self._nested = NestedSettings(base, self._options)
+        self._seen: dict[str, tuple[int, int] | None] = {}
 
-    def diagnostics(self) -> list[lsp.Diagnostic]:
-        if self.why is not None:
-            line = (self.why.line or 1) - 1
-            place = self._range(line, 0, line, 0)
-            message = f"not looked at: {self.why}"
-            return [lsp.Diagnostic(place, message, severity=lsp.DiagnosticSeverity.Information, source=_SOURCE)]
-        return [self.diagnostic(finding) for finding in self.findings]
+    def of(self, path: str) -> Settings:
+        """The settings of a file. Raises SettingsError."""
+        files = self._nested.files([os.path.dirname(path)])
+        if any(file in self._seen and self._seen[file] != _state(file) for file in files):
+            self.begin_anew()
+        self._seen |= {file: _state(file) for file in files if file not in self._seen}
+        if self._problem is not None:
+            raise self._problem
+        return self._nested.of(path)
 
-    def diagnostic(self, finding: Finding) -> lsp.Diagnostic:
-        said = finding.message + (f"\nhelp: {finding.way_out}" if finding.way_out else "")
-        severity = _SEVERITIES[finding.severity]
-        return lsp.Diagnostic(self.range_of(finding), said, severity=severity, code=finding.code, source=_SOURCE)
-
-    def range_of(self, finding: Finding) -> lsp.Range:
-        return self._range(finding.line - 1, finding.column - 1, finding.end_line - 1, finding.end_column - 1)
-
-    def edits(self, finding: Finding) -> list[lsp.TextEdit]:
-        return [
-            lsp.TextEdit(
-                self._range(edit.line - 1, edit.column - 1, edit.end_line - 1, edit.end_column - 1), edit.content
-            )
-            for edit in finding.edits
-        ]
-
-    def everything(self) -> lsp.Range:
-        return self._range(0, 0, len(self.document.lines), 0)
-
-    def at(self, wanted: lsp.Range) -> Iterator[Finding]:
-        """The findings that a range touches."""
-        first, last = _key(wanted.start), _key(wanted.end)
-        for finding in self.findings:
-            place = self.range_of(finding)
-            if _key(place.start) <= last and first <= _key(place.end):
-                yield finding
-
-    def _range(self, line: int, column: int, end_line: int, end_column: int) -> lsp.Range:
-        """In the units that were agreed on with the editor, UTF-16 as a rule; ours are characters."""
-        place = lsp.Range(lsp.Position(line, column), lsp.Position(end_line, end_column))
-        return self.document.position_codec.range_to_client_units(self.document.lines, place)
-
-
-def serve(settings: Settings) -> None:
-    """Until the editor closes it."""
-    server = LanguageServer(_SOURCE, __version__)
-
-    def read(uri: str) -> _Document:
-        return _Document(server.workspace.get_text_document(uri), settings)
-
-    def publish(uri: str) -> None:
-        document = read(uri)
-        version = document.document.version
-        server.text_document_publish_diagnostics(
-            lsp.PublishDiagnosticsParams(uri, document.diagnostics(), version=version)
+    def plan(self, path: str) -> Plan | None:
+        """How a file is ported; None for one that `exclude` leaves out, or without a target. Raises SettingsError."""
+        settings = self.of(path)
+        target = settings.target or self._nested.base.target
+        above = (*self._nested.above(os.path.dirname(path)), self._nested.base)
+        if target in (None, "cuda") or any(one.excludes(path) for one in above):
+            return None
+        rules = every_rule(settings.rules)
+        codes = selected_codes(settings.select, settings.ignore, rules)
+        if settings.select is None:
+            own = [one.code for one in settings.rules]
+            codes |= selected_codes(own, settings.ignore, rules) if own else frozenset()
+        return Plan(
+            target=target,
+            hardware=settings.hardware or default_hardware(target),
+            codes=codes - settings.ignored_codes(path),
+            torch_npu=settings.torch_npu,
+            own=settings.rules,
+            shows_edits=True,
+            unsafe=settings.unsafe_fixes is True,  # many editors fix what they save, and nobody looks then
         )
+
+
+def serve(options: Mapping[str, Any]) -> None:
+    """Until the editor closes it. `options` go over the settings."""
+    cells = lsp.NotebookDocumentFilterWithNotebook("jupyter-notebook", [lsp.NotebookCellLanguage("python")])
+    sync = lsp.NotebookDocumentSyncOptions([cells])
+    server = LanguageServer(SOURCE, __version__, notebook_document_sync=sync)
+    project = Project(options)
+
+    def plan_of(path: str) -> Plan | None:
+        try:
+            return project.plan(path)
+        except SettingsError:  # told by `say_what_is_wrong`; until it is mended, nothing is said of the text
+            return None
+
+    def read(uri: str) -> Document:
+        notebook = server.workspace.get_notebook_document(cell_uri=uri)
+        if notebook is not None:
+            return next(one for one in read_cells(notebook) if one.text.uri == uri)
+        text = server.workspace.get_text_document(uri)
+        path = to_fs_path(uri) or uri
+        plan = plan_of(path)
+        return Document(text, ported=text.source) if plan is None else read_text(text, path, plan)
+
+    def read_cells(notebook: lsp.NotebookDocument) -> list[Document]:
+        path = to_fs_path(notebook.uri) or notebook.uri
+        texts = [server.workspace.get_text_document(cell.document) for cell in notebook.cells]
+        is_code = [cell.kind == lsp.NotebookCellKind.Code for cell in notebook.cells]
+        plan = plan_of(path)
+        if plan is None:
+            return [Document(text, ported=text.source) for text in texts]
+        return read_notebook(path, texts, is_code, plan)
+
+    def tell(document: Document) -> None:
+        uri, version = document.text.uri, document.text.version
+        said = lsp.PublishDiagnosticsParams(uri, document.diagnostics(), version=version)
+        server.text_document_publish_diagnostics(said)
+
+    def tell_of(uri: str) -> None:
+        say_what_is_wrong(uri)
+        tell(read(uri))
+
+    def tell_of_notebook(uri: str) -> None:
+        say_what_is_wrong(uri)
+        notebook = server.workspace.get_notebook_document(notebook_uri=uri)
+        for document in read_cells(notebook) if notebook is not None else ():
+            tell(document)
+
+    said_wrong: set[str] = set()
+
+    def say_what_is_wrong(uri: str) -> None:
+        """Once for each mistake in the settings."""
+        try:
+            project.plan(to_fs_path(uri) or uri)
+        except SettingsError as error:
+            if str(error) not in said_wrong:
+                said_wrong.add(str(error))
+                server.window_show_message(lsp.ShowMessageParams(lsp.MessageType.Error, f"diffsynth-port: {error}"))
+
+    @server.feature(lsp.INITIALIZED)
+    def begun(_: lsp.InitializedParams) -> None:
+        """Asks the editor to tell when settings change, if it can."""
+        workspace = server.client_capabilities.workspace
+        watched = workspace.did_change_watched_files if workspace is not None else None
+        if watched is None or not watched.dynamic_registration:
+            return
+        options = lsp.DidChangeWatchedFilesRegistrationOptions([lsp.FileSystemWatcher("**/pyproject.toml")])
+        asked = lsp.Registration(_WATCHES, lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES, options)
+        server.client_register_capability(lsp.RegistrationParams([asked]))
+
+    @server.feature(lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES)
+    def settings_changed(_: lsp.DidChangeWatchedFilesParams) -> None:
+        project.begin_anew()
+        said_wrong.clear()
+        cells = {cell.document for one in server.workspace.notebook_documents.values() for cell in one.cells}
+        for uri in [uri for uri in server.workspace.text_documents if uri not in cells]:
+            tell_of(uri)
+        for uri in list(server.workspace.notebook_documents):
+            tell_of_notebook(uri)
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
     def opened(params: lsp.DidOpenTextDocumentParams) -> None:
-        publish(params.text_document.uri)
+        tell_of(params.text_document.uri)
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)
     def changed(params: lsp.DidChangeTextDocumentParams) -> None:
-        publish(params.text_document.uri)
+        tell_of(params.text_document.uri)
+
+    @server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)
+    def saved(params: lsp.DidSaveTextDocumentParams) -> None:
+        tell_of(params.text_document.uri)
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
     def closed(params: lsp.DidCloseTextDocumentParams) -> None:
         server.text_document_publish_diagnostics(lsp.PublishDiagnosticsParams(params.text_document.uri, []))
+
+    @server.feature(lsp.NOTEBOOK_DOCUMENT_DID_OPEN)
+    def notebook_opened(params: lsp.DidOpenNotebookDocumentParams) -> None:
+        tell_of_notebook(params.notebook_document.uri)
+
+    @server.feature(lsp.NOTEBOOK_DOCUMENT_DID_CHANGE)
+    def notebook_changed(params: lsp.DidChangeNotebookDocumentParams) -> None:
+        tell_of_notebook(params.notebook_document.uri)
+
+    @server.feature(lsp.NOTEBOOK_DOCUMENT_DID_CLOSE)
+    def notebook_closed(params: lsp.DidCloseNotebookDocumentParams) -> None:
+        for cell in params.cell_text_documents:
+            server.text_document_publish_diagnostics(lsp.PublishDiagnosticsParams(cell.uri, []))
 
     kinds = lsp.CodeActionOptions(code_action_kinds=[lsp.CodeActionKind.QuickFix, _FIX_ALL])
 
@@ -123,7 +188,9 @@ def serve(settings: Settings) -> None:
     def hovered(params: lsp.HoverParams) -> lsp.Hover | None:
         document = read(params.text_document.uri)
         found = list(document.at(lsp.Range(params.position, params.position)))
-        pages = [rule.explanation for rule in all_rules() if rule.code in {finding.code for finding in found}]
+        codes = {finding.code for finding in found}
+        own = project.of(to_fs_path(params.text_document.uri) or "").rules if found else ()
+        pages = [rule.explanation for rule in every_rule(own) if rule.code in codes]
         if not pages:
             return None
         content = lsp.MarkupContent(lsp.MarkupKind.Markdown, "\n\n---\n\n".join(pages))
@@ -132,21 +199,19 @@ def serve(settings: Settings) -> None:
     server.start_io()
 
 
-def _actions(document: _Document, params: lsp.CodeActionParams) -> Iterator[lsp.CodeAction]:
+def _actions(document: Document, params: lsp.CodeActionParams) -> Iterator[lsp.CodeAction]:
     uri, only = params.text_document.uri, params.context.only
     if _wanted(lsp.CodeActionKind.QuickFix, only):
         for finding in document.at(params.range):
             if edits := document.edits(finding):
-                is_safe = finding.applicability != UNSAFE
                 yield lsp.CodeAction(
-                    f"{finding.code}: {finding.message}{'' if is_safe else ' (unsafe)'}",
+                    f"{finding.code}: {finding.message}{'' if is_safe(finding) else ' (unsafe)'}",
                     kind=lsp.CodeActionKind.QuickFix,
                     diagnostics=[document.diagnostic(finding)],
-                    is_preferred=is_safe,
+                    is_preferred=is_safe(finding),
                     edit=lsp.WorkspaceEdit(changes={uri: edits}),
                 )
-    if _wanted(_FIX_ALL, only) and document.ported != document.document.source:
-        whole = lsp.TextEdit(document.everything(), document.ported)
+    if _wanted(_FIX_ALL, only) and (whole := document.as_ported()) is not None:
         edit = lsp.WorkspaceEdit(changes={uri: [whole]})
         yield lsp.CodeAction("diffsynth-port: fix all in this file", kind=_FIX_ALL, edit=edit)
 
@@ -160,13 +225,9 @@ def _value(kind: lsp.CodeActionKind | str) -> str:
     return kind.value if isinstance(kind, lsp.CodeActionKind) else kind
 
 
-def _plan(path: str, settings: Settings) -> Plan:
-    target = settings.target or ""
-    codes = selected_codes(settings.select, settings.ignore, all_rules()) - settings.ignored_codes(path)
-    hardware = settings.hardware or default_hardware(target)
-    unsafe = settings.unsafe_fixes is True  # saving a file fixes it in many editors, and nobody looks then
-    return Plan(target, hardware, codes, torch_npu=settings.torch_npu, shows_edits=True, unsafe=unsafe)
-
-
-def _key(position: lsp.Position) -> tuple[int, int]:
-    return position.line, position.character
+def _state(file: str) -> tuple[int, int] | None:
+    try:
+        state = os.stat(file)
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_size

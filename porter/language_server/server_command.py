@@ -16,9 +16,9 @@ from porter.tables import target_names
 def server(target: str | None) -> None:
     """Serve an editor over standard input and output, by the Language Server Protocol.
 
-    It shows findings while one types, fixes one or all of them, and shows the page of a rule under the pointer.
-    Settings are those of the pyproject.toml in the folder it is started in or above. It takes
-    `pip install 'diffsynth-port[lsp]'`.
+    It shows findings while one types, in texts and in notebooks, fixes one of them or all that are safe, and shows the
+    page of a rule under the pointer. Settings of a file are those of the nearest pyproject.toml above it, read anew
+    when they change. It takes `pip install 'diffsynth-port[lsp]'`.
 
     \b
     Exit status: 0 the editor closed it
@@ -26,8 +26,9 @@ def server(target: str | None) -> None:
     """
     from porter.settings import SettingsError, load_settings
 
+    options = {"target": target}
     try:
-        settings = load_settings().overridden_by({"target": target})
+        settings = load_settings().overridden_by(options)
     except SettingsError as error:
         raise click.UsageError(str(error)) from None
     if settings.target in (None, "cuda"):
@@ -38,5 +39,5 @@ def server(target: str | None) -> None:
         if error.name not in ("pygls", "lsprotocol"):
             raise
         raise click.UsageError("the server needs pygls: pip install 'diffsynth-port[lsp]'") from None
-    serve(settings)
+    serve(options)
     sys.exit(0)

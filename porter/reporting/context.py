@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from porter.analysis.custom.rule_settings import CustomRule
     from porter.analysis.packages.survey import Row
+    from porter.rules.rule import Rule
 
 
 @dataclass(frozen=True)
 class RunContext:
     """`mode` is "rewrite", "check" or "diff"; `quiet` leaves errors and failures only; `version` is the tool's.
 
-    `npu_scripts` says that the files stay as they are, and get NPU forms beside them. `explains` asks why
+    `npu_scripts` says that the files stay as they are, and get NPU forms beside them; `adds_ignores` that nothing is
+    ported, and ignore comments are written. `explains` asks why
     lines that name CUDA were passed over; `not_looked_at` are files that name it, of kinds that are not ported.
-    `packages` are the imported ones; None where nobody asked for them.
+    `packages` are the imported ones; None where nobody asked for them. `own` are the project's own rules,
+    `paths` what was given to the run.
     """
 
     target: str
@@ -27,9 +31,19 @@ class RunContext:
     quiet: bool = False
     color: bool = False
     npu_scripts: bool = False
+    adds_ignores: bool = False
     explains: bool = False
     not_looked_at: tuple[str, ...] = ()
     packages: tuple[Row, ...] | None = None
+    own: tuple[CustomRule, ...] = ()
+    paths: tuple[str, ...] = ()
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Every rule that a finding may be of, in the order of their codes."""
+        from porter.settings import every_rule
+
+        return every_rule(self.own)
 
     @property
     def build(self) -> str | None:

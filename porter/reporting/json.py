@@ -11,11 +11,11 @@ from porter.accounting.account import Account
 from porter.accounting.mentions import Place
 from porter.findings import FileReport, Finding
 from porter.reporting.context import RunContext
-from porter.reporting.summary import count_rules, rule_names, summarize
+from porter.reporting.summary import count_rules, summarize
 
 
 def render(reports: Sequence[FileReport], context: RunContext) -> str:
-    names = rule_names()
+    names = {rule.code: rule.name for rule in context.rules}
     outcome: dict[str, Any] = {
         "version": context.version,
         "target": context.target,
@@ -31,7 +31,7 @@ def render(reports: Sequence[FileReport], context: RunContext) -> str:
 
         outcome["packages"] = objects(context.packages)
     if context.statistics:
-        outcome["statistics"] = [asdict(row) for row in count_rules(reports)]
+        outcome["statistics"] = [asdict(row) for row in count_rules(reports, context.rules)]
     return json.dumps(outcome, indent=2)
 
 

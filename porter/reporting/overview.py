@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from porter.findings import Failure, FileReport, Finding
+from porter.findings import UNSAFE, Failure, FileReport, Finding
 from porter.reporting.context import RunContext
 from porter.reporting.summary import Summary, summarize
 
@@ -16,6 +16,8 @@ DEPENDENCIES = frozenset({"DP203", "DP204", "DP217", "DP218", "DP410", "DP415", 
 
 #: The severities of findings that a person has to look at, the gravest first.
 FOR_A_PERSON = ("error", "warning", "note")
+
+_ORDER = (*FOR_A_PERSON, "fix")
 
 #: Beyond this many folders, those of the deepest level are told with the folder above them.
 _FOLDERS_SHOWN = 60
@@ -73,6 +75,7 @@ class Overview:
     summary: Summary
     failures: tuple[tuple[str, Failure], ...]
     dependencies: tuple[Group, ...]
+    unsafe: tuple[Group, ...]
     groups: tuple[Group, ...]
     folders: tuple[Folder, ...]
     kinds: tuple[Kind, ...]
@@ -90,7 +93,10 @@ class Overview:
 
 def overview(reports: Sequence[FileReport], context: RunContext) -> Overview:
     summary = summarize(reports)
-    groups = _groups(reports)
+    groups = _groups((report.path, one) for report in reports for one in report.findings if not one.is_fix)
+    unsafe = _groups(
+        (report.path, one) for report in reports if report.changed for one in report.findings if _is_unsafe(one)
+    )
     failures = tuple((report.path, report.failure) for report in reports if report.failure is not None)
     dependencies = tuple(group for group in groups if group.code in DEPENDENCIES)
     others = tuple(group for group in groups if group.code not in DEPENDENCIES)
@@ -98,16 +104,34 @@ def overview(reports: Sequence[FileReport], context: RunContext) -> Overview:
         summary,
         failures,
         dependencies,
+        tuple(unsafe),
         others,
         tuple(_folders(reports)),
         tuple(_kinds(reports)),
-        tuple(_steps(summary, failures, dependencies, others, context)),
+        tuple(_steps(summary, failures, dependencies, unsafe, others, context)),
     )
+
+
+def titled(context: RunContext) -> str:
+    """What the run was over, as far as a title has room."""
+    names = [posixpath.basename(posixpath.abspath(path.replace("\\", "/"))) or path for path in context.paths]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") or "This run"
 
 
 def counted(count: int, noun: str) -> str:
     """`1 place`, `1,234 places`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def told(groups: Sequence[Group]) -> str:
+    """`8 kinds, 25 places`, and where not all are of one severity, how many places are of each."""
+    by_severity = Counter[str]()
+    for group in groups:
+        by_severity[group.severity] += group.count
+    text = f"{counted(len(groups), 'kind')}, {counted(by_severity.total(), 'place')}"
+    if len(by_severity) < 2:
+        return text
+    return f"{text}: {', '.join(counted(by_severity[one], one) for one in FOR_A_PERSON if one in by_severity)}"
 
 
 def place(finding: Finding) -> str:
@@ -116,17 +140,19 @@ def place(finding: Finding) -> str:
     return at if finding.cell is None else f"cell {finding.cell}:{at}"
 
 
-def _groups(reports: Iterable[FileReport]) -> list[Group]:
-    """The gravest first, and of these what stands in most places."""
+def _is_unsafe(finding: Finding) -> bool:
+    return finding.is_fix and finding.applicability == UNSAFE
+
+
+def _groups(findings: Iterable[tuple[str, Finding]]) -> list[Group]:
+    """Findings, each with its file, that say the same: the gravest first, and of these what stands in most places."""
     places: dict[tuple[str, str, str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for report in reports:
-        for one in report.findings:
-            if not one.is_fix:
-                places[one.code, one.severity, one.message, one.way_out][report.path].append(place(one))
+    for path, one in findings:
+        places[one.code, one.severity, one.message, one.way_out][path].append(place(one))
     groups = [
         Group(*key, tuple((path, tuple(found)) for path, found in by_file.items())) for key, by_file in places.items()
     ]
-    return sorted(groups, key=lambda one: (FOR_A_PERSON.index(one.severity), -one.count, one.code, one.message))
+    return sorted(groups, key=lambda one: (_ORDER.index(one.severity), -one.count, one.code, one.message, one.way_out))
 
 
 def _kinds(reports: Iterable[FileReport]) -> list[Kind]:
@@ -139,8 +165,7 @@ def _kinds(reports: Iterable[FileReport]) -> list[Kind]:
             places[key] += 1
             different[key].add(one.message)
             files[key].add(report.path)
-    order = (*FOR_A_PERSON, "fix")
-    keys = sorted(places, key=lambda key: (order.index(key[1]), -places[key], key[0]))
+    keys = sorted(places, key=lambda key: (_ORDER.index(key[1]), -places[key], key[0]))
     return [Kind(*key, places[key], len(different[key]), len(files[key])) for key in keys]
 
 
@@ -164,6 +189,7 @@ def _steps(
     summary: Summary,
     failures: Sequence[object],
     dependencies: Sequence[Group],
+    unsafe: Sequence[Group],
     groups: Sequence[Group],
     context: RunContext,
 ) -> Iterable[Step]:
@@ -172,14 +198,14 @@ def _steps(
         yield Step("Files that could not be ported", why, counted(len(failures), "file"), "failures")
     if dependencies:
         why = "Without a package or image for the target, nothing else can be tried."
-        places = sum(group.count for group in dependencies)
-        yield Step(
-            "Dependencies", why, f"{counted(len(dependencies), 'kind')}, {counted(places, 'place')}", "dependencies"
-        )
+        yield Step("Dependencies", why, told(dependencies), "dependencies")
     if summary.fixes:
         done = "They were made; read the diff." if context.rewrites else "The same command without --check makes them."
         amount = f"{counted(summary.fixes, 'place')} in {counted(summary.changed, 'file')}"
         yield Step("Changes that the tool makes", done, amount, "folders")
+    if unsafe:
+        why = "The tool makes them unless --no-unsafe-fixes says otherwise, and they may not be meant: read each."
+        yield Step("Unsafe ones among them", why, told(unsafe), "unsafe")
     whys = {
         "error": ("Errors", "They fail on the target, so the program does not get beyond them."),
         "warning": ("Warnings", "They may fail there, by the types, versions or hardware of the run: try each."),
@@ -188,8 +214,7 @@ def _steps(
     for severity, (title, why) in whys.items():
         own = [group for group in groups if group.severity == severity]
         if own:
-            amount = f"{counted(len(own), 'kind')}, {counted(sum(group.count for group in own), 'place')}"
-            yield Step(title, why, amount, severity)
+            yield Step(title, why, told(own), severity)
     if context.not_looked_at:
         why = "They name CUDA and are of kinds that the tool does not read: look through them by hand."
         yield Step("Files not looked at", why, counted(len(context.not_looked_at), "file"), "not-looked-at")

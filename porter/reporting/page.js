@@ -20,10 +20,10 @@ function filter() {
   shown.textContent = wanted ? `${left} of ${groups.length} groups` : "";
 }
 box.addEventListener("input", filter);
-function open(hash) {
+function openAt(hash) {
   const target = document.getElementById(hash.slice(1));
   if (target instanceof HTMLDetailsElement) target.open = true;
 }
-addEventListener("hashchange", () => open(location.hash));
+addEventListener("hashchange", () => openAt(location.hash));
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
-open(location.hash);
+openAt(location.hash);

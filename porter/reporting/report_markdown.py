@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from porter.findings import FileReport
 from porter.reporting.context import RunContext
-from porter.reporting.overview import Group, Overview, counted, overview
-from porter.rules import all_rules
+from porter.reporting.overview import Group, Overview, counted, overview, titled, told
 
 #: So many files of a group are listed; the page lists all.
 _FILES_SHOWN = 20
@@ -22,12 +21,12 @@ def render(reports: Sequence[FileReport], context: RunContext) -> str:
 
 def _lines(found: Overview, context: RunContext) -> Iterator[str]:
     one, build = found.summary, f", torch_npu {context.build}" if context.build else ""
-    yield f"# Port to {context.target}"
+    yield f"# {_text(titled(context))}: port to {context.target}"
     yield ""
     yield (
         f"diffsynth-port {context.version}, {context.hardware or context.target}{build}. {counted(one.files, 'file')}, "
         + (
-            f"{counted(one.fixes, 'change')} by the tool, {counted(one.errors, 'error')}, "
+            f"{counted(one.fixes, 'change')} by the tool ({one.unsafe:,} unsafe), {counted(one.errors, 'error')}, "
             f"{counted(one.warnings, 'warning')}, {counted(one.notes, 'note')}, {one.failed:,} not ported."
         )
     )
@@ -39,6 +38,7 @@ def _lines(found: Overview, context: RunContext) -> Iterator[str]:
         rows = ([_code(path), failure.line or "", _text(failure.message)] for path, failure in found.failures)
         yield from _table(("file", "line", "why"), rows)
     yield from _groups("Dependencies", found.dependencies)
+    yield from _groups("Unsafe changes", found.unsafe)
     for severity, title in _SECTIONS:
         yield from _groups(title, found.of(severity))
     if context.not_looked_at:
@@ -57,7 +57,7 @@ def _lines(found: Overview, context: RunContext) -> Iterator[str]:
     )  # fmt: skip
     if found.kinds:
         yield from ("", "## Effort by kind", "")
-        names = {rule.code: rule.summary for rule in all_rules()}
+        names = {rule.code: rule.summary for rule in context.rules}
         rows = ([k.code, _text(names.get(k.code, "")), k.severity, k.places, k.different, k.files] for k in found.kinds)
         yield from _table(("rule", "about", "severity", "places", "kinds", "files"), rows)
     yield from ("", "`diffsynth-port --explain RULE` prints a rule's page.")
@@ -66,11 +66,12 @@ def _lines(found: Overview, context: RunContext) -> Iterator[str]:
 def _groups(title: str, groups: Sequence[Group]) -> Iterator[str]:
     if not groups:
         return
-    yield from ("", f"## {title}")
+    yield from ("", f"## {title}: {told(groups)}")
     for group in groups:
         yield from ("", f"### {group.code}: {_text(group.message)} ({counted(group.count, 'place')})", "")
         if group.way_out:
-            yield from (f"What to do: {_text(group.way_out)}", "")
+            title = "Why" if group.severity == "fix" else "What to do"
+            yield from (f"{title}: {_text(group.way_out)}", "")
         yield from (f"- {_code(path)} {', '.join(places)}" for path, places in group.places[:_FILES_SHOWN])
         if (more := len(group.places) - _FILES_SHOWN) > 0:
             yield f"- and {counted(more, 'more file')}"

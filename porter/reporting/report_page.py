@@ -8,8 +8,7 @@ from importlib.resources import files
 from porter.findings import FileReport
 from porter.reporting.context import RunContext
 from porter.reporting.html import Markup, element, page, table
-from porter.reporting.overview import Folder, Group, Overview, counted, overview
-from porter.rules import all_rules
+from porter.reporting.overview import Folder, Group, Overview, overview, titled, told
 from porter.rules.rule import Rule
 
 _CHIPS = {"error": "failed", "warning": "skipped", "note": "idle", "fix": "passed"}
@@ -22,17 +21,19 @@ _PLACES_SHOWN = 40
 
 def render(reports: Sequence[FileReport], context: RunContext) -> str:
     found = overview(reports, context)
-    rules = {rule.code: rule for rule in all_rules()}
+    rules = {rule.code: rule for rule in context.rules}
     script = files("porter.reporting").joinpath("page.js").read_text(encoding="utf-8")
+    title = f"{titled(context)}: port to {context.target}"
     return page(
-        f"Port to {context.target}",
-        element("h1", f"Port to {context.target}"),
+        title,
+        element("h1", title),
         element("p", ", ".join(_about(context)), class_="soft"),
         element("div", _numbers(found), class_="numbers"),
         _steps(found),
         _filter(),
         _failures(found),
         _section("dependencies", "Dependencies", found.dependencies, rules),
+        _section("unsafe", "Unsafe changes: the tool makes them, and they may not be meant", found.unsafe, rules),
         [_section(severity, title, found.of(severity), rules) for severity, title in _TITLES.items()],
         _not_looked_at(context),
         _folders(found.folders),
@@ -55,7 +56,7 @@ def _numbers(found: Overview) -> list[Markup]:
     one = found.summary
     counts = [
         ("idle", one.files, "files"),
-        ("passed", one.fixes, "changes by the tool"),
+        ("passed", one.fixes, "changes by the tool" + (f", {one.unsafe:,} of them unsafe" if one.unsafe else "")),
         ("failed", one.errors, "errors"),
         ("skipped", one.warnings, "warnings"),
         ("idle", one.notes, "notes"),
@@ -76,7 +77,10 @@ def _steps(found: Overview) -> Markup:
         )
         for step in found.steps
     ]  # fmt: skip
-    return element("section", element("h2", "In this order"), element("ol", steps))
+    others = (("#folders", "by folder"), ("#effort", "effort by kind"), ("#rules", "the rules"))
+    links = [[", " if number else "", element("a", name, href=link)] for number, (link, name) in enumerate(others)]
+    also = element("p", "All of it: ", links, ".", class_="soft")
+    return element("section", element("h2", "In this order"), element("ol", steps), also)
 
 
 def _filter() -> Markup:
@@ -96,14 +100,7 @@ def _failures(found: Overview) -> Markup | None:
 def _section(anchor: str, title: str, groups: Sequence[Group], rules: dict[str, Rule]) -> Markup | None:
     if not groups:
         return None
-    places = sum(group.count for group in groups)
-    heading = element(
-        "h2",
-        title,
-        " ",
-        element("span", f"{counted(len(groups), 'kind')}, {counted(places, 'place')}", class_="soft"),
-        id=anchor,
-    )
+    heading = element("h2", title, " ", element("span", told(groups), class_="soft"), id=anchor)
     return element("section", heading, [_group(group, rules) for group in groups], class_="findings")  # fmt: skip
 
 
@@ -122,10 +119,12 @@ def _group(group: Group, rules: dict[str, Rule]) -> Markup:
         if rule
         else None
     )
-    way_out = element("p", element("b", "What to do: "), group.way_out) if group.way_out else None
+    reason = element("span", f"\u2002{group.way_out}", class_="soft") if group.severity == "fix" else None
+    title = "Why: " if group.severity == "fix" else "What to do: "
+    way_out = element("p", element("b", title), group.way_out) if group.way_out else None
     return element(
         "details",
-        element("summary", chip, group.message, amount),
+        element("summary", chip, group.message, reason, amount),
         element("div", way_out, named, _places(group), class_="inside"),
         class_="group",
     )  # fmt: skip
@@ -181,7 +180,7 @@ def _kinds(found: Overview, rules: dict[str, Rule]) -> Markup:
     )
     header = ("rule", "about", "", "places", "kinds", "files")
     heading = element("h2", "Effort by kind", id="effort")
-    return element("section", heading, element("p", why, class_="soft"), table(header, rows, "counts"))
+    return element("section", heading, element("p", why, class_="soft"), table(header, rows, "counts effort"))
 
 
 def _done_by(severity: str) -> str:
@@ -202,4 +201,4 @@ def _pages(rules: Iterable[Rule]) -> Markup:
         )
         for rule in rules
     ]
-    return element("section", element("h2", "The rules"), pages)
+    return element("section", element("h2", "The rules", id="rules"), pages)

@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 from porter.findings import FileReport, Finding
 from porter.reporting.context import RunContext
-from porter.rules import all_rules
 from porter.rules.rule import Rule
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -28,7 +27,7 @@ def render(reports: Sequence[FileReport], context: RunContext) -> str:
 
 
 def _run(reports: Sequence[FileReport], context: RunContext) -> dict[str, Any]:
-    rules = all_rules()
+    rules = context.rules
     index = {rule.code: at for at, rule in enumerate(rules)}
     return {
         "tool": {

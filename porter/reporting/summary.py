@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from porter.findings import SEVERITIES, SUPPORTS_BOTH, UNSAFE, FileReport
+
+if TYPE_CHECKING:
+    from porter.rules.rule import Rule
 
 
 @dataclass(frozen=True)
@@ -66,15 +70,9 @@ def summarize(reports: Sequence[FileReport]) -> Summary:
     )
 
 
-def count_rules(reports: Sequence[FileReport]) -> list[RuleCount]:
+def count_rules(reports: Sequence[FileReport], rules: Iterable[Rule]) -> list[RuleCount]:
     """The most frequent first; equals by code, then the graver severity first."""
-    names = rule_names()
+    names = {rule.code: rule.name for rule in rules}
     counts = Counter((finding.code, finding.severity) for report in reports for finding in report.findings)
     rows = [RuleCount(count, code, names.get(code, ""), severity) for (code, severity), count in counts.items()]
     return sorted(rows, key=lambda row: (-row.count, row.code, -SEVERITIES.index(row.severity)))
-
-
-def rule_names() -> dict[str, str]:
-    from porter.rules import all_rules
-
-    return {rule.code: rule.name for rule in all_rules()}

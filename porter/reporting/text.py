@@ -28,7 +28,7 @@ def render(reports: Sequence[FileReport], context: RunContext) -> str:
 
         lines += map(_printable, table(context.packages))
     if context.statistics:
-        lines += _table(count_rules(reports))
+        lines += _table(count_rules(reports, context.rules))
     if not context.quiet:
         lines.append(" ".join([_sentences(summarize(reports), context), *_about_others(context)]))
     return "\n".join(lines)
@@ -92,6 +92,8 @@ def _sentences(summary: Summary, context: RunContext) -> str:
     if not summary.files:
         return "No files to port."
     sentences = [_about_files(summary, context), _about_support(summary, context), _about_findings(summary)]
+    if context.adds_ignores and summary.findings:
+        sentences.append("They are left where no comment can stand; per-file-ignores or a baseline accepts them.")
     if summary.failed:
         sentences.append(f"{_counted(summary.failed, 'file')} could not be ported.")
     return " ".join(sentence for sentence in sentences if sentence)
@@ -110,6 +112,7 @@ def _about_files(summary: Summary, context: RunContext) -> str:
     if not summary.changed:
         return f"{_counted(summary.unchanged, 'file')} left unchanged." if summary.unchanged else ""
     done = "given an NPU form" if context.npu_scripts else "rewritten"
+    done = "given ignore comments" if context.adds_ignores else done
     verb = done if context.rewrites else f"would be {done}"
     changed = f"{_counted(summary.changed, 'file')} {verb} in {_counted(summary.fixes, 'place')}"
     if summary.unsafe:

@@ -23,5 +23,5 @@ from __future__ import annotations
 
 from porter.rules.rule import Rule
 
-#: It judges comments, which no syntax tree holds, so porter.ignore_comments applies it.
+#: It judges comments, which no syntax tree holds, so porter.unused_ignores applies it.
 RULE = Rule("DP114", "unknown-ignore", __doc__, words=(), fixes=False)

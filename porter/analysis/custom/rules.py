@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -22,10 +23,23 @@ def rule_of(custom: CustomRule) -> Rule:
     fixes = custom.kind.startswith("rename")
     first = (custom.of or custom.what).partition(".")[0]
     words = ("import",) if custom.kind == "report-pattern" or "*" in first else (first,)
-    page = f"# {custom.code} {custom.code.lower()}: {custom.message or _said(custom)}"
+    page = _page(custom)
     rule = Rule(custom.code, custom.code.lower(), page, words=words, fixes=fixes, analysis="custom")
     rule.on(ast.Module)(partial(_checked, custom))
     return rule
+
+
+def _page(custom: CustomRule) -> str:
+    """What there is to say of it, in the form of the tool's own pages."""
+    of = f"\nof = {json.dumps(custom.of)}" if custom.of else ""
+    to = f"\nto = {json.dumps(custom.to)}" if custom.to else ""
+    does = "Renames, wherever an import leads to it:" if custom.to else f"Reports ({custom.severity}):"
+    help = f"\n\n## What to write instead\n\n{custom.help}" if custom.help else ""
+    what = json.dumps(custom.what)
+    return (
+        f"# {custom.code} {custom.code.lower()}: {custom.message or _said(custom)}\n\n## What it does\n\n{does}\n\n"
+        f"```toml\n[tool.diffsynth-port.rules.{custom.code}]\n{custom.kind} = {what}{of}{to}\n```{help}"
+    )
 
 
 def _said(custom: CustomRule) -> str:

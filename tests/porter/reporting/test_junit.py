@@ -10,8 +10,8 @@ from porter.reporting import RunContext, render
 #: By element, from the Ant JUnit schema as Jenkins reads it: attributes it may have, and children.
 KNOWN = {
     "testsuites": ({"name", "tests", "failures", "errors", "time"}, {"testsuite"}),
-    "testsuite": ({"name", "tests", "failures", "errors", "time"}, {"testcase"}),
-    "testcase": ({"name", "classname", "time", "file", "line"}, {"failure", "error", "system-out"}),
+    "testsuite": ({"name", "file", "tests", "failures", "errors", "time"}, {"testcase"}),
+    "testcase": ({"name", "classname", "time"}, {"failure", "error", "system-out"}),
     "failure": ({"message", "type"}, set()),
     "error": ({"message", "type"}, set()),
     "system-out": (set(), set()),

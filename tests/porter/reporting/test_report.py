@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
+from collections import Counter
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from porter.findings import FileReport, Finding
 from porter.reporting import RunContext, report_markdown, report_page
-from porter.reporting.overview import overview
+from porter.reporting.overview import DEPENDENCIES, overview
 
 from ..conftest import Run
 
@@ -20,6 +24,13 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 
 FLASH = Finding("DP203", "error", "the package flash_attn is made for NVIDIA devices", 4, 1, 4, 9, "attention of torch")
 NVTX = Finding("DP201", "error", "Ascend NPU has no torch.cuda.nvtx", 6, 1, 6, 9, "torch.npu.mstx")
+#: What has a finding of every kind.
+SOURCE = """import torch, flash_attn
+x = torch.cuda.nvtx.mark("a < b"); x.cuda()
+y = build("cuda"); z = torch.zeros(2, dtype=torch.float64, device="cuda").sin()
+torch.manual_seed(0); t = torch.randn(3, device="cuda"); os.system("python a.py --device cuda")
+seen["cuda"] = 1
+"""
 NOTE = Finding("DP206", "note", "other random numbers <script>alert(1)</script>", 8, 1, 8, 9)
 
 
@@ -99,18 +110,115 @@ def test_a_browser_reads_and_filters_it(many: list[FileReport], context: RunCont
     document.body.dataset.left = groups.filter(({group}) => !group.hidden).length;
     box.value = "pack/age1/m1.py"; filter();
     document.body.dataset.lines = document.querySelectorAll(".places > li:not([hidden])").length;
-    open("#DP203"); document.body.dataset.opened = document.getElementById("DP203").open;
+    openAt("#DP203"); document.body.dataset.opened = document.getElementById("DP203").open;
+    addEventListener("load", () => setTimeout(() => {
+      const at = document.getElementById("DP201").getBoundingClientRect();
+      document.body.dataset.seen = scrollY > 0 && at.top >= 0 && at.top < innerHeight;
+    }, 100));
     document.body.dataset.wide = document.documentElement.scrollWidth > innerWidth;
     </script></body>"""
     file = tmp_path / "report.html"
     file.write_text(report_page.render(many, context).replace("</body>", ask), encoding="utf-8")
     command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    done = subprocess.run([*command, "--dump-dom", file.as_uri()], capture_output=True, check=True, timeout=120)
+    done = subprocess.run(
+        [*command, "--virtual-time-budget=3000", "--dump-dom", f"{file.as_uri()}#DP201"],
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
     (body,) = re.findall(r"<body[^>]*>", done.stdout.decode())
     assert 'data-left="1"' in body
     assert 'data-lines="4"' in body  # three groups, and the file that was not looked at
     assert 'data-opened="true"' in body
+    assert 'data-seen="true"' in body  # what the address names is open, and in sight below the filter
     assert 'data-wide="false"' in body
+
+
+def test_every_number_of_page_and_markdown_is_one_of_the_same_runs_json(run: Run, tmp_path: Path) -> None:
+    """Counted again from the findings of the run, by this test's own arithmetic."""
+    tree = tmp_path / "tree"
+    for number in range(7):
+        folder = tree / ("top", "top/below", "other")[number % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"m{number}.py").write_text(SOURCE * (number + 1), encoding="utf-8")
+    (tree / "broken.py").write_text("x = torch.cuda.f(\n", encoding="utf-8")
+    (tree / "k.s").write_text(".global cuda_kernel\n", encoding="utf-8")
+    done = run("tree", "--target", "npu", "--check", "--format", "json", "--report", "r.html", "--report", "r.md")
+    told = json.loads(done.stdout)
+    files, summary = told["files"], told["summary"]
+    pairs = [(file["path"], one) for file in files for one in file["findings"]]
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    text = (tmp_path / "r.md").read_text(encoding="utf-8")
+
+    by_severity = Counter(one["severity"] for _, one in pairs)
+    unsafe = [one for _, one in pairs if one["severity"] == "fix" and one["applicability"] == "unsafe"]
+    assert (summary["fixes"], summary["unsafe"], summary["errors"]) == (
+        by_severity["fix"],
+        len(unsafe),
+        by_severity["error"],
+    )
+    assert _numbers(re.findall(r'<span class="chip[^"]*">([\d,]+ [^<]*)</span>', page.partition("</section>")[0])) == [
+        len(files), by_severity["fix"], len(unsafe), by_severity["error"], by_severity["warning"], by_severity["note"],
+        1,
+    ]  # fmt: skip
+
+    sections = dict(re.findall(r'<h2 id="([\w-]+)">[^<]*<span class="soft">([^<]*)</span>', page))
+    dependencies = [one for _, one in pairs if one["code"] in DEPENDENCIES and one["severity"] != "fix"]
+    others = [one for _, one in pairs if one["code"] not in DEPENDENCIES]
+    for anchor, own in {
+        "dependencies": dependencies, "unsafe": unsafe,
+        **{name: [one for one in others if one["severity"] == name] for name in ("error", "warning", "note")},
+    }.items():  # fmt: skip
+        assert _numbers([sections[anchor]])[:2] == [len({_said(one) for one in own}), len(own)]
+    for (code, message), amount in _groups_of(page):
+        same = [
+            one for _, one in pairs if (one["code"], one["message"]) == (code, message) and one["severity"] != "fix"
+        ]
+        assert amount == (len(same) or len(unsafe))
+
+    folders = Counter(path.rpartition("/")[0] for path, _ in ((file["path"], 0) for file in files))
+    rows = re.findall(
+        r"^\| `([^`]+)` \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|", text, re.MULTILINE
+    )
+    assert {name: int(count) for name, count, *_ in rows} == folders
+    for name, _, changed, fixes, errors, warnings, notes, failed in rows:
+        own = [file for file in files if file["path"].rpartition("/")[0] == name]
+        count = Counter(one["severity"] for file in own for one in file["findings"])
+        assert (int(changed), int(failed)) == (
+            sum(f["changed"] for f in own),
+            sum(f["failure"] is not None for f in own),
+        )
+        expected = (count["fix"], count["error"], count["warning"], count["note"])
+        assert (int(fixes), int(errors), int(warnings), int(notes)) == expected
+
+    kinds = re.findall(r"^\| ([A-Z]+\d{3}) \| .* \| (\w+) \| (\d+) \| (\d+) \| (\d+) \|", text, re.MULTILINE)
+    assert {(code, severity): int(places) for code, severity, places, *_ in kinds} == Counter(
+        (one["code"], one["severity"]) for _, one in pairs
+    )
+    for code, severity, _, different, where in kinds:
+        own_pairs = [(path, one) for path, one in pairs if (one["code"], one["severity"]) == (code, severity)]
+        assert int(different) == len({one["message"] for _, one in own_pairs})
+        assert int(where) == len({path for path, _ in own_pairs})
+    assert _numbers(re.findall(r"<li><a[^>]*>[^<]*</a> - ([^<]*)<", page)) == _numbers(
+        re.findall(r"^\d+\. \*\*[^*]*\*\*: ([^.]*)\.", text, re.MULTILINE)
+    )
+
+
+def _said(finding: dict[str, Any]) -> tuple[str, ...]:
+    return finding["code"], finding["severity"], finding["message"], finding["help"] or ""
+
+
+def _numbers(texts: list[str]) -> list[int]:
+    return [int(one.replace(",", "")) for text in texts for one in re.findall(r"\d[\d,]*", text)]
+
+
+def _groups_of(page: str) -> list[tuple[tuple[str, str], int]]:
+    found = re.findall(
+        r'<details class="group"><summary><span class="chip \w+">(\w+)</span>(.*?)<span class="amount">([\d,]+)</span>',
+        page,
+    )
+    found = [(code, re.sub(r'<span class="soft">.*?</span>', "", said), amount) for code, said, amount in found]
+    return [((code, unescape(message)), int(amount.replace(",", ""))) for code, message, amount in found]
 
 
 def test_the_command_writes_both(run: Run, tmp_path: Path) -> None:

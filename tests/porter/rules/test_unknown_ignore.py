@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from porter.port import Plan, port_text
+from porter.documents.document import port_unit
+from porter.port import Plan
 
 CODE = "DP114"
 
 
 def _codes(text: str) -> list[tuple[str, int, int]]:
-    return [(one.code, one.line, one.column) for one in port_text(text, Plan("npu")).findings]
+    return [(one.code, one.line, one.column) for one in port_unit(text, Plan("npu")).findings]
 
 
 @pytest.mark.parametrize("names", ["DP999", "DP105, nothing", "cuda-methods", "DP105 DP101"])
@@ -28,9 +29,9 @@ def test_names_that_are_rules(names: str) -> None:
     "text", ['s = "# port: ignore"; x.cuda()\n', "x.cuda('# port: ignore')\n", 'x.cuda(); s = """\n# port: ignore"""\n']
 )
 def test_a_string_is_no_comment(text: str) -> None:
-    assert ".npu(" in port_text(text, Plan("npu")).text
+    assert ".npu(" in port_unit(text, Plan("npu")).text
 
 
 @pytest.mark.parametrize("text", ["x.cuda()  # port: ignore\n", "x.cuda(); s = '#'  # port: ignore[DP1]\n"])
 def test_a_comment_is_one(text: str) -> None:
-    assert port_text(text, Plan("npu")).text == text
+    assert port_unit(text, Plan("npu")).text == text

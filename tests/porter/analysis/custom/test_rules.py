@@ -165,3 +165,51 @@ def test_a_wrong_one_stops_the_run(run: Run, tmp_path: Path):
     done = run("a.py")
     assert done.returncode == 2
     assert b'[tool.diffsynth-port.rules.X001] unknown key "too"' in done.stderr
+
+
+def test_every_listing_and_format_knows_them(tmp_path: Path, run: Run) -> None:
+    table = """[tool.diffsynth-port]
+target = "npu"
+[tool.diffsynth-port.rules.X001]
+rename-call = "lib.on_cuda"
+to = "lib.on_npu"
+[tool.diffsynth-port.rules.X002]
+report = "lib.legacy.*"
+message = "lib.legacy was not ported"
+help = "lib.modern"
+severity = "error"
+"""
+    (tmp_path / "pyproject.toml").write_text(table, encoding="utf-8")
+    (tmp_path / "a.py").write_text("import lib\nlib.on_cuda()\nlib.legacy.f()\n", encoding="utf-8")
+    (*_, first, second) = run("--list-rules").stdout.decode().splitlines()
+    assert first.split(maxsplit=3) == ["X001", "x001", "rewrites", "lib.on_cuda becomes lib.on_npu"]
+    assert second.split(maxsplit=3) == ["X002", "x002", "reports", "lib.legacy was not ported"]
+    assert 'rename-call = "lib.on_cuda"' in run("--explain", "X001").stdout.decode()
+    assert run("--explain", "x002").stdout.decode().rstrip().endswith("lib.modern")
+    assert b"X001" not in run("--list-rules", "--no-config").stdout
+
+    log = json.loads(run("a.py", "--check", "--format", "sarif").stdout)["runs"][0]
+    rules = log["tool"]["driver"]["rules"]
+    assert [rules[one["ruleIndex"]]["id"] for one in log["results"]] == [one["ruleId"] for one in log["results"]]
+    assert [one["ruleId"] for one in log["results"]] == ["X001", "X002"]
+    told = json.loads(run("a.py", "--check", "--format", "json", "--statistics").stdout)
+    assert [one["name"] for one in told["files"][0]["findings"]] == ["x001", "x002"]
+    assert [one["name"] for one in told["statistics"]] == ["x001", "x002"]
+    run("a.py", "--check", "--report", "port.html", "--report", "port.md")
+    assert 'id="X002"' in (tmp_path / "port.html").read_text(encoding="utf-8")
+    assert "| X001 | lib.on" in (tmp_path / "port.md").read_text(encoding="utf-8")
+
+
+def test_with_keep_cuda_reports_speak_and_renames_are_noted():
+    rows = {
+        "X001": {"rename-call": "lib.on_cuda", "to": "lib.on_npu"},
+        "X002": {"report": "lib.legacy", "message": "no more"},
+    }
+    own = read_rules(rows, "[rules")
+    text = "import lib\nlib.on_cuda()\nlib.legacy\n"
+    result = port_text(text, Plan("npu", codes=frozenset({"DP101", "X001", "X002"}), own=own, keep_cuda=True))
+    assert result.text == text
+    assert [(one.code, one.severity, one.applicability) for one in result.findings] == [
+        ("X001", "note", ""),
+        ("X002", "warning", ""),
+    ]
