@@ -369,10 +369,10 @@ class Session:
     def _job(self, defined: frozenset[str], paths: Iterable[str]) -> Job:
         own = self._own_plans(paths)
         flags = frozenset(name for name in defined if ":" in name)
-        of_files = {"classes": defined - flags, "flags": flags}
+        of_files = partial(replace, classes=defined - flags, flags=flags)
         return Job(
-            plan=replace(self.plan, **of_files),
-            own={folder: (replace(plan, **of_files), settings) for folder, (plan, settings) in own.items()},
+            plan=of_files(self.plan),
+            own={folder: (of_files(plan), settings) for folder, (plan, settings) in own.items()},
             writes=not self.check,
             diff=self.diff,
             output=self.output,

@@ -41,14 +41,14 @@ if TYPE_CHECKING:
 _TASKS = {"sft": SupervisedFineTuning, "direct_distill": Distillation}
 
 
-def run_script(family: Family, description: str) -> None:
-    """What the training script of a family does.
+def run_script(family: Family, parser: argparse.ArgumentParser) -> None:
+    """What the training script of a family does, on the command line of its `family_parser`.
 
     Raises:
         TrainingError: a flag has a value that means nothing here; and as `load_pipeline` and `run_task`.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    args = family_parser(family, description).parse_args()
+    args = parser.parse_args()
     adapter = load_object(family.training)
     check_arguments(args, not_offered=adapter.not_offered)
     accelerator = open_accelerator(args)

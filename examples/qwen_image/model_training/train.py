@@ -13,12 +13,12 @@ lists, or layer_num and layer_input_image, where the column image is the list of
 """
 
 from diffsynth.diffusion.training.errors import exit_with_message
-from diffsynth.diffusion.training.run_task import run_script
+from diffsynth.diffusion.training.run_task import family_parser, run_script
 from diffsynth.families.qwen_image import FAMILY
 
 
 def main():
-    run_script(FAMILY, __doc__)
+    run_script(FAMILY, family_parser(FAMILY, __doc__))
 
 
 if __name__ == "__main__":

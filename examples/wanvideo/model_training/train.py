@@ -11,12 +11,12 @@ Task direct_distill, with the same two stages, teaches a network to end where a 
 """
 
 from diffsynth.diffusion.training.errors import exit_with_message
-from diffsynth.diffusion.training.run_task import run_script
+from diffsynth.diffusion.training.run_task import family_parser, run_script
 from diffsynth.families.wan import FAMILY
 
 
 def main():
-    run_script(FAMILY, __doc__)
+    run_script(FAMILY, family_parser(FAMILY, __doc__))
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ NPU, --enable_npu_patch computes the norms and the rotary embedding by its fused
 """
 
 from diffsynth.diffusion.training.errors import exit_with_message
-from diffsynth.diffusion.training.run_task import run_script
+from diffsynth.diffusion.training.run_task import family_parser, run_script
 from diffsynth.families.z_image import FAMILY
 
 
 def main():
-    run_script(FAMILY, __doc__)
+    run_script(FAMILY, family_parser(FAMILY, __doc__))
 
 
 if __name__ == "__main__":
