@@ -15,6 +15,8 @@ from porter.source import CannotParse, Source
 from porter.vocabulary import PRINTING, is_backend, is_device, says_text
 
 _IGNORES = re.compile(r"#\s*port:\s*ignore\b")
+#: An example of documentation, whichever string holds it until it becomes one.
+_DOCTEST = re.compile(r"^[ \t]*>>> ", re.MULTILINE)
 _SENTENCE = re.compile(r"\S+(?:\s+\S+){2,}", re.DOTALL)
 _COMMAND = re.compile(
     r"(?:^|\s)--?[A-Za-z]|(?:^|\s)\w+=\S|^\s*(?:python3?|bash|sh|torchrun|accelerate|nvidia-smi|nvcc)\b"
@@ -57,7 +59,7 @@ def reasons(source: Source) -> Iterator[tuple[int, Reason | None]]:
 def reason_of_string(node: ast.Constant, source: Source) -> Reason | None:
     """Why a string that names CUDA is passed over; None where it may mean CUDA itself, and a rule should know."""
     text, whole = str(node.value), _whole(node, source)
-    if isinstance(source.parent.get(whole), ast.Expr):
+    if isinstance(source.parent.get(whole), ast.Expr) or _DOCTEST.search(text):
         return Reason.DOCSTRING
     if _is_read_by_people(whole, source):
         return Reason.MESSAGE

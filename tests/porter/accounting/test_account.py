@@ -33,6 +33,7 @@ def _reason(text: str, name: str = "a.py") -> Reason:
         ("x = 1\n# nvidia's", Reason.COMMENT),
         ('"""For NCCL."""', Reason.DOCSTRING),
         ('def f():\n    """For cuda."""', Reason.DOCSTRING),
+        ("SAMPLE = r'''\n    >>> x = f(return_tensors=1)\n    >>> x.to(\"cuda\")\n'''", Reason.DOCSTRING),
         ('print("no cuda here")', Reason.MESSAGE),
         ('logger.info(f"cuda {n}")', Reason.MESSAGE),
         ('raise ValueError("a" f"cuda, not {d}")', Reason.MESSAGE),
