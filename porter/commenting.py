@@ -128,7 +128,7 @@ def _above(text: str) -> dict[int, int]:
 
 
 def _makefile(text: str) -> tuple[str, list[tuple[str, bytes]]]:
-    from porter.documents.makefile import as_shell, without_recipes
+    from porter.shell.recipes import as_shell, without_recipes
 
     return without_recipes(text), _shell(as_shell(text))
 

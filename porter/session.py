@@ -35,7 +35,7 @@ from porter.torch_npu_builds import UnknownBuild, build_for, is_known
 
 if TYPE_CHECKING:
     from porter.analysis.packages.survey import Row
-    from porter.reporting import RunContext
+    from porter.reporting.context import RunContext
     from porter.rules.rule import Rule
 
 #: The baseline in the working directory that is used where none is named, if it is there.
@@ -332,7 +332,7 @@ class Session:
             yield file
 
     def _context(self, color: bool, not_looked_at: tuple[str, ...], packages: tuple[Row, ...] | None) -> RunContext:
-        from porter.reporting import RunContext
+        from porter.reporting.context import RunContext
 
         mode = "diff" if self.diff else "check" if self.check else "rewrite"
         return RunContext(

@@ -42,6 +42,7 @@ def test_there_is_a_page_in_chinese_for_what_a_reader_needs_next() -> None:
         "emulator",
         "install",
         "pipelines",
+        "qwen-image",
         "verify",
         "wan",
         "z-image",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from porter.findings import FileReport
-from porter.reporting.context import RunContext
 
-__all__ = ["FORMATS", "RunContext", "render"]
+if TYPE_CHECKING:
+    from porter.reporting.context import RunContext
 
 #: Each is a module of this package with a function `render(reports, context)`.
 FORMATS = ("text", "json", "sarif", "github", "gitlab", "junit")

@@ -52,6 +52,14 @@ class PythonModule:
                 if module is not None and binding.name:
                     yield from module.definitions_of(binding.name, asked)
 
+    def definitions_at(self, path: str) -> Iterator[Found]:
+        """What a class or function is that is named by its whole path, `package.module.Name`."""
+        module, _, name = path.rpartition(".")
+        for file in self._files(_Binding(module, 0, name)):
+            found = module_at(file)
+            if found is not None:
+                yield from found.definitions_of(name)
+
     def imports_from_elsewhere(self, dotted: str) -> bool:
         """Whether a name comes from a module, not of Python's own, that is not to be found."""
         bindings = [one for one in self._bindings(dotted) if one.module.split(".")[0] not in sys.stdlib_module_names]

@@ -4,6 +4,8 @@
     add_model_arguments(parser)                # from a module of the same tree: read too
     parser.add_argument("--initialize_model_on_cpu", action="store_true")
 
+    parser = family_parser(FAMILY)             # FAMILY = Family(training="models.training.Training"): that class too
+
 A helper that other scripts call and this one does not says nothing about this one.
 """
 
@@ -12,17 +14,19 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
-from porter.shell.python_module import PythonModule, module_at
+from porter.shell.python_module import Found, PythonModule, module_at
 
 #: Functions that build a parser are called so; others are given one, which is called so.
 _BUILDS = re.compile(r"pars|args|argument|option|flag", re.IGNORECASE)
 _IS_PARSER = re.compile(r"pars|group", re.IGNORECASE)
 
 _OPTION = re.compile(r"--[\w-]+")
+#: A class that a record names by its path, as what a training adds to the parser.
+_ADAPTER = re.compile(r"(?:\w+\.)+\w*(?:Train|Pars|Arg|Option)\w*")
 _SWITCHES = frozenset({"store_true", "store_const", "count", "BooleanOptionalAction"})
 
 
@@ -66,6 +70,8 @@ class _Reader:
                         self._follow(name, module)
                 case ast.Constant(value=str() as text) if _OPTION.fullmatch(text):
                     self.options.named.add(text)
+                case ast.Constant(value=str() as text) if _ADAPTER.fullmatch(text):
+                    self._read_each(module.definitions_at(text))
                 case ast.For(
                     iter=ast.Tuple(elts=several) | ast.List(elts=several)
                 ):  # for add in (add_models, add_data)
@@ -88,6 +94,9 @@ class _Reader:
         found = list(module.definitions_of(name))
         if not found and module.imports_from_elsewhere(name):
             self.options.is_complete = False
+        self._read_each(found)
+
+    def _read_each(self, found: Iterable[Found]) -> None:
         for definition, owner in found:
             if definition not in self._seen:
                 self._seen.add(definition)

@@ -218,7 +218,7 @@ def test_a_broken_tokenizer(tmp_path):
 
 
 def test_a_folder_without_a_processor(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"preprocessor_config\.json is not there"):
+    with pytest.raises(FileNotFoundError, match=r"the folder has no preprocessor_config\.json"):
         QwenImageProcessor(tmp_path)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from textwrap import dedent
+from textwrap import dedent, indent
 
 import pytest
 
@@ -38,6 +38,14 @@ BUILDS = (
         pytest.param({"train": f'p.add_argument("{FLAG}", action=argparse.BooleanOptionalAction)'}, id="boolean"),
         pytest.param({"train": f'p.add_argument("{FLAG}", nargs="?", const=True)'}, id="value-may-be-left-out"),
         pytest.param({"train": "from flags import add\nadd(parser)", "flags": ADDS}, id="imported"),
+        pytest.param(
+            {
+                "train": "from record import FAMILY\nfamily_parser(FAMILY)",
+                "record": 'FAMILY = Family(training="a.models.OwnTraining")',
+                "a/models": "class OwnTraining:\n" + indent(ADDS, "    "),
+            },
+            id="class-that-a-record-names",
+        ),
         pytest.param({"train": "from flags import add as a\na(parser)", "flags": ADDS}, id="imported-as"),
         pytest.param({"train": "import flags\nflags.add(parser)", "flags": ADDS}, id="of-a-module"),
         pytest.param({"train": "import flags as f\nf.add(parser)", "flags": ADDS}, id="of-a-module-as"),
