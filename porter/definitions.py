@@ -21,6 +21,8 @@ _DEFINES = re.compile(rb"^[ \t]+def[ \t]+(?:cuda|is_cuda|npu|is_npu)[ \t]*\(", r
 #: Flags and functions that ask for CUDA, by their names.
 _ASKS = re.compile(rb"^(?:def[ \t]+)?_*(?:is|has|use|IS|HAS|USE)_(?:cuda|CUDA)\w*[ \t]*[=:(]", re.MULTILINE)
 _CUDA = re.compile(r"cuda|CUDA")
+#: What there is where one of the two is: nearly every file is done with by these.
+_HINTS = (b"cuda", b"CUDA", b" npu", b"\tnpu", b"is_npu")
 
 _METHODS = frozenset({"cuda", "is_cuda", "npu", "is_npu"})
 
@@ -34,6 +36,8 @@ def defined_in(path: str) -> list[str]:
     try:
         data, _ = read_file(path)
     except OSError:
+        return []
+    if not any(map(data.__contains__, _HINTS)):
         return []
     classes = set(_classes(data)) if _DEFINES.search(data) else set()
     return sorted(classes.union(_flags(data) if _ASKS.search(data) else ()))

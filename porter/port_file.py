@@ -135,7 +135,7 @@ def write_anew(target: str, data: bytes, like: str) -> None:
 def plan_for(path: str, job: Job) -> Plan:
     """The plan less the rules that the settings ignore for this file."""
     plan, ignored_codes = job.plan, job.ignored_codes
-    if (own := job.own.get(os.path.dirname(path))) is not None:
+    if job.own and (own := job.own.get(os.path.dirname(path))) is not None:
         plan, ignored_codes = own[0], own[1].ignored_codes
     ignored = ignored_codes(path) if ignored_codes else frozenset()
     if not ignored:

@@ -410,7 +410,7 @@ def _circumstances(job: Job) -> Callable[[str], str]:
         folder: f"{defined} {replace(plan, classes=frozenset(), flags=frozenset())} {settings.what_findings_rest_on}"
         for folder, (plan, settings) in job.own.items()
     }
-    return lambda path: own.get(os.path.dirname(path), defined)
+    return lambda path: own.get(os.path.dirname(path), defined) if own else defined
 
 
 def rules_of(options: Mapping[str, Any]) -> tuple[Rule, ...]:

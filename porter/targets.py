@@ -100,7 +100,7 @@ class Translation:
 
     def names_new(self, data: bytes) -> bool:
         """Whether a file names the new accelerator, by a word of its own or part of a name: `is_npu`, not `input`."""
-        if not any(word in data for word in self._within_all_of_new):  # nearly every file is done with here
+        if not any(map(data.__contains__, self._within_all_of_new)):  # nearly every file is done with here
             return False
         return any(word in data and pattern.search(data) for word, pattern in self._patterns_of_new)
 
