@@ -6,7 +6,8 @@
                                       python a.py
 
 Each piece of the script knows where it stands in the file; what is written otherwise than its value, with escapes or
-folded, is no piece.
+folded, is no piece. Of a variable whose value bash would read otherwise, the name alone is one. What an anchor repeats
+stands in the file only once.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from porter.configuration_file import yaml_documents
 from porter.findings import Finding
 
 if TYPE_CHECKING:
-    from yaml.nodes import MappingNode, Node, ScalarNode
+    from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 _VARIABLES = frozenset({"env", "environment", "variables"})
 _COMMANDS = frozenset({"run", "command", "script", "before_script", "after_script", "entrypoint", "args"})
+#: Where a list holds the words of one command, rather than commands.
+_WORDS = frozenset({"command", "entrypoint", "args"})
+_PROGRAM = "./program "
 
-_ASSIGNMENT = re.compile(r"\w+=[^\s;&|<>$()\"'`\\]*")
+_ASSIGNMENT = re.compile(r"(?P<name>\w+)=(?P<value>.*)")
 _PLAIN = re.compile(r"[^\s;&|<>$()\"'`\\#]*")
 _EXPRESSION = re.compile(r"\$\{\{[^}\r\n]*\}\}")
 
@@ -50,6 +54,8 @@ class YamlCommands:
         self._document = document
         self._pieces: list[Piece] = []
         self._length = 0
+        self._looked_at: set[tuple[int, str]] = set()
+        self._taken: set[int] = set()
         for root in yaml_documents(document):
             self._look_at(root, "", 0)
         self.text = "".join(piece.text for piece in self._pieces)
@@ -85,15 +91,32 @@ class YamlCommands:
     def _look_at(self, node: Node | None, key: str, depth: int) -> None:
         from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
-        if depth > _DEEPEST:
+        if node is None or depth > _DEEPEST or (id(node), key) in self._looked_at:
             return
+        self._looked_at.add((id(node), key))
         if isinstance(node, ScalarNode):
             self._scalar(node, key)
         elif isinstance(node, SequenceNode):
-            for one in node.value:
-                self._look_at(one, key, depth + 1)
+            if not (key in _WORDS and self._words(node, key)):
+                for one in node.value:
+                    self._look_at(one, key, depth + 1)
         elif isinstance(node, MappingNode):
             self._mapping(node, key, depth)
+
+    def _words(self, node: SequenceNode, key: str) -> bool:
+        """Takes a list that holds a word of a command in each entry, and says whether it is one."""
+        from yaml.nodes import ScalarNode
+
+        words = [self._inside(one) for one in node.value if isinstance(one, ScalarNode)]
+        is_one = len(words) == len(node.value) > 0 and all(_PLAIN.fullmatch(text) for text, _ in words)
+        if is_one and self._takes(words[0][1]):
+            if key == "args":  # of what the image begins with
+                self._add(_PROGRAM, None)
+            for text, at in words:
+                self._add(text, at)
+                self._add(" ", None)
+            self._add("\n", None)
+        return is_one
 
     def _mapping(self, node: MappingNode, key: str, depth: int) -> None:
         from yaml.nodes import ScalarNode
@@ -113,24 +136,41 @@ class YamlCommands:
 
     def _variable(self, name: ScalarNode, value: ScalarNode) -> None:
         """A variable and its value, which stand apart in the file."""
-        written, content = self._inside(name), self._inside(value)
-        if re.fullmatch(r"\w+", written[0]) and _PLAIN.fullmatch(content[0]):
-            self._add(written[0], written[1])
-            self._add("=", None)
-            self._add(*content)
-            self._add("\n", None)
+        (written, at), content = self._inside(name), self._inside(value)
+        if re.fullmatch(r"\w+", written) and self._takes(at):
+            self._assignment((written, at), content)
+
+    def _assignment(self, name: tuple[str, int], value: tuple[str, int]) -> None:
+        self._add(*name)
+        self._add("=", None)
+        if _PLAIN.fullmatch(value[0]):
+            self._add(*value)
+        else:
+            self._add("${_}", None)
+        self._add("\n", None)
 
     def _scalar(self, node: ScalarNode, key: str) -> None:
-        if key in _VARIABLES and _ASSIGNMENT.fullmatch(self._inside(node)[0]):
-            self._add(*self._inside(node))
-            self._add("\n", None)
+        if key in _VARIABLES:
+            self._entry(*self._inside(node))
         elif key in _COMMANDS and node.style == "|":
-            for line in self._lines_of(node):
-                self._add(*line)
+            for text, at in self._lines_of(node) if self._takes(node.start_mark.index) else ():
+                self._add(text, at)
         elif key in _COMMANDS and self._inside(node)[0] == node.value and "\n" not in node.value:
             text, at = self._inside(node)
-            self._add(_without_expressions(text), at)
-            self._add("\n", None)
+            if self._takes(at):
+                self._add(_without_expressions(text), at)
+                self._add("\n", None)
+
+    def _entry(self, text: str, at: int) -> None:
+        found = _ASSIGNMENT.fullmatch(text)
+        if found is not None and self._takes(at):
+            self._assignment((found["name"], at), (found["value"], at + len(found["name"]) + 1))
+
+    def _takes(self, at: int) -> bool:
+        """Whether what is written there is not in the script yet."""
+        is_new = at not in self._taken
+        self._taken.add(at)
+        return is_new
 
     def _inside(self, node: ScalarNode) -> tuple[str, int]:
         """What is written for a value, without its quotes, and where."""

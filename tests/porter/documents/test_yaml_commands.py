@@ -28,6 +28,17 @@ def ported(text: str, name: str = "ci.yml") -> str:
             "env:\n- name: ASCEND_RT_VISIBLE_DEVICES\n  value: '0'\n",
         ),
         ("variables:\n  DEVICE: cuda\n", "variables:\n  DEVICE: npu\n"),
+        (
+            "x: &x\n  environment: &e\n    CUDA_VISIBLE_DEVICES: 0\na:\n  <<: *x\n  environment: *e\nb: *x\n",
+            "x: &x\n  environment: &e\n    ASCEND_RT_VISIBLE_DEVICES: 0\na:\n  <<: *x\n  environment: *e\nb: *x\n",
+        ),
+        (
+            "env:\n  CUDA_VISIBLE_DEVICES: ${{ matrix.gpu }}\n  PYTORCH_CUDA_ALLOC_CONF: '{{ x }}'\n",
+            "env:\n  ASCEND_RT_VISIBLE_DEVICES: ${{ matrix.gpu }}\n  PYTORCH_NPU_ALLOC_CONF: '{{ x }}'\n",
+        ),
+        ('env:\n  - "CUDA_VISIBLE_DEVICES=${GPUS:-0}"\n', 'env:\n  - "ASCEND_RT_VISIBLE_DEVICES=${GPUS:-0}"\n'),
+        ('command: ["python", a.py, "--device", "cuda"]\n', 'command: ["python", a.py, "--device", "npu"]\n'),
+        ("args:\n  - --device\n  - cuda\n", "args:\n  - --device\n  - npu\n"),
         ("run: python a.py --device cuda\n", "run: python a.py --device npu\n"),
         ('command: "python a.py --device cuda:1"\n', 'command: "python a.py --device npu:1"\n'),
         (
@@ -84,3 +95,15 @@ def test_variables_in_a_file_of_their_own() -> None:
     for name in (".env", ".env.local", "prod.env"):
         assert ported(text, name) == "ASCEND_RT_VISIBLE_DEVICES=0\nDEVICE=npu\n# cuda\n"
     assert ported("x = 1\n", "environment.py") == "x = 1\n"
+
+
+def test_aliases_of_aliases_take_no_time() -> None:
+    """Each level names the one above nine times, which is 9 ** 20 lists where every alias is followed."""
+    levels = "".join(f"l{level}: &l{level} [{', '.join([f'*l{level - 1}'] * 9)}]\n" for level in range(1, 20))
+    assert "npu" in ported(f"l0: &l0 {{run: python a.py --device cuda}}\n{levels}")
+
+
+@pytest.mark.parametrize("name", ["requirements", "run"])
+def test_a_list_of_words_is_one_command_only_where_it_says_so(name: str) -> None:
+    text = f"{name}: [--device, cuda]\n"
+    assert ported(text) == text
