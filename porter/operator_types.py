@@ -6,7 +6,7 @@ The same table as the emulated NPU's, so that a report before the port and a ref
 from __future__ import annotations
 
 import ast
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from porter.tables import read_table
@@ -21,8 +21,7 @@ _USUAL = ("index", "repeat_interleave", "matmul")
 def on_type(type_name: str, unit: Unit) -> tuple[list[str], list[str]]:
     """Of the operators that a file calls by name: those refused on a type, and those that run on the AI CPU."""
     refused, slow = _judged(type_name, unit.translation.hardware or "")
-    called = set(_called(unit))
-    called -= _MAKERS
+    called = _called(unit) - _MAKERS
     return sorted(called & refused), sorted(called & slow - refused)
 
 
@@ -48,8 +47,9 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
+@lru_cache(maxsize=1)
 def _called(unit: Unit) -> frozenset[str]:
-    """Last names of what a file calls; `@` is matmul."""
+    """Last names of what a file calls; `@` is matmul. Every finding of a file asks, so that it is walked only once."""
     names = set()
     for node in ast.walk(unit.source.tree):
         match node:

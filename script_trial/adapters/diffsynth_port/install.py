@@ -33,7 +33,6 @@ _IN_A_RUN = (
 )
 _IN_A_TRAINING = (
     "peft",
-    "diffsynth.families.wan.training_inputs",
     "multiprocessing.popen_fork",
     "multiprocessing.queues",
     _RUNNER,
@@ -53,8 +52,9 @@ def import_what_takes_long() -> None:
     late = [module for family in FAMILIES for module in family.imported_late]
     late += [family.conditions.rpartition(".")[0] for family in FAMILIES if family.conditions is not None]
     late += [row["model_class"].rpartition(".")[0] for row in MODEL_CONFIGS]
-    trains = all(find_spec(package) is not None for package in ("accelerate", "peft"))
-    for module in (*_IN_A_RUN, *late, *(_IN_A_TRAINING if trains else ())):
+    if all(find_spec(package) is not None for package in ("accelerate", "peft")):
+        late += [*_IN_A_TRAINING, *(family.training.rpartition(".")[0] for family in FAMILIES if family.training)]
+    for module in (*_IN_A_RUN, *late):
         if find_spec(module.partition(".")[0]) is not None:
             with contextlib.suppress(ImportError):
                 import_module(module)
