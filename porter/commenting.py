@@ -108,9 +108,9 @@ def _toml(text: str) -> str:
 
 
 def _requirements(text: str) -> list[str]:
-    from porter.required_packages import RequirementsFile
-
-    return [one.text for one in RequirementsFile(text).requirements]
+    """As pip reads it: what goes on in the next line is joined first, and then comments are left out."""
+    joined = re.sub(r"\\\r?\n", "", text)
+    return [line for one in lines_of(joined) if (line := re.sub(r"(?:^|\s+)#.*", "", one).strip())]
 
 
 def _dockerfile(text: str) -> str:
@@ -165,7 +165,7 @@ SHELL = Commenting(_comments_after_a_hash, _continued, _shell)
 YAML = Commenting(_comments_after_a_hash, _no_places, _yaml)
 TOML = Commenting(_comments_after_a_hash, _no_places, _toml)
 JSON = Commenting(_no_comments, _no_places, str)
-REQUIREMENTS = Commenting(_comments_after_a_hash, _no_places, _requirements)
+REQUIREMENTS = Commenting(_comments_after_a_hash, _continued, _requirements)
 DOCKERFILE = Commenting(_comments_after_a_hash, _above, _dockerfile, above=True)
 MAKEFILE = Commenting(_comments_after_a_hash, _continued, _makefile)
 CPP = Commenting(_comments_after_slashes, _continued, _cpp, mark="//")

@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from porter.changes import diff_of
+from porter.commenting import SHELL
 from porter.discovery import Input
 from porter.documents.document import CannotPort, PortedBytes, byte_order_mark, decode
 from porter.files import CannotWrite, read_file, relative_to
 from porter.findings import Failure, FileReport, Finding
+from porter.ignore_comments import Ignores
 from porter.port import Plan
 from porter.port_file import Job, plan_for, read, shown, translated, write_anew
 from porter.shell.npu_script import CannotMove, moved, place_of_form
 from porter.shell.script import ShellScript
 from porter.source import CannotParse
+from porter.unit import Found
 
 #: The code of the note that an NPU script is there already.
 KEPT = "DP420"
@@ -43,7 +46,7 @@ def port_beside(one: Input, job: Job) -> FileReport:
     if not job.writes:
         return report
     if there is not None:
-        kept = _kept(shown(one), target, plan_for(one.path, job))
+        kept = _not_ignored(_kept(shown(one), target, plan_for(one.path, job)), data)
         return replace(report, changed=False, findings=(*_left(ported), *kept))
     try:
         write_anew(target, ported.data, like=one.path)
@@ -69,6 +72,12 @@ def _moved_to(target: str, name: str, data: bytes) -> bytes:
     except CannotMove as error:
         advice = 'go there by cd "$(dirname "$0")" first, and name files from there'
         raise CannotPort(f"it asks for its own folder, which is another one for {target}: {error}; {advice}") from None
+
+
+def _not_ignored(findings: Iterator[Finding], data: bytes) -> Iterator[Finding]:
+    """What no comment of the script asks to leave out."""
+    kept, _ = Ignores(decode(data, byte_order_mark(data)), SHELL).split(map(Found, findings))
+    return (one.finding for one in kept)
 
 
 def _left(ported: PortedBytes) -> tuple[Finding, ...]:

@@ -98,20 +98,26 @@ def _torch(name: str, rest: str, target: str) -> Judgement | None:
     exact = _EXACT.search(rest)
     if _LOCAL_BUILD.search(rest) or re.search(r"=\S*cu(?:da)?\d", rest):
         return Judgement(
-            "error", f"{name} {rest.strip()} is a build for CUDA", _pair(exact[1] if exact else "", target)
+            "error", f"{name} {rest.strip()} is a build for CUDA", _pair(_in_full(exact[1]) if exact else "", target)
         )
     if name == "torch" and target == "npu":
+        release = _in_full(exact[1]) if exact is not None else ""
         if exact is None:
             newest = next(iter(_builds()))
             return Judgement("note", "torch_npu is built for one torch each", _pair(newest, target))
         fits = [one for one in _builds() if exact["any"] and f"{one}.".startswith(f"{exact[1]}.")]
         if fits:
             return Judgement("note", f"torch {exact[1]}.* goes with a torch_npu of its own", _pair(fits[0], target))
-        if exact[1] not in _builds():
+        if release not in _builds():
             message = f"there is no torch_npu for torch {exact[1]}"
             return Judgement("error", message, f"one of {', '.join(list(_builds())[:6])}")
-        return Judgement("note", f"torch {exact[1]} goes with a torch_npu of its own", _pair(exact[1], target))
+        return Judgement("note", f"torch {exact[1]} goes with a torch_npu of its own", _pair(release, target))
     return None
+
+
+def _in_full(version: str) -> str:
+    """`2.9` and `2.9.0` are the same release."""
+    return version if version.count(".") > 1 else f"{version}.0"
 
 
 def _pair(torch: str, target: str) -> str:

@@ -194,7 +194,7 @@ class Session:
             where = os.path.relpath(os.path.join(settings.folder, "pyproject.toml"))
             raise Unusable(
                 f"{where}: target is {settings.target}, and the run's is {self.plan.target}; "
-                "port that folder by a run of its own, or say --target"
+                f"port that folder apart by --target {settings.target}, or both by --target {self.plan.target}"
             )
         settings = replace(settings, target=self.plan.target, format=self.settings.format)
         try:

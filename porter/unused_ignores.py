@@ -69,7 +69,8 @@ class Unused:
     def _said(self, directive: Directive, message: str, kept: tuple[str, ...] | None) -> None:
         is_made = self._plan.fixes_ignores
         change = self._less(directive, kept)
-        severity, way_out = ("fix", "") if is_made and change else ("note", "--fix-unused-ignores takes it out")
+        way_out = "--fix-unused-ignores takes it out" if change else "take it out by hand"
+        severity, way_out = ("fix", "") if is_made and change else ("note", way_out)
         finding = _finding(UNUSED.code, severity, directive, message, way_out)
         if change is not None:
             finding = finding._replace(applicability=SAFE)

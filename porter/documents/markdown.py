@@ -20,9 +20,11 @@ from porter.documents.document import CannotPort, PortedBytes, byte_order_mark, 
 from porter.documents.fences import MarkdownUnit, fenced_blocks
 from porter.documents.shell import port_shell
 from porter.findings import Finding
-from porter.port import Plan, Ported, names_both, names_cuda
+from porter.ignore_comments import Ignores
+from porter.port import PYTHON, Plan, Ported, names_both, names_cuda
 from porter.rules.unreadable_block import RULE
 from porter.source import CannotParse, parse
+from porter.unit import Found
 
 #: `python`, `py3 title="run.py"`, `{.python .numberLines}`, `{#first .python}`, `{python, echo=FALSE}`
 _PYTHON = re.compile(r"(?:\{\s*|\{[^}]*\.)?(?:python|py)3?(?=[\s,:{}]|\Z)", re.IGNORECASE)
@@ -59,7 +61,8 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
             ported = port_unit(unit.text, plan)
         except CannotPort as error:
             if plan.codes is None or RULE.code in plan.codes:
-                findings.append(unit.placed(_unreadable(error)))
+                kept, _ = Ignores(unit.text, PYTHON.commenting).split([Found(_unreadable(error))])
+                findings += (unit.placed(one.finding) for one in kept)
             continue
         readable.append(unit.text)
         findings += (_placed(one, ported, unit, document) for one in ported.findings)

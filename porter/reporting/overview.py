@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ DEPENDENCIES = frozenset({"DP203", "DP204", "DP217", "DP218", "DP410", "DP415", 
 
 #: The severities of findings that a person has to look at, the gravest first.
 FOR_A_PERSON = ("error", "warning", "note")
+
+#: Of a file, how many of its places are meant; it tells no finding from another.
+_HOW_OFTEN = re.compile(r": \d+ places?\Z")
 
 _ORDER = (*FOR_A_PERSON, "fix")
 
@@ -148,7 +152,7 @@ def _groups(findings: Iterable[tuple[str, Finding]]) -> list[Group]:
     """Findings, each with its file, that say the same: the gravest first, and of these what stands in most places."""
     places: dict[tuple[str, str, str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for path, one in findings:
-        places[one.code, one.severity, one.message, one.way_out][path].append(place(one))
+        places[one.code, one.severity, _HOW_OFTEN.sub("", one.message), one.way_out][path].append(place(one))
     groups = [
         Group(*key, tuple((path, tuple(found)) for path, found in by_file.items())) for key, by_file in places.items()
     ]
@@ -163,7 +167,7 @@ def _kinds(reports: Iterable[FileReport]) -> list[Kind]:
         for one in report.findings:
             key = (one.code, one.severity)
             places[key] += 1
-            different[key].add(one.message)
+            different[key].add(_HOW_OFTEN.sub("", one.message))
             files[key].add(report.path)
     keys = sorted(places, key=lambda key: (_ORDER.index(key[1]), -places[key], key[0]))
     return [Kind(*key, places[key], len(different[key]), len(files[key])) for key in keys]

@@ -91,6 +91,13 @@ def test_in_python(before: str, after: str) -> None:
     assert [one for one in left if one.code != "DP117"] == []
 
 
+def test_a_requirement_that_goes_on_has_it_where_it_is_over() -> None:
+    """Behind a backslash it would cut the requirement in two."""
+    done = port_bytes("requirements.txt", b"flash-attn\\\n  ==2.0\nnumpy\n", ADDS)
+    assert done.data == b"flash-attn\\\n  ==2.0  # port: ignore[DP416]\nnumpy\n"
+    assert port_bytes("requirements.txt", done.data, Plan("npu")).findings == ()
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_in_other_kinds_of_files(name: str) -> None:
     before, after = OTHERS[name]

@@ -155,6 +155,7 @@ def test_in_every_kind_of_file(name: str, before: str, after: str) -> None:
     [
         ("a.yaml", "device: cuda  # port: ignore\nimage: nvidia/cuda:12  # port: ignore[DP414]\n"),
         ("a.sh", "nvidia-smi  # port: ignore[DP406]\nnvcc a \\\n  -o b  # port: ignore\n"),
+        ("b.sh", "module load cuda/12  # port: ignore[DP418]\n"),
         ("requirements.txt", "xformers  # port: ignore[DP416]\n"),
         ("Dockerfile", "# port: ignore[DP417]\nFROM nvidia/cuda:12\n# port: ignore\nRUN nvidia-smi\n"),
         ("Makefile", "run:\n\tnvidia-smi  # port: ignore[DP406]\n"),
@@ -165,6 +166,12 @@ def test_in_every_kind_of_file(name: str, before: str, after: str) -> None:
 def test_one_that_is_used_stays_and_holds(name: str, text: str) -> None:
     done = port_bytes(name, text.encode(), Plan("npu", fixes_ignores=True))
     assert (done.data.decode(), done.findings) == (text, ())
+
+
+def test_one_that_only_a_person_can_take_out_says_so() -> None:
+    text = "run: |\n  ls  # port: ignore\n"
+    done = port_bytes("a.yaml", text.encode(), Plan("npu", fixes_ignores=True))
+    assert (done.data.decode(), [one.way_out for one in done.findings]) == (text, ["take it out by hand"])
 
 
 def test_in_a_notebook() -> None:

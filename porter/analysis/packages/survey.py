@@ -16,10 +16,12 @@ from porter.analysis.packages.installed import Installed, installed_packages, se
 from porter.discovery import Input
 from porter.files import read_file
 from porter.findings import FileReport, Finding
+from porter.ignore_comments import Ignores
 from porter.made_for_cuda import packages as cuda_packages
-from porter.port import Plan
+from porter.port import PYTHON, Plan
 from porter.port_file import Job
 from porter.runner import run
+from porter.unit import Found
 
 CALLS_CUDA, NOT_INSTALLED = "DP701", "DP702"
 
@@ -72,10 +74,11 @@ def findings(rows: Sequence[Row], codes: frozenset[str]) -> Iterator[tuple[str, 
 
 
 def with_findings(reports: Sequence[FileReport], rows: Sequence[Row], codes: frozenset[str]) -> list[FileReport]:
-    """The reports with what is said of packages among their findings."""
+    """The reports with what is said of packages, and no comment asks to leave out, among their findings."""
     by_path: dict[str, list[Finding]] = {}
     for path, finding in findings(rows, codes):
         by_path.setdefault(path, []).append(finding)
+    by_path = {path: _not_ignored(path, own) for path, own in by_path.items()}
     return [
         replace(
             one, findings=tuple(sorted((*one.findings, *by_path[one.path]), key=lambda f: (f.line, f.column, f.code)))
@@ -84,6 +87,12 @@ def with_findings(reports: Sequence[FileReport], rows: Sequence[Row], codes: fro
         else one
         for one in reports
     ]
+
+
+def _not_ignored(path: str, found: list[Finding]) -> list[Finding]:
+    text = _data(path).decode("utf-8-sig", "replace")
+    kept, _ = Ignores(text, PYTHON.commenting).split(map(Found, found))
+    return [one.finding for one in kept]
 
 
 def _said(row: Row) -> tuple[str, str, str]:

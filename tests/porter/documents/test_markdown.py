@@ -162,6 +162,9 @@ def test_the_note_can_be_left_out() -> None:
     data = b"```python\nx.to('cuda') <\n```\n"
     assert [finding.code for finding in port_bytes("a.md", data, NPU).findings] == ["DP110"]
     assert port_bytes("a.md", data, Plan("npu", codes=frozenset({"DP101"}))).findings == ()
+    asked = b"```python\nx.to('cuda') <  # port: ignore[%s]\n```\n"
+    assert port_bytes("a.md", asked % b"DP110", NPU).findings == ()
+    assert [finding.code for finding in port_bytes("a.md", asked % b"DP101", NPU).findings] == ["DP110"]
 
 
 def test_undo_beside_cuda_is_refused() -> None:

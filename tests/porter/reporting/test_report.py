@@ -58,6 +58,16 @@ def test_its_numbers_are_those_of_the_run(many: list[FileReport], context: RunCo
     assert [(group.code, group.count) for group in found.of("error")] == [("DP201", 1200), ("DP109", 1)]
 
 
+def test_files_that_serve_both_are_one_group(context: RunContext) -> None:
+    both = [
+        FileReport(f"{count}.py", False, (Finding("DP116", "note", f"supports npu already: {said}", 1, 1, 1, 1),))
+        for count, said in enumerate(("1 place", "2 places", "31 places"))
+    ]
+    found = overview(both, context)
+    assert [(one.message, one.count) for one in found.groups] == [("supports npu already", 3)]
+    assert [one.different for one in found.kinds] == [1]
+
+
 def test_the_work_is_in_order(many: list[FileReport], context: RunContext) -> None:
     steps = overview(many, context).steps
     assert [step.anchor for step in steps] == [

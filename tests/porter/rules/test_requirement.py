@@ -27,6 +27,7 @@ def test_files_of_requirements(name: str) -> None:
         ("torch==2.5.1", "note"),
         ("torch", "note"),
         ("torch==2.9.*", "note"),
+        ("torch==2.9", "note"),
         ("torch==2.0.*", "error"),
         ("nvidia-cublas-cu12==12.1.3.1", "error"),
         ("flash_attn", "error"),

@@ -93,6 +93,8 @@ def test_a_form_that_was_edited_is_noted_and_stays(run: Run, tmp_path: Path, tre
     assert way_out.encode() in done.stdout
     assert b"DP420" not in run("wan", "--target", "npu", "--npu-scripts", "--ignore", "DP420").stdout
     assert content(tmp_path) == {**tree, NPU_FULL: FORM + b"# mine\n", NPU_LORA: FORM}
+    (tmp_path / FULL).write_bytes(tree[FULL] + b"# port: ignore-file[DP420]\n")
+    assert b"DP420" not in run("wan", "--target", "npu", "--npu-scripts").stdout
 
 
 def test_a_form_is_the_same_whatever_the_case_of_its_name(run: Run, tmp_path: Path, tree: dict[str, bytes]) -> None:

@@ -78,6 +78,16 @@ def test_what_it_finds_stands_where_the_package_is_imported(run: Run, environmen
     assert [one["code"] for one in report["findings"]] == ["DP203"]
 
 
+def test_a_comment_leaves_it_out(run: Run, environment: Path) -> None:
+    main = environment.parent.parent / "tree" / "main.py"
+    text = main.read_text(encoding="utf-8")
+    for name, comment in (("lacks_it", "ignore[DP701]"), ("nobody_has_it", "ignore[DP701]")):
+        text = text.replace(f"import {name}\n", f"import {name}  # port: {comment}\n")
+    main.write_text(text, encoding="utf-8")
+    (report,) = [one for one in survey(run, environment)["files"] if one["path"] == "tree/main.py"]
+    assert [one["code"] for one in report["findings"]] == ["DP701", "DP203", "DP702"]
+
+
 def test_people_get_a_table(run: Run, environment: Path) -> None:
     done = run("tree", "--target", "npu", "--check", "--packages", "--python", str(environment))
     lines = done.stdout.decode().splitlines()
