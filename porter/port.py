@@ -157,7 +157,7 @@ def _translated(text: str, plan: Plan, language: Language) -> Ported:
     changed = apply(text, changes)
     if changed != text:
         _check(source, changes, changed, language)
-    findings = sorted({one.finding for one in (*made, *proposed)}, key=_order)
+    findings = sorted({one.finding for one in (*made, *proposed)}, key=in_order)
     edits = _edits(source, (*made, *proposed)) if plan.shows_edits else {}
     return Ported(changed, findings, changes, edits, tuple(left_out))
 
@@ -207,11 +207,11 @@ def _keeping_cuda(text: str, plan: Plan, language: Language) -> Ported:
     if language.name != PYTHON.name:
         left = (one.finding._replace(severity="note", applicability="") for one in usual)
         reports += [one._replace(message=f"on {wanted.new.name}, {one.message}") for one in left]
-        return Ported(text, sorted(reports, key=_order), left_out=tuple(left_out))
+        return Ported(text, sorted(reports, key=in_order), left_out=tuple(left_out))
     source, found, also_left_out = _found(text, keeping_cuda(wanted), plan.codes, language)
     left_out += also_left_out
     if source is None:
-        return Ported(text, sorted(reports, key=_order), left_out=tuple(left_out))
+        return Ported(text, sorted(reports, key=in_order), left_out=tuple(left_out))
     found, held = _by_applicability([one for one in found if not one.edits or one.finding.line in ported], plan)
     found += [Found(one.finding._replace(applicability="")) for one in held]
     changes, found = edited(source, kept(found, language.unit(source, keeping_cuda(wanted))))
@@ -224,7 +224,7 @@ def _keeping_cuda(text: str, plan: Plan, language: Language) -> Ported:
     if changed != text:
         _check(source, changes, changed, language)
     own = {one.finding for one in found} | {one for one in reports if not one.code.startswith("DP1")}
-    return Ported(changed, sorted(own, key=_order), changes, edits, tuple(left_out))
+    return Ported(changed, sorted(own, key=in_order), changes, edits, tuple(left_out))
 
 
 def _is_own(finding: Finding, language: Language) -> bool:
@@ -237,7 +237,7 @@ def _for_one_device(finding: Finding, wanted: Translation) -> Finding:
     return finding._replace(severity="note", message=message, way_out="choose by the device", applicability="")
 
 
-def _order(finding: Finding) -> tuple[int, int, str, str]:
+def in_order(finding: Finding) -> tuple[int, int, str, str]:
     return finding.line, finding.column, finding.code, finding.message
 
 

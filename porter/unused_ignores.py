@@ -23,6 +23,8 @@ from porter.rules.unused_ignore import RULE as UNUSED
 from porter.settings import every_rule
 from porter.source import CannotParse
 
+_IMPORTS = re.compile(r"[ \t]*(?:import|from)\b")
+
 #: What another comment begins with, behind such a one and its reason.
 _ANOTHER = re.compile(r"\s(?=#\s*[A-Za-z])")
 
@@ -92,6 +94,10 @@ class Unused:
             return False
         if self._commenting.code is not PYTHON.commenting.code:
             return True
+        if _IMPORTS.match(
+            self._text, self._starts[directive.line - 1]
+        ):  # of which a survey of packages may have a word
+            return False
         others = replace(self._plan, codes=_of_analyses(), own=())
         try:
             return not any(self._ignores.hold(directive, one) for one in left_out_of(self._text, others, PYTHON))

@@ -10,9 +10,8 @@ from dataclasses import replace
 
 from porter.changes import Change, apply
 from porter.commenting import Commenting
-from porter.findings import Finding
 from porter.ignore_comments import Ignores
-from porter.port import Plan, Ported
+from porter.port import Plan, Ported, in_order
 from porter.rules.named_line import Reasons, left_lines
 from porter.unit import Found
 
@@ -47,7 +46,7 @@ def _with_unused(text: str, ported: Ported, plan: Plan, commenting: Commenting) 
     changes = [*ported.changes, *(one for one in made if not any(_overlap(one, other) for other in ported.changes))]
     changes.sort()
     edits = {one: [change] for one, change in unused.changes.items()} if plan.shows_edits else {}
-    findings = sorted([*ported.findings, *unused.findings], key=_order)
+    findings = sorted([*ported.findings, *unused.findings], key=in_order)
     return replace(
         ported, text=apply(text, changes), findings=findings, changes=changes, edits={**ported.edits, **edits}
     )
@@ -58,12 +57,8 @@ def _commented(text: str, ported: Ported, plan: Plan, commenting: Commenting) ->
 
     changes, made, left = added(text, ported.findings, commenting)
     edits = made if plan.shows_edits else {}
-    return Ported(apply(text, changes), sorted([*made, *left], key=_order), changes, edits, ported.left_out)
+    return Ported(apply(text, changes), sorted([*made, *left], key=in_order), changes, edits, ported.left_out)
 
 
 def _overlap(one: Change, other: Change) -> bool:
     return one.start < other.end and other.start < one.end
-
-
-def _order(finding: Finding) -> tuple[int, int, str, str]:
-    return finding.line, finding.column, finding.code, finding.message

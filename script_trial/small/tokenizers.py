@@ -6,7 +6,7 @@ from typing import Any
 
 from script_trial.adapter import CannotMakeUp
 from script_trial.small.tokenizers_of_version_4 import of_version_4
-from script_trial.small.vocabulary import byte_pairs, character_pairs, unigrams, word_pieces
+from script_trial.small.vocabulary import byte_pairs, character_pairs, numbered, unigrams, word_pieces
 
 # Tokens beside those that a class brings along itself, by the beginning of the class's name.
 _CHAT = ["<|im_start|>", "<|im_end|>"]
@@ -98,16 +98,12 @@ def _of_its_class(tokenizer_class: Any, kept: dict[str, Any]) -> Any:
         special = [(token, 0.0) for token in own]
         return tokenizer_class(vocab=_once_each(special + unigrams()), **kept)
     if kind == "WordPiece":
-        return tokenizer_class(vocab=_numbered([*own, *word_pieces()]), **kept)
+        return tokenizer_class(vocab=numbered([*own, *word_pieces()]), **kept)
     if "ByteLevel" in str(backend.pre_tokenizer):
         pieces, merges = byte_pairs(getattr(backend.model, "end_of_word_suffix", None) or "")
     else:
         pieces, merges = character_pairs()
-    return tokenizer_class(vocab=_numbered([*own, *pieces]), merges=merges, **kept)
-
-
-def _numbered(pieces: list[str]) -> dict[str, int]:
-    return {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+    return tokenizer_class(vocab=numbered([*own, *pieces]), merges=merges, **kept)
 
 
 def _once_each(pieces: list[tuple[str, float]]) -> list[tuple[str, float]]:

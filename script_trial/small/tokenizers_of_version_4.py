@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from script_trial.adapter import CannotMakeUp
-from script_trial.small.vocabulary import byte_pairs, unigrams, word_pieces
+from script_trial.small.vocabulary import byte_pairs, numbered, unigrams, word_pieces
 
 _WORD_PIECES = ("Bert", "DistilBert", "Electra", "MPNet", "MobileBert", "LayoutLM", "Funnel", "Lxmert", "Splinter")
 _UNIGRAMS = (
@@ -20,7 +20,6 @@ _UNIGRAMS = (
     "Pegasus",
     "Nllb",
     "Camembert",
-    "Deberta",
 )
 _OTHER_UNIGRAMS = ("Deberta", "BigBird", "XLNet", "FNet", "RemBert", "Reformer", "Barthez", "Seamless", "Udop", "XGLM")
 
@@ -47,7 +46,7 @@ def of_version_4(tokenizer_class: Any, kept: dict[str, Any]) -> Any:
 
 def _backend(name: str, named: dict[str, Any]) -> Any:
     special = list(dict.fromkeys(value for key, value in named.items() if key.endswith("_token")))
-    if name.startswith(_WORD_PIECES) and not name.startswith("Deberta"):
+    if name.startswith(_WORD_PIECES):
         backend = _of_word_pieces(special, named)
     elif name.startswith((*_UNIGRAMS, *_OTHER_UNIGRAMS)):
         backend = _of_unigrams(special, named)
@@ -57,14 +56,10 @@ def _backend(name: str, named: dict[str, Any]) -> Any:
     return backend
 
 
-def _numbered(pieces: list[str]) -> dict[str, int]:
-    return {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
-
-
 def _of_word_pieces(special: list[str], named: dict[str, Any]) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-    vocabulary = _numbered([*special, *word_pieces()])
+    vocabulary = numbered([*special, *word_pieces()])
     backend = Tokenizer(models.WordPiece(vocabulary, unk_token=named.get("unk_token", "[UNK]")))
     backend.normalizer = normalizers.BertNormalizer()
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -78,7 +73,7 @@ def _of_byte_pairs(special: list[str], named: dict[str, Any], is_clip: bool) -> 
 
     end_of_word = "</w>" if is_clip else ""
     pieces, merges = byte_pairs(end_of_word)
-    vocabulary = _numbered([*pieces, *special])
+    vocabulary = numbered([*pieces, *special])
     backend = Tokenizer(models.BPE(vocabulary, merges, end_of_word_suffix=end_of_word))
     whole = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.pre_tokenizer = pre_tokenizers.Sequence([whole]) if is_clip else whole

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 _WORDS = (
     "a an and at boat by camera cat city cloud dog fog from harbour hello how in is it lamp light moves my name not of "
     "on or over paper photo picture rain red river sea snow street that the this through to under water what who wind "
@@ -62,3 +64,8 @@ def _letter_by_letter(words: list[str]) -> Merges:
 def _with_pairs(letters: list[str], merges: Merges) -> tuple[list[str], Merges]:
     merges = list(dict.fromkeys(merges))
     return list(dict.fromkeys([*letters, *(one + other for one, other in merges)])), merges
+
+
+def numbered(pieces: Iterable[str]) -> dict[str, int]:
+    """Each piece with its number, in their order; one that comes twice counts once."""
+    return {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}

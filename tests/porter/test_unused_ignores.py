@@ -56,6 +56,7 @@ def test_what_ignores_nothing(line: str, named: str) -> None:
         "x.cuda()  # port: ignore[DP999]",  # no rule: DP114
         "x = 1  # port: ignore[DP117]",
         "x = 1  # port: ignore[DP110]",  # judges blocks of Markdown
+        "import wandb  # port: ignore",  # of which --packages may say something
         "x = 1  # port: ignore[DP109]",  # speaks when a port is undone
         "x = 1  # port: ignore[DP701]",  # judges packages, after all files
         f"{OPTIMIZER}  # port: ignore[DP506]",  # an analysis that this run does not do

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageChops
 from torch import Tensor
 
-from diffsynth.core.caller import check_number
+from diffsynth.core.caller import check_number, check_whole
 from diffsynth.diffusion.conditions import Call, Contribution
 from diffsynth.families.qwen_image import CONTROLNETS
 from diffsynth.models.qwen_image_controlnet import Control, Controls, QwenImageBlockWiseControlNet
@@ -53,6 +53,11 @@ class BlockwiseControl:
                 raise ValueError(f"{where} is a {type(given).__name__}: expected a ControlNetInput")
             for name in ("scale", "start", "end"):
                 check_number(f"{where}: {name}", getattr(given, name))
+            if given.start < given.end:
+                raise ValueError(
+                    f"{where}: start={given.start:g} and end={given.end:g} leave no step: 1 is the first, 0 the last"
+                )
+            check_whole(f"{where}: controlnet_id", given.controlnet_id, least=0)
             check_picture(f"{where}: image", given.image)
             check_size(f"{where}: image", given.image, call.height, call.width)
             if given.inpaint_mask is not None:

@@ -263,6 +263,14 @@ def test_layers_of_several_prompts(layered):
             "input 0: controlnet_id=2, and 2 ControlNets were loaded, counted from 0",
         ),
         (
+            {"blockwise_controlnet_inputs": [ControlNetInput(controlnet_id=0.0, image=picture(96, 64))]},
+            "input 0: controlnet_id=0.0: expected a whole number, at least 0",
+        ),
+        (
+            {"blockwise_controlnet_inputs": [ControlNetInput(start=0, end=1, image=picture(96, 64))]},
+            "input 0: start=0 and end=1 leave no step: 1 is the first, 0 the last",
+        ),
+        (
             {"blockwise_controlnet_inputs": [ControlNetInput(image=picture(96, 96))]},
             "input 0: image is 96x96, but the picture asked for is 96x64",
         ),
