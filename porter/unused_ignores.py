@@ -57,6 +57,9 @@ class Unused:
         ]
 
     def _judge(self, directive: Directive) -> None:
+        if directive.names == ():
+            self._said(directive, "this comment ignores nothing: it names no rule", None)
+            return
         own = [one for one in self._left_out if self._ignores.hold(directive, one)]
         if directive.names is None:
             if not own and self._finds_nothing_at_all(directive):

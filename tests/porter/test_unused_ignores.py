@@ -26,6 +26,7 @@ def unused(text: str, name: str = "a.py", **how: object) -> list[Finding]:
     ("line", "named"),
     [
         pytest.param("x = 1  # port: ignore", "nothing", id="everything"),
+        pytest.param("x.cuda()  # port: ignore[]", "nothing", id="no-rule"),
         pytest.param("x = 1  # port: ignore[DP101]", "DP101", id="code"),
         pytest.param("x = 1  # port: ignore[DP1]", "DP1", id="beginning"),
         pytest.param("x = 1  # port: ignore[device-string]", "device-string", id="name"),
