@@ -6,6 +6,8 @@ for each of the document's, so that changes of one are changes of the other.
 
 from __future__ import annotations
 
+import os.path
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -13,9 +15,10 @@ from typing import Any
 
 from porter.accounting.commented_text import mentions as mentions
 from porter.accounting.commented_text import reasons
+from porter.changes import LINE
 from porter.commenting import SHELL, Commenting
 from porter.documents.completed import completed
-from porter.documents.document import PortedBytes, port_document
+from porter.documents.document import CannotPort, PortedBytes, byte_order_mark, decode, port_document, written
 from porter.findings import SUPPORTS_BOTH
 from porter.port import Language, Plan, Ported, port_text
 from porter.rules import rules_for
@@ -23,10 +26,28 @@ from porter.shell.both_branches import sifted
 from porter.shell.script import ShellScript
 from porter.source import CannotParse
 
+#: A line of a file of variables that bash reads as such files are read.
+_VARIABLE = re.compile(r"\s*(?:export\s+)?\w+=[^\s'\"`$\\;&|<>()]*\s*(?:#.*\s*)?")
+
 
 def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     """Raises CannotPort. `name` is the file's path: scripts that it launches are looked for from there."""
-    return port_document(data, plan, Language("shell", partial(ShellScript, path=name), parts, sift=sifted), reasons)
+    language = Language("shell", partial(ShellScript, path=name), parts, sift=sifted)
+    try:
+        return port_document(data, plan, language, reasons)
+    except CannotPort:
+        if ".env" not in os.path.basename(name):
+            raise
+        return _port_variables(name, data, plan)
+
+
+def _port_variables(name: str, data: bytes, plan: Plan) -> PortedBytes:
+    """A file of variables that is no bash, `NOTE=it's fine`: line by line. Raises CannotPort."""
+    text = decode(data, byte_order_mark(data))
+    lines = (line if _VARIABLE.fullmatch(line) else re.sub(r"[^\r\n]", "#", line) for line in LINE.findall(text))
+    commenting = replace(SHELL, original=text)
+    ported = ported_shell("".join(lines), plan, name, commenting)
+    return written(data, text, completed(text, ported, plan, commenting, reasons))
 
 
 def parts(script: ShellScript, words: frozenset[bytes]) -> Iterator[Any]:

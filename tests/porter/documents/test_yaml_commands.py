@@ -97,6 +97,11 @@ def test_variables_in_a_file_of_their_own() -> None:
     assert ported("x = 1\n", "environment.py") == "x = 1\n"
 
 
+def test_variables_in_a_file_that_is_no_bash() -> None:
+    text = "NOTE=it's fine\r\nexport CUDA_VISIBLE_DEVICES=0  # both\r\nGREETING=<b>\r\n"
+    assert ported(text, "prod.env") == text.replace("CUDA_", "ASCEND_RT_")
+
+
 def test_aliases_of_aliases_take_no_time() -> None:
     """Each level names the one above nine times, which is 9 ** 20 lists where every alias is followed."""
     levels = "".join(f"l{level}: &l{level} [{', '.join([f'*l{level - 1}'] * 9)}]\n" for level in range(1, 20))
