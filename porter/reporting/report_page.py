@@ -8,7 +8,7 @@ from importlib.resources import files
 from porter.findings import FileReport
 from porter.reporting.context import RunContext
 from porter.reporting.html import Markup, element, page, table
-from porter.reporting.overview import Folder, Group, Overview, overview, titled, told
+from porter.reporting.overview import Folder, Group, Overview, counted, overview, titled, told
 from porter.rules.rule import Rule
 
 _CHIPS = {"error": "failed", "warning": "skipped", "note": "idle", "fix": "passed"}
@@ -55,14 +55,18 @@ def _about(context: RunContext) -> Iterable[str]:
 def _numbers(found: Overview) -> list[Markup]:
     one = found.summary
     counts = [
-        ("idle", one.files, "files"),
-        ("passed", one.fixes, "changes by the tool" + (f", {one.unsafe:,} of them unsafe" if one.unsafe else "")),
-        ("failed", one.errors, "errors"),
-        ("skipped", one.warnings, "warnings"),
-        ("idle", one.notes, "notes"),
-        ("failed", one.failed, "files that could not be ported"),
+        ("idle", one.files, "file", ""),
+        ("passed", one.fixes, "change", " by the tool" + (f", {one.unsafe:,} of them unsafe" if one.unsafe else "")),
+        ("failed", one.errors, "error", ""),
+        ("skipped", one.warnings, "warning", ""),
+        ("idle", one.notes, "note", ""),
+        ("failed", one.failed, "file", " that could not be ported"),
     ]
-    return [element("span", f"{count:,} {name}", class_=f"chip {kind}") for kind, count, name in counts if count]
+    return [
+        element("span", f"{counted(count, noun)}{rest}", class_=f"chip {kind}")
+        for kind, count, noun, rest in counts
+        if count
+    ]
 
 
 def _steps(found: Overview) -> Markup:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from porter.findings import Failure, FileReport, Finding
-from porter.reporting import RunContext
+from porter.reporting.context import RunContext
 
 FIX = Finding("DP101", "fix", '"cuda" becomes "npu"', 3, 20, 3, 26)
 ANOTHER_FIX = Finding("DP101", "fix", '"cuda:1" becomes "npu:1"', 4, 20, 4, 28)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from porter.findings import Failure, FileReport, Finding
-from porter.reporting import RunContext, render
+from porter.reporting import render
+from porter.reporting.context import RunContext
 
 
 def test_check_annotates_findings_fixes_and_failures(reports: list[FileReport], checking: RunContext) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from porter.findings import FileReport
-from porter.reporting import RunContext, render
+from porter.reporting import render
+from porter.reporting.context import RunContext
 
 # From the table of required keys in GitLab's documentation of the format.
 ENTRY = {

@@ -6,7 +6,8 @@ import json
 from dataclasses import replace
 
 from porter.findings import FileReport
-from porter.reporting import RunContext, render
+from porter.reporting import render
+from porter.reporting.context import RunContext
 
 
 def test_the_object_and_the_order_of_its_keys(reports: list[FileReport], checking: RunContext) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from xml.etree.ElementTree import Element, fromstring
 
 from porter.findings import FileReport, Finding
-from porter.reporting import RunContext, render
+from porter.reporting import render
+from porter.reporting.context import RunContext
 
 #: By element, from the Ant JUnit schema as Jenkins reads it: attributes it may have, and children.
 KNOWN = {

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from porter.findings import FileReport, Finding
-from porter.reporting import RunContext, report_markdown, report_page
+from porter.reporting import report_markdown, report_page
+from porter.reporting.context import RunContext
 from porter.reporting.overview import DEPENDENCIES, overview
 
 from ..conftest import Run

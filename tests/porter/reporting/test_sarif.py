@@ -12,7 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from porter.findings import FileReport, Finding, Replacement
-from porter.reporting import RunContext, render
+from porter.reporting import render
+from porter.reporting.context import RunContext
 from porter.rules import all_rules
 
 # The parts of the OASIS schema that a report of ours can touch. Like the original, every object is closed.

@@ -8,7 +8,8 @@ import click
 import pytest
 
 from porter.findings import Failure, FileReport, Finding
-from porter.reporting import RunContext, render
+from porter.reporting import render
+from porter.reporting.context import RunContext
 
 
 def test_check_lists_findings_fixes_and_failures(reports: list[FileReport], checking: RunContext) -> None:
