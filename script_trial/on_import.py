@@ -80,7 +80,7 @@ def _at_next_import(waiting: dict[str, Then]) -> None:
 
 
 class _Finder:
-    """Lets the other finders find, and has the loader of a module that is waited for act after its work."""
+    """Lets the finders behind it find, and has the loader of a module that is waited for act after its work."""
 
     def __init__(self, waiting: dict[str, Then]) -> None:
         self._waiting = waiting
@@ -91,8 +91,9 @@ class _Finder:
         then = self._waiting.get(name)
         if then is None:
             return None
-        for finder in sys.meta_path:
-            ask = None if finder is self else getattr(finder, "find_spec", None)
+        # Those behind this one alone: another of its kind that waits for the module too would ask back.
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
+            ask = getattr(finder, "find_spec", None)
             spec: ModuleSpec | None = ask(name, path, target) if ask else None
             if spec is not None:
                 if spec.loader is not None and hasattr(spec.loader, "exec_module"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import subprocess
 import sys
 from importlib.machinery import ModuleSpec
@@ -93,6 +95,19 @@ def test_a_module_is_acted_on_before_the_script_goes_on(tmp_path: Path, monkeypa
         import library_z  # type: ignore[import-not-found]  # noqa: F401
     for name in ("library_x", "library_y"):
         del sys.modules[name]
+
+
+def test_two_may_wait_for_one_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "library_w.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    seen: list[str] = []
+    for who in ("first", "second"):
+        on_import(dict.fromkeys(("library_w", "library_v"), lambda spec, who=who: seen.append(f"{who} {spec.name}")))
+    assert importlib.util.find_spec("library_v") is None
+    importlib.import_module("library_w")
+    assert seen == ["first library_w", "second library_w"]
+    del sys.modules["library_w"]
 
 
 def test_a_library_that_was_imported_for_others_is_acted_on_when_the_script_imports_it() -> None:
