@@ -92,7 +92,9 @@ def shared(machine, count, cases, tmp_path):
         saved[name] = alone[key]
     torch.save(saved, tmp_path / "saved.pt")
     environment = {"CASES": json.dumps(cases), "SAVED": str(tmp_path / "saved.pt"), "MACHINE": machine}
-    reports = [json.loads(said) for said in run_ranks(machine, PROGRAM, count, tmp_path, **environment)]
+    reports = [
+        json.loads(said.splitlines()[-1]) for said in run_ranks(machine, PROGRAM, count, tmp_path, **environment)
+    ]
     for name, (latents, _) in saved.items():
         assert len({report[name][2] for report in reports}) == 1, name
         bound = OF_A_RING * latents.abs().max().item()
