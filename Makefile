@@ -1,5 +1,5 @@
 # make port         set up and run the main job: port the examples to the NPU, into build/npu
-# make test         set up and run all tests and checks: about 12 minutes on 2 cores
+# make test         set up and run all tests and checks: about 10 minutes on 2 cores
 # make test TESTS=tests/porter    set up and run one part of the tests, and the checks
 # make test-readme  run every command of the README that can run here, the installations from an index among them
 # make test-torch TORCH=2.7.1     the tests of emulator and redirect, and one of verify, on that torch, in an environment
@@ -29,7 +29,7 @@ port: $(BASE)
 	$(BIN)/diffsynth-port examples/ --target npu --output build/npu --jobs 2
 
 test: $(DEV) $(WHEELS)
-	@echo "$(if $(TESTS),The tests in $(TESTS),All tests: about 12 minutes on 2 cores (make test TESTS=tests/porter: a part of them)), then ruff and mypy."
+	@echo "$(if $(TESTS),The tests in $(TESTS),All tests: about 10 minutes on 2 cores (make test TESTS=tests/porter: a part of them)), then ruff and mypy."
 	$(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
 	@$(MAKE) lint
 
