@@ -95,7 +95,12 @@ def _of_value(label: str, value: str, is_option: bool) -> Reason | None:
 
 def _by_its_looks(word: str) -> Reason | None:
     """A path, or a name that has one of the names as a part of it: `USE_CUDA`, `--use-cuda`, `cuda_ext`."""
-    if _PATH.search(word):
+    found = [_of_a_part(part) for part in word.split() if _NAMED.search(part)]  # quotes may hold several
+    return None if None in found else found[0]
+
+
+def _of_a_part(part: str) -> Reason | None:
+    if _PATH.search(part):
         return Reason.PATH
-    names = [name for name in _IDENTIFIER.findall(word) if _NAMED.search(name)]
+    names = [name for name in _IDENTIFIER.findall(part) if _NAMED.search(name)]
     return None if any(name.strip("-").lower() in _BARE or name in TOOLS for name in names) else Reason.NAME

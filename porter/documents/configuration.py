@@ -42,6 +42,7 @@ _COMMANDS = Language("shell", str, lambda text, words: ())
 
 _ENTRY = re.compile(r"\s*(?:-\s+)?[\"']?(?P<key>[\w.-]+)[\"']?\s*[:=]\s*(?P<value>.*)")
 _PAIR = re.compile(r"[\"']?(?P<key>[\w.-]+)[\"']?\s*[:=]\s*(?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\"'{}\[\],]+)")
+_ANCHOR = re.compile(r"(?:(?<=[:,\[\-]\s)|^\s*)[&*][\w-]+")
 _SENTENCE = re.compile(r"[^\s=]+(?:\s+[^\s=-][^\s=]*){3,}[\"',.;]*\s*")
 
 
@@ -122,6 +123,8 @@ def reasons(text: str) -> Iterator[tuple[int, Reason | None]]:
 
 
 def _by_its_key(line: str) -> Reason | None:
+    if not is_named(_ANCHOR.sub("", line).encode()):
+        return Reason.NAME
     if not is_named(_PAIR.sub(_unless_text, line).encode()):
         return Reason.TEXT
     entry = _ENTRY.fullmatch(line)
