@@ -12,7 +12,6 @@ from porter.made_for_cuda import TOOLS
 from porter.shell.command import PRINTING
 from porter.vocabulary import is_another_backend, says_device, says_text
 
-_IGNORES = re.compile(r"#\s*port:\s*ignore\b")
 _NAMED = re.compile(r"cuda|nccl|nvidia", re.IGNORECASE)
 _WORD = re.compile(r"(?:\"[^\"]*\"|'[^']*'|[^\s;|&()\"'])+")
 _PATH = re.compile(r"[^\s=]*/[^\s]*|[\w.{}$-]+\.(?:py|sh|txt|json|ya?ml|toml|log|cu|cuh|so|h|cpp|md|whl)\b[^\s]*")
@@ -56,8 +55,6 @@ def all_for(text: str, reason: Reason) -> Iterator[tuple[int, Reason | None]]:
 
 
 def _reason(line: str, comment: tuple[int, str] | None) -> Reason | None:
-    if comment is not None and _IGNORES.search(comment[1]):
-        return Reason.IGNORED
     code = line[: comment[0] - 1] if comment is not None else line
     if not _NAMED.search(code):
         return Reason.COMMENT

@@ -14,7 +14,6 @@ from porter.places import device_is_meant, label_of, place_of
 from porter.source import CannotParse, Source
 from porter.vocabulary import PRINTING, is_backend, is_device, says_text
 
-_IGNORES = re.compile(r"#\s*port:\s*ignore\b")
 #: An example of documentation, whichever string holds it until it becomes one.
 _DOCTEST = re.compile(r"^[ \t]*>>> ", re.MULTILINE)
 _SENTENCE = re.compile(r"\S+(?:\s+\S+){2,}", re.DOTALL)
@@ -50,8 +49,6 @@ def reasons(source: Source) -> Iterator[tuple[int, Reason | None]]:
         line, column = source.place(at)
         if line in comments and column >= comments[line][0]:
             yield line, Reason.COMMENT
-        elif line in comments and _IGNORES.search(comments[line][1]):
-            yield line, Reason.IGNORED
         else:
             yield line, _reason(_innermost(nodes.get(line, ()), at), source)
 

@@ -12,13 +12,9 @@ whose value bash would read otherwise, the name alone is one. What an anchor rep
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterator
-from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from porter.changes import LINE, Change, located_in
-from porter.findings import Finding
+from porter.documents.composed import ComposedScript
 from porter.yaml_text import Written, pieces, yaml_documents
 
 if TYPE_CHECKING:
@@ -38,58 +34,15 @@ _EXPRESSION = re.compile(r"\$\{\{[^}\r\n]*\}\}")
 _DEEPEST = 100
 
 
-class Piece(NamedTuple):
-    """Characters of the script that begin at `start`, and where they begin in the file; None: in neither."""
-
-    start: int
-    text: str
-    at: int | None
-
-
-class YamlCommands:
-    """The script of one file; `text` is empty where the file holds none. Raises CannotParse."""
+class YamlCommands(ComposedScript):
+    """The script of one file. Raises CannotParse."""
 
     def __init__(self, document: str) -> None:
-        self._document = document
-        self._pieces: list[Piece] = []
-        self._length = 0
+        super().__init__(document)
         self._looked_at: set[tuple[int, str]] = set()
         self._taken: set[int] = set()
         for root in yaml_documents(document):
             self._look_at(root, "", 0)
-        self.text = "".join(piece.text for piece in self._pieces)
-
-    def changes_of_the_document(self, changes: list[Change]) -> Iterator[Change]:
-        """What lies within one piece; nothing else is a change of the file."""
-        for start, end, new in changes:
-            piece = self._piece(start)
-            if piece is not None and piece.at is not None and end <= piece.start + len(piece.text):
-                yield Change(piece.at + start - piece.start, piece.at + end - piece.start, new)
-
-    def placed(self, finding: Finding) -> Finding | None:
-        """The finding where it stands in the file; None for one about the script as a whole."""
-        starts = [0, *accumulate(map(len, LINE.findall(self.text)))]
-        first = starts[finding.line - 1] + finding.column - 1
-        last = starts[finding.end_line - 1] + finding.end_column - 1
-        piece = self._piece(first)
-        if piece is None or piece.at is None:
-            return None
-        begin = piece.at + first - piece.start
-        within = self._piece(max(last - 1, first)) or piece  # it may end lines below
-        if within.at is None:
-            within = piece
-        at = piece.at if within.at is None else within.at
-        end = at + min(last - within.start, len(within.text.rstrip("\n")))
-        (line, column), (end_line, end_column) = located_in(self._document, (begin, max(end, begin)))
-        return finding._replace(line=line, column=column, end_line=end_line, end_column=end_column)
-
-    def _piece(self, offset: int) -> Piece | None:
-        index = bisect_right(self._pieces, offset, key=lambda piece: piece.start) - 1
-        return self._pieces[index] if index >= 0 else None
-
-    def _add(self, text: str, at: int | None) -> None:
-        self._pieces.append(Piece(self._length, text, at))
-        self._length += len(text)
 
     def _look_at(self, node: Node | None, key: str, depth: int) -> None:
         from yaml.nodes import MappingNode, ScalarNode, SequenceNode
@@ -114,11 +67,11 @@ class YamlCommands:
         is_one = len(words) == len(node.value) > 0 and all(one and _PLAIN.fullmatch(one.text) for one in words)
         if is_one and self._takes(node.value[0]):
             if key == "args":  # of what the image begins with
-                self._add(_PROGRAM, None)
+                self.add(_PROGRAM)
             for one in filter(None, words):
-                self._add(*one)
-                self._add(" ", None)
-            self._add("\n", None)
+                self.add(*one)
+                self.add(" ")
+            self.add("\n")
         return is_one
 
     def _mapping(self, node: MappingNode, key: str, depth: int) -> None:
@@ -144,24 +97,24 @@ class YamlCommands:
             self._assignment(written, self._whole(value))
 
     def _assignment(self, name: Written, value: Written | None) -> None:
-        self._add(*name)
-        self._add("=", None)
+        self.add(*name)
+        self.add("=")
         if value is not None and _PLAIN.fullmatch(value.text):
-            self._add(*value)
+            self.add(*value)
         else:
-            self._add("${_}", None)
-        self._add("\n", None)
+            self.add("${_}")
+        self.add("\n")
 
     def _scalar(self, node: ScalarNode, key: str) -> None:
         if key in _VARIABLES:
             self._entry(node)
-        elif key in _COMMANDS and (found := pieces(node, self._document)) and self._takes(node):
+        elif key in _COMMANDS and (found := pieces(node, self.document)) and self._takes(node):
             script = _without_expressions("".join(one.text for one in found))
             at = 0
             for one in found:
-                self._add(script[at : at + len(one.text)], one.at)
+                self.add(script[at : at + len(one.text)], one.at)
                 at += len(one.text)
-            self._add("\n", None)
+            self.add("\n")
 
     def _entry(self, node: ScalarNode) -> None:
         written = self._whole(node)
@@ -178,7 +131,7 @@ class YamlCommands:
 
     def _whole(self, node: ScalarNode) -> Written | None:
         """A value that is written in one piece."""
-        found = pieces(node, self._document)
+        found = pieces(node, self.document)
         return Written(found[0].text.rstrip("\n"), found[0].at) if len(found) == 1 else None
 
 
