@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from porter.accounting.mentions import Place, Reason, is_named, is_named_as_a_word, lines_that_name, offsets
 from porter.guards import is_asked_for_in
-from porter.names import Names
 from porter.places import device_is_meant, label_of, place_of
 from porter.source import CannotParse, Source
 from porter.vocabulary import PRINTING, is_backend, is_device, says_text
@@ -115,7 +114,7 @@ def _reason(node: ast.AST | None, source: Source) -> Reason | None:
         case ast.Attribute(attr="cuda" | "is_cuda") if _is_called(node, source):
             return None
         case _ if isinstance(node, _NAMES):
-            dotted = _dotted(node, source.names)
+            dotted = source.dotted(node)
             if dotted is None or not _is_of_torch(dotted):
                 return Reason.NAME
             is_asked_for = is_asked_for_in(source, node, dotted.rpartition(".")[2])
@@ -126,11 +125,7 @@ def _reason(node: ast.AST | None, source: Source) -> Reason | None:
 
 def _is_called(node: ast.AST, source: Source) -> bool:
     parent = source.parent.get(node)
-    return isinstance(parent, ast.Call) and parent.func is node and source.names.dotted(node) is None
-
-
-def _dotted(node: ast.AST | None, names: Names) -> str | None:
-    return names.dotted(node) if isinstance(node, ast.Name | ast.Attribute) else None
+    return isinstance(parent, ast.Call) and parent.func is node and source.dotted(node) is None
 
 
 def _is_of_torch(dotted: str | None) -> bool:

@@ -48,6 +48,7 @@ def _reason(text: str, name: str = "a.py") -> Reason:
         ("f(args.cuda)", Reason.NAME),
         ('if hasattr(torch._C, "_cuda_x"):\n    torch._C._cuda_x()', Reason.ASKED_FOR),
         ("f(cuda=True)", Reason.NAME),
+        ("import torch.npu as c\ndef g(c):\n    c.CUDAGraph()", Reason.NAME),
         ('x = options["use_cuda"]', Reason.NAME_IN_STRING),
         ('p = "/usr/local/cuda"', Reason.PATH),
         ('include_dirs = ["/usr/local/cuda/include"]', Reason.PATH),
