@@ -56,6 +56,11 @@ def _reason(text: str, name: str = "a.py") -> Reason:
         ('rank_zero_warn("the peak of CUDA")', Reason.MESSAGE),
         ("x.cuda()  # port: ignore", Reason.IGNORED),
         ('names = {"cuda kernel": 1}', Reason.DATA),
+        ("except_ = torch.cuda.OutOfMemoryError", Reason.OF_TORCH),
+        ("from torch.cuda import OutOfMemoryError", Reason.OF_TORCH),
+        ("isinstance(e, (torch.cuda.OutOfMemoryError, ValueError))", Reason.OF_TORCH),
+        ('code = """\nset(CMAKE_CUDA_FLAGS -DX)\nadd(-DGOOGLE_CUDA=1)\n"""', Reason.NAME_IN_STRING),
+        ('c = "python a.py --use_cuda"', Reason.NAME_IN_STRING),
     ],
 )
 def test_a_reason_by_what_a_line_holds(text: str, reason: Reason) -> None:
