@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from porter.configuration_file import yaml_documents
 from porter.text_unit import Lines, Span
+from porter.yaml_text import place_of, yaml_documents
 
 if TYPE_CHECKING:
     from yaml.nodes import Node
@@ -59,9 +59,14 @@ class AccelerateConfig(Lines):
         return {key.value: self._entry(key.value, value) for key, value in node.value if isinstance(key.value, str)}
 
     def _entry(self, key: str, node: Node) -> Entry:
-        span = (self._offset(node.start_mark.index), self._offset(node.end_mark.index))
-        text = node.value if isinstance(node.value, str) else ""
-        return Entry(key, text, span, self._entries(node))
+        from yaml.nodes import ScalarNode
+
+        if isinstance(node, ScalarNode):
+            start, end = place_of(node, self.text)
+            return Entry(key, node.value, (self._offset(start), self._offset(end)))
+        return Entry(
+            key, "", (self._offset(node.start_mark.index), self._offset(node.end_mark.index)), self._entries(node)
+        )
 
     def _offset(self, character: int) -> int:
         return len(self.text[:character].encode("utf-8"))

@@ -65,7 +65,8 @@ def _change(text: str, lines: list[str], at: int, codes: set[str], commenting: C
     there = [
         one
         for one in Ignores(text, commenting).directives
-        if one.names is not None and not one.whole and one.line == (at - 1 if commenting.above else at)
+        if one.names is not None and not one.whole and not one.broken
+        if one.line == (at - 1 if commenting.above else at)
     ]
     if there:
         one = there[-1]

@@ -42,12 +42,13 @@ _OLD, _NEW = "old", "new"
 
 def sifted(found: list[Found], unit: Unit, codes: frozenset[str] | None) -> list[Found]:
     """What rules have found, less what serves both accelerators, with a finding that says so."""
-    if unit.translation.undoes or unit.translation.rewrites_comparisons:
+    if unit.translation.undoes:
         return found
     if COMPARES in {one.finding.code for one in found}:
         found = [_left_to_cuda(one, unit) if _guards_what_is_lacking(one, found, unit) else one for one in found]
     if (
-        (codes is not None and SUPPORTS_BOTH not in codes)
+        unit.translation.rewrites_comparisons
+        or (codes is not None and SUPPORTS_BOTH not in codes)
         or not (unit.translation.names_new(unit.source.data) or _flags_of_cuda(unit))
         or not found
     ):

@@ -9,7 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from porter.source import CannotParse
 from porter.text_unit import Lines, Span
 from porter.vocabulary import is_another_backend, says_device, says_text
+from porter.yaml_text import place_of, yaml_documents
 
 if TYPE_CHECKING:
     from yaml.nodes import Node
@@ -44,11 +45,15 @@ _INI_LINE = re.compile(
 
 @dataclass(frozen=True)
 class Value:
-    """A text: the keys that lead to it, outermost first, and the bytes of what is written for it, quotes included."""
+    """A text: the keys that lead to it, outermost first, and the bytes of what is written for it, quotes included.
+
+    `repeated` are the keys that lead to it by an alias of YAML.
+    """
 
     path: tuple[str, ...]
     text: str
     span: Span
+    repeated: tuple[tuple[str, ...], ...] = ()
 
     @property
     def key(self) -> str:
@@ -56,13 +61,31 @@ class Value:
 
     @property
     def is_of_a_device(self) -> bool:
-        """Whether its key says that a device or backend is meant, or one above and none below says otherwise."""
-        for key in reversed(self.path):
-            if is_another_backend(key) or (says_text(key) and not says_device(key)):
-                return False
-            if says_device(key):
-                return True
-        return False
+        """Whether a key says that a device or backend is meant, or one above and none below says otherwise."""
+        return any(map(_are_of_a_device, (self.path, *self.repeated)))
+
+    @property
+    def is_text_too(self) -> bool:
+        """Whether an alias, or the anchor that it repeats, stands where text is meant."""
+        return any(map(_are_of_text, (self.path, *self.repeated)))
+
+
+def _are_of_a_device(path: tuple[str, ...]) -> bool:
+    for key in reversed(path):
+        if is_another_backend(key) or (says_text(key) and not says_device(key)):
+            return False
+        if says_device(key):
+            return True
+    return False
+
+
+def _are_of_text(path: tuple[str, ...]) -> bool:
+    for key in reversed(path):
+        if says_device(key) and not is_another_backend(key):
+            return False
+        if is_another_backend(key) or says_text(key):
+            return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -81,11 +104,13 @@ class Configuration(Lines):
         self.ending = ending
         found = list({".json": _of_json, ".toml": _of_toml, ".cfg": _of_ini}.get(ending, _of_yaml)(text))
         offsets = _Offsets(text)
-        self.values = [
-            Value(path, content, (offsets[start], offsets[end]))
-            for path, content, start, end, is_key in found
-            if not is_key
-        ]
+        values: dict[int, Value] = {}
+        for path, content, start, end, is_key in found:
+            if not is_key and start in values:
+                values[start] = replace(values[start], repeated=(*values[start].repeated, path))
+            elif not is_key:
+                values[start] = Value(path, content, (offsets[start], offsets[end]))
+        self.values = list(values.values())
         self.keys = [Key(content, (offsets[start], offsets[end])) for _, content, start, end, is_key in found if is_key]
 
     @cached_property
@@ -107,45 +132,31 @@ class _Offsets:
 _Found = tuple[tuple[str, ...], str, int, int, bool]
 
 
-def yaml_documents(text: str) -> list[Node | None]:
-    """The documents of a YAML text, each node with its place. Raises CannotParse."""
-    import yaml
-
-    try:
-        return list(yaml.compose_all(text, Loader=yaml.SafeLoader))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise CannotParse(f"not YAML: {error.problem or error.context}", mark.line + 1 if mark else None) from None
-    except yaml.YAMLError as error:
-        raise CannotParse(f"not YAML: {str(error).splitlines()[0]}") from None
-    except RecursionError:
-        raise CannotParse("not YAML that can be read: it nests too deeply") from None
-
-
 def _of_yaml(text: str) -> Iterator[_Found]:
     seen: set[int] = set()
     for document in yaml_documents(text):
-        yield from _of_node(document, (), seen)
+        yield from _of_node(document, (), text, seen)
 
 
-def _of_node(node: Node | None, path: tuple[str, ...], seen: set[int]) -> Iterator[_Found]:
-    """The texts below a node; one that several aliases lead to is given once."""
+def _of_node(node: Node | None, path: tuple[str, ...], text: str, seen: set[int]) -> Iterator[_Found]:
+    """The texts below a node. A text that aliases lead to is given once for each; what holds several, only once."""
     from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
+    if isinstance(node, ScalarNode):
+        yield path, node.value, *place_of(node, text), False
+        return
     if node is None or id(node) in seen or len(path) > _DEEPEST:
         return
     seen.add(id(node))
-    if isinstance(node, ScalarNode):
-        yield path, node.value, node.start_mark.index, node.end_mark.index, False
-    elif isinstance(node, SequenceNode):
+    if isinstance(node, SequenceNode):
         for one in node.value:
-            yield from _of_node(one, path, seen)
+            yield from _of_node(one, path, text, seen)
     elif isinstance(node, MappingNode):
         for key, value in node.value:
             name = key.value if isinstance(key.value, str) else ""
             if isinstance(key, ScalarNode):
-                yield path, name, key.start_mark.index, key.end_mark.index, True
-            yield from _of_node(value, (*path, name), seen)
+                yield path, name, *place_of(key, text), True
+            yield from _of_node(value, (*path, name), text, seen)
 
 
 def _of_json(text: str) -> Iterator[_Found]:

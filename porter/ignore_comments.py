@@ -16,11 +16,21 @@ from porter.findings import Finding
 from porter.rules import all_rules
 from porter.unit import Found
 
-_DIRECTIVE = re.compile(r"(?:#|//)\s*port:\s*ignore(?P<whole>-file)?\b(?!-)(?:\[(?P<names>[\w\s,-]*)\])?")
+_DIRECTIVE = re.compile(
+    r"""(?:\#|//)\s*port:\s*ignore(?P<whole>-file)?\b(?!-)
+        (?: (?P<apart>\s*)\[(?P<names>[\s,]*(?:[\w-]+(?:[\s,]*,[\s,]*[\w-]+)*)?[\s,]*)\]
+          | (?P<broken>\[[^\]\#]*\]? | [\s:=(]*[dD][pP]\d[\w\s,-]*\)?) )?""",
+    re.VERBOSE,
+)
+_CODE = re.compile(r"[A-Za-z]+\d+")
 
 
 class Directive(NamedTuple):
-    """One of them, at `start` of the comment that begins in `column` of the line. `names` None means every rule."""
+    """One of them, at `start` of the comment that begins in `column` of the line. `names` None means every rule.
+
+    Where names are not between brackets, or not with commas between them, it is `broken`: it asks for those of its
+    words that are rules.
+    """
 
     line: int
     column: int
@@ -29,6 +39,7 @@ class Directive(NamedTuple):
     end: int
     whole: bool
     names: tuple[str, ...] | None
+    broken: bool = False
 
     def asks_for(self, code: str) -> bool:
         return self.names is None or any(is_named(code, name) for name in self.names)
@@ -76,6 +87,17 @@ def is_named(code: str, name: str) -> bool:
 
 def _directives(line: int, column: int, comment: str) -> Iterable[Directive]:
     for found in _DIRECTIVE.finditer(comment):
-        names = found["names"]
-        named = None if names is None else tuple(name.strip() for name in names.split(",") if name.strip())
-        yield Directive(line, column, comment, found.start(), found.end(), found["whole"] is not None, named)
+        broken, end = found["broken"], found.end()
+        names: tuple[str, ...] | None = None
+        if broken is not None:
+            names = tuple(word for word in re.findall(r"[\w-]+", broken) if _is_of_a_rule(word))
+        elif found["names"] is not None:
+            names = tuple(name.strip() for name in found["names"].split(",") if name.strip())
+            if found["apart"] and not any(map(_is_of_a_rule, names)):  # `ignore [sic]`: a reason
+                names, end = None, found.start("apart")
+        whole = found["whole"] is not None
+        yield Directive(line, column, comment, found.start(), end, whole, names, broken is not None)
+
+
+def _is_of_a_rule(word: str) -> bool:
+    return _CODE.fullmatch(word) is not None or any(rule.name == word.lower() for rule in all_rules())

@@ -105,7 +105,8 @@ def _report(one: Input, data: bytes, done: Translated, job: Job) -> FileReport:
         from porter.accounting.account import account
 
         is_selection = plan_for(one.path, job).codes is not None
-        report = replace(report, account=account(one.path, data, done.ported.findings, is_selection))
+        ported = done.ported
+        report = replace(report, account=account(one.path, data, ported.findings, ported.left_out, is_selection))
     return report
 
 

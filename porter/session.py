@@ -483,7 +483,7 @@ def _check_ignores(target: str, options: dict[str, Any]) -> None:
             others = "--target cuda, --npu-scripts and --write-baseline"
             raise Unusable(f"{option} is about the comments of sources; it goes with none of {others}")
     if options["add_ignores"]:
-        for name in ("keep_cuda", "apply_affinity", "explain_skipped", "fix_unused_ignores"):
+        for name in ("keep_cuda", "apply_affinity", "explain_skipped", "fix_unused_ignores", "record"):
             if options[name]:
                 raise Unusable(f"--add-ignores ports nothing; it does not go with --{name.replace('_', '-')}")
 

@@ -17,7 +17,7 @@ from keyword import iskeyword
 
 from porter.changes import Change, apply
 from porter.comments import python_comments
-from porter.names import Names
+from porter.names import Names, parameters_of
 from porter.refused_texts import NESTS_TOO_DEEPLY, python_2_in, too_deep_at
 from porter.refused_texts import CannotParse as CannotParse
 
@@ -61,6 +61,31 @@ class Source:
     @cached_property
     def names(self) -> Names:
         return Names(self.statements())
+
+    def dotted(self, node: ast.AST) -> str | None:
+        """The dotted name that a chain of attributes means; None where a parameter has the name of an import."""
+        dotted = self.names.dotted(node)
+        return None if dotted and self._shadowed and self._is_a_parameter(node) else dotted
+
+    @cached_property
+    def _shadowed(self) -> set[str]:
+        """The imported names that are parameters somewhere."""
+        return self.names.bound.keys() & self.names.parameters
+
+    def _is_a_parameter(self, node: ast.AST) -> bool:
+        """Whether a chain begins with a parameter of a function around it, in whose body it is."""
+        while isinstance(node, ast.Attribute):
+            node = node.value
+        if not isinstance(node, ast.Name) or node.id not in self._shadowed:
+            return False
+        child: ast.AST = node
+        for parent in self.ancestors(node):
+            match parent:
+                case ast.FunctionDef() | ast.AsyncFunctionDef() if child in parent.body:
+                    if node.id in parameters_of(parent):
+                        return True
+            child = parent
+        return False
 
     @cached_property
     def is_ascii(self) -> bool:

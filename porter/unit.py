@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import NamedTuple
 
 from porter.findings import SAFE, UNSAFE, Edit, Finding
-from porter.names import parameters_of
 from porter.source import Source
 from porter.targets import Translation
 
@@ -69,28 +68,7 @@ class Unit:
 
     def dotted(self, node: ast.AST) -> str | None:
         """The dotted name that a chain of attributes means; None where a parameter has the name of an import."""
-        dotted = self.source.names.dotted(node)
-        return None if dotted and self._shadowed and self._is_a_parameter(node) else dotted
-
-    @cached_property
-    def _shadowed(self) -> set[str]:
-        """The imported names that are parameters somewhere."""
-        return self.source.names.bound.keys() & self.source.names.parameters
-
-    def _is_a_parameter(self, node: ast.AST) -> bool:
-        """Whether a chain begins with a parameter of a function around it, in whose body it is."""
-        while isinstance(node, ast.Attribute):
-            node = node.value
-        if not isinstance(node, ast.Name) or node.id not in self._shadowed:
-            return False
-        child: ast.AST = node
-        for parent in self.source.ancestors(node):
-            match parent:
-                case ast.FunctionDef() | ast.AsyncFunctionDef() if child in parent.body:
-                    if node.id in parameters_of(parent):
-                        return True
-            child = parent
-        return False
+        return self.source.dotted(node)
 
     @cached_property
     def uses_library(self) -> bool:

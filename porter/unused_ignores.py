@@ -41,6 +41,9 @@ class Unused:
             return
         self._starts = _line_starts(text)
         for directive in self._ignores.directives:
+            if directive.broken:
+                self.findings += [_broken(directive)] if _is_on(UNKNOWN, plan) else []
+                continue
             if _is_on(UNKNOWN, plan):
                 self.findings += [_unknown(name, directive) for name in self._unknown_in(directive)]
             if _is_on(UNUSED, plan):
@@ -139,6 +142,16 @@ class Unused:
 def _unknown(name: str, directive: Directive) -> Finding:
     message = f'this comment ignores "{name}", which is no rule'
     return _finding(UNKNOWN.code, "warning", directive, message, "diffsynth-port --list-rules names them all")
+
+
+def _broken(directive: Directive) -> Finding:
+    names = ", ".join(directive.names or ())
+    said = directive.comment[directive.start : directive.end]
+    closed = said.rstrip().endswith("]") or "[" not in said
+    why = "it does not name rules between brackets, with commas" if closed else "its bracket is not closed"
+    message = f"this comment is broken, and ignores {f'only {names}' if names else 'nothing'}: {why}"
+    way_out = f"write port: ignore{'-file' if directive.whole else ''}[{names or 'RULE'}]"
+    return _finding(UNKNOWN.code, "warning", directive, message, way_out)
 
 
 def _can_find(rule: Rule) -> bool:

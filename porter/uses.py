@@ -16,6 +16,12 @@ from porter.unit import Unit
 
 _TORCH = ("torch",)
 
+#: Functions of torch that make a tensor on the host where nobody says otherwise.
+_FACTORIES = frozenset(
+    """arange empty eye from_numpy frombuffer full linspace logspace ones rand randint randn randperm
+    tensor tril_indices triu_indices zeros""".split()
+)
+
 #: Methods and functions that take a dtype as a bare argument: `.to(torch.float64)`.
 _TAKE_A_DTYPE = frozenset({"to", "type", "view", "set_default_dtype"})
 
@@ -132,7 +138,7 @@ def is_only_a_type(node: ast.AST, source: Source) -> bool:
 
 def is_dtype_of_a_tensor(node: ast.AST, source: Source) -> bool:
     """Whether a dtype is one to make or turn a tensor into, away from the CPU, rather than one to compare with."""
-    call = _call_around(node, source)
+    call = call_around(node, source)
     if call is not None and _stays_on_the_cpu(call):
         return False
     place = place_of(node, source)
@@ -199,7 +205,7 @@ _CASTS = frozenset({"float", "half", "bfloat16", "numpy", "tolist", "item"})
 
 def stays_on_the_host(node: ast.AST, source: Source) -> bool:
     """Whether a tensor made without a device is cast, or leaves torch, where it is made or wherever it is read."""
-    call = _call_around(node, source)
+    call = call_around(node, source)
     if call is None or any(keyword.arg == "device" for keyword in call.keywords):
         return False
     if not (isinstance(call.func, ast.Attribute) and label_of(call.func.value) == "torch"):
@@ -245,6 +251,22 @@ def comes_from_the_cpu(method: ast.expr) -> bool:
             return True
         case ast.Attribute(value=ast.Call(func=ast.Attribute(attr="to"), args=[first, *_])):
             return text_of(first) == "cpu"
+        case _:
+            return False
+
+
+def is_made_on_the_host(tensor: ast.expr, unit: Unit) -> bool:
+    """`torch.arange(4)`, `torch.from_numpy(a) / 2`, and what methods make of it there: made without a device."""
+    match tensor:
+        case ast.Call(func=ast.Attribute(attr="cuda" | "npu" | "to")):
+            return False
+        case ast.Call(func=ast.Attribute(value=value) as function):
+            if (unit.dotted(function) or "").rpartition(".")[0] == "torch":
+                names_a_device = any(keyword.arg in ("device", None) for keyword in tensor.keywords)
+                return function.attr in _FACTORIES and not names_a_device
+            return is_made_on_the_host(value, unit)
+        case ast.Subscript(value=value) | ast.UnaryOp(operand=value) | ast.BinOp(left=value, right=ast.Constant()):
+            return is_made_on_the_host(value, unit)
         case _:
             return False
 
@@ -304,7 +326,8 @@ def _name_of(function: ast.expr) -> str:
             return ""
 
 
-def _call_around(node: ast.AST, source: Source) -> ast.Call | None:
+def call_around(node: ast.AST, source: Source) -> ast.Call | None:
+    """The innermost call, within a statement, that a node is an argument of."""
     child = node
     for parent in source.ancestors(node):
         if isinstance(parent, ast.stmt):

@@ -24,10 +24,17 @@ class Account:
         return len(self.changed) + len(self.found) + len(self.passed_over) + len(self.left)
 
 
-def account(name: str, data: bytes, findings: Sequence[Finding], is_selection: bool = False) -> Account:
+def account(
+    name: str,
+    data: bytes,
+    findings: Sequence[Finding],
+    left_out: Sequence[Finding] = (),
+    is_selection: bool = False,
+) -> Account:
     """The account of the file `name`, whose content was `data` before the port.
 
-    `is_selection` says that rules were left out, by which lines may have been passed over.
+    `left_out` are the findings that comments ask to leave out. `is_selection` says that rules were left out, by which
+    lines may have been passed over.
     """
     for_the_rest = Reason.NOT_SELECTED if is_selection else None
     if any(finding.code == SUPPORTS_BOTH for finding in findings):
@@ -39,6 +46,7 @@ def account(name: str, data: bytes, findings: Sequence[Finding], is_selection: b
     found = tuple(place for place in named if place in reports and place not in fixes)
     rest = {place: reasons for place, reasons in named.items() if place not in fixes and place not in reports}
     why = {place: for_the_rest if None in reasons else reasons[0] for place, reasons in rest.items()}
+    why |= dict.fromkeys(_places(left_out) & why.keys(), Reason.IGNORED)
     passed_over = tuple((place, reason) for place, reason in why.items() if reason is not None)
     return Account(changed, found, passed_over, tuple(place for place, reason in why.items() if reason is None))
 

@@ -12,7 +12,6 @@ from porter.made_for_cuda import TOOLS
 from porter.shell.command import PRINTING
 from porter.vocabulary import is_another_backend, says_device, says_text
 
-_IGNORES = re.compile(r"#\s*port:\s*ignore\b")
 _NAMED = re.compile(r"cuda|nccl|nvidia", re.IGNORECASE)
 _WORD = re.compile(r"(?:\"[^\"]*\"|'[^']*'|[^\s;|&()\"'])+")
 _PATH = re.compile(r"[^\s=]*/[^\s]*|[\w.{}$-]+\.(?:py|sh|txt|json|ya?ml|toml|log|cu|cuh|so|h|cpp|md|whl)\b[^\s]*")
@@ -56,8 +55,6 @@ def all_for(text: str, reason: Reason) -> Iterator[tuple[int, Reason | None]]:
 
 
 def _reason(line: str, comment: tuple[int, str] | None) -> Reason | None:
-    if comment is not None and _IGNORES.search(comment[1]):
-        return Reason.IGNORED
     code = line[: comment[0] - 1] if comment is not None else line
     if not _NAMED.search(code):
         return Reason.COMMENT
@@ -95,7 +92,12 @@ def _of_value(label: str, value: str, is_option: bool) -> Reason | None:
 
 def _by_its_looks(word: str) -> Reason | None:
     """A path, or a name that has one of the names as a part of it: `USE_CUDA`, `--use-cuda`, `cuda_ext`."""
-    if _PATH.search(word):
+    found = [_of_a_part(part) for part in word.split() if _NAMED.search(part)]  # quotes may hold several
+    return None if None in found else found[0]
+
+
+def _of_a_part(part: str) -> Reason | None:
+    if _PATH.search(part):
         return Reason.PATH
-    names = [name for name in _IDENTIFIER.findall(word) if _NAMED.search(name)]
+    names = [name for name in _IDENTIFIER.findall(part) if _NAMED.search(name)]
     return None if any(name.strip("-").lower() in _BARE or name in TOOLS for name in names) else Reason.NAME

@@ -79,6 +79,7 @@ class Reason(Enum):
     PATH = "a path, a URL or the name of a file"
     DATA = "data by where it stands: a key, or a value that no device is"
     ASKED_FOR = "the program asks first whether it is there"
+    OF_TORCH = "torch's own name for what is the same on every device"
     IGNORED = "a comment asks to ignore it"
     PROSE = "prose of a document"
     SESSION = "an interactive session, which shows what was printed once"

@@ -6,15 +6,16 @@ import ast
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import cache
 
 from porter.accounting.mentions import Place, Reason, is_named, is_named_as_a_word, lines_that_name, offsets
+from porter.environment import OF_CUDA
 from porter.guards import is_asked_for_in
-from porter.names import Names
 from porter.places import device_is_meant, label_of, place_of
 from porter.source import CannotParse, Source
+from porter.tables import USUAL, read_table
 from porter.vocabulary import PRINTING, is_backend, is_device, says_text
 
-_IGNORES = re.compile(r"#\s*port:\s*ignore\b")
 #: An example of documentation, whichever string holds it until it becomes one.
 _DOCTEST = re.compile(r"^[ \t]*>>> ", re.MULTILINE)
 _SENTENCE = re.compile(r"\S+(?:\s+\S+){2,}", re.DOTALL)
@@ -28,6 +29,7 @@ _PRINTS = re.compile(r"(?:Error|Exception|Warning|print|log|_(?:warn|warning|inf
 _PATTERN = re.compile(r"\\[dwsbS]|\(\?|[)\]][?*+]|\.[*+]|\A\^|\$\Z")
 _DEVICE_IN_A_PATTERN = re.compile(r"(?<![\w./\\-])cuda(?![\w/.-]|\\\.)")
 _WORD = re.compile(r"[\w.+:@=<>~!\[\]*-]+")
+_NAME = re.compile(r"\w+")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _NAMES = (ast.Name, ast.Attribute, ast.arg, ast.keyword, ast.alias, ast.Global, ast.Nonlocal, ast.MatchAs)
 
@@ -50,8 +52,6 @@ def reasons(source: Source) -> Iterator[tuple[int, Reason | None]]:
         line, column = source.place(at)
         if line in comments and column >= comments[line][0]:
             yield line, Reason.COMMENT
-        elif line in comments and _IGNORES.search(comments[line][1]):
-            yield line, Reason.IGNORED
         else:
             yield line, _reason(_innermost(nodes.get(line, ()), at), source)
 
@@ -70,9 +70,15 @@ def reason_of_string(node: ast.Constant, source: Source) -> Reason | None:
         return Reason.PATH
     if says_text(place.label) and place.kind not in ("key", "comparison") and not device_is_meant(place):
         return Reason.TEXT
-    if not is_named_as_a_word(text) and not _SENTENCE.search(text):
-        return Reason.PATH if "/" in text else Reason.NAME_IN_STRING
+    if not is_named_as_a_word(text) and (not _SENTENCE.search(text) or _COMMAND.search(text)):
+        is_path = "/" in text and not _SENTENCE.search(text)
+        return Reason.PATH if is_path else _unless_a_variable(text)
     return _reason_of_text(text, place.kind) or (None if device_is_meant(place) else _reason_of_data(text))
+
+
+def _unless_a_variable(text: str) -> Reason | None:
+    """A name that holds one of the names, such as `CMAKE_CUDA_FLAGS`; one that CUDA reads is for a rule to judge."""
+    return None if _COMMAND.search(text) and not OF_CUDA.isdisjoint(_NAME.findall(text)) else Reason.NAME_IN_STRING
 
 
 def _reason_of_text(text: str, kind: str) -> Reason | None:
@@ -105,6 +111,8 @@ def _reason(node: ast.AST | None, source: Source) -> Reason | None:
             texts = [value for value in values if isinstance(value, ast.Constant)]
             found = [reason_of_string(text, source) for text in texts if is_named(str(text.value).encode())]
             return next(iter(found), Reason.NAME_IN_STRING)
+        case ast.ImportFrom() if all(f"{node.module}.{alias.name}" in _of_torch() for alias in node.names):
+            return Reason.OF_TORCH
         case ast.Import() | ast.ImportFrom():
             return None if _is_of_torch(getattr(node, "module", None)) else Reason.NAME
         case ast.alias():
@@ -118,22 +126,31 @@ def _reason(node: ast.AST | None, source: Source) -> Reason | None:
         case ast.Attribute(attr="cuda" | "is_cuda") if _is_called(node, source):
             return None
         case _ if isinstance(node, _NAMES):
-            dotted = _dotted(node, source.names)
+            dotted = source.dotted(node)
             if dotted is None or not _is_of_torch(dotted):
                 return Reason.NAME
+            if _whole_chain(node, source) in _of_torch():
+                return Reason.OF_TORCH
             is_asked_for = is_asked_for_in(source, node, dotted.rpartition(".")[2])
             return Reason.ASKED_FOR if is_asked_for else None
         case _:
             return None
 
 
+def _whole_chain(node: ast.AST, source: Source) -> str | None:
+    while isinstance(parent := source.parent.get(node), ast.Attribute):
+        node = parent
+    return source.dotted(node)
+
+
+@cache
+def _of_torch() -> frozenset[str]:
+    return frozenset(f"torch.cuda.{name}" for name in read_table(f"targets/{USUAL}.json")["unchanged"])
+
+
 def _is_called(node: ast.AST, source: Source) -> bool:
     parent = source.parent.get(node)
-    return isinstance(parent, ast.Call) and parent.func is node and source.names.dotted(node) is None
-
-
-def _dotted(node: ast.AST | None, names: Names) -> str | None:
-    return names.dotted(node) if isinstance(node, ast.Name | ast.Attribute) else None
+    return isinstance(parent, ast.Call) and parent.func is node and source.dotted(node) is None
 
 
 def _is_of_torch(dotted: str | None) -> bool:

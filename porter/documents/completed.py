@@ -5,7 +5,6 @@ rules -> left lines -> unused ignore comments -> or, where these shall be added,
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from porter.changes import Change, apply
@@ -14,8 +13,6 @@ from porter.ignore_comments import Ignores
 from porter.port import Plan, Ported, in_order
 from porter.rules.named_line import Reasons, left_lines
 from porter.unit import Found
-
-_ASKS = re.compile(r"port:(?=\s*ignore)")
 
 
 def completed(text: str, ported: Ported, plan: Plan, commenting: Commenting, reasons: Reasons | None = None) -> Ported:
@@ -29,8 +26,7 @@ def completed(text: str, ported: Ported, plan: Plan, commenting: Commenting, rea
 
 def _with_left_lines(text: str, ported: Ported, plan: Plan, commenting: Commenting, reasons: Reasons) -> Ported:
     judged = (one._replace(severity="note") for one in ported.left_out)
-    asked = _ASKS.sub(lambda found: "x" * len(found[0]), text)  # else a comment's own line would have a reason
-    left = left_lines(asked, reasons, [*ported.findings, *judged], plan)
+    left = left_lines(text, reasons, [*ported.findings, *judged], plan)
     kept, left_out = Ignores(text, commenting).split(map(Found, left))
     findings = [*ported.findings, *(one.finding for one in kept)]
     return replace(ported, findings=findings, left_out=(*ported.left_out, *left_out))

@@ -9,17 +9,17 @@ import contextlib
 import os.path
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from porter.accelerate_config import KEYS, AccelerateConfig
 from porter.accounting import commented_text as plain
 from porter.accounting.mentions import Place, Reason, is_named
-from porter.changes import located_in
-from porter.commenting import CONFIGURATION, SHELL, YAML
+from porter.commenting import CONFIGURATION, YAML
+from porter.comments import line_comments
 from porter.configuration_file import Configuration
 from porter.documents.completed import completed
+from porter.documents.composed import port_composed
 from porter.documents.document import (
     CannotPort,
     PortedBytes,
@@ -29,12 +29,9 @@ from porter.documents.document import (
     unread,
     written,
 )
-from porter.documents.shell import ported_shell
 from porter.documents.yaml_commands import YamlCommands
-from porter.ignore_comments import Ignores
 from porter.port import Language, Plan, Ported, calls_for_nothing, port_text
 from porter.source import CannotParse
-from porter.unit import Found
 from porter.vocabulary import says_device, says_text
 
 #: What calls for the rules of shell; it is read as a part of a document.
@@ -42,6 +39,7 @@ _COMMANDS = Language("shell", str, lambda text, words: ())
 
 _ENTRY = re.compile(r"\s*(?:-\s+)?[\"']?(?P<key>[\w.-]+)[\"']?\s*[:=]\s*(?P<value>.*)")
 _PAIR = re.compile(r"[\"']?(?P<key>[\w.-]+)[\"']?\s*[:=]\s*(?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\"'{}\[\],]+)")
+_ANCHOR = re.compile(r"(?:(?<=[:,\[\-]\s)|^\s*)[&*][\w-]+")
 _SENTENCE = re.compile(r"[^\s=]+(?:\s+[^\s=-][^\s=]*){3,}[\"',.;]*\s*")
 
 
@@ -69,33 +67,8 @@ def _port_with_commands(name: str, data: bytes, plan: Plan, language: Language) 
     except (CannotParse, RecursionError):
         ported = Ported(text)
     with contextlib.suppress(CannotParse, RecursionError):
-        ported = _with_commands(text, ported, YamlCommands(text), plan, name)
+        ported = port_composed(YamlCommands(text), plan, name, YAML, ported)
     return written(data, text, completed(text, ported, plan, language.commenting, reasons))
-
-
-def _with_commands(text: str, ported: Ported, commands: YamlCommands, plan: Plan, name: str) -> Ported:
-    """With what there is to say of the commands where the keys have not told already what becomes of a line."""
-    shell = ported_shell(commands.text, plan, name, SHELL)
-    told = {one.line for one in ported.findings}
-    placed = [(one, commands.placed(one)) for one in shell.findings]
-    own = {new: one for one, new in placed if new is not None and new.line not in told}
-    kept, left_out = Ignores(text, YAML).split(map(Found, own))
-    findings = [one.finding for one in kept]
-    left_alone = told | {one.line for one in left_out}
-    changes = [
-        one
-        for one in commands.changes_of_the_document(shell.changes)
-        if located_in(text, [one.start])[0][0] not in left_alone
-    ]
-    shown = [(one, shell.edits[own[one]]) for one in findings if own[one] in shell.edits]
-    edits = {one: list(commands.changes_of_the_document(edit)) for one, edit in shown}
-    return replace(
-        ported,
-        findings=sorted((*ported.findings, *findings), key=lambda one: (one.line, one.column)),
-        changes=sorted((*ported.changes, *changes)),
-        edits={**ported.edits, **edits},
-        left_out=(*ported.left_out, *left_out, *filter(None, map(commands.placed, shell.left_out))),
-    )
 
 
 def _parts(source: Configuration, words: frozenset[bytes]) -> Iterator[Any]:
@@ -116,12 +89,16 @@ def mentions(text: str) -> Iterator[tuple[Place, Reason | None]]:
 def reasons(text: str) -> Iterator[tuple[int, Reason | None]]:
     """Each line that names CUDA, with why it is passed over: as in any text, and by its key."""
     lines = re.split(r"\r\n|\r|\n", text)
+    comments = line_comments(lines)
     for number, reason in plain.reasons(text):
         line = lines[number - 1]
+        line = line[: comments[number][0] - 1] if number in comments else line
         yield number, reason or (None if plain.loads_a_module(line) else _by_its_key(line))
 
 
 def _by_its_key(line: str) -> Reason | None:
+    if not is_named(_ANCHOR.sub("", line).encode()):
+        return Reason.NAME
     if not is_named(_PAIR.sub(_unless_text, line).encode()):
         return Reason.TEXT
     entry = _ENTRY.fullmatch(line)

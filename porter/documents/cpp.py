@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from porter.accounting.commented_text import all_for
@@ -20,7 +21,7 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     text = data.decode("utf-8", "replace")
     ported = port_text(text, plan, Language("cpp", Lines, _parts, commenting=CPP))
     done = completed(text, ported, plan, CPP)
-    return written(data, text, done) if text.encode() == data else PortedBytes(data, tuple(done.findings))
+    return written(data, text, done if text.encode() == data else replace(done, changes=[]))
 
 
 def _parts(source: Lines, words: frozenset[bytes]) -> Iterator[Any]:

@@ -30,10 +30,12 @@ class CannotPort(Exception):
 
 @dataclass(frozen=True)
 class PortedBytes:
-    """The bytes as they shall be, and the findings in the bytes as they were."""
+    """The bytes as they shall be, and the findings in the bytes as they were; `left_out` are those that comments ask to
+    leave out."""
 
     data: bytes
     findings: tuple[Finding, ...] = ()
+    left_out: tuple[Finding, ...] = ()
 
 
 def port_unit(text: str, plan: Plan) -> Ported:
@@ -162,4 +164,4 @@ def unread(data: bytes, plan: Plan, language: Language, reasons: Reasons | None)
 def written(data: bytes, text: str, ported: Ported) -> PortedBytes:
     """The document of a text, which it was without its byte order mark."""
     new = byte_order_mark(data) + encode(apply(text, ported.changes)) if ported.changes else data
-    return PortedBytes(new, tuple(with_edits(text, ported)))
+    return PortedBytes(new, tuple(with_edits(text, ported)), ported.left_out)

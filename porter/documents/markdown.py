@@ -49,29 +49,34 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     mark = byte_order_mark(data)
     document = decode(data, mark)
     findings: list[Finding] = []
+    left_out: list[Finding] = []
     changes: list[Change] = []
     readable: list[str] = []
     units = _units(document)
     for unit in (unit for unit, language in units if language == "shell"):
         shell = port_shell(without_prompts(unit.text), plan, name)
         findings += (_placed(one, shell, unit, document) for one in shell.findings)
+        left_out += map(unit.placed, shell.left_out)
         changes += unit.changes_of_the_document(shell.changes)
     for unit in (unit for unit, language in units if language == "python"):
         try:
             ported = port_unit(unit.text, plan)
         except CannotPort as error:
             if plan.codes is None or RULE.code in plan.codes:
-                kept, _ = Ignores(unit.text, PYTHON.commenting).split([Found(_unreadable(error))])
+                kept, others = Ignores(unit.text, PYTHON.commenting).split([Found(_unreadable(error))])
                 findings += (unit.placed(one.finding) for one in kept)
+                left_out += map(unit.placed, others)
             continue
         readable.append(unit.text)
         findings += (_placed(one, ported, unit, document) for one in ported.findings)
+        left_out += map(unit.placed, ported.left_out)
         changes += unit.changes_of_the_document(ported.changes)
     if plan.undoes and any(finding.code != RULE.code for finding in findings) and names_cuda(readable, plan):
         unreadable = [finding for finding in findings if finding.code == RULE.code]
         return PortedBytes(data, (names_both(plan), *unreadable))
     new = mark + encode(apply(document, sorted(changes))) if changes else data
-    return PortedBytes(new, tuple(sorted(findings, key=lambda one: (one.line, one.column, one.code))))
+    findings.sort(key=lambda one: (one.line, one.column, one.code))
+    return PortedBytes(new, tuple(findings), tuple(left_out))
 
 
 def _placed(finding: Finding, ported: Ported, unit: MarkdownUnit, document: str) -> Finding:

@@ -44,17 +44,19 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
     except CannotPort as error:
         raise unit.placed_error(error) from None
     findings = [_placed(one, ported, unit) for one in ported.findings]
+    left_out = [unit.placed(one) for one in ported.left_out]
     by_cell = {cell.number: list(changes) for cell, changes in unit.by_cell(ported.changes)}
     for cell in cells:
         shell = _shell_of(cell, plan, name)
         by_cell.setdefault(cell.number, []).extend(shell.changes)
         findings += (one._replace(cell=cell.number) for one in with_edits(cell.source.text, shell))
+        left_out += (one._replace(cell=cell.number) for one in shell.left_out)
     findings.sort(key=lambda one: (one.cell or 0, one.line, one.column))
     sources = [(cell, sorted(by_cell[cell.number])) for cell in cells if by_cell[cell.number]]
     if not sources:
-        return PortedBytes(data, tuple(findings))
+        return PortedBytes(data, tuple(findings), tuple(left_out))
     changed = apply(text, [cell.source.changed(text, changes) for cell, changes in sources])
-    return PortedBytes(mark + encode(changed), tuple(findings))
+    return PortedBytes(mark + encode(changed), tuple(findings), tuple(left_out))
 
 
 def _placed(finding: Finding, ported: Ported, unit: NotebookUnit) -> Finding:

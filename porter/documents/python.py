@@ -38,7 +38,7 @@ def port(name: str, data: bytes, plan: Plan) -> PortedBytes:
         raise CannotPort(f"its coding cookie says {encoding}, in which there is no such cookie; save it as UTF-8")
     ported = port_unit(text, plan)
     new = data if ported.text == text else mark + encode(ported.text, encoding)
-    return PortedBytes(new, tuple(with_edits(text, ported)))
+    return PortedBytes(new, tuple(with_edits(text, ported)), ported.left_out)
 
 
 def mentions(text: str) -> Iterator[tuple[Place, Reason | None]]:

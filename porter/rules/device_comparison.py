@@ -9,7 +9,9 @@ file that does - one with a branch for the target - it reports them and leaves t
 
 Any other key of a dictionary and an index `["cuda"]` are reported too, never renamed: what is stored under it may
 come from elsewhere. A key of `map_location` is an error: checkpoints saved on the target have another tag. A comparison
-with a slice (`device[:4] == "cuda"`), whose length would no longer be right, is reported too.
+with a slice (`device[:4] == "cuda"`), whose length would no longer be right, is reported too; and so is a search in
+what does not say that it is a device (`"cuda" in example`), in a file with texts that hold the word:
+`"train.py --cuda"`.
 
 ## Why
 
@@ -30,7 +32,9 @@ where a branch for the target stands beside it, renaming would make the first on
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from porter.doubt import doubt_about
 from porter.literals import Literal, backend_literal, device_literal
@@ -38,7 +42,7 @@ from porter.places import Place, device_is_meant, label_of, place_of
 from porter.rules.rule import Rule
 from porter.targets import Translation
 from porter.unit import Found, Unit
-from porter.uses import text_of
+from porter.uses import is_docstring, text_of
 
 
 def _words(translation: Translation) -> frozenset[str]:
@@ -61,8 +65,12 @@ def rename_unless_the_target_is_known(node: ast.expr, unit: Unit) -> Iterator[Fo
     elif place.kind == "slice" and device_is_meant(place):
         yield _compared_with_a_slice(node, literal, unit)
     elif place.is_question and device_is_meant(place):
-        leave = literal.new and unit.names_new_device
-        yield _left_to_a_person(node, literal, place, unit) if leave else _renamed(node, literal, place, unit)
+        if literal.new and unit.names_new_device:
+            yield _left_to_a_person(node, literal, place, unit)
+        elif _may_be_looked_for_in_text(node, place, unit):
+            yield _searched_for(node, literal, place, unit)
+        else:
+            yield _renamed(node, literal, place, unit)
 
 
 def _renamed(node: ast.expr, literal: Literal, place: Place, unit: Unit) -> Found:
@@ -90,6 +98,44 @@ def _compared_with_a_slice(node: ast.expr, literal: Literal, unit: Unit) -> Foun
         node,
         f'"{literal.old}" is compared with a slice, which is as long as this name is; it was left as it is',
         f'compare with .startswith("{literal.new}")',
+    )
+
+
+def _may_be_looked_for_in_text(node: ast.expr, place: Place, unit: Unit) -> bool:
+    """`"cuda" in x`, where nothing says that x is a device, and the file holds texts with the word in them."""
+    match unit.source.parent.get(node):
+        case ast.Compare(comparators=[ast.Tuple() | ast.List() | ast.Set()]):
+            return False
+        case ast.Compare(left=left, ops=[ast.In() | ast.NotIn()]) if left is node:
+            is_doubtful = not unit.translation.undoes and doubt_about(node, place, unit) != ""
+            return is_doubtful and any(_is_text_with(unit.translation.old.name, one) for one in _strings(unit))
+        case _:
+            return False
+
+
+@lru_cache(maxsize=1)
+def _strings(unit: Unit) -> list[str]:
+    """The strings of a unit that name the device, but for docstrings."""
+    nodes = unit.source.walk(unit.source.lines_of({unit.translation.old.name.encode()}))
+    return [
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and not is_docstring(node, unit.source)
+    ]
+
+
+def _is_text_with(name: str, text: str) -> bool:
+    """`train.py --cuda`, `tests/cuda/a.py`: where the word is a part of another, or an option."""
+    return re.search(rf"(?<!\w)--?{name}\b|[/_-]{name}\b|\b{name}[_.-]", text) is not None
+
+
+def _searched_for(node: ast.expr, literal: Literal, place: Place, unit: Unit) -> Found:
+    return unit.report(
+        RULE.code,
+        "warning",
+        node,
+        f'"{literal.old}" is looked for in {place.label or "what"}, which may be no device; it was left as it is',
+        f'if it is one, look for "{literal.new}"',
     )
 
 

@@ -113,6 +113,8 @@ def report_the_shell_command(node: ast.Constant, unit: Unit) -> Iterator[Found]:
         if (name := found[1]) in unit.translation.environment and not _is_read_by_people(node, unit):
             way_out = f"set {unit.translation.environment[name]} as well"
             yield unit.report(RULE.code, "warning", node, f"{name} is set in a command line", way_out)
+        elif lacks_a_pair(name, unit.translation) and not _is_read_by_people(node, unit):
+            yield unit.report(RULE.code, "note", node, *without_effect(name, unit.translation))
 
 
 @RULE.on(ast.Constant)

@@ -95,6 +95,8 @@ def rename_what_is_imported(node: ast.ImportFrom, unit: Unit) -> Iterator[Found]
     if len(modules) == 1:
         new_module = f"torch.{modules.pop()}".rstrip(".")
         renamed = tuple((old, _spelling(old, new, unit)) for old, new in found.items())
+        if new_module == node.module and all(old == new for old, new in renamed):  # torch's own, the same everywhere
+            return
         edit = Edit(*unit.source.span(node), "change_import", (new_module, renamed))
         old, new = renamed[0] if node.module == new_module else (node.module, new_module)
         yield unit.fix(RULE.code, node, f"{old} becomes {new}", edit)

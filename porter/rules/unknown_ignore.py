@@ -3,12 +3,14 @@
 
 ## What it does
 
-Reports names in `# port: ignore[...]` that are no rule: neither a code, nor the beginning of one, nor a name (warning).
-Only comments count; the words in a string are text.
+Reports names in `# port: ignore[...]` that are no rule: neither a code, nor the beginning of one, nor a name (warning);
+and comments whose names cannot be read for sure: the bracket is not closed, the commas are missing, or a code stands
+outside of brackets. Such a one ignores only those of its words that are rules. Only comments count; the words in a
+string are text.
 
 ## Why
 
-The comment does nothing, and whoever wrote it takes the place for looked after.
+The comment does nothing, or not what it says, and whoever wrote it takes the place for looked after.
 
 ## Before
 

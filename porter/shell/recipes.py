@@ -5,20 +5,25 @@ from __future__ import annotations
 import re
 
 #: A line of a recipe, with those that it goes on in; what make itself reads before the command is no part of it.
-_RECIPE = re.compile(r"^\t[ \t]*(?P<marks>[@+-]*)(?P<command>(?:[^\n\\]|\\(?:\r?\n|.))*)", re.MULTILINE)
+RECIPE = re.compile(r"^\t[ \t]*(?P<marks>[@+-]*)(?P<command>(?:[^\n\\]|\\(?:\r?\n|.))*)", re.MULTILINE)
 
 
 def without_recipes(text: str) -> str:
     """What is not a command: variables, rules, and what make reads before a command."""
-    return _RECIPE.sub(lambda found: found["marks"], text)
+    return RECIPE.sub(lambda found: found["marks"], text)
+
+
+def in_bash(command: str) -> str:
+    """`$(NAME)`, a variable of make, is written as bash writes one, which is as long."""
+    return re.sub(r"\$\((\w+)\)", r"${\1}", command)
 
 
 def as_shell(text: str) -> str:
-    """The recipes, character for character: `$(NAME)`, a variable of make, is written as bash writes one."""
+    """The recipes, character for character, and nothing in the place of what is none."""
     pieces: list[str] = []
     at = 0
-    for found in _RECIPE.finditer(text):
+    for found in RECIPE.finditer(text):
         pieces.append(re.sub(r"[^\r\n]", " ", text[at : found.start("command")]))
-        pieces.append(re.sub(r"\$\((\w+)\)", r"${\1}", found["command"]))
+        pieces.append(in_bash(found["command"]))
         at = found.end()
     return "".join([*pieces, re.sub(r"[^\r\n]", " ", text[at:])])

@@ -91,6 +91,13 @@ def test_in_python(before: str, after: str) -> None:
     assert [one for one in left if one.code != "DP117"] == []
 
 
+def test_codes_do_not_go_into_a_broken_comment() -> None:
+    done = port_bytes("a.py", b"import torch\ntorch.cuda.nvtx.mark()  # port: ignore[DP104\n", ADDS)
+    assert done.data.endswith(b".mark()  # port: ignore[DP104  # port: ignore[DP201]\n")
+    (left,) = [one for one in port_bytes("a.py", done.data, Plan("npu")).findings if not one.is_fix]
+    assert left.code == "DP114"
+
+
 def test_a_requirement_that_goes_on_has_it_where_it_is_over() -> None:
     """Behind a backslash it would cut the requirement in two."""
     done = port_bytes("requirements.txt", b"flash-attn\\\n  ==2.0\nnumpy\n", ADDS)
@@ -167,9 +174,17 @@ def test_what_cannot_be_said_in_a_comment_is_left(tree: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", ["--keep-cuda", "--apply-affinity", "--npu-scripts", "--write-baseline", "--explain-skipped"]
+    "other", ["--keep-cuda", "--apply-affinity", "--npu-scripts", "--write-baseline", "--explain-skipped", "--record=F"]
 )
 def test_what_it_does_not_go_with(tree: Path, other: str) -> None:
     done = run("--target", "npu", "--add-ignores", other)
     assert done.exit_code == 2
     assert "--add-ignores" in done.output
+    assert not (tree / "F").exists()
+
+
+def test_a_record_of_the_settings_is_not_asked(tree: Path) -> None:
+    """It is where ports are noted, and comments are none."""
+    (tree / "pyproject.toml").write_text('[tool.diffsynth-port]\ntarget = "npu"\nrecord = "F"\n')
+    assert run("--add-ignores").exit_code == 0
+    assert not (tree / "F").exists()

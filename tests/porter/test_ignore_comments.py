@@ -34,6 +34,11 @@ BOTH = 'x = torch.cuda.Stream("cuda")'
         pytest.param("# port: ignore[DP104,DP101]", id="the-other-way-round"),
         pytest.param("# port: ignore[device-string,torch-namespace]", id="by-name"),
         pytest.param("# port: ignore[DP101]  # port: ignore[DP104]", id="two-comments"),
+        pytest.param("# port: ignore[dp101, dp104]", id="lower-case"),
+        pytest.param("# port: ignore [DP101, DP104]", id="bracket-apart"),
+        pytest.param("# port: ignore [sic]", id="bracket-of-a-reason"),
+        pytest.param("# port: ignore[DP101,, DP104,]", id="more-commas"),
+        pytest.param("# port: ignore: see [DP]", id="reason-with-brackets"),
     ],
 )
 def test_a_line_is_left_alone(comment: str) -> None:
@@ -57,6 +62,37 @@ def test_only_what_is_named_is_left_alone(comment: str, after: str, left: set[st
     text = f"{BOTH}  {comment}\n"
     assert ported(text).text == f"{after}  {comment}\n"
     assert codes(text) == left
+
+
+@pytest.mark.parametrize(
+    ("comment", "after", "only"),
+    [
+        pytest.param("ignore[dp101", 'x = torch.npu.Stream("cuda")', "dp101", id="not-closed"),
+        pytest.param("ignore[DP101, DP104", BOTH, "DP101, DP104", id="two-not-closed"),
+        pytest.param("ignore[device-string", 'x = torch.npu.Stream("cuda")', "device-string", id="name-not-closed"),
+        pytest.param("ignore[", 'x = torch.npu.Stream("npu")', None, id="nothing-not-closed"),
+        pytest.param("ignore[the rule of d", 'x = torch.npu.Stream("npu")', None, id="words-not-closed"),
+        pytest.param("ignore[DP101  # noqa", 'x = torch.npu.Stream("cuda")', "DP101", id="before-another-comment"),
+        pytest.param("ignore[DP101)", 'x = torch.npu.Stream("cuda")', "DP101", id="another-bracket"),
+        pytest.param("ignore[DP101; DP104]", BOTH, "DP101, DP104", id="semicolon"),
+        pytest.param("ignore[DP101 DP104]", BOTH, "DP101, DP104", id="no-comma"),
+        pytest.param("ignore DP101", 'x = torch.npu.Stream("cuda")', "DP101", id="no-brackets"),
+        pytest.param("ignore: dp101 is mine", 'x = torch.npu.Stream("cuda")', "dp101", id="colon"),
+        pytest.param("ignore(DP101)", 'x = torch.npu.Stream("cuda")', "DP101", id="round-brackets"),
+        pytest.param("ignore-file[DP101", 'x = torch.npu.Stream("cuda")', "DP101", id="file"),
+    ],
+)
+def test_a_broken_comment_is_reported_and_ignores_what_it_names_at_most(
+    comment: str, after: str, only: str | None
+) -> None:
+    text = f"{BOTH}  # port: {comment}\n"
+    done = ported(text)
+    assert done.text == f"{after}  # port: {comment}\n"
+    (said,) = [one for one in done.findings if not one.is_fix]
+    assert (said.code, said.severity) == ("DP114", "warning")
+    assert f"ignores {f'only {only}' if only else 'nothing'}:" in said.message
+    assert said.column == len(BOTH) + 3
+    assert ("not closed" in said.message) is (comment.count("[") > comment.count("]"))
 
 
 def test_other_lines_are_ported() -> None:

@@ -149,3 +149,21 @@ def test_a_file_that_no_port_made(text: str) -> None:
 def test_the_import_stays() -> None:
     """Nothing in the file tells whether a port added it."""
     assert undone(LIBRARY + HELPER_IMPORT + PORTED_QUERY) == LIBRARY + HELPER_IMPORT + QUERY
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # what a port itself leaves says nothing of who wrote the rest
+        "import torch\nfrom torch.cuda import OutOfMemoryError\n\ntorch.cuda.empty_cache()\n",
+        (
+            'import torch\n\n\ndef f(x):\n    if x.device.type != "cuda":\n        raise ValueError\n'
+            "    y = x.cuda()\n    return my_cuda_kernels.add(y)\n"
+        ),
+    ],
+)
+def test_what_a_port_leaves_for_cuda_does_not_keep_it_from_being_undone(text: str) -> None:
+    done = port_text(text, Plan("npu"))
+    assert done.text != text
+    assert "cuda" in done.text
+    assert port_text(done.text, Plan("cuda")).text == text

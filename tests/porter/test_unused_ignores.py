@@ -56,6 +56,7 @@ def test_what_ignores_nothing(line: str, named: str) -> None:
         's = """\n# port: ignore"""',
         "x.cuda()  # port: ignore[DP999]",  # no rule: DP114
         "x = 1  # port: ignore[DP117]",
+        "x = 1  # port: ignore[DP105",  # broken: DP114
         "x = 1  # port: ignore[DP110]",  # judges blocks of Markdown
         "import wandb  # port: ignore",  # of which --packages may say something
         "x = 1  # port: ignore[DP109]",  # speaks when a port is undone

@@ -11,7 +11,8 @@ numpy and what is not evidently a tensor are left alone.
 ## Why
 
 The host has to wait for the NPU to learn the shape, so that nothing is launched ahead; and what follows is prepared,
-or in graph mode compiled, for every new shape.
+or in graph mode compiled, for every new shape. 310P compiles outside of graphs too, until the program says
+`torch.npu.set_compile_mode(jit_compile=False)` (documentation of torch_npu).
 
 ## Before
 

@@ -5,7 +5,8 @@
 
 In YAML, JSON and TOML, renames `cuda`, `cuda:1`, lists of them and `nccl` where the key says that a device or backend
 is meant: `device: cuda`, `"vae_device": "cuda:0"`, `dist_backend = "nccl"`; also below such a key, unless a nearer one
-says otherwise. Comments and layout stay as they are. Other values, such as a `prompt` or a `name`, are left alone.
+says otherwise. A value with an anchor counts where its aliases stand as well; one that is a device here and text there
+is reported. Comments and layout stay as they are. Other values, such as a `prompt` or a `name`, are left alone.
 
 ## Why
 
@@ -52,6 +53,11 @@ def rename_the_device(value: Value, unit: TextUnit[Configuration]) -> Iterator[F
     old, new = unit.translation.old, unit.translation.new
     if not value.is_of_a_device:
         return
+    if value.is_text_too:
+        if old.name in value.text or value.text == old.backend:
+            message = f"{value.text} is repeated by an alias, here as a device and there as text; it was left as it is"
+            yield unit.report(RULE.code, "warning", value.span, message, "write it out where a device is meant")
+        return
     device = re.compile(rf"{old.name}(?::\d+)?")
     if (old.name in value.text or value.text == old.backend) and _serves_both(value, unit):
         yield unit.report(SUPPORTS_BOTH, "note", value.span, f"supports {new.name} already: 1 place")
@@ -83,7 +89,11 @@ def _renamed(value: Value, old: str, new: str, unit: TextUnit[Configuration]) ->
     """One finding a value, which may name the device several times."""
     start, end = value.span
     places = [start + match.start() for match in re.finditer(re.escape(old.encode()), unit.source.data[start:end])]
+    if not places and old not in value.text:  # the CPU
+        return
     if not places:
+        message = f"{old} is written by escapes; it was left as it is"
+        yield unit.report(RULE.code, "warning", value.span, message, f'write "{new}"')
         return
     numbers = [int(number) for number in re.findall(r":(\d+)", value.text)]
     if not unit.translation.new.indexed and max(numbers, default=0):

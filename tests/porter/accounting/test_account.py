@@ -16,7 +16,8 @@ from tests.porter.conftest import Run
 
 def _account(text: str, name: str = "a.py", codes: frozenset[str] | None = None) -> Account:
     data = text.encode()
-    return account(name, data, port_bytes(name, data, Plan("npu", codes=codes)).findings, codes is not None)
+    ported = port_bytes(name, data, Plan("npu", codes=codes))
+    return account(name, data, ported.findings, ported.left_out, codes is not None)
 
 
 def _reason(text: str, name: str = "a.py") -> Reason:
@@ -47,6 +48,7 @@ def _reason(text: str, name: str = "a.py") -> Reason:
         ("f(args.cuda)", Reason.NAME),
         ('if hasattr(torch._C, "_cuda_x"):\n    torch._C._cuda_x()', Reason.ASKED_FOR),
         ("f(cuda=True)", Reason.NAME),
+        ("import torch.npu as c\ndef g(c):\n    c.CUDAGraph()", Reason.NAME),
         ('x = options["use_cuda"]', Reason.NAME_IN_STRING),
         ('p = "/usr/local/cuda"', Reason.PATH),
         ('include_dirs = ["/usr/local/cuda/include"]', Reason.PATH),
@@ -54,6 +56,11 @@ def _reason(text: str, name: str = "a.py") -> Reason:
         ('rank_zero_warn("the peak of CUDA")', Reason.MESSAGE),
         ("x.cuda()  # port: ignore", Reason.IGNORED),
         ('names = {"cuda kernel": 1}', Reason.DATA),
+        ("except_ = torch.cuda.OutOfMemoryError", Reason.OF_TORCH),
+        ("from torch.cuda import OutOfMemoryError", Reason.OF_TORCH),
+        ("isinstance(e, (torch.cuda.OutOfMemoryError, ValueError))", Reason.OF_TORCH),
+        ('code = """\nset(CMAKE_CUDA_FLAGS -DX)\nadd(-DGOOGLE_CUDA=1)\n"""', Reason.NAME_IN_STRING),
+        ('c = "python a.py --use_cuda"', Reason.NAME_IN_STRING),
     ],
 )
 def test_a_reason_by_what_a_line_holds(text: str, reason: Reason) -> None:
@@ -149,6 +156,39 @@ def test_a_notebook() -> None:
 )
 def test_a_shell_script(text: str, reason: Reason) -> None:
     assert _reason(text + "\n", "a.sh") is reason
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reasons"),
+    [
+        ("Dockerfile", "FROM a\nRUN a && \\\n    # port: ignore\n    nvidia-smi\n", {4: Reason.IGNORED}),
+        ("Dockerfile", "FROM a\n# port: ignore[DP406]\nRUN nvidia-smi\n", {3: Reason.IGNORED}),
+        ("Dockerfile", "# port: ignore[DP417]\nFROM nvidia/cuda:12\n", {2: Reason.IGNORED}),
+        ("Makefile", "run:\n\tnvidia-smi \\\n\t  -x  # port: ignore\n", {2: Reason.IGNORED}),
+        ("Makefile", "A = cuda  # port: ignore[DP418]\n", {1: Reason.IGNORED}),
+        ("a.yaml", "a:\n  - run: nvidia-smi  # port: ignore\n", {2: Reason.IGNORED}),
+        ("a.yaml", "a: cuda  # port: ignore[DP418]\n", {1: Reason.IGNORED}),
+        ("r.md", "```bash\nnvidia-smi  # port: ignore\n```\n", {2: Reason.IGNORED}),
+        ("r.md", "```python\nx = ( # port: ignore\ncuda\n```\n", {3: Reason.UNREADABLE}),
+        ("a.cu", "x<<<1, 2>>>(cuda);\n__global__ f // port: ignore[DP217]\n", {1: Reason.ANOTHER_ENGINE}),
+        ("a.py", "x.to(\n    'cuda',\n)  # port: ignore\n", {}),  # its place is the string's own line, so it is ported
+        ("a.py", "use_cuda = 1  # port: ignore[DP506]\n", {1: Reason.NAME}),
+        ("a.sh", "python a.py --device cuda  # port: ignore[DP404]\n", {}),
+    ],
+)
+def test_what_a_comment_ignores_is_what_it_has_left_out(name: str, text: str, reasons: dict[int, Reason]) -> None:
+    found = _account(text, name)
+    assert not found.left
+    assert {place.line: reason for place, reason in found.passed_over} == reasons
+
+
+def test_an_ignored_line_of_a_cell() -> None:
+    cells = [
+        {"cell_type": "code", "source": [source]}
+        for source in ("x = 1", "!nvidia-smi  # port: ignore", "x.cuda() # port: ignore")
+    ]
+    found = _account(json.dumps({"cells": cells}), "n.ipynb")
+    assert [(place.cell, reason) for place, reason in found.passed_over] == [(2, Reason.IGNORED), (3, Reason.IGNORED)]
 
 
 def test_files_of_other_kinds(tmp_path: Path) -> None:

@@ -22,6 +22,13 @@ CODE = "DP413"
         ("c.yaml", "é: ü\ndevice: {d}\n"),
         ("c.yaml", "dist_backend: {b}\n"),
         ("c.yaml", "a: &x\n  device: {d}\nb: *x\n"),
+        ("c.yaml", "device: &x {d}\nb: *x\n"),
+        ("c.yaml", "device: &cuda {d}\nb: *cuda\n"),
+        ("c.yaml", "x: &x {d}\ndevice: *x\n"),
+        ("c.yaml", "device: &x !!str '{d}:0' # c\n"),
+        ("c.yaml", "device: &x\n  {d}\n"),
+        ("c.yaml", "device: >-\n  {d}:1\n"),
+        ("c.yaml", "devices: |\n  {d}:0,{d}:1\n"),
         ("c.json", '{{"device": "{d}"}}\n'),
         ("c.json", '{{\n  "n": 1.0, "l": [{{"offload_device" : "{d}:1"}}]\n}}\n'),
         ("c.toml", 'device = "{d}"  # the first\n'),
@@ -67,6 +74,30 @@ def test_one_that_cannot_be_read_is_reported(name: str, text: str) -> None:
     result = ported(name, text)
     assert result.data.decode() == text
     assert [one.code for one in result.findings] == ["DP418"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "device: &x cuda\nprompt: *x\n",
+        "title: &x cuda\ndevice: *x\n",
+        'device: "\\x63uda"  # cuda\n',
+    ],
+)
+def test_what_is_a_device_and_something_else_is_reported(text: str) -> None:
+    check_reported("c.yaml", text, CODE, "warning")
+
+
+@pytest.mark.parametrize("text", ["x: &x cuda\nprompt: *x\n", "name: &cuda 1\n", "prompt: &x cuda\ntitle: *x\n"])
+def test_aliases_of_what_is_no_device(text: str) -> None:
+    assert CODE not in {one.code for one in ported("c.yaml", text).findings}
+
+
+@pytest.mark.parametrize("text", ["device: &x cuda\n", "device: >\n  cuda\n", "device: &x\n  cuda\n"])
+def test_the_place_is_that_of_the_text_alone(text: str) -> None:
+    (one,) = ported("c.yaml", text).findings
+    line = text.splitlines()[one.line - 1]
+    assert (line[one.column - 1 : one.end_column - 1], one.line) == ("cuda", one.end_line)
 
 
 def test_a_target_without_a_second_device_or_a_backend() -> None:

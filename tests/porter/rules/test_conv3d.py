@@ -60,3 +60,33 @@ def test_other_layers_and_types_are_left_alone(text):
 )
 def test_types_and_branches_for_the_npu_are_left_alone(text):
     check_silent(text, CODE)
+
+
+CONVOLUTION = "conv = torch.nn.Conv3d(16, 32, 3)"
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [
+        "torch.npu.config.allow_internal_format = False",
+        "torch_npu.npu.config.allow_internal_format = False",
+        "torch.npu.set_compile_mode(jit_compile=False)",
+    ],
+)
+def test_a_file_that_sets_a_switch_is_left_alone(switch):
+    check_silent(f"{switch}\n{CONVOLUTION}", CODE)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "torch.npu.config.allow_internal_format = True",
+        "torch.npu.set_compile_mode(jit_compile=True)",
+        "torch.npu.set_compile_mode(jit_compile=fast)",
+        "x = torch.npu.config.allow_internal_format",
+        "# torch.npu.config.allow_internal_format = False",
+    ],
+)
+def test_what_does_not_set_it_changes_nothing(other):
+    found = check_reported(f"{other}\n{CONVOLUTION}", CODE, "warning", 2)
+    assert "allow_internal_format = False before the first tensor" in found.way_out

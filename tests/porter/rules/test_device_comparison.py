@@ -220,3 +220,25 @@ def test_the_tag_of_a_checkpoint_is_an_error(text: str) -> None:
 )
 def test_a_map_that_holds_the_new_tag_too(text: str) -> None:
     assert "error" not in [one.severity for one in ported(text).findings if one.code == "DP102"]
+
+
+TEXTS = 'EXAMPLES = ["air/main.py --num-steps=1 --cuda"]\n'
+
+
+@pytest.mark.parametrize("question", ['"cuda" in example', '"cuda" not in example.split()', '"cuda" in (a or b)'])
+def test_a_word_that_is_looked_for_in_texts_of_the_file_is_left_to_a_person(question):
+    check_reported(f"{TEXTS}x = {question}", "DP102", "warning")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        '"cuda" in self.device',
+        '"cuda" in str(x.device)',
+        '"cuda:0" in example',
+        '"cuda" in (a.device, x.device)',
+        'k == "cuda"',
+    ],
+)
+def test_what_surely_is_a_device_is_renamed_beside_such_texts(question):
+    assert ported(f"{TEXTS}x = {question}").text == f"{TEXTS}x = {question.replace('cuda', 'npu')}"

@@ -33,6 +33,7 @@ HEAD = "compute_environment: LOCAL_MACHINE\n"
         pytest.param(HEAD + "distributed_type:\n    {0}\n", id="on-the-next-line"),
         pytest.param(CONFIG + "---\nother: 1\n", id="another-document"),
         pytest.param(CONFIG + "note: 🙂 x\n", id="emoji"),
+        pytest.param(CONFIG.replace("{0}", "&t !!str {0}") + "other: *t\n", id="anchor-and-tag"),
     ],
 )
 @pytest.mark.parametrize("name", ["config.yaml", "config.yml", "config.YAML"])

@@ -105,7 +105,8 @@ def test_every_documented_pair(old: str, new: str) -> None:
         pytest.param('x = {"CUDA_HOME": "/usr/local/cuda"}', id="no-pair-another-dictionary"),
         pytest.param('f(CUDA_HOME="/usr/local/cuda")', id="no-pair-keyword-of-another-call"),
         pytest.param('print("NCCL_DEBUG")', id="no-pair-print"),
-        pytest.param('c = "NCCL_DEBUG=INFO torchrun x.py"', id="no-pair-command-line"),
+        pytest.param('print("NCCL_DEBUG=INFO torchrun x.py")', id="no-pair-printed-command-line"),
+        pytest.param('c = "MY_NCCL_DEBUG=INFO torchrun x.py"', id="another-variable-in-a-command-line"),
         pytest.param('CUDA_HOME = "/usr/local/cuda"', id="no-pair-variable"),
         pytest.param('# os.environ["CUDA_HOME"]', id="no-pair-comment"),
         pytest.param('os.environ["CUDA_HOME"]  # port: ignore', id="no-pair-ignored"),
@@ -212,6 +213,10 @@ def test_a_variable_without_a_pair_is_a_note(name: str) -> None:
     finding = cases.check_reported(f'os.environ["{name}"] = x', "DP107", "note")
     assert finding.message == f"{name} has no effect on Ascend NPU, and no documented pair"
     assert finding.way_out == ("see the vendor's HCCL_* variables" if "NCCL_" in name else "")
+
+
+def test_a_variable_without_a_pair_is_found_at_the_head_of_a_command_line() -> None:
+    cases.check_reported('c = "NCCL_DEBUG=INFO torchrun x.py"', "DP107", "note")
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -16,28 +16,58 @@ CODE = "DP301"
         ("freqs = torch.linspace(0, 1, 8, dtype=torch.double, device=device)", 1),
         ("import torch as th\nfreqs = th.ones(2, dtype=th.float64)", 2),
         ("from torch import float64", 1),
-        ("x = x.to(torch.float64)", 1),
         ("x = x.to('cuda', torch.float64)", 1),
-        ("x = x.type(torch.double)", 1),
         ("torch.set_default_dtype(torch.float64)", 1),
         ("freqs_dtype = torch.float32 if is_mps else torch.float64", 1),
         ("def rope(length, freqs_dtype=torch.float64):\n    pass", 1),
         ("rope(length, freqs_dtype=torch.float64)", 1),
         ('options = {"torch_dtype": torch.float64}', 1),
-        ("import torch\nx = x.double()", 2),
         ("x = torch.arange(4, dtype=torch.float64, device=device).float()", 1),
         ("x = torch.arange(4, dtype=torch.float64).to(device)", 1),
-        ("import torch\nif x.device.type == 'cuda':\n    x = x.double()", 3),
-        ("from torch import nn\nx = self.freqs.to(device).double()", 2),
         ("t = torch.linspace(0, 1, 8, dtype=torch.float64)\nt = t.cuda().float()", 1),
         ("t = torch.linspace(0, 1, 8, dtype=torch.float64)\nx = t.float()\ny = t.cuda()", 1),
         ("t = torch.linspace(0, 1, 8, dtype=torch.float64)\nif a:\n    t = t.float()\ny = t.cuda()", 1),
         ("t = torch.linspace(0, 1, 8, dtype=torch.float64)\nx = model(t).float()", 1),
         ("t = torch.linspace(0, 1, 8, dtype=torch.float64, device=d)\nx = t.float()", 1),
+        ("x = x.to(device=d, dtype=torch.float64)", 1),
+        ("x = x.to(d, torch.float64, non_blocking=True)", 1),
+        ("x = x.to(torch.float64, device=d)", 1),
+        ("x = x.to(dtype=torch.float64, **where)", 1),
+        ("import torch\nx = torch.arange(4).double().to(d)", 2),
+        ("import torch\nx = (torch.from_numpy(a)[1:] / 2).double()", 2),
+        ("x = torch.rand(4).to(torch.float64).cuda()", 1),
+        ("x = x.sum(dtype=torch.float64)", 1),
+        ("x = x.new_zeros(2, dtype=torch.float64)", 1),
+        ("x = torch.zeros_like(x, dtype=torch.float64)", 1),
+        ("x = torch.as_tensor(x, dtype=torch.float64)", 1),
+        ("x = x.view(torch.float64)", 1),
     ],
 )
 def test_double_precision_is_a_warning(text, line):
     check_reported(text, CODE, "warning", line)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("x = x.to(torch.float64)", 1),
+        ("x = x.type(torch.double)", 1),
+        ("import torch\nx = x.double()", 2),
+        ("import torch\nif x.device.type == 'cuda':\n    x = x.double()", 3),
+        ("from torch import nn\nx = self.freqs.to(device).double()", 2),
+        ("x = x.to(dtype=torch.float64)", 1),
+        ("x = x.to(torch.float64, True, copy=True)", 1),
+        ("x = x.to(torch.float64 if exact else torch.float32)", 1),
+        ("model.to(torch.float64)", 1),
+        ("import torch\nmodel.double()", 2),
+        ("import torch\nx = torch.arange(4, device=d).double()", 2),
+        ("import torch\nx = torch.arange(4).to(d).double()", 2),
+        ("import torch\nx = torch.exp(x).double()", 2),
+    ],
+)
+def test_a_cast_without_a_device_makes_float32_and_is_a_note(text, line):
+    found = check_reported(text, CODE, "note", line)
+    assert "makes float32 of a tensor on the device here, with a warning" in found.message
 
 
 @pytest.mark.parametrize(
@@ -88,7 +118,7 @@ def test_other_dtypes_questions_and_the_cpu_are_left_alone(text):
     ids=["goes-on", "the-others-leave", "another-device"],
 )
 def test_what_the_accelerator_still_comes_to_is_reported(text):
-    check_reported(text, CODE, "warning", 5)
+    check_reported(text, CODE, "note", 5)
 
 
 @pytest.mark.parametrize("target", ["xpu", "mps", "musa"])
@@ -96,18 +126,21 @@ def test_it_is_about_ascend_only(target):
     check_silent("freqs = torch.arange(0, 64, 2, dtype=torch.float64)", CODE, target=target)
 
 
+MADE = "import torch\nx = torch.tensor(a, dtype=torch.float64, device=d)\n"
+
+
 def test_the_message_names_the_operators_of_the_file():
-    refused = check_reported("import torch\ny = x.double().repeat_interleave(2) @ z", CODE, "warning", 2)
+    refused = check_reported(f"{MADE}y = x.repeat_interleave(2) @ z", CODE, "warning", 2)
     assert "(atlas-a2) refuses float64 in matmul, repeat_interleave" in refused.message
-    slow = check_reported("import torch\ny = x.double().sin()", CODE, "warning", 2)
+    slow = check_reported(f"{MADE}y = x.sin()", CODE, "warning", 2)
     assert "runs sin on float64 on its AI CPU" in slow.message
 
 
 def test_reports_win_over_the_definitions():
-    refused = check_reported("import torch\ny = torch.sigmoid(x.double())", CODE, "warning", 2)
+    refused = check_reported(f"{MADE}y = torch.sigmoid(x)", CODE, "warning", 2)
     assert "runs sigmoid on float64 on its AI CPU" in refused.message
 
 
 def test_the_lines_differ():
-    text = "import torch\ny = torch.sort(x.double())"
-    assert "refuses float64 in sort" in check_reported(text, CODE, "warning", 2, hardware="ascend-950dt").message
+    found = check_reported(f"{MADE}y = torch.sort(x)", CODE, "warning", 2, hardware="ascend-950dt")
+    assert "refuses float64 in sort" in found.message

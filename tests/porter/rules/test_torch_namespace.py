@@ -232,6 +232,7 @@ def test_type_by_its_name(before: str, after: str) -> None:
         pytest.param("import torch\nx.cuda.init()", id="of-something-else"),
         pytest.param("import torch\nx.torch.cuda.init()", id="torch-below-something"),
         pytest.param("import torch\ntorch.cuda.OutOfMemoryError", id="torchs-own-error"),
+        pytest.param("from torch.cuda import OutOfMemoryError", id="torchs-own-error-imported"),
         pytest.param("import torch\ntorch.backends.cuda.matmul.allow_tf32", id="backends"),
         pytest.param("import torch\n# torch.cuda.init()", id="comment"),
         pytest.param('import torch\nprint("torch.cuda.init()")', id="string"),
