@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from porter import new_names
 from porter.changes import Change
 from porter.findings import Edit
 from porter.unit import Found
@@ -20,7 +21,7 @@ def edited(source: Bytes, found: Iterable[Found]) -> tuple[list[Change], list[Fo
     """What the edits change, in order, and the findings that stand.
 
     Where two findings want to change the same bytes, the first one does and the other is dropped. A finding whose
-    edit libcst refuses becomes an error, and a person has to make it.
+    edit cannot be made as meant becomes an error, and a person has to make it.
     """
     kept: list[Found] = []
     edits: dict[tuple[int, int], Edit] = {}
@@ -92,10 +93,12 @@ def _made(data: bytes, within: str, edit: Edit, edits: list[Edit]) -> str:
 def _new_text(text: str, edit: Edit) -> str:
     if not edit.change:
         return str(edit.arguments[0])
+    by_name = getattr(new_names, edit.change, None)
+    if by_name is not None:
+        return str(by_name(text, *edit.arguments))
     from porter import pieces
 
     try:
-        new: str = getattr(pieces, edit.change)(text, *edit.arguments)
+        return str(getattr(pieces, edit.change)(text, *edit.arguments))
     except RecursionError:
-        raise pieces.CannotRewrite("it nests too deeply for libcst") from None
-    return new
+        raise new_names.CannotRewrite("it nests too deeply for libcst") from None

@@ -23,11 +23,11 @@ SAFE, UNSAFE = "safe", "unsafe"
 class Edit(NamedTuple):
     """Bytes `start:end` of a unit's UTF-8 text, and how they change.
 
-    `change` names a function of porter.pieces, which gets the piece and `arguments`. It is a name, not the
-    function, so that a file in which nothing changes never imports libcst. An empty name means that the bytes are
-    a whole line, added or taken out, or an expression that is made anew, and `arguments` hold the new text: one, or
-    several parts, of which a pair of numbers stands for those bytes as they are once changed. One edit may stand
-    within another.
+    `change` names a function of porter.new_names or porter.pieces, which gets the piece and `arguments`. It is a name,
+    not the function, so that a file in which nothing is put together anew never imports libcst. An empty name means
+    that the bytes are a whole line, added or taken out, or an expression that is made anew, and `arguments` hold the
+    new text: one, or several parts, of which a pair of numbers stands for those bytes as they are once changed. One
+    edit may stand within another.
     """
 
     start: int

@@ -69,14 +69,14 @@ def _ported(argument: ast.expr, unit: Unit) -> Iterator[Found]:
     bound = [name for name, meaning in names.bound.items() if meaning == f"{HELPER_MODULE}.{HELPER}"]
     if not bound and (HELPER in names.bound or HELPER in names.defined):
         return  # the name is taken; the argument is ported like every device
-    edits = [Edit(*unit.source.span(argument), "replace_expression", (f"{bound[0] if bound else HELPER}()",))]
+    edits = [Edit(*unit.source.span(argument), "", (f"{bound[0] if bound else HELPER}()",))]
     if not bound:
         edits.append(_import_after_the_last_of_the_library(unit, _first_query(argument, unit)))
     yield unit.fix(RULE.code, argument, f"the argument becomes {HELPER}(), the current device", *edits)
 
 
 def _undone(argument: ast.expr, unit: Unit) -> Found:
-    edit = Edit(*unit.source.span(argument), "replace_expression", (_quoted(unit.translation.new.name, unit),))
+    edit = Edit(*unit.source.span(argument), "", (_quoted(unit.translation.new.name, unit),))
     return unit.fix(RULE.code, argument, f'the argument becomes "{unit.translation.new.name}"', edit)
 
 
