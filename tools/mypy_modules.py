@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from mypy.checker import TypeChecker
 from mypy.plugin import AttributeContext, Plugin
-from mypy.types import Instance, Type
+from mypy.types import CallableType, Instance, Type, get_proper_type
 
 _CALL = "torch.nn.modules.module.Module.__call__"
 
@@ -24,7 +24,9 @@ class ModulesAreCalledAsTheirForward(Plugin):
 def _type_of_forward(context: AttributeContext) -> Type:
     if not isinstance(context.type, Instance) or not isinstance(context.api, TypeChecker):
         return context.default_attr_type
-    return context.api.expr_checker.analyze_external_member_access("forward", context.type, context.context)
+    forward = context.api.expr_checker.analyze_external_member_access("forward", context.type, context.context)
+    untyped = isinstance(proper := get_proper_type(forward), CallableType) and proper.implicit
+    return context.default_attr_type if untyped else forward
 
 
 def plugin(version: str) -> type[Plugin]:

@@ -184,9 +184,7 @@ class TextAndPicturesRotary:
     def warm_up(self, device: torch.device) -> None:
         self.axes.build(device)
 
-    def _make(
-        self, text_lengths: tuple[int, ...], grids: tuple[tuple[int, int], ...], device: torch.device
-    ) -> Tables:
+    def _make(self, text_lengths: tuple[int, ...], grids: tuple[tuple[int, int], ...], device: torch.device) -> Tables:
         start, numbers = max(length // 2 for grid in grids for length in grid), list(range(len(grids)))
         if self._last_before_first:
             start, numbers = max(start, len(grids) - 1), [*numbers[:-1], -1]
@@ -208,9 +206,7 @@ class PictureAndTextRotary:
         self.dims, self.theta = tuple(dims), theta
         self._kept = KeptTables()
 
-    def tables(
-        self, grid: tuple[int, int], picture_length: int, text_length: int, device: torch.device
-    ) -> Tables:
+    def tables(self, grid: tuple[int, int], picture_length: int, text_length: int, device: torch.device) -> Tables:
         """(cos, sin) for a picture of (rows, columns), filled up to `picture_length` tokens, and a prompt of
         `text_length`, which its fillings are part of; shapes as of `rotary_tables`."""
         key = (grid, picture_length, text_length)

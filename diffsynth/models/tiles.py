@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
+
+
+class Tiling(TypedDict, total=False):
+    """How an autoencoder goes over a picture or a video: keywords of its `encode` and `decode`."""
+
+    tiled: bool
+    tile_size: tuple[int, int]
+    tile_stride: tuple[int, int]
+    framewise: bool
 
 
 class Tile(NamedTuple):
@@ -75,9 +84,7 @@ def tiles_over(height: int, width: int, size: tuple[int, int], stride: tuple[int
     total = torch.zeros(height * scale, width * scale)
     for tile, weight in zip(tiles, weights, strict=True):
         tile.cut(total, scale).add_(weight)
-    return [
-        tile._replace(weight=weight / tile.cut(total, scale)) for tile, weight in zip(tiles, weights, strict=True)
-    ]
+    return [tile._replace(weight=weight / tile.cut(total, scale)) for tile, weight in zip(tiles, weights, strict=True)]
 
 
 def batches(tiles: Iterable[Tile], most: Callable[[Tile], int]) -> list[list[Tile]]:

@@ -132,7 +132,7 @@ def _is_epilogue(linear: nn.Linear, tokens: Tensor) -> bool:
         and not torch.compiler.is_compiling()
         and type(linear) is nn.Linear
         and not (linear._forward_hooks or linear._forward_pre_hooks)
-        and "bias" in dict(linear.named_parameters(recurse=False))
+        and linear._parameters["bias"] is not None
         and tokens.dtype == linear.weight.dtype
         and not torch.is_autocast_enabled(tokens.device.type)
     )

@@ -298,9 +298,7 @@ def _swiglu(
 
 
 @triton.jit
-def _angles(
-    cos, sin, row, channel, inside, rows_of_token, length, head_dim
-):
+def _angles(cos, sin, row, channel, inside, rows_of_token, length, head_dim):
     """The cosine of each channel, and its sine with the sign that the channel's neighbour has in its turned value."""
     token = (row // rows_of_token) % length
     of_head = channel % head_dim
