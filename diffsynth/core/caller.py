@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -22,7 +22,7 @@ _NOT_THE_USERS = ("diffsynth", "torch", "contextlib", "functools")
 
 def check_number(name: str, value: object, *, above: float = -math.inf, most: float = math.inf) -> None:
     """Raises ValueError, which names the keyword, unless `value` is a finite number above one and at most the other."""
-    if _is(Real, value) and math.isfinite(value) and above < value <= most:  # type: ignore[arg-type]
+    if is_number(value) and math.isfinite(value) and above < value <= most:
         return
     bounds = [f"above {above:g}"] * (above > -math.inf) + [f"at most {most:g}"] * (most < math.inf)
     raise ValueError(f"{name}={value!r}: expected a number {' and '.join(bounds)}".rstrip())
@@ -30,12 +30,18 @@ def check_number(name: str, value: object, *, above: float = -math.inf, most: fl
 
 def check_whole(name: str, value: object, *, least: int = 1) -> None:
     """Raises ValueError, which names the keyword, unless `value` is a whole number and at least that."""
-    if not _is(Integral, value) or value < least:  # type: ignore[operator]
+    if not is_whole(value) or value < least:
         raise ValueError(f"{name}={value!r}: expected a whole number, at least {least}")
 
 
-def _is(kind: type, value: object) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a real number, numpy's among them; a truth value is none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def known_keywords_only(

@@ -13,38 +13,37 @@ from diffsynth.core.parallel.main_rank import is_main_rank
 ProgressBar = Callable[[Iterable[Any]], Iterable[Any]]
 
 
-class ALineNowAndThen(tqdm):
+class ALineNowAndThen(tqdm):  # type: ignore[type-arg]  # it can be subscripted in its stubs alone
     """tqdm for a pipe or a file: nothing for short work, and for long work a plain line every minute and at its end."""
 
     seconds_between_lines = 60.0
 
     def __init__(self, iterable: Iterable[Any] | None = None, **options: Any) -> None:
-        self._written = 0
+        self._written: float = 0
         every = self.seconds_between_lines
         super().__init__(iterable, **{**options, "mininterval": every, "delay": every, "miniters": 1})
 
-    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """A line of its own, instead of one that is overwritten."""
         if self.n > self._written and self.format_dict["elapsed"] >= self.seconds_between_lines:
             self._written = self.n
             sys.stderr.write(self.format_meter(**{**self.format_dict, "bar_format": _LINE, "ncols": None}) + "\n")
             sys.stderr.flush()
-        return True
 
     def close(self) -> None:
         """Writes the last line, if there were any before."""
         if not self.disable:
             self.display()
-            self.delay = float("inf")  # nothing of tqdm's own then, which are characters to overwrite
+            self.delay = sys.maxsize  # nothing of tqdm's own then, which are characters to overwrite
         super().close()
 
 
 _LINE = "{desc}: {n_fmt} of {total_fmt} {unit}, {elapsed} gone, {remaining} to go"
 
 
-def progress_bar(iterable: Iterable[Any] | None = None, **options: Any) -> tqdm:
+def progress_bar(iterable: Iterable[Any] | None = None, **options: Any) -> tqdm[Any]:
     """tqdm on standard error: a bar on a terminal, else a line now and then; silent but for the main rank."""
-    kind = tqdm if sys.stderr.isatty() else ALineNowAndThen
+    kind: type[tqdm[Any]] = tqdm if sys.stderr.isatty() else ALineNowAndThen
     return kind(iterable, **{"disable": not is_main_rank(), "dynamic_ncols": True, **options})
 
 
@@ -54,6 +53,11 @@ def labelled(bar: ProgressBar, label: str) -> ProgressBar:
         raise TypeError(f"progress_bar_cmd={bar!r}: expected what wraps a loop, such as tqdm, or iter for no bar")
     if not is_main_rank():
         return iter
-    if bar is progress_bar or (isinstance(bar, type) and issubclass(bar, tqdm)):
-        return lambda iterable: bar(iterable, desc=label)
-    return bar
+    if not _is_tqdm(bar):
+        return bar
+    with_options: Callable[..., Iterable[Any]] = bar
+    return lambda iterable: with_options(iterable, desc=label)
+
+
+def _is_tqdm(bar: object) -> bool:
+    return bar is progress_bar or (isinstance(bar, type) and issubclass(bar, tqdm))

@@ -7,10 +7,10 @@ import difflib
 import inspect
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -19,24 +19,43 @@ from diffsynth.core.caller import unknown_keyword
 from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info, resolve_device, room_left
 from diffsynth.core.loader.detection import load_object
 from diffsynth.core.loader.model_config import ModelConfig, redirected
+from diffsynth.core.parallel.group import Group
 from diffsynth.core.parallel.mesh import Mesh, Sharing
 from diffsynth.core.parallel.sequence import SequenceParallel
-from diffsynth.core.progress import ProgressBar, labelled
-from diffsynth.diffusion.conditions import Condition
+from diffsynth.core.progress import ProgressBar, labelled, progress_bar
+from diffsynth.diffusion.conditions import NOTHING, Condition, Contribution
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
+from diffsynth.diffusion.guidance import Predict, guided, guided_apart
 from diffsynth.diffusion.loaded_model import LoadedModel, check_settings, load_models
-from diffsynth.diffusion.prompts import Texts
-from diffsynth.diffusion.request import checked_latents
+from diffsynth.diffusion.prompts import Prompts, Texts
+from diffsynth.diffusion.request import checked_latents, seeds_of, warn_unless_finite
 from diffsynth.diffusion.step_end import StepEnd, StepState
 from diffsynth.diffusion.turns import Turns
 from diffsynth.diffusion.with_lora import WithLora
 from diffsynth.families import MODEL_CONFIGS
 from diffsynth.families.family import Family
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from diffsynth.models.tiles import Tiling
+
 Pipeline = TypeVar("Pipeline", bound="BasePipeline")
+Result = TypeVar("Result")
+
+Velocity = Callable[[int, Tensor, Texts], Tensor]
+"""(number of the step, latents, prompts) -> the guided velocity, float32, the shape of the latents."""
 
 # Six tiles of the Wan pipeline's usual size, 1.5 times its usual picture: no device is idle then.
 TILES_AT_ONCE = 8 << 30
+
+
+@runtime_checkable
+class WarmsUp(Protocol):
+    """A network that knows what its first forward would have the device load."""
+
+    def warm_up(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Has the device load it now."""
 
 
 class BasePipeline(WithLora):
@@ -59,6 +78,7 @@ class BasePipeline(WithLora):
     """
 
     family: ClassVar[Family]
+    _embedding: Callable[..., Tensor]  # of one prompt, (length, dim), by the text encoder, which is ready
 
     def __init__(self, device: str | torch.device | None = None, torch_dtype: torch.dtype = torch.bfloat16) -> None:
         super().__init__()
@@ -130,8 +150,10 @@ class BasePipeline(WithLora):
             own = [folders[folder.keyword] for folder in family.folders if folder.needed_by is None]
             needed = [*model_configs, *(config for config in own if config is not None)]
             sharing.world.first_on_each_machine(lambda: [config.download_if_necessary() for config in needed])
-        settings = {"torch_dtype": torch_dtype, "device": pipe.device, "vram_limit": vram_limit}
-        pipe.adopt_all(load_models(model_configs, table=MODEL_CONFIGS, **settings))
+        networks = load_models(
+            model_configs, table=MODEL_CONFIGS, torch_dtype=torch_dtype, device=pipe.device, vram_limit=vram_limit
+        )
+        pipe.adopt_all(networks)
         pipe.check_networks()
         pipe._read_folders(folders, sharing)
         if sharing is not None:
@@ -186,9 +208,12 @@ class BasePipeline(WithLora):
         return self.family.attributes
 
     @property
-    def conditions(self) -> tuple[Condition, ...]:
+    def conditions(self) -> tuple[Condition[Any], ...]:
         """What can condition a generation, besides its prompt."""
-        return () if self.family.conditions is None else load_object(self.family.conditions)
+        units: tuple[Condition[Any], ...] = ()
+        if self.family.conditions is not None:
+            units = load_object(self.family.conditions)
+        return units
 
     @property
     def vram_management_enabled(self) -> bool:
@@ -230,18 +255,96 @@ class BasePipeline(WithLora):
         """
         return self.as_on_the_first(checked_latents(latents, (count, *shape)).to(self.device))
 
-    def after_step(
-        self, step_end: StepEnd, index: int, timestep: Tensor, latents: Tensor, texts: Texts
-    ) -> tuple[StepState, bool]:
-        """What a callback makes of a step, and whether it has changed the networks.
+    def needs_for(self, purpose: str, prompts: Prompts, output_type: str) -> None:
+        """Raises RuntimeError where what encodes the prompts, or decodes what is made of them, was not loaded."""
+        if not prompts.encoded_already:
+            self.needs("text_encoder", purpose)
+        if output_type != "latent":
+            self.needs("vae", purpose)
 
-        Those that were ready to compute are so again.
+    def first_latents(
+        self,
+        given: Tensor | None,
+        seed: int | Sequence[int] | None,
+        count: int,
+        shape: Sequence[int],
+        draw: Callable[[int | None], Tensor],
+    ) -> Tensor:
+        """The latents (count, *shape) that a caller gives, or else noise, which `draw` makes of the seed of each.
+
+        Raises:
+            ValueError: they are no tensor, or not of that shape each; or there are other seeds than results.
         """
+        if given is not None:
+            return self.given_latents(given, count, shape)
+        return torch.cat([draw(one) for one in seeds_of(seed, count)])
+
+    def embedded(self, prompts: Prompts, with_prompt: Mapping[str, Any]) -> Texts:
+        """The embedding that each result has; for prompts the text encoder is made ready, which gets with each what
+        the keywords of `_embedding` say."""
+        if not prompts.encoded_already:
+            self.load_models_to_device(["text_encoder"])
+        return prompts.embedded(partial(self._embedding, **with_prompt))
+
+    def walked(
+        self,
+        latents: Tensor,
+        schedule: FlowMatchScheduler,
+        texts: Texts,
+        velocity: Velocity,
+        given: Contribution = NOTHING,
+        progress_bar_cmd: ProgressBar = progress_bar,
+        step_end: StepEnd | None = None,
+    ) -> Tensor:
+        """The latents (N, C, ...), from whichever of the schedule's noise levels they are at to clean, or to where the
+        call is interrupted.
+
+        Args:
+            texts: by branch, (L, dim) for each result.
+            velocity: where it is given other prompts than in the last step, what it kept of them no longer holds, nor
+                what it kept of the networks.
+            given: what pictures, videos and masks contribute.
+            step_end: what is told of each step, and may change what follows.
+        """
+        latents = given.start(latents)
+        for index in labelled(progress_bar_cmd, "denoising")(range(len(schedule.timesteps))):
+            if self.interrupted_anywhere():
+                break
+            moved = given.velocity(velocity(index, latents, texts), latents, schedule.sigmas[index].item())
+            latents = given.start(schedule.step(moved, index, latents))
+            if step_end is not None and step_end.callback is not None:
+                latents, texts = self.after_step(step_end, index, schedule.timesteps[index], latents, texts)
+        return latents
+
+    def after_step(self, step_end: StepEnd, index: int, timestep: Tensor, latents: Tensor, texts: Texts) -> StepState:
+        """What a callback makes of a step. Networks that were ready to compute are so again; where it has changed some,
+        the prompts are another dict."""
         ready, changes = self._ready, self._turns.changes
-        state = step_end(self, index, timestep, StepState(latents, texts))
+        latents, texts = step_end(self, index, timestep, StepState(latents, texts))
         if self._ready != ready:
             self.load_models_to_device(ready)
-        return state._replace(latents=self.as_on_the_first(state.latents)), self._turns.changes != changes
+        if self._turns.changes != changes:
+            texts = dict(texts)
+        return StepState(self.as_on_the_first(latents), texts)
+
+    @property
+    def apart(self) -> Group | None:
+        """The devices on which the text branches run apart; None where each device runs both."""
+        return None if self.mesh is None or self.mesh.cfg.size == 1 else self.mesh.cfg
+
+    def guided(self, predict: Predict, latents: Tensor, cfg_scale: float, *, merge: bool = False) -> Tensor:
+        """The guided velocity; each branch on devices of its own where there are."""
+        if self.apart is not None:
+            return guided_apart(predict, latents, cfg_scale=cfg_scale, group=self.apart)
+        return guided(predict, latents, cfg_scale=cfg_scale, merge=merge)
+
+    def finished(self, latents: Tensor, output_type: str, decode: Callable[[Tensor], Result]) -> Tensor | list[Result]:
+        """What a call returns: its last latents where these are asked for, else what `decode` makes of those of each
+        result. Nothing needs the networks any more."""
+        warn_unless_finite(latents)
+        made = latents if output_type == "latent" else [decode(one) for one in torch.split(latents, 1)]
+        self.load_models_to_device([])
+        return made
 
     @property
     def scheduler(self) -> FlowMatchScheduler:
@@ -279,12 +382,14 @@ class BasePipeline(WithLora):
         left = room_left(self.device, None if weights is None else weights.vram_limit)
         return min(left // 2, memory_info(self.device)[1] // 8, TILES_AT_ONCE)
 
-    def through_vae(self, method: str, what: Tensor, *, progress_bar_cmd: ProgressBar, **settings: object) -> Tensor:
+    def through_vae(
+        self, method: str, what: Tensor, *, progress_bar_cmd: ProgressBar, **tiles: Unpack[Tiling]
+    ) -> Tensor:
         """What the VAE makes of a video or of latents, which go to its device first.
 
         Args:
             method: "encode" or "decode".
-            settings: keywords of that method; tiles are shared out among the devices.
+            tiles: keywords of that method; tiles are shared out among the devices.
         """
         self.load_models_to_device(["vae"])
         vae, tiles_across = self.networks["vae"].module, self.family.network_at("vae").tiles_across
@@ -294,7 +399,7 @@ class BasePipeline(WithLora):
             run = partial(load_object(f"{tiles_across}.{method}_across"), vae, self.mesh.world)
         progress = labelled(progress_bar_cmd, f"VAE {method.removesuffix('e')}ing")
         room = self.room_for_tiles("vae")
-        made: Tensor = run(what.to(self.device), **settings, progress=progress, room=room)
+        made: Tensor = run(what.to(self.device), **tiles, progress=progress, room=room)
         return made
 
     def adopt(self, name: str, network: LoadedModel) -> None:
@@ -320,7 +425,7 @@ class BasePipeline(WithLora):
     def warm_up(self) -> None:
         """Has the device load what the first forwards would load."""
         for network in self.networks.values():
-            if hasattr(network.module, "warm_up"):
+            if isinstance(network.module, WarmsUp):
                 with contextlib.suppress(Exception):  # a network that runs will raise it where it can be told apart
                     network.module.warm_up(self.device, network.dtype)
 
@@ -344,19 +449,20 @@ class BasePipeline(WithLora):
     def load_models_to_device(self, names: Iterable[str]) -> None:
         """Makes the named networks ready to compute, and sends the other managed ones off the device first."""
         names = self._known_names(names)
-        managed = {name: network for name, network in self.networks.items() if network.weights is not None}
+        managed = {name: network.weights for name, network in self.networks.items() if network.weights is not None}
         if managed:
             self._ready = names
-        leaving = [network for name, network in managed.items() if name not in names]
-        for network in leaving:
-            network.weights.offload()
-            if network.module in self._lora:
-                self._lora[network.module].leave_device()
+        leaving = {name: weights for name, weights in managed.items() if name not in names}
+        for name, weights in leaving.items():
+            weights.offload()
+            module = self.networks[name].module
+            if module in self._lora:
+                self._lora[module].leave_device()
         if leaving:
             empty_cache(self.device)
         for name in names:
             if name in managed:
-                managed[name].weights.onload()
+                managed[name].onload()
 
     def _known_names(self, names: str | Iterable[str]) -> list[str]:
         """The names, or the one, as a list; raises ValueError for what no network of such a pipeline is called."""
@@ -385,12 +491,10 @@ class BasePipeline(WithLora):
             compile_models: names of networks; None means the DiTs.
         """
         if compile_models is None:
-            names = [name for name in ("dit", "dit2") if name in self.networks]
-        else:
-            names = self._known_names(compile_models)
+            compile_models = [name for name in ("dit", "dit2") if name in self.networks]
         # What was compiled for one block serves all that are alike, and a hot LoRA may change some of them alone.
         torch._dynamo.config.skip_nnmodule_hook_guards = False
-        for name in names:
+        for name in self._known_names(compile_models):
             module = self.needs(name, "compile_pipeline").module
             blocks = getattr(module, "blocks", None)
             if blocks is None:

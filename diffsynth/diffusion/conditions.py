@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,31 +19,36 @@ if TYPE_CHECKING:
     from diffsynth.diffusion.base_pipeline import BasePipeline
     from diffsynth.diffusion.loaded_model import LoadedModel
     from diffsynth.diffusion.prompts import Prompts
+    from diffsynth.models.tiles import Tiling
+
+Pipe = TypeVar("Pipe", bound="BasePipeline")
+Pipe_co = TypeVar("Pipe_co", bound="BasePipeline", covariant=True)
+Pipe_contra = TypeVar("Pipe_contra", bound="BasePipeline", contravariant=True)
 
 
 @dataclass(frozen=True)
-class Call:
+class Call(Generic[Pipe_co]):
     """A call of a pipeline, as far as its units have to know it.
 
     Attributes:
         pipe: the pipeline.
         purpose: what it does, for errors: "making a video".
         asked: the keywords that units read, by name.
-        prompts: of all results.
+        prompts: of all results; None where a data set is encoded for a training.
         height, width: pixels, of what is made.
         num_frames: of what is made; 1 for a picture.
         tiles: keywords of the VAE.
         progress_bar_cmd: what wraps loops.
     """
 
-    pipe: BasePipeline
+    pipe: Pipe_co
     purpose: str
     asked: Mapping[str, Any]
-    prompts: Prompts
+    prompts: Prompts | None
     height: int
     width: int
     num_frames: int
-    tiles: Mapping[str, Any]
+    tiles: Tiling
     progress_bar_cmd: ProgressBar
 
     def needs(self, name: str) -> LoadedModel:
@@ -121,10 +126,10 @@ def of_batch(value: Any, count: int) -> Any:
     return [of_batch(one, count) for one in value] if isinstance(value, (list, tuple)) else value
 
 
-class Condition(Protocol):
-    """A unit."""
+class Condition(Protocol[Pipe_contra]):
+    """A unit, of what kind of pipeline."""
 
-    def check(self, call: Call) -> None:
+    def check(self, call: Call[Pipe_contra]) -> None:
         """Before anything runs.
 
         Raises:
@@ -132,11 +137,11 @@ class Condition(Protocol):
             RuntimeError: a network that `prepare` runs was not loaded.
         """
 
-    def prepare(self, call: Call) -> Contribution | None:
+    def prepare(self, call: Call[Pipe_contra]) -> Contribution | None:
         """What it adds, for which it may run networks; None where nothing is asked of it."""
 
 
-def contributed(conditions: Sequence[Condition], call: Call) -> Contribution:
+def contributed(conditions: Sequence[Condition[Pipe]], call: Call[Pipe]) -> Contribution:
     """What all units add to a call that each has checked."""
     return combined(filter(None, [condition.prepare(call) for condition in conditions]))
 

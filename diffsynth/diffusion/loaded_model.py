@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -21,6 +22,14 @@ from diffsynth.core.vram import (
     manage_vram,
     parse_vram_config,
 )
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def unwrapped(network: Network) -> Network:
+    """The network itself, where an engine that trains it has put a wrapper around it."""
+    own: Network = getattr(network, "module", network)
+    return own
 
 
 @dataclass(frozen=True)
@@ -149,8 +158,7 @@ def _open(config: ModelConfig) -> WeightSource:
     resolved = config.download_if_necessary()
     if resolved.state_dict is not None:
         return DictSource(resolved.state_dict)
-    paths = [resolved.path] if isinstance(resolved.path, str) else list(resolved.path)
-    return Checkpoint(paths)
+    return Checkpoint(resolved.files())
 
 
 def _check_nothing_is_held(policy: VramPolicy | None, model: str) -> None:

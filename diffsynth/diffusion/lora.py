@@ -272,7 +272,7 @@ class NetworkLora:
     def merge(self, strengths: Mapping[str, float]) -> None:
         """Puts these adapters, so strong each, into the network's weights, besides those that are there already; with
         none, takes all of them out again."""
-        merged = {name: self.adapters[name].merged for name in self.merged if strengths}
+        merged = {name: one.merged for name, one in self.adapters.items() if strengths and one.merged is not None}
         wanted = {**merged, **strengths}
         self.fused.merge(
             {layer: pair.times(strength) for layer, pair in self.adapters[name].pairs.items()}

@@ -57,8 +57,8 @@ class LowRank:
 
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> LowRank:
         """The same elsewhere, or in another type."""
-        halves = (half.to(device=device, dtype=dtype) for half in (self.down, self.up))
-        return LowRank(*halves, self.scale, None if self.bias is None else self.bias.to(device=device, dtype=dtype))
+        down, up = (half.to(device=device, dtype=dtype) for half in (self.down, self.up))
+        return LowRank(down, up, self.scale, None if self.bias is None else self.bias.to(device=device, dtype=dtype))
 
     def times(self, weight: float) -> LowRank:
         """The change, so many times as strong."""
@@ -191,8 +191,9 @@ def _check_sizes(name: str, layer: nn.Linear, pair: LowRank, source: str) -> Non
             f"{source}: {name} is {tuple(pair.up.shape)} times {tuple(pair.down.shape)}, "
             f"but the layer is {expected}: this LoRA was made for a model of another size"
         )
-    if pair.bias is not None and (layer.bias is None or pair.bias.shape != layer.bias.shape):
-        has = "none" if layer.bias is None else tuple(layer.bias.shape)
+    bias = dict(layer.named_parameters(recurse=False)).get("bias")
+    if pair.bias is not None and (bias is None or pair.bias.shape != bias.shape):
+        has = "none" if bias is None else tuple(bias.shape)
         raise ValueError(
             f"{source}: the change of {name}'s bias is {tuple(pair.bias.shape)}, but the layer's is {has}: this LoRA "
             "was made for another model"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -87,7 +87,7 @@ class Embeddings:
 def asked_prompts(
     prompt: str | Sequence[str] | None,
     negative_prompt: str | Sequence[str] | None,
-    embeddings: dict[str, list[Tensor]],
+    embeddings: Mapping[str, list[Tensor]],
     *,
     guided: bool,
     per_prompt: tuple[str, int],
@@ -133,7 +133,7 @@ def _of_branch(name: str, prompt: object, embeddings: list[Tensor] | None) -> li
     return list(prompt)
 
 
-def embedding_rows(name: str, embeds: Tensor, mask: Tensor | None, dim: int) -> list[Tensor]:
+def embedding_rows(name: str, embeds: object, mask: object, dim: int) -> list[Tensor]:
     """Embeddings (prompts, L, dim), one (L, dim) for each prompt, without what a mask (prompts, L) says is padding.
 
     Raises:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import torch
 from torch import Tensor
 
-from diffsynth.core.caller import check_whole, warn_caller
+from diffsynth.core.caller import check_whole, is_whole, warn_caller
 from diffsynth.core.device.npu_compatible_device import resolve_device
+
+
+def check_output_type(output_type: str, known: Sequence[str]) -> None:
+    """Raises ValueError where a call is asked for a result of a kind that there is not."""
+    if output_type not in known:
+        raise ValueError(f"output_type={output_type!r}: expected {', '.join(map(repr, known))}")
 
 
 def rounded_up(name: str, value: int, step: int, start: int = 0) -> int:
@@ -62,7 +67,7 @@ def seeds_of(seed: int | Sequence[int] | None, count: int) -> list[int | None]:
 
 
 def _check_seed(seed: object) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, Integral):
+    if not is_whole(seed):
         raise ValueError(f"seed={seed!r}: expected a whole number, or None for another result each time")
     if not -(2**63) <= seed < 2**64:
         raise ValueError(f"seed={seed}: expected a whole number of at most 64 bits")

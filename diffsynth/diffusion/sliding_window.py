@@ -10,14 +10,17 @@ from torch import Tensor
 from diffsynth.core.caller import check_whole
 
 
-def check_window(size: int | None, stride: int | None) -> None:
-    """Raises ValueError where only one of the two is given, one is no whole number, or the windows
-    would leave gaps."""
-    if (size is None) != (stride is None):
+def checked_window(size: int | None, stride: int | None) -> tuple[int, int] | None:
+    """Both; None where neither is given.
+
+    Raises:
+        ValueError: only one of the two is given, one is no whole number, or the windows would leave gaps.
+    """
+    if size is None and stride is None:
+        return None
+    if size is None or stride is None:
         missing = "sliding_window_stride" if stride is None else "sliding_window_size"
         raise ValueError(f"{missing} is missing: sliding_window_size and sliding_window_stride go together")
-    if size is None:
-        return
     check_whole("sliding_window_size", size)
     check_whole("sliding_window_stride", stride)
     if stride > size:
@@ -25,6 +28,7 @@ def check_window(size: int | None, stride: int | None) -> None:
             f"sliding_window_stride={stride}: expected 1 to {size} latent frames (the sliding_window_size), "
             "so that the windows touch"
         )
+    return size, stride
 
 
 def predict_in_windows(predict: Callable[[Tensor, int], Tensor], latents: Tensor, *, size: int, stride: int) -> Tensor:

@@ -13,8 +13,9 @@ from diffsynth.diffusion.prompts import Texts, embedding_rows, padded
 LATENTS = "latents"
 EMBEDS = {"prompt_embeds": POSITIVE, "negative_prompt_embeds": NEGATIVE}
 
-Callback = Callable[[Any, int, Tensor, dict[str, Tensor]], Mapping[str, Tensor] | None]
-"""diffusers' form: (pipeline, number of the step, timestep, tensors by name) -> those to go on with, by name."""
+Callback = Callable[[Any, int, Tensor, dict[str, Tensor]], object]
+"""diffusers' form: (pipeline, number of the step, timestep, tensors by name) -> those to go on with, by name, or None;
+what it returns is checked."""
 
 
 class StepState(NamedTuple):
@@ -78,10 +79,10 @@ class StepEnd:
         return tensors
 
     @staticmethod
-    def _latents(returned: Mapping[str, Tensor], state: StepState) -> Tensor:
+    def _latents(returned: Mapping[str, object], state: StepState) -> Tensor:
         latents = returned.get(LATENTS, state.latents)
         if latents is state.latents:
-            return latents
+            return state.latents
         if not isinstance(latents, Tensor) or latents.shape != state.latents.shape:
             found = tuple(latents.shape) if isinstance(latents, Tensor) else f"a {type(latents).__name__}"
             raise ValueError(
@@ -89,19 +90,18 @@ class StepEnd:
             )
         return latents.to(state.latents)
 
-    def _texts(self, returned: Mapping[str, Tensor], state: StepState) -> Texts:
+    def _texts(self, returned: Mapping[str, object], state: StepState) -> Texts:
         texts = dict(state.texts)
         for name, branch in EMBEDS.items():
             if name not in returned or branch not in texts:
                 continue
             before, mask = padded(texts[branch])
             embeds = returned[name]
-            if isinstance(embeds, Tensor) and (embeds.shape != before.shape):
-                mask = None
-            rows = embedding_rows(name, embeds, mask, before.shape[2])
+            same_shape = isinstance(embeds, Tensor) and embeds.shape == before.shape
+            rows = embedding_rows(name, embeds, mask if same_shape else None, before.shape[2])
             if len(rows) != len(before):
                 raise ValueError(f"callback_on_step_end returned {len(rows)} {name}: expected {len(before)}")
-            if embeds.shape != before.shape or not embeds.equal(before.to(embeds)):
+            if not (isinstance(embeds, Tensor) and same_shape and embeds.equal(before.to(embeds))):
                 texts[branch] = [row.to(before) for row in rows]
         unchanged = all(texts[branch] is state.texts[branch] for branch in texts)
         return state.texts if unchanged else texts

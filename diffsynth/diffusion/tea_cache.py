@@ -52,12 +52,12 @@ class TeaCache:
             tokens: (B, S, dim), as they would enter the blocks.
         """
         modulation = modulation[:1]  # so that a batch decides as each of its samples alone would
-        must_run = self._residual is None or self.step in (0, self.last_step) or self.rel_l1_thresh <= 0
+        must_run = self.step in (0, self.last_step) or self.rel_l1_thresh <= 0
         if self._modulation is not None:
-            self._estimate += self._change(modulation)
+            self._estimate += self._change(self._modulation, modulation)
         self._modulation = modulation
         self.step += 1
-        if must_run or self._estimate >= self.rel_l1_thresh:
+        if self._residual is None or must_run or self._estimate >= self.rel_l1_thresh:
             self._estimate = 0.0
             return None
         self.skipped += 1
@@ -67,8 +67,8 @@ class TeaCache:
         """Keeps what the blocks did, when they ran."""
         self._residual = after - before
 
-    def _change(self, modulation: Tensor) -> float:
-        before = self._modulation.float()
+    def _change(self, before: Tensor, modulation: Tensor) -> float:
+        before = before.float()
         relative = ((modulation.float() - before).abs().mean() / before.abs().mean()).item()
         estimate = 0.0
         for coefficient in self.coefficients:

@@ -24,7 +24,7 @@ BELOW_NOISE = 1e-6
 class _Past(NamedTuple):
     """A network evaluation: the step it was made at, and the clean sample that it predicted."""
 
-    index: int
+    level: int
     clean: Tensor
 
 
@@ -98,10 +98,10 @@ class UniPCMultistepScheduler(FlowMatchScheduler):
         """
         here = past[-1]
         sigma = self._sigma(to)
-        span = self._log_ratio(to) - self._log_ratio(here.index)
+        span = self._log_ratio(to) - self._log_ratio(here.level)
         growth = math.expm1(-span)
-        moved = start * (sigma / self._sigma(here.index)) - here.clean * ((1 - sigma) * growth)
-        ratios = [(self._log_ratio(one.index) - self._log_ratio(here.index)) / span for one in reversed(past[:-1])]
+        moved = start * (sigma / self._sigma(here.level)) - here.clean * ((1 - sigma) * growth)
+        ratios = [(self._log_ratio(one.level) - self._log_ratio(here.level)) / span for one in reversed(past[:-1])]
         changes = [(one.clean - here.clean) / ratio for one, ratio in zip(reversed(past[:-1]), ratios, strict=True)]
         if corrected_by is not None:
             ratios, changes = [*ratios, 1.0], [*changes, corrected_by - here.clean]
@@ -124,7 +124,8 @@ class UniPCMultistepScheduler(FlowMatchScheduler):
             factorial *= power + 1
             phi = phi / -span - 1 / factorial
         powers = torch.tensor([[ratio**power for ratio in ratios] for power in range(len(ratios))], dtype=torch.float64)
-        return torch.linalg.solve(powers, torch.tensor(wanted, dtype=torch.float64)).tolist()
+        weights: list[float] = torch.linalg.solve(powers, torch.tensor(wanted, dtype=torch.float64)).tolist()
+        return weights
 
     def _sigma(self, index: int) -> float:
         return self.sigmas[index].item() if index < len(self.sigmas) else 0.0

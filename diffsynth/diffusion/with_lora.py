@@ -25,7 +25,7 @@ from diffsynth.diffusion.lora_file import (
 from diffsynth.diffusion.turns import Turns, between_calls
 from diffsynth.families.family import Family
 
-LoraFile = str | os.PathLike | ModelConfig
+LoraFile = str | os.PathLike[str] | ModelConfig
 Weights = float | Mapping[str, float] | None
 """Of an adapter: a number, or one for each network by name; None is 1."""
 
@@ -337,7 +337,7 @@ class WithLora:
             raise ValueError(f"{what} cannot be had for a network under a vram_config: its weights come and go")
 
 
-def _new_name(name: str | None, taken: Mapping[str, Adapter]) -> str:
+def _new_name(name: object, taken: Mapping[str, Adapter]) -> str:
     """The name, or the first default_0, default_1 and so on that is free.
 
     Raises:
@@ -354,7 +354,7 @@ def _new_name(name: str | None, taken: Mapping[str, Adapter]) -> str:
 
 def _one_each(names: Sequence[str], weights: Weights | Sequence[Weights]) -> dict[str, Weights]:
     if weights is None or isinstance(weights, (Mapping, str)) or not isinstance(weights, Sequence):
-        return dict.fromkeys(names, weights)  # type: ignore[arg-type]
+        return dict.fromkeys(names, weights)
     if len(weights) != len(names):
         raise ValueError(f"adapter_weights has {len(weights)} values, and there are {len(names)} adapters")
     return dict(zip(names, weights, strict=True))
@@ -372,7 +372,7 @@ def _weight_in(network: str, weight: Weights) -> float:
     if weight is None:
         return 1.0
     check_number("adapter_weights", weight)
-    return float(weight)  # type: ignore[arg-type]
+    return float(weight)
 
 
 def _check_finite(name: str, adapter: Adapter) -> None:
@@ -394,10 +394,20 @@ def _read_lora_file(
     lora: LoraFile | None, state_dict: Mapping[str, Tensor] | None
 ) -> tuple[Mapping[str, Tensor], Mapping[str, str], str]:
     """Its tensors, what it says of itself, and what to call it."""
-    if (lora is None) == (state_dict is None):
-        raise ValueError("load_lora takes either a file (lora_config) or its content (state_dict)")
-    if state_dict is not None:
+    if lora is None and state_dict is not None:
         return state_dict, {}, "the state_dict"
-    path = lora.download_if_necessary().path if isinstance(lora, ModelConfig) else os.fspath(lora)
-    path = str(file_in(Path(path))) if Path(path).is_dir() else str(path)
+    if lora is None or state_dict is not None:
+        raise ValueError("load_lora takes either a file (lora_config) or its content (state_dict)")
+    if isinstance(lora, ModelConfig):
+        if lora.state_dict is not None:
+            return lora.state_dict, {}, "the state_dict"
+        files = lora.download_if_necessary().files()
+        if len(files) != 1:
+            raise ValueError(
+                f"a LoRA is one file, and the ModelConfig names {len(files)}: {', '.join(files)}; name one"
+            )
+        path = files[0]
+    else:
+        path = os.fspath(lora)
+    path = str(file_in(Path(path))) if Path(path).is_dir() else path
     return load_state_dict(path), file_metadata(path), path

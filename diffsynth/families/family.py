@@ -108,7 +108,11 @@ class Network:
         """As `MODEL_CONFIGS` has it: one row for each form of its file."""
         rows = []
         for form in self.published:
-            row = {"model_hash": form.model_hash, "model_name": self.name, "model_class": self.model_class}
+            row: dict[str, Any] = {
+                "model_hash": form.model_hash,
+                "model_name": self.name,
+                "model_class": self.model_class,
+            }
             if form.names is not None:
                 row["state_dict_converter"] = form.names
             if form.kwargs:

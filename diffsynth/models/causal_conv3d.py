@@ -93,7 +93,7 @@ def conv2d_of_frames(frames: Tensor, weight: Tensor, bias: Tensor | None = None)
 def each_frame(function: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
     """Applies to every frame what takes images (count, channels, height, width)."""
     images = function(frames.flatten(0, 1).permute(0, 3, 1, 2))
-    return images.permute(0, 2, 3, 1).contiguous().unflatten(0, frames.shape[:2])
+    return torch.unflatten(images.permute(0, 2, 3, 1).contiguous(), 0, frames.shape[:2])
 
 
 class CausalConv3d(nn.Conv3d):
@@ -108,7 +108,8 @@ class CausalConv3d(nn.Conv3d):
         super().__init__(in_channels, out_channels, kernel_size)
         self.convolve = paired_conv2d
 
-    def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
+    # With a Conv3d it shares the weights, not the call.
+    def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:  # type: ignore[override]
         frames = frames.to(self.weight.dtype)
         count = frames.shape[1]
         steps_back = self.kernel_size[0] - 1

@@ -11,10 +11,12 @@ import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffsynth.core.attention.attention import attention
+from diffsynth.models.containers import ModuleList
 
 # Of the published configuration: a latent is what the encoder gives, less the shift, times the scale.
 SHIFT, SCALE = 0.1159, 0.3611
@@ -62,14 +64,14 @@ class CellAttention(nn.Module):
         super().__init__()
         self.group_norm = _Norm(width)
         self.to_q, self.to_k, self.to_v = (nn.Linear(width, width) for _ in range(3))
-        self.to_out = nn.ModuleList([nn.Linear(width, width)])
+        self.to_out = ModuleList([nn.Linear(width, width)])
 
     def forward(self, picture: Tensor) -> Tensor:
         """(B, width, H, W) to the same shape."""
         cells = self.group_norm(picture).flatten(2).transpose(1, 2)
         query, key, value = (project(cells).unsqueeze(2) for project in (self.to_q, self.to_k, self.to_v))
         change = self.to_out[0](attention(query, key, value).flatten(2))
-        return picture + change.transpose(1, 2).unflatten(2, picture.shape[2:])
+        return picture + torch.unflatten(change.transpose(1, 2), 2, picture.shape[2:])
 
 
 class Middle(nn.Module):
@@ -77,8 +79,8 @@ class Middle(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.resnets = nn.ModuleList(ResBlock(width, width) for _ in range(2))
-        self.attentions = nn.ModuleList([CellAttention(width)])
+        self.resnets = ModuleList(ResBlock(width, width) for _ in range(2))
+        self.attentions = ModuleList([CellAttention(width)])
 
     def forward(self, picture: Tensor) -> Tensor:
         """(B, width, H, W) to the same shape."""
@@ -115,10 +117,10 @@ class Level(nn.Module):
     def __init__(self, width: int, out_width: int, blocks: int, **leading: nn.Module | None) -> None:
         super().__init__()
         widths = [width] + [out_width] * blocks
-        self.resnets = nn.ModuleList(ResBlock(*pair) for pair in itertools.pairwise(widths))
+        self.resnets = ModuleList(ResBlock(*pair) for pair in itertools.pairwise(widths))
         for name, module in leading.items():
             if module is not None:
-                self.add_module(name, nn.ModuleList([module]))
+                self.add_module(name, ModuleList([module]))
 
     def forward(self, picture: Tensor) -> Tensor:
         """(B, width, H, W) to (B, out_width, ...), at the next resolution if there is one."""
@@ -142,7 +144,7 @@ class FluxVAEEncoder(nn.Module):
         super().__init__()
         widths = [dim * multiple for multiple in _MULTIPLES]
         self.conv_in = nn.Conv2d(_COLOURS, dim, 3, padding=1)
-        self.down_blocks = nn.ModuleList(
+        self.down_blocks = ModuleList(
             Level(before, width, _RES_BLOCKS, downsamplers=None if last else Halving(width))
             for before, width, last in _levels([dim, *widths])
         )
@@ -172,7 +174,7 @@ class FluxVAEDecoder(nn.Module):
         widths = [dim * multiple for multiple in reversed(_MULTIPLES)]
         self.conv_in = nn.Conv2d(z_dim, widths[0], 3, padding=1)
         self.mid_block = Middle(widths[0])
-        self.up_blocks = nn.ModuleList(
+        self.up_blocks = ModuleList(
             Level(before, width, _RES_BLOCKS + 1, upsamplers=None if last else Doubling(width))
             for before, width, last in _levels([widths[0], *widths])
         )

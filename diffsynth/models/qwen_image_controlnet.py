@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diffsynth.models.containers import ModuleList
 from diffsynth.models.qwen_image_patches import PATCH, patches
 
 _EPS = 1e-6  # of all norms
@@ -46,10 +46,10 @@ class QwenImageBlockWiseControlNet(nn.Module):
     def __init__(self, num_layers: int = 60, in_dim: int = 64, additional_in_dim: int = 0, dim: int = 3072) -> None:
         super().__init__()
         self.img_in = nn.Linear(in_dim + additional_in_dim, dim)
-        self.controlnet_blocks = nn.ModuleList(ControlBlock(dim) for _ in range(num_layers))
+        self.controlnet_blocks = ModuleList(ControlBlock(dim) for _ in range(num_layers))
 
     @property
-    def blocks(self) -> nn.ModuleList:
+    def blocks(self) -> ModuleList[ControlBlock]:
         """The repeated part."""
         return self.controlnet_blocks
 
@@ -138,7 +138,7 @@ class Controlling:
         if not self.controls:
             return tokens
         picture = tokens[:, :made]
-        changes: Any = sum(
+        changes = sum(
             control.network.controlnet_blocks[number](picture, embedded) * control.scale
             for control, embedded in zip(self.controls, self.embedded, strict=True)
         )

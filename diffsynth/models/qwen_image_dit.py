@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,10 +20,11 @@ from torch.utils.checkpoint import checkpoint
 
 from diffsynth.core.attention.attention import attention
 from diffsynth.core.fused import gated, gelu_of_linear, modulated, normed_and_rotated, warm_up
+from diffsynth.models.containers import ModuleDict, ModuleList
 from diffsynth.models.qwen_image_controlnet import NO_CONTROLS, Controlling, Controls
 from diffsynth.models.qwen_image_entities import Entities
 from diffsynth.models.qwen_image_patches import PATCH, patches, unpatched
-from diffsynth.models.rotary import TextAndPicturesRotary
+from diffsynth.models.rotary import Rotary, TextAndPictures, TextAndPicturesRotary
 from diffsynth.models.time_embedding import Float32Linear, sinusoid
 
 _FREQUENCIES = 256  # cosines and sines that describe the timestep
@@ -70,7 +71,7 @@ class JointAttention(nn.Module):
         self.add_q_proj, self.add_k_proj, self.add_v_proj = (nn.Linear(dim, dim) for _ in range(3))
         self.norm_q, self.norm_k = (nn.RMSNorm(head_dim, _EPS) for _ in range(2))
         self.norm_added_q, self.norm_added_k = (nn.RMSNorm(head_dim, _EPS) for _ in range(2))
-        self.to_out = nn.ModuleList([nn.Linear(dim, dim)])
+        self.to_out = ModuleList([nn.Linear(dim, dim)])
         self.to_add_out = nn.Linear(dim, dim)
         self.attend: Callable[..., Tensor] = attention
 
@@ -103,7 +104,7 @@ class JointAttention(nn.Module):
         return normed_and_rotated(tokens, norm.weight, _EPS, self.head_dim, cos, sin)
 
     def _heads(self, tokens: Tensor) -> Tensor:
-        return tokens.unflatten(-1, (-1, self.head_dim))
+        return torch.unflatten(tokens, -1, (-1, self.head_dim))
 
 
 class GeluProjection(nn.Module):
@@ -122,7 +123,9 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.net = nn.ModuleDict({"0": GeluProjection(dim, 4 * dim), "2": nn.Linear(4 * dim, dim)})
+        self.net: ModuleDict[GeluProjection | nn.Linear] = ModuleDict(
+            {"0": GeluProjection(dim, 4 * dim), "2": nn.Linear(4 * dim, dim)}
+        )
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (B, S, dim) to (B, S, dim)."""
@@ -194,13 +197,13 @@ class QwenImageBlock(nn.Module):
         """
         of_made = self.img_mod(time).chunk(6, dim=-1)
         steered = Steered(of_made, None if at_zero is None else self.img_mod(at_zero).chunk(6, dim=-1), made)
-        text_shift, text_scale, text_gate, *text_ffn = self.txt_mod(time).chunk(6, dim=-1)
+        text_shift, text_scale, text_gate, ffn_shift, ffn_scale, ffn_gate = self.txt_mod(time).chunk(6, dim=-1)
         of_pictures, of_text = self.attn(
             steered.modulated(pictures, 0), modulated(text, text_shift, text_scale, _EPS), cos, sin, attended
         )
         pictures, text = steered.gated(pictures, of_pictures, 0), gated(text, of_text, text_gate)
         pictures = steered.gated(pictures, self.img_mlp(steered.modulated(pictures, 3)), 3)
-        text = gated(text, self.txt_mlp(modulated(text, *text_ffn[:2], _EPS)), text_ffn[2])
+        text = gated(text, self.txt_mlp(modulated(text, ffn_shift, ffn_scale, _EPS)), ffn_gate)
         return pictures, text
 
 
@@ -250,23 +253,25 @@ class QwenImageDiT(nn.Module):
     ) -> None:
         super().__init__()
         dim = num_heads * head_dim
-        self.in_features, self.layered = in_features, layered
-        self.time_text_embed = nn.ModuleDict({"timestep_embedder": TimestepEmbedder(dim)})
+        self.in_features, self.text_dim, self.layered = in_features, text_dim, layered
+        self.time_text_embed: ModuleDict[TimestepEmbedder | nn.Embedding] = ModuleDict(
+            {"timestep_embedder": TimestepEmbedder(dim)}
+        )
         if layered:
             self.time_text_embed["addition_t_embedding"] = nn.Embedding(2, dim)
         self.txt_norm = nn.RMSNorm(text_dim, _EPS)
         self.img_in = nn.Linear(in_features, dim)
         self.txt_in = nn.Linear(text_dim, dim)
-        self.transformer_blocks = nn.ModuleList(QwenImageBlock(dim, head_dim) for _ in range(num_layers))
+        self.transformer_blocks = ModuleList(QwenImageBlock(dim, head_dim) for _ in range(num_layers))
         self.norm_out = LastNorm(dim)
         self.proj_out = nn.Linear(dim, out_features)
-        self.rotary = TextAndPicturesRotary(rotary_dims(head_dim), last_before_first=layered)
+        self.rotary: Rotary[TextAndPictures] = TextAndPicturesRotary(rotary_dims(head_dim), last_before_first=layered)
         self.unpatch: Callable[[Tensor, int, int], Tensor] = unpatched
         self.made_here: Callable[[int], int] = int
         self.own: Callable[[Tensor], Tensor] = _whole
 
     @property
-    def blocks(self) -> nn.ModuleList:
+    def blocks(self) -> ModuleList[QwenImageBlock]:
         """The repeated part."""
         return self.transformer_blocks
 
@@ -308,7 +313,7 @@ class QwenImageDiT(nn.Module):
         text = self.txt_in(self.txt_norm(torch.cat(texts, dim=1)))
         time = self._time(timestep, context.dtype)
         at_zero = self._time(torch.zeros_like(timestep), context.dtype) if zero_cond_t and edit_latents else None
-        tables = self.rotary.tables(lengths, grids, latents.device)
+        tables = self.rotary.tables((lengths, grids), latents.device)
         attended = None if entities is None else entities.attended(lengths, grids, latents.device)
         rows, columns = len(layers) * grids[0][0], grids[0][1]
         made = self.made_here(rows * columns)
@@ -322,7 +327,7 @@ class QwenImageDiT(nn.Module):
                     pictures, text = course.through(block, number, pictures, text)
         velocity = self.proj_out(self.norm_out(pictures[:, : rows * columns], time))
         # Layers one above the other are a higher picture.
-        return self.unpatch(velocity, rows, columns).float().unflatten(2, latents.shape[2:-1])
+        return torch.unflatten(self.unpatch(velocity, rows, columns).float(), 2, latents.shape[2:-1])
 
     def _time(self, timestep: Tensor, dtype: torch.dtype) -> Tensor:
         """The timesteps (B,) embedded, (B, dim)."""
@@ -337,7 +342,7 @@ class QwenImageDiT(nn.Module):
         attention = self.transformer_blocks[0].attn
         head_dim = attention.head_dim
         warm_up(device, dtype, dim=attention.num_heads * head_dim, head_dim=head_dim, normed=head_dim)
-        self.rotary.axes.build(device)
+        self.rotary.warm_up(device)
 
     def _grid(self, latents: Tensor) -> tuple[int, int]:
         """Tokens along height and width."""
@@ -354,7 +359,7 @@ class QwenImageDiT(nn.Module):
         return keys >= _TELLING_KEYS and all(_KEY.fullmatch(key) for key in keys)
 
     @staticmethod
-    def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
         """The constructor's sizes, from the shapes in a file that `recognises` accepts."""
         dim, in_features = shapes["img_in.weight"]
         (head_dim,) = shapes["transformer_blocks.0.attn.norm_q.weight"]
@@ -372,7 +377,7 @@ class QwenImageDiT(nn.Module):
 class Course(NamedTuple):
     """What all blocks of one forward are given besides the tokens, and what comes after each."""
 
-    given: tuple[Any, ...]
+    given: tuple[Tensor, Tensor, Tensor, Tensor | None, int, Tensor | None]
     controlling: Controlling
     made: int
 

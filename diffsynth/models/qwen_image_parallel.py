@@ -98,10 +98,10 @@ class JointTokens:
         return self._sequence.part.start, self._sequence.part.stop
 
     @property
-    def _of_made(self) -> slice:
+    def _of_made(self) -> slice[int, int, int]:
         return slice(self._text, self._text + self._made)
 
 
-def _overlap(one: slice, other: slice) -> int:
+def _overlap(one: slice[int, int, int], other: slice[int, int, int]) -> int:
     """How many tokens are in both."""
     return max(0, min(one.stop, other.stop) - max(one.start, other.start))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -15,4 +16,4 @@ def patches(latents: Tensor) -> Tensor:
 
 def unpatched(tokens: Tensor, rows: int, columns: int) -> Tensor:
     """Tokens (B, rows * columns, 4 C) to (B, C, H, W)."""
-    return F.pixel_shuffle(tokens.transpose(1, 2).unflatten(2, (rows, columns)), PATCH)
+    return F.pixel_shuffle(torch.unflatten(tokens.transpose(1, 2), 2, (rows, columns)), PATCH)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -20,7 +21,7 @@ class QwenImageTokenizer:
     """The tokenizer of a local folder: `tokenizer/` of Qwen-Image, or `processor/` of Qwen-Image-Edit.
 
     Attributes:
-        picture_id: the id of the token that stands for a piece of a picture.
+        picture_id: the id of the token that stands for a piece of a picture; -1 where there is none.
 
     Raises:
         FileNotFoundError: the folder has no tokenizer.
@@ -44,7 +45,7 @@ class QwenImageTokenizer:
             raise ValueError(
                 f"the tokenizer in {folder} has no token {self.needed_token}: it is not that of a {self.made_for} model"
             )
-        self.picture_id: int | None = vocabulary.get(PICTURE)
+        self.picture_id: int = vocabulary.get(PICTURE, -1)
 
     def __call__(self, text: str) -> Tensor:
         """Ids of the text, (1, tokens) int64."""
@@ -75,7 +76,7 @@ class QwenImageProcessor:
         if not file.is_file():
             named = {"place": "processor/", "model": "Qwen-Image-Edit", "model_id": "Qwen/Qwen-Image-Edit"}
             raise FileNotFoundError(missing_folder(Path(folder), "processor", f"has no {file.name}", **named))
-        self._processor = _pillow_processor().from_pretrained(str(folder))
+        self._processor = _pillow_processor(str(folder))
         self.merged: int = self._processor.merge_size
 
     def __call__(self, pictures: Sequence[Image.Image]) -> tuple[Tensor, Tensor]:
@@ -87,12 +88,13 @@ class QwenImageProcessor:
         return seen["pixel_values"], seen["image_grid_thw"]
 
 
-def _pillow_processor() -> type:
+def _pillow_processor(folder: str) -> Any:
     """transformers' image processor of Qwen2-VL that does without torchvision."""
     import transformers
 
     from_5_on = "Qwen2VLImageProcessorPil"
-    return getattr(transformers, from_5_on, None) or transformers.Qwen2VLImageProcessor
+    kind = getattr(transformers, from_5_on, None) or transformers.Qwen2VLImageProcessor
+    return kind.from_pretrained(folder)
 
 
 _TURNS = "<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"
@@ -124,10 +126,11 @@ class PromptInputs:
     pixels: Tensor | None = None
     grids: Tensor | None = None
 
-    def arguments(self, device: torch.device) -> list[Tensor | None]:
+    def arguments(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
         """The arguments in their order, on the device."""
-        given = (self.ids, self.positions, self.is_picture, self.pixels, self.grids)
-        return [None if one is None else one.to(device) for one in given]
+        of_pictures = (self.is_picture, self.pixels, self.grids)
+        is_picture, pixels, grids = (None if one is None else one.to(device) for one in of_pictures)
+        return self.ids.to(device), self.positions.to(device), is_picture, pixels, grids
 
 
 def text_inputs(tokenizer: QwenImageTokenizer, prompt: str) -> PromptInputs:

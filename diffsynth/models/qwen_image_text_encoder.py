@@ -105,9 +105,10 @@ class QwenImageTextEncoder(nn.Module):
             seen = self.model.visual(pixels, grid_thw=grids)
             seen = getattr(seen, "pooler_output", seen)  # a bare tensor before transformers 5
             features = features.masked_scatter(is_picture.unsqueeze(-1), seen.to(features.dtype))
-        return self.model.language_model(
+        made: Tensor = self.model.language_model(
             inputs_embeds=features, position_ids=positions, use_cache=False
         ).last_hidden_state
+        return made
 
     @staticmethod
     def recognises(keys: AbstractSet[str]) -> bool:

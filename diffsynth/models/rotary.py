@@ -8,7 +8,7 @@ have that type, and only their cosines and sines, rounded to float32, are ever o
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,22 @@ _TABLES_KEPT = 4
 _FIRST_POSITION, _POSITIONS_AHEAD = -128, 1024
 
 Tables = tuple[Tensor, Tensor]
+"""Cosines and sines."""
+
+Layout = TypeVar("Layout", bound=Hashable, contravariant=True)
+Grid = tuple[int, ...]
+TextAndPictures = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
+"""Lengths of texts, and (rows, columns) of pictures."""
+
+
+class Rotary(Protocol[Layout]):
+    """The tables of tokens that are laid out in some way."""
+
+    def tables(self, layout: Layout, device: torch.device) -> Tables:
+        """(cos, sin) for tokens laid out so; shapes as of `rotary_tables`."""
+
+    def warm_up(self, device: torch.device) -> None:
+        """Has the device hold the angles that most tables are made of."""
 
 
 def rotary_tables(positions: Sequence[Tensor], dims: Sequence[int], theta: float = 10000.0) -> Tables:
@@ -138,9 +154,12 @@ class AxialRotary:
         self.axes = AxisTables(dims)
         self._kept = KeptTables()
 
-    def tables(self, grid: tuple[int, ...], device: torch.device) -> Tables:
+    def tables(self, layout: Grid, device: torch.device) -> Tables:
         """(cos, sin) for a grid with that many rows along each axis; see `rotary_tables`."""
-        return self._kept.get(grid, device, lambda: self.axes.grid([range(rows) for rows in grid], device))
+        return self._kept.get(layout, device, lambda: self.axes.grid([range(rows) for rows in layout], device))
+
+    def warm_up(self, device: torch.device) -> None:
+        self.axes.build(device)
 
 
 class TextAndPicturesRotary:
@@ -158,15 +177,14 @@ class TextAndPicturesRotary:
         self.axes, self._last_before_first = AxisTables(dims), last_before_first
         self._kept = KeptTables()
 
-    def tables(
-        self, text_lengths: tuple[int, ...], grids: tuple[tuple[int, int], ...], device: torch.device
-    ) -> tuple[Tensor, Tensor]:
+    def tables(self, layout: TextAndPictures, device: torch.device) -> Tables:
         """(cos, sin) for texts of so many tokens and pictures of (rows, columns); shapes as of `rotary_tables`."""
-        return self._kept.get((text_lengths, grids), device, lambda: self._make(text_lengths, grids, device))
+        return self._kept.get(layout, device, lambda: self._make(*layout, device))
 
-    def _make(
-        self, text_lengths: tuple[int, ...], grids: tuple[tuple[int, int], ...], device: torch.device
-    ) -> tuple[Tensor, Tensor]:
+    def warm_up(self, device: torch.device) -> None:
+        self.axes.build(device)
+
+    def _make(self, text_lengths: tuple[int, ...], grids: tuple[tuple[int, int], ...], device: torch.device) -> Tables:
         start, numbers = max(length // 2 for grid in grids for length in grid), list(range(len(grids)))
         if self._last_before_first:
             start, numbers = max(start, len(grids) - 1), [*numbers[:-1], -1]
@@ -188,15 +206,13 @@ class PictureAndTextRotary:
         self.dims, self.theta = tuple(dims), theta
         self._kept = KeptTables()
 
-    def tables(
-        self, grid: tuple[int, int], picture_length: int, text_length: int, device: torch.device
-    ) -> tuple[Tensor, Tensor]:
+    def tables(self, grid: tuple[int, int], picture_length: int, text_length: int, device: torch.device) -> Tables:
         """(cos, sin) for a picture of (rows, columns), filled up to `picture_length` tokens, and a prompt of
         `text_length`, which its fillings are part of; shapes as of `rotary_tables`."""
         key = (grid, picture_length, text_length)
         return self._kept.get(key, device, lambda: self._make(*key))
 
-    def _make(self, grid: tuple[int, int], picture_length: int, text_length: int) -> tuple[Tensor, Tensor]:
+    def _make(self, grid: tuple[int, int], picture_length: int, text_length: int) -> Tables:
         rows, columns = (torch.arange(length, device="cpu") for length in grid)
         start, after = torch.zeros(1, device="cpu"), torch.tensor([text_length + 1], device="cpu")
         at_origin = rotary_tables([start.expand(picture_length - len(rows) * len(columns)), *[start] * 2], *self._rest)
@@ -213,33 +229,28 @@ class PictureAndTextRotary:
 _HOST = torch.device("cpu")
 
 
-class Rotary(Protocol):
-    """Tables of all tokens, such as `AxialRotary`'s."""
-
-    def tables(self, *shape_and_device: object) -> tuple[Tensor, Tensor]:
-        """(cos, sin) for tokens laid out so; the last argument is the device."""
-
-
-class RotaryOfOwnTokens:
+class RotaryOfOwnTokens(Rotary[Layout]):
     """The rows of the rotary tables that belong to this device's tokens; on the device there are no others."""
 
-    def __init__(self, rotary: Rotary, sequence: SequenceParallel) -> None:
+    def __init__(self, rotary: Rotary[Layout], sequence: SequenceParallel) -> None:
         self._rotary, self._sequence = rotary, sequence
         self._kept = KeptTables()
 
-    def tables(self, *shape_and_device: Hashable | torch.device) -> tuple[Tensor, Tensor]:
+    def tables(self, layout: Layout, device: torch.device) -> Tables:
         """(cos, sin) of this device's part of the tokens; takes what the whole rotary embedding takes.
 
         Raises:
             RuntimeError: another number of tokens was shared out.
         """
-        *shape, device = shape_and_device
         part, length = self._sequence.part, sum(self._sequence.lengths)
 
-        def make() -> tuple[Tensor, Tensor]:
-            cos, sin = self._rotary.tables(*shape, _HOST)
+        def make() -> Tables:
+            cos, sin = self._rotary.tables(layout, _HOST)
             if cos.shape[0] != length:
                 raise RuntimeError(f"tables for {cos.shape[0]} tokens, but {length} are shared out")
             return cos[part].clone(), sin[part].clone()
 
-        return self._kept.get((*shape, part.start, part.stop, length), device, make)
+        return self._kept.get((layout, part.start, part.stop, length), device, make)
+
+    def warm_up(self, device: torch.device) -> None:
+        """Nothing: the tables of all tokens are made on the host."""

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
+
+
+class Tiling(TypedDict, total=False):
+    """How an autoencoder goes over a picture or a video: keywords of its `encode` and `decode`."""
+
+    tiled: bool
+    tile_size: tuple[int, int]
+    tile_stride: tuple[int, int]
+    framewise: bool
 
 
 class Tile(NamedTuple):
@@ -46,7 +55,8 @@ def whole(height: int, width: int) -> Tile:
 
 def check_tiles(size: tuple[int, int], stride: tuple[int, int]) -> None:
     """Raises ValueError unless both are (rows, columns) in cells and 1 <= stride <= size."""
-    for name, pair in (("tile_size", size), ("tile_stride", stride)):
+    pairs: dict[str, object] = {"tile_size": size, "tile_stride": stride}
+    for name, pair in pairs.items():
         if not isinstance(pair, Sequence) or [isinstance(cells, Integral) for cells in pair] != [True, True]:
             raise ValueError(f"{name}={pair!r}: expected (rows, columns) in latent cells, whole numbers")
     if not (1 <= stride[0] <= size[0] and 1 <= stride[1] <= size[1]):
@@ -72,9 +82,9 @@ def tiles_over(height: int, width: int, size: tuple[int, int], stride: tuple[int
     weights = [torch.minimum(row[:, None], column) for row in row_ramps for column in column_ramps]
     tiles = [Tile(*place, weight) for place, weight in zip(places, weights, strict=True)]
     total = torch.zeros(height * scale, width * scale)
-    for tile in tiles:
-        tile.cut(total, scale).add_(tile.weight)
-    return [tile._replace(weight=tile.weight / tile.cut(total, scale)) for tile in tiles]
+    for tile, weight in zip(tiles, weights, strict=True):
+        tile.cut(total, scale).add_(weight)
+    return [tile._replace(weight=weight / tile.cut(total, scale)) for tile, weight in zip(tiles, weights, strict=True)]
 
 
 def batches(tiles: Iterable[Tile], most: Callable[[Tile], int]) -> list[list[Tile]]:

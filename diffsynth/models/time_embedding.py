@@ -23,5 +23,5 @@ class Float32Linear(nn.Linear):
         if self.weight.dtype == torch.float32:
             return super().forward(features)
         # A square piece at a time, so that the whole weight never exists in float32.
-        pieces = [F.linear(features, rows.float()) for rows in self.weight.split(self.in_features)]
+        pieces = [F.linear(features, rows.float()) for rows in torch.split(self.weight, self.in_features)]
         return torch.cat(pieces, dim=-1) + self.bias.float()

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffsynth.models.causal_conv3d import CausalConv3d, FrameHistory, each_frame
+from diffsynth.models.containers import ModuleDict
 
 
 class HalvingConv2d(nn.Conv2d):
@@ -49,7 +50,8 @@ class HalvingTimeConv(nn.Conv3d):
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels, kernel_size=(3, 1, 1), stride=(2, 1, 1))
 
-    def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
+    # With a Conv3d it shares the weights, not the call.
+    def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:  # type: ignore[override]
         joined = frames if history is None else history.extend(self, frames, keep=1)
         if joined.shape[1] == 1:
             return frames
@@ -64,7 +66,7 @@ class Downsample(nn.Module):
 
     def __init__(self, channels: int, time: bool) -> None:
         super().__init__()
-        self.resample = nn.ModuleDict({"1": HalvingConv2d(channels)})
+        self.resample = ModuleDict({"1": HalvingConv2d(channels)})
         self.time_conv = HalvingTimeConv(channels) if time else None
 
     def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
@@ -77,20 +79,20 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int, time: bool, out_channels: int | None = None) -> None:
         super().__init__()
-        self.resample = nn.ModuleDict({"1": DoublingConv2d(channels, out_channels or channels // 2)})
+        self.resample = ModuleDict({"1": DoublingConv2d(channels, out_channels or channels // 2)})
         self.time_conv = CausalConv3d(channels, 2 * channels, (3, 1, 1)) if time else None
 
     def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
         if self.time_conv is not None:
-            frames = self.double_time(frames, history)
+            frames = self._double_time(frames, history, self.time_conv)
         return self.resample["1"](frames)
 
-    def double_time(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
+    def _double_time(self, frames: Tensor, history: FrameHistory | None, convolve: CausalConv3d) -> Tensor:
         """Two frames for each, but one for the first of a stream, which the later ones do not see either."""
         starts = history is None or history.starts(self)
         later = frames[:, 1:] if starts else frames
         if later.shape[1] == 0:
             return frames
-        pairs = self.time_conv(later, history).unflatten(-1, (2, -1))
+        pairs = torch.unflatten(convolve(later, history), -1, (2, -1))
         doubled = pairs.movedim(-2, 2).flatten(1, 2)
         return torch.cat([frames[:, :1], doubled], dim=1) if starts else doubled

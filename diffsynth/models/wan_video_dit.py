@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,8 @@ from torch.utils.checkpoint import checkpoint
 
 from diffsynth.core.attention.attention import attention
 from diffsynth.core.fused import gated, gelu_of_linear, modulated, normed_and_rotated, warm_up
-from diffsynth.models.rotary import AxialRotary
+from diffsynth.models.containers import ModuleDict, ModuleList
+from diffsynth.models.rotary import AxialRotary, Grid, Rotary
 from diffsynth.models.time_embedding import Float32Linear, sinusoid
 
 # Every published size has heads of this width; the files do not say how many heads there are.
@@ -50,6 +51,8 @@ _TELLING_KEYS = {"patch_embedding.weight", "time_projection.1.weight", "head.mod
 
 # Of one attention of a block to what is no video: the keys and the values, each (B, L, heads, head_dim).
 KeysValues = tuple[Tensor, Tensor]
+
+Made = TypeVar("Made")
 
 
 class StepCache(Protocol):
@@ -126,7 +129,24 @@ class PatchEmbedding(nn.Conv3d):
         return F.linear(patches.to(self.weight.dtype), self.weight.flatten(1), self.bias)
 
 
-class SelfAttention(nn.Module):
+class Attention(nn.Module):
+    """The layers of an attention, whose norms are over all heads together."""
+
+    def __init__(self, dim: int, num_heads: int, eps: float) -> None:
+        super().__init__()
+        self.num_heads, self.eps = num_heads, eps
+        self.q = nn.Linear(dim, dim)
+        self.k = nn.Linear(dim, dim)
+        self.v = nn.Linear(dim, dim)
+        self.o = nn.Linear(dim, dim)
+        self.norm_q = nn.RMSNorm(dim, eps)
+        self.norm_k = nn.RMSNorm(dim, eps)
+
+    def _heads(self, tokens: Tensor) -> Tensor:
+        return torch.unflatten(tokens, -1, (self.num_heads, -1))
+
+
+class SelfAttention(Attention):
     """Attention among the video's tokens, with a rotary embedding of their places.
 
     Attributes:
@@ -135,15 +155,8 @@ class SelfAttention(nn.Module):
     """
 
     def __init__(self, dim: int, num_heads: int, eps: float) -> None:
-        super().__init__()
-        self.num_heads = num_heads
+        super().__init__(dim, num_heads, eps)
         self.attend: Callable[[Tensor, Tensor, Tensor], Tensor] = attention
-        self.q = nn.Linear(dim, dim)
-        self.k = nn.Linear(dim, dim)
-        self.v = nn.Linear(dim, dim)
-        self.o = nn.Linear(dim, dim)
-        self.norm_q = nn.RMSNorm(dim, eps)
-        self.norm_k = nn.RMSNorm(dim, eps)
 
     def forward(self, tokens: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Tokens (B, S, dim) to (B, S, dim); the tables are those of `normed_and_rotated`."""
@@ -153,14 +166,11 @@ class SelfAttention(nn.Module):
         return self.o(self.attend(query, key, value).flatten(2))
 
     def _turned(self, tokens: Tensor, norm: nn.RMSNorm, cos: Tensor, sin: Tensor) -> Tensor:
-        return normed_and_rotated(tokens, norm.weight, norm.eps, tokens.shape[-1] // self.num_heads, cos, sin)
-
-    def _heads(self, tokens: Tensor) -> Tensor:
-        return tokens.unflatten(-1, (self.num_heads, -1))
+        return normed_and_rotated(tokens, norm.weight, self.eps, tokens.shape[-1] // self.num_heads, cos, sin)
 
 
-class CrossAttention(SelfAttention):
-    """Attention of the video's tokens to the prompt's, and to a picture's: the same layers, no places.
+class CrossAttention(Attention):
+    """Attention of the video's tokens to the prompt's, and to a picture's: no places.
 
     Args:
         to_picture: whether it has keys and values of a picture.
@@ -260,13 +270,18 @@ class Course:
     lengths: tuple[int, ...] | None = None
 
     def through(
-        self, block: nn.Module, tokens: Any, known: tuple[KeysValues, ...] | None
-    ) -> tuple[Any, tuple[KeysValues, ...]]:
+        self,
+        block: Callable[..., tuple[Made, tuple[KeysValues, ...]]],
+        tokens: object,
+        known: tuple[KeysValues, ...] | None,
+    ) -> tuple[Made, tuple[KeysValues, ...]]:
         """The tokens behind a block, and the context's keys and values in it, which may be `known`."""
         rest = (self.context, self.time, *self.tables, known, self.lengths)
         if self.checkpointing and torch.is_grad_enabled():
             # Only the tokens are saved for the way back: the rest is alive anyway, and shared by all.
-            return checkpoint(lambda tokens: block(tokens, *rest), tokens, use_reentrant=False)
+            made: tuple[Made, tuple[KeysValues, ...]]
+            made = checkpoint(lambda tokens: block(tokens, *rest), tokens, use_reentrant=False)
+            return made
         return block(tokens, *rest)
 
 
@@ -276,21 +291,21 @@ def modulated_in_groups(
     """`modulated` of tokens (B, S, dim) in groups, whose shift and scale are (B * G, dim)."""
     if lengths is None:
         return modulated(tokens.reshape(len(shift), -1, tokens.shape[-1]), shift, scale, eps).reshape(tokens.shape)
-    rows = (_by_group(values, lengths) for values in (shift, scale))
-    parts = zip(tokens.split(lengths, dim=1), *rows, strict=True)
-    return torch.cat([modulated(part, *of_part, eps) for part, *of_part in parts], dim=1)
+    shifts, scales = (_by_group(values, lengths) for values in (shift, scale))
+    parts = zip(tokens.split_with_sizes(lengths, dim=1), shifts, scales, strict=True)
+    return torch.cat([modulated(part, own_shift, own_scale, eps) for part, own_shift, own_scale in parts], dim=1)
 
 
 def _gated_in_groups(tokens: Tensor, update: Tensor, gate: Tensor, lengths: tuple[int, ...] | None) -> Tensor:
     if lengths is None:
         in_groups = (len(gate), -1, tokens.shape[-1])
         return gated(tokens.reshape(in_groups), update.reshape(in_groups), gate).reshape(tokens.shape)
-    parts = zip(tokens.split(lengths, dim=1), update.split(lengths, dim=1), _by_group(gate, lengths), strict=True)
-    return torch.cat([gated(*part) for part in parts], dim=1)
+    of_tokens, updates = (each.split_with_sizes(lengths, dim=1) for each in (tokens, update))
+    return torch.cat(list(map(gated, of_tokens, updates, _by_group(gate, lengths))), dim=1)
 
 
 def _by_group(values: Tensor, lengths: tuple[int, ...]) -> tuple[Tensor, ...]:
-    return values.unflatten(0, (-1, len(lengths))).unbind(1)
+    return torch.unflatten(values, 0, (-1, len(lengths))).unbind(1)
 
 
 class Head(nn.Module):
@@ -319,7 +334,7 @@ class PictureEmbedding(nn.Module):
     def __init__(self, features: int, dim: int, positions: int) -> None:
         super().__init__()
         self.emb_pos = nn.Parameter(torch.zeros(1, positions, features)) if positions else None
-        self.proj = nn.ModuleDict(
+        self.proj: ModuleDict[nn.LayerNorm | nn.Linear] = ModuleDict(
             {
                 "0": nn.LayerNorm(features),
                 "1": nn.Linear(features, features),
@@ -359,10 +374,10 @@ class CameraAdapter(nn.Module):
         channels: numbers of a pixel: six for each of the frames that make a latent frame.
     """
 
-    def __init__(self, channels: int, dim: int, patch: tuple[int, ...]) -> None:
+    def __init__(self, channels: int, dim: int, patch: tuple[int, int]) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels * CAMERA_PIXELS**2, dim, kernel_size=patch, stride=patch)
-        self.residual_blocks = nn.ModuleList([_CameraBlock(dim)])
+        self.residual_blocks = ModuleList([_CameraBlock(dim)])
 
     def forward(self, rays: Tensor) -> Tensor:
         """(B, channels, T, height, width in pixels) to (B, S, dim)."""
@@ -371,7 +386,7 @@ class CameraAdapter(nn.Module):
         features = self.conv(images)
         for block in self.residual_blocks:
             features = block(features)
-        return features.unflatten(0, (-1, frames)).movedim(2, -1).flatten(1, 3)
+        return torch.unflatten(features, 0, (-1, frames)).movedim(2, -1).flatten(1, 3)
 
 
 class _CameraBlock(nn.Module):
@@ -460,7 +475,8 @@ class WanModel(nn.Module):
         super().__init__()
         if dim % (2 * num_heads):
             raise ValueError(f"dim={dim} does not divide into num_heads={num_heads} heads of even width")
-        self.in_dim, self.out_dim, self.freq_dim, self.patch_size = in_dim, out_dim, freq_dim, patch_size
+        self.in_dim, self.out_dim, self.text_dim = in_dim, out_dim, text_dim
+        self.freq_dim, self.patch_size = freq_dim, patch_size
         self.patch_embedding = PatchEmbedding(in_dim, dim, kernel_size=patch_size, stride=patch_size)
         self.text_embedding = nn.Sequential(nn.Linear(text_dim, dim), nn.GELU("tanh"), nn.Linear(dim, dim))
         self.time_embedding = nn.Sequential(Float32Linear(freq_dim, dim), nn.SiLU(), Float32Linear(dim, dim))
@@ -469,11 +485,11 @@ class WanModel(nn.Module):
         spatial = patch_size[1:]
         self.ref_conv = ReferenceEmbedding(reference_dim, dim, spatial, spatial) if reference_dim else None
         self.control_adapter = CameraAdapter(camera_dim, dim, spatial) if camera_dim else None
-        self.blocks = nn.ModuleList(
+        self.blocks = ModuleList(
             WanBlock(dim, ffn_dim, num_heads, eps, to_picture=bool(picture_dim)) for _ in range(num_layers)
         )
         self.head = Head(dim, out_dim * prod(patch_size), eps)
-        self.rotary = AxialRotary(rotary_dims(dim // num_heads))
+        self.rotary: Rotary[Grid] = AxialRotary(rotary_dims(dim // num_heads))
         self.own_tokens: Callable[[Tensor], Tensor] = _all_tokens
         self.own_frames: Callable[[Tensor, int], tuple[Tensor, tuple[int, ...] | None]] = _all_frames
 
@@ -525,7 +541,7 @@ class WanModel(nn.Module):
         if timestep.ndim == 2:
             timestep, lengths = self.own_frames(timestep, grid[1] * grid[2])
         time = self.time_embedding(sinusoid(timestep.flatten(), self.freq_dim))
-        time_of_blocks = self.time_projection(time).unflatten(-1, (6, -1))
+        time_of_blocks = torch.unflatten(self.time_projection(time), -1, (6, -1))
         after = None if step_cache is None else step_cache.skip(time_of_blocks, tokens)
         if after is None:
             checkpointing = use_gradient_checkpointing or use_gradient_checkpointing_offload
@@ -551,7 +567,7 @@ class WanModel(nn.Module):
         attention = self.blocks[0].self_attn
         dim = attention.norm_q.weight.shape[0]
         warm_up(device, dtype, dim=dim, head_dim=dim // attention.num_heads, normed=dim)
-        self.rotary.axes.build(device)
+        self.rotary.warm_up(device)
 
     def _through_blocks(self, tokens: Tensor, course: Course, cache: TextCache | None, guide: Guide | None) -> Tensor:
         hints = None if guide is None else guide.hints(self, tokens, course, cache)
@@ -643,7 +659,7 @@ def _axis(shapes: Mapping[str, tuple[int, ...]], key: str, axis: int) -> int:
 
 def _unpatchify(patches: Tensor, grid: tuple[int, ...], patch_size: tuple[int, ...]) -> Tensor:
     """(B, S, prod(patch_size) * C), the channel fastest, to (B, C, T, H, W)."""
-    cells = patches.unflatten(-1, (*patch_size, -1)).unflatten(1, grid)
+    cells = torch.unflatten(torch.unflatten(patches, -1, (*patch_size, -1)), 1, grid)
     return cells.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
 
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffsynth.core.attention.attention import attention
+from diffsynth.models.containers import ModuleDict, ModuleList
 
 # Every published size has heads of this width; the files do not say how many heads there are.
 HEAD_DIM = 80
@@ -36,7 +37,7 @@ class PictureAttention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, S, dim) to (B, S, dim)."""
-        query, key, value = self.to_qkv(tokens).unflatten(-1, (3 * self.num_heads, -1)).chunk(3, dim=2)
+        query, key, value = torch.unflatten(self.to_qkv(tokens), -1, (3 * self.num_heads, -1)).chunk(3, dim=2)
         return self.proj(attention(query, key, value).flatten(2))
 
 
@@ -48,7 +49,7 @@ class PictureBlock(nn.Module):
         self.norm1 = nn.LayerNorm(dim)
         self.attn = PictureAttention(dim, num_heads)
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = nn.ModuleDict({"0": nn.Linear(dim, ffn_dim), "2": nn.Linear(ffn_dim, dim)})
+        self.mlp = ModuleDict({"0": nn.Linear(dim, ffn_dim), "2": nn.Linear(ffn_dim, dim)})
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, S, dim) to (B, S, dim)."""
@@ -74,7 +75,7 @@ class WanImageEncoder(nn.Module):
         self.cls_embedding = nn.Parameter(torch.randn(1, 1, dim) * dim**-0.5)
         self.pos_embedding = nn.Parameter(torch.randn(1, 1 + (image_size // patch_size) ** 2, dim) * dim**-0.5)
         self.pre_norm = nn.LayerNorm(dim)
-        self.transformer = nn.ModuleList(PictureBlock(dim, ffn_dim, num_heads) for _ in range(num_layers))
+        self.transformer = ModuleList(PictureBlock(dim, ffn_dim, num_heads) for _ in range(num_layers))
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Features (B, 1 + patches, dim), in the weights' type, of pictures (B, 3, H, W) of any size in [-1, 1]."""

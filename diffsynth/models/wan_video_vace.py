@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from diffsynth.models.containers import ModuleList
 from diffsynth.models.wan_video_dit import (
     Course,
     Hints,
@@ -87,13 +88,13 @@ class VaceWanModel(nn.Module):
     ) -> None:
         super().__init__()
         self.in_dim = in_dim
-        self.vace_blocks = nn.ModuleList(
+        self.vace_blocks = ModuleList(
             VaceBlock(dim, ffn_dim, num_heads, eps, first=number == 0) for number in range(num_layers)
         )
         self.vace_patch_embedding = PatchEmbedding(in_dim, dim, kernel_size=patch_size, stride=patch_size)
 
     @property
-    def blocks(self) -> nn.ModuleList:
+    def blocks(self) -> ModuleList[VaceBlock]:
         """The repeated part."""
         return self.vace_blocks
 
@@ -207,6 +208,7 @@ class VaceHints:
         """The next one, (B, S, dim)."""
         block = next(self._coming)
         known = None if self._cache is None else self._cache.keys_values(block)
+        tokens: tuple[Tensor, Tensor]
         tokens, keys_values = self._course.through(block, (self._own, self._of_dit), known)
         if self._cache is not None:
             self._cache.keep(block, keys_values)

@@ -75,7 +75,7 @@ class ResidualBlock(nn.Module):
         self.shortcut = CausalConv3d(in_channels, out_channels, 1) if in_channels != out_channels else None
 
     def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
-        hidden = self.residual["0"](frames, activate=True)
+        hidden: Tensor = self.residual["0"](frames, activate=True)
         hidden = self.residual["2"](hidden, history)
         hidden = self.residual["3"](hidden, activate=True)
         hidden = self.residual["6"](hidden, history)
@@ -115,13 +115,13 @@ class Encoder(nn.Module):
                 blocks.append(Downsample(width, TIME_HALVES[level]))
         self.downsamples = nn.ModuleList(blocks)
         self.middle = middle_blocks(width)
-        self.head = head_layers(width, out_channels)
+        self.head = Head(width, out_channels)
 
     def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
         frames = self.conv1(frames, history)
         for block in (*self.downsamples, *self.middle):
             frames = block(frames, history)
-        return self.head["2"](self.head["0"](frames, activate=True), history)
+        return self.head(frames, history)
 
 
 class Decoder(nn.Module):
@@ -141,21 +141,29 @@ class Decoder(nn.Module):
                 blocks.append(Upsample(width, TIME_HALVES[level - 1]))
                 width //= 2
         self.upsamples = nn.ModuleList(blocks)
-        self.head = head_layers(width, colours)
+        self.head = Head(width, colours)
 
     def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
         frames = self.conv1(frames, history)
         for block in (*self.middle, *self.upsamples):
             frames = block(frames, history)
-        return self.head["2"](self.head["0"](frames, activate=True), history)
+        return self.head(frames, history)
 
 
 def middle_blocks(width: int) -> nn.ModuleList:
     return nn.ModuleList([ResidualBlock(width, width), FrameAttention(width), ResidualBlock(width, width)])
 
 
-def head_layers(width: int, out_channels: int) -> nn.ModuleDict:
-    return nn.ModuleDict({"0": ChannelNorm(width), "2": CausalConv3d(width, out_channels, (3, 3, 3))})
+class Head(nn.ModuleDict):
+    """A norm and a convolution. The numbers are the layers' places in the published file."""
+
+    def __init__(self, width: int, out_channels: int) -> None:
+        super().__init__({"0": ChannelNorm(width), "2": CausalConv3d(width, out_channels, (3, 3, 3))})
+        self.width = width
+
+    def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
+        made: Tensor = self["2"](self["0"](frames, activate=True), history)
+        return made
 
 
 class WanVideoVAE(nn.Module):
@@ -298,7 +306,7 @@ class WanVideoVAE(nn.Module):
 
     def _batches(self, tiles: Iterable[Tile], progress: Progress, frames: int, room: int) -> Iterator[list[Tile]]:
         """The tiles in lists, each of what there is room to compute together, ``frames`` of each tile at a time."""
-        widest = max(self.encoder.conv1.out_channels, self.decoder.head["2"].in_channels)
+        widest = max(self.encoder.conv1.out_channels, self.decoder.head.width)
         width = widest * self.encoder.conv1.weight.dtype.itemsize
 
         def most(tile: Tile) -> int:
@@ -377,7 +385,7 @@ def _from_patches(frames: Tensor, size: int) -> Tensor:
     """What `_patches` was given."""
     if size == 1:
         return frames
-    cut = frames.unflatten(-1, (-1, size, size)).permute(0, 1, 2, 6, 3, 5, 4)
+    cut = torch.unflatten(frames, -1, (-1, size, size)).permute(0, 1, 2, 6, 3, 5, 4)
     return cut.flatten(4, 5).flatten(2, 3)
 
 

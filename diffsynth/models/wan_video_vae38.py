@@ -19,9 +19,11 @@ from diffsynth.models.video_resampling import Downsample, Upsample
 from diffsynth.models.wan_video_vae import (
     TIME_HALVES,
     WIDTHS,
+    Decoder,
+    Encoder,
+    Head,
     ResidualBlock,
     WanVideoVAE,
-    head_layers,
     middle_blocks,
 )
 
@@ -75,7 +77,7 @@ class DownLevel(nn.Module):
             return means
         if count % 2:  # the first of a stream, with nothing before it
             means = torch.cat([torch.zeros_like(means[:, :1]), means], dim=1)
-        return means.unflatten(1, (-1, 2)).movedim(2, -1).flatten(-2)
+        return torch.unflatten(means, 1, (-1, 2)).movedim(2, -1).flatten(-2)
 
 
 class UpLevel(nn.Module):
@@ -116,46 +118,34 @@ class UpLevel(nn.Module):
             hidden[:, offset::times, row::2, column::2] += source
 
 
-class Encoder38(nn.Module):
+class Encoder38(Encoder):
     """Frames in patches to latents before ``conv1``."""
 
     def __init__(self, dim: int, out_channels: int, num_res_blocks: int) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         widths = [dim, *(dim * multiple for multiple in WIDTHS)]
         self.conv1 = CausalConv3d(COLOURS, dim, (3, 3, 3))
         self.downsamples = nn.ModuleList(
-            DownLevel(*pair, num_res_blocks, time)
-            for *pair, time in zip(widths[:-1], widths[1:], (*TIME_HALVES, None), strict=True)
+            DownLevel(before, width, num_res_blocks, time)
+            for before, width, time in zip(widths[:-1], widths[1:], (*TIME_HALVES, None), strict=True)
         )
         self.middle = middle_blocks(widths[-1])
-        self.head = head_layers(widths[-1], out_channels)
-
-    def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
-        frames = self.conv1(frames, history)
-        for block in (*self.downsamples, *self.middle):
-            frames = block(frames, history)
-        return self.head["2"](self.head["0"](frames, activate=True), history)
+        self.head = Head(widths[-1], out_channels)
 
 
-class Decoder38(nn.Module):
+class Decoder38(Decoder):
     """Latents after ``conv2`` to frames in patches."""
 
     def __init__(self, dim: int, in_channels: int, num_res_blocks: int) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         widths = [dim * multiple for multiple in (WIDTHS[-1], *reversed(WIDTHS))]
         self.conv1 = CausalConv3d(in_channels, widths[0], (3, 3, 3))
         self.middle = middle_blocks(widths[0])
         self.upsamples = nn.ModuleList(
-            UpLevel(*pair, num_res_blocks + 1, time)
-            for *pair, time in zip(widths[:-1], widths[1:], (*reversed(TIME_HALVES), None), strict=True)
+            UpLevel(before, width, num_res_blocks + 1, time)
+            for before, width, time in zip(widths[:-1], widths[1:], (*reversed(TIME_HALVES), None), strict=True)
         )
-        self.head = head_layers(widths[-1], COLOURS)
-
-    def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
-        frames = self.conv1(frames, history)
-        for block in (*self.middle, *self.upsamples):
-            frames = block(frames, history)
-        return self.head["2"](self.head["0"](frames, activate=True), history)
+        self.head = Head(widths[-1], COLOURS)
 
 
 class WanVideoVAE38(WanVideoVAE):

@@ -25,7 +25,8 @@ def decode_across(
 
     `room` is that of each device. Where there is one tile only, each device decodes it itself.
     """
-    tiles = tiles_over(*latents.shape[3:], tile_size, tile_stride, vae.pixels) if tiled else []
+    height, width = latents.shape[3:]
+    tiles = tiles_over(height, width, tile_size, tile_stride, vae.pixels) if tiled else []
     if len(tiles) < 2:
         return vae.decode(latents, framewise=framewise)
     check_latents(latents, vae.z_dim)

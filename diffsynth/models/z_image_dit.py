@@ -9,7 +9,7 @@ embedding, the statistics of the norms and the rotary embedding are float32.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
 from math import prod
@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from diffsynth.core.attention.attention import attention
-from diffsynth.core.fused import RMSNorm, modulated, operators_of, warm_up
+from diffsynth.core.fused import OwnOperators, RMSNorm, modulated, operators_of, warm_up
 from diffsynth.core.loader.detection import blocks_below
+from diffsynth.models.containers import ModuleDict, ModuleList
 from diffsynth.models.rotary import PictureAndTextRotary
 from diffsynth.models.time_embedding import Float32Linear, sinusoid
 
@@ -46,40 +47,31 @@ _KEY = re.compile(
 _TELLING_KEYS = {"x_pad_token", "cap_embedder.1.weight", "layers.0.attention.to_q.weight", "t_embedder.mlp.0.weight"}
 
 
-class SelfAttention(nn.Module):
-    """Attention among all tokens; queries and keys are normed and turned a head at a time.
-
-    Attributes:
-        fused: whether the device's own operators compute the norm and the rotary embedding.
-    """
+class SelfAttention(nn.Module, OwnOperators):
+    """Attention among all tokens; queries and keys are normed and turned a head at a time."""
 
     def __init__(self, dim: int, head_dim: int) -> None:
         super().__init__()
-        self.head_dim, self.fused = head_dim, True
+        self.head_dim = head_dim
         self.to_q, self.to_k, self.to_v = (nn.Linear(dim, dim, bias=False) for _ in range(3))
         self.norm_q, self.norm_k = (nn.RMSNorm(head_dim, _EPS) for _ in range(2))
-        self.to_out = nn.ModuleList([nn.Linear(dim, dim, bias=False)])
+        self.to_out = ModuleList([nn.Linear(dim, dim, bias=False)])
 
     def forward(self, tokens: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Tokens (B, S, dim) to the same shape, with the rotary tables of all of them."""
         turned = operators_of(tokens, self.fused).normed_and_rotated
         query = turned(self.to_q(tokens), self.norm_q.weight, _EPS, self.head_dim, cos, sin)
         key = turned(self.to_k(tokens), self.norm_k.weight, _EPS, self.head_dim, cos, sin)
-        value = self.to_v(tokens).unflatten(-1, (-1, self.head_dim))
+        value = torch.unflatten(self.to_v(tokens), -1, (-1, self.head_dim))
         return self.to_out[0](attention(query, key, value).flatten(2))
 
 
-class FeedForward(nn.Module):
-    """A linear layer of what two others make, one of them gating the other (SwiGLU); on parts of the tokens in turn.
-
-    Attributes:
-        fused: whether the device's own operators compute the gate.
-    """
+class FeedForward(nn.Module, OwnOperators):
+    """A linear layer of what two others make, one of them gating the other (SwiGLU); on parts of the tokens in turn."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         hidden = int(dim / 3 * 8)
-        self.fused = True
         self.w1, self.w3 = (nn.Linear(dim, hidden, bias=False) for _ in range(2))
         self.w2 = nn.Linear(hidden, dim, bias=False)
 
@@ -92,16 +84,11 @@ class FeedForward(nn.Module):
         return torch.cat([self.w2(swiglu(self.w1(part), self.w3(part))) for part in parts], dim=1)
 
 
-class ZImageBlock(nn.Module):
-    """Attention and a feed-forward network, each normed before and after; steered by the timestep if `modulated`.
-
-    Attributes:
-        fused: whether the device's own operators compute the norms.
-    """
+class ZImageBlock(nn.Module, OwnOperators):
+    """Attention and a feed-forward network, each normed before and after; steered by the timestep if `modulated`."""
 
     def __init__(self, dim: int, head_dim: int, *, modulated: bool) -> None:
         super().__init__()
-        self.fused = True
         self.attention = SelfAttention(dim, head_dim)
         self.feed_forward = FeedForward(dim)
         self.attention_norm1, self.attention_norm2 = (nn.RMSNorm(dim, _EPS) for _ in range(2))
@@ -147,7 +134,8 @@ class TimestepEmbedder(nn.Module):
         self.mlp = nn.Sequential(Float32Linear(_FREQUENCIES, _TIME_HIDDEN), nn.SiLU(), Float32Linear(_TIME_HIDDEN, dim))
 
     def forward(self, timestep: Tensor) -> Tensor:
-        return self.mlp(sinusoid(timestep, _FREQUENCIES))
+        features: Tensor = self.mlp(sinusoid(timestep, _FREQUENCIES))
+        return features
 
 
 class FinalLayer(nn.Module):
@@ -190,12 +178,12 @@ class ZImageDiT(nn.Module):
     ) -> None:
         super().__init__()
         dim, features = num_heads * head_dim, in_channels * PATCH**2
-        self.in_channels = in_channels
+        self.in_channels, self.text_dim = in_channels, text_dim
         # Published for patches of 2x2 in one frame, which their names say.
-        self.all_x_embedder = nn.ModuleDict({"2-1": nn.Linear(features, dim)})
-        self.all_final_layer = nn.ModuleDict({"2-1": FinalLayer(dim, features)})
+        self.all_x_embedder = ModuleDict({"2-1": nn.Linear(features, dim)})
+        self.all_final_layer = ModuleDict({"2-1": FinalLayer(dim, features)})
         self.noise_refiner, self.context_refiner, self.layers = (
-            nn.ModuleList(ZImageBlock(dim, head_dim, modulated=modulated) for _ in range(count))
+            ModuleList(ZImageBlock(dim, head_dim, modulated=modulated) for _ in range(count))
             for count, modulated in ((num_refiner_layers, True), (num_refiner_layers, False), (num_layers, True))
         )
         self.t_embedder = TimestepEmbedder(min(dim, _TIME_DIM))
@@ -204,7 +192,7 @@ class ZImageDiT(nn.Module):
         self.rotary = PictureAndTextRotary(rotary_dims(head_dim), _THETA)
 
     @property
-    def blocks(self) -> nn.ModuleList:
+    def blocks(self) -> ModuleList[ZImageBlock]:
         """The repeated part."""
         return self.layers
 
@@ -278,7 +266,7 @@ class ZImageDiT(nn.Module):
         }
 
 
-def _through(blocks: Sequence[ZImageBlock], tokens: Tensor, rest: tuple[Tensor, ...], checkpointing: bool) -> Tensor:
+def _through(blocks: Iterable[ZImageBlock], tokens: Tensor, rest: tuple[Tensor, ...], checkpointing: bool) -> Tensor:
     """The tokens after the blocks. Checkpointed, only they are saved for the way back: the rest is alive anyway."""
     for block in blocks:
         if checkpointing and torch.is_grad_enabled():
@@ -311,11 +299,11 @@ def rotary_dims(head_dim: int) -> tuple[int, int, int]:
 
 def patches(latents: Tensor) -> Tensor:
     """(B, C, H, W) to tokens (B, S, 4 C), the channel fastest."""
-    cells = latents.unflatten(3, (-1, PATCH)).unflatten(2, (-1, PATCH))
+    cells = torch.unflatten(torch.unflatten(latents, 3, (-1, PATCH)), 2, (-1, PATCH))
     return cells.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
 
 
 def unpatched(tokens: Tensor, rows: int, columns: int) -> Tensor:
     """Tokens (B, rows * columns, 4 C), the channel fastest, to (B, C, H, W)."""
-    cells = tokens.unflatten(2, (PATCH, PATCH, -1)).unflatten(1, (rows, columns))
+    cells = torch.unflatten(torch.unflatten(tokens, 2, (PATCH, PATCH, -1)), 1, (rows, columns))
     return cells.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)

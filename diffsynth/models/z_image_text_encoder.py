@@ -72,7 +72,8 @@ class ZImageTextEncoder(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """Features (1, length, dim) in the weights' type, of one prompt's tokens (1, length), all of them its own."""
         self.model.rotary_emb.inv_freq = self._frequencies.to(ids.device)
-        return self.model(input_ids=ids, use_cache=False).last_hidden_state
+        features: Tensor = self.model(input_ids=ids, use_cache=False).last_hidden_state
+        return features
 
     @staticmethod
     def recognises(keys: AbstractSet[str]) -> bool:

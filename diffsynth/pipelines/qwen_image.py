@@ -8,10 +8,10 @@ decoded one by one. Layers of a picture have an axis of their own, (pictures, 16
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -19,19 +19,25 @@ from torch import Tensor
 
 from diffsynth.core.caller import check_number, known_keywords_only
 from diffsynth.core.loader.model_config import ModelConfig
-from diffsynth.core.progress import ProgressBar, labelled, progress_bar
-from diffsynth.diffusion.base_pipeline import BasePipeline
-from diffsynth.diffusion.conditions import NOTHING, Call, Contribution, contributed, of_batch
+from diffsynth.core.progress import ProgressBar, progress_bar
+from diffsynth.diffusion.conditions import NOTHING, Call, Contribution, contributed
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
-from diffsynth.diffusion.guidance import POSITIVE, guided, guided_apart
-from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts, of_each_length, padded
-from diffsynth.diffusion.request import drawn_noise, rounded_up, seeds_of, warn_unless_finite
+from diffsynth.diffusion.loaded_model import unwrapped
+from diffsynth.diffusion.picture_pipeline import (
+    OUTPUT_TYPES,
+    TOKEN_PIXELS,
+    Branch,
+    PicturePipeline,
+    fitting_size,
+    latent_shape,
+)
+from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts
+from diffsynth.diffusion.request import check_output_type
 from diffsynth.diffusion.step_end import LATENTS, Callback, StepEnd
 from diffsynth.diffusion.turns import in_turn
 from diffsynth.families.qwen_image import FAMILY
-from diffsynth.families.qwen_image.conditions import EDIT_AREA, TOKEN_PIXELS, edit_pictures
-from diffsynth.families.qwen_image.control import LATENT_CHANNELS, ControlNetInput
-from diffsynth.families.qwen_image.entities import LATENT_PIXELS
+from diffsynth.families.qwen_image.conditions import EDIT_AREA, edit_pictures
+from diffsynth.families.qwen_image.control import ControlNetInput
 from diffsynth.models.qwen_image_controlnet import QwenImageBlockWiseControlNet
 from diffsynth.models.qwen_image_dit import QwenImageDiT
 from diffsynth.models.qwen_image_prompt import (
@@ -46,6 +52,11 @@ from diffsynth.models.qwen_image_vae import QwenImageVAE
 from diffsynth.models.tiles import check_tiles
 from diffsynth.utils.frames import frames_from_video, video_from_frames
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from diffsynth.models.tiles import Tiling
+
 __all__ = ["ControlNetInput", "ModelConfig", "QwenImagePipeline"]
 
 PICTURES = Image.Image | list[Image.Image]
@@ -53,8 +64,6 @@ NOT_YET = {
     "edit_rope_interpolation": "interpolating the rotary embedding of a picture to edit",
     **dict.fromkeys(("kv_cache", "negative_kv_cache"), "a cache of keys and values"),
 }
-Branch = TypeVar("Branch", bound=Hashable)
-OUTPUT_TYPES = ("quantized", "latent")
 # What diffusers' pipelines call a keyword, and what it is here.
 AS_IN_DIFFUSERS = {
     "true_cfg_scale": "cfg_scale",
@@ -66,7 +75,7 @@ AS_IN_DIFFUSERS = {
 }
 
 
-class QwenImagePipeline(BasePipeline):
+class QwenImagePipeline(PicturePipeline):
     """Qwen-Image: text and pictures to pictures. Make one with `from_pretrained`, then call it.
 
     Attributes:
@@ -179,27 +188,28 @@ class QwenImagePipeline(BasePipeline):
             ValueError: a value is out of its range, or a picture, latents or embeddings do not fit.
             RuntimeError: a network that this needs, or the processor for `edit_image`, was not loaded.
         """
-        if output_type not in OUTPUT_TYPES:
-            raise ValueError(f"output_type={output_type!r}: expected {', '.join(map(repr, OUTPUT_TYPES))}")
+        check_output_type(output_type, OUTPUT_TYPES)
         step_end = StepEnd(callback_on_step_end, callback_on_step_end_tensor_inputs)
         check_number("cfg_scale", cfg_scale)
         height, width = fitting_size(height, width)
-        tiles = {"tiled": tiled, "tile_size": (tile_size,) * 2, "tile_stride": (tile_stride,) * 2}
+        tiles: Tiling = {
+            "tiled": tiled,
+            "tile_size": (tile_size, tile_size),
+            "tile_stride": (tile_stride, tile_stride),
+        }
         if tiled:
             check_tiles(tiles["tile_size"], tiles["tile_stride"])
         self.needs("dit", "making a picture")
+        assert self.dit is not None
         embeddings = Embeddings(prompt_embeds, negative_prompt_embeds, prompt_embeds_mask, negative_prompt_embeds_mask)
         prompts = asked_prompts(
             prompt,
             negative_prompt,
-            embeddings.rows(self.dit.txt_in.in_features, self.device),
+            embeddings.rows(unwrapped(self.dit).text_dim, self.device),
             guided=cfg_scale != 1,
             per_prompt=("num_images_per_prompt", num_images_per_prompt),
         )
-        if not prompts.encoded_already:
-            self.needs("text_encoder", "making a picture")
-        if output_type != "latent":
-            self.needs("vae", "making a picture")
+        self.needs_for("making a picture", prompts, output_type)
 
         schedule = copy(self.scheduler)  # of this call alone
         schedule.set_timesteps(
@@ -225,43 +235,21 @@ class QwenImagePipeline(BasePipeline):
             condition.check(call)
         layers = None if layer_num is None else layer_num + 1
         draw = partial(self.draw_noise, rand_device=rand_device, height=height, width=width, layers=layers)
-        if latents is None:
-            latents = torch.cat([draw(one) for one in seeds_of(seed, prompts.count)])
-        else:
-            latents = self.given_latents(latents, prompts.count, latent_shape(height, width, layers))
+        latents = self.first_latents(latents, seed, prompts.count, latent_shape(height, width, layers), draw)
         given = contributed(self.conditions, call)
         if given.latents is not None:
             clean = given.latents if layers is None else given.latents.unsqueeze(2)
             latents = schedule.add_noise(clean, latents, 0)
-        if not prompts.encoded_already:
-            self.load_models_to_device(["text_encoder"])
-        texts = prompts.embedded(partial(self._embedding, **given.with_prompt))
+        texts = self.embedded(prompts, given.with_prompt)
         latents = self.denoise(latents, schedule, texts, given, cfg_scale, progress_bar_cmd, step_end)
-        warn_unless_finite(latents)
-        if output_type == "latent":
-            self.load_models_to_device([])
-            return latents
-        pictures = [self.decode_latents(one, progress_bar_cmd, **tiles) for one in latents.split(1)]
-        self.load_models_to_device([])
-        return pictures[0] if prompts.single else pictures
-
-    def draw_noise(
-        self, seed: int | None, rand_device: str | torch.device, height: int, width: int, layers: int | None = None
-    ) -> Tensor:
-        """Noise of a picture's latents: (1, 16, H/8, W/8), or with layers (1, 16, layers, H/8, W/8), float32, drawn on
-        `rand_device` in `torch_dtype`, one layer after another."""
-        shape = latent_shape(height, width)
-        noise = drawn_noise((layers or 1, *shape), seed, rand_device, self.torch_dtype).to(self.device)
-        if layers is not None:
-            noise = noise.transpose(0, 1).unsqueeze(0)
-        return self.as_on_the_first(noise)  # without a seed, each process has drawn its own
+        pictures = self.finished(latents, output_type, lambda one: self.decode_latents(one, progress_bar_cmd, **tiles))
+        return pictures[0] if prompts.single and not isinstance(pictures, Tensor) else pictures
 
     def encode_prompts(
         self, prompts: Mapping[Branch, str], pictures: Sequence[Image.Image] = (), numbered: bool = False
     ) -> dict[Branch, Tensor]:
         """Text embeddings (1, length, dim) by branch; of prompts that speak of `pictures`, where there are any."""
-        self.load_models_to_device(["text_encoder"])
-        return {branch: self._embedding(one, pictures, numbered).unsqueeze(0) for branch, one in prompts.items()}
+        return self.embeddings_of(prompts, pictures=pictures, numbered=numbered)
 
     @in_turn
     @torch.no_grad()
@@ -283,19 +271,17 @@ class QwenImagePipeline(BasePipeline):
             RuntimeError: the text encoder, or the processor for `edit_image`, was not loaded.
         """
         self.needs("text_encoder", "encoding a prompt")
-        per_prompt = ("num_images_per_prompt", num_images_per_prompt)
-        prompts = asked_prompts(prompt, "", {}, guided=False, per_prompt=per_prompt)
         edited = edit_pictures(edit_image, area=EDIT_AREA if edit_image_auto_resize else None)
-        self.load_models_to_device(["text_encoder"])
-        texts = prompts.embedded(partial(self._embedding, **edited.with_prompt()))
-        return padded(texts[POSITIVE])
+        return self._padded_embeddings(prompt, num_images_per_prompt, **edited.with_prompt())
 
     def _embedding(self, prompt: str, pictures: Sequence[Image.Image] = (), numbered: bool = False) -> Tensor:
         """Of one prompt, (length, dim), by the text encoder, which is ready."""
+        assert self.text_encoder is not None
         given = self._prompt_inputs(prompt, pictures, numbered)
         return self.text_encoder(*given.arguments(self.device))[0, given.template_tokens :]
 
     def _prompt_inputs(self, prompt: str, pictures: Sequence[Image.Image], numbered: bool) -> PromptInputs:
+        assert self.tokenizer is not None
         if not pictures:
             return text_inputs(self.tokenizer, prompt)
         return edit_inputs(self.tokenizer, self.needs_processor(), prompt, pictures, numbered=numbered)
@@ -310,26 +296,29 @@ class QwenImagePipeline(BasePipeline):
         return self.processor
 
     def encode_picture(
-        self, picture: Image.Image, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object
+        self, picture: Image.Image, progress_bar_cmd: ProgressBar = progress_bar, **tiles: Unpack[Tiling]
     ) -> Tensor:
         """Latents of a picture whose sides are multiples of 16: (1, 16, H/8, W/8), float32."""
         vae = self.needs("vae", "encoding a picture")
+        assert self.vae is not None
         mode = "RGB" if self.vae.image_channels == 3 else "RGBA"
         video = video_from_frames([picture], height=picture.height, width=picture.width, num_frames=1, mode=mode)
-        return self.through_vae("encode", video.to(vae.dtype), progress_bar_cmd=progress_bar_cmd, **tiles)[
-            :, :, 0
-        ].float()
+        latents = self.through_vae("encode", video.to(vae.dtype), progress_bar_cmd=progress_bar_cmd, **tiles)
+        return latents[:, :, 0].float()
 
     def decode_latents(
-        self, latents: Tensor, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object
+        self, latents: Tensor, progress_bar_cmd: ProgressBar = progress_bar, **tiles: Unpack[Tiling]
     ) -> PICTURES:
         """The picture of latents (1, 16, h, w); the layers of latents (1, 16, layers, h, w)."""
         vae = self.needs("vae", "decoding a picture")
-        decode = partial(self.through_vae, "decode", progress_bar_cmd=progress_bar_cmd, **tiles)
+
+        def decode(video: Tensor) -> Image.Image:
+            decoded = self.through_vae("decode", video.to(vae.dtype), progress_bar_cmd=progress_bar_cmd, **tiles)
+            return frames_from_video(decoded)[0]
+
         if latents.dim() == 4:
-            return frames_from_video(decode(latents.unsqueeze(2).to(vae.dtype)))[0]
-        layers = latents.to(vae.dtype).split(1, dim=2)  # one at a time, for each is a picture of its own
-        return [frames_from_video(decode(layer))[0] for layer in layers]
+            return decode(latents.unsqueeze(2))
+        return [decode(layer) for layer in torch.split(latents, 1, dim=2)]  # each is a picture of its own
 
     def denoise(
         self,
@@ -340,8 +329,6 @@ class QwenImagePipeline(BasePipeline):
         cfg_scale: float = 4.0,
         progress_bar_cmd: ProgressBar = progress_bar,
         step_end: StepEnd | None = None,
-        *,
-        zero_cond_t: bool = False,
     ) -> Tensor:
         """Walks the latents down the schedule's noise levels, from whichever they are at to clean.
 
@@ -351,52 +338,9 @@ class QwenImagePipeline(BasePipeline):
             given: what pictures contribute.
             step_end: what is told of each step, and may change what follows.
         """
-        self.load_models_to_device(["dit", *given.with_network.get("dit", ())])
-        latents = given.start(latents)
-        steps = len(schedule.timesteps)
-        for index in labelled(progress_bar_cmd, "denoising")(range(steps)):
-            if self.interrupted_anywhere():
-                break
-            timestep, sigma = schedule.timesteps[index], schedule.sigmas[index].item()
-            now = given.at(index, steps)
-            predict = partial(self._velocity, timestep=timestep.to(self.device), texts=texts, given=now)
-            if self.mesh is not None and self.mesh.cfg.size > 1:
-                velocity = guided_apart(predict, latents, cfg_scale=cfg_scale, group=self.mesh.cfg)
-            else:
-                velocity = guided(predict, latents, cfg_scale=cfg_scale, merge=False)
-            velocity = given.velocity(velocity, latents, sigma)
-            latents = given.start(schedule.step(velocity, index, latents))
-            if step_end is not None and step_end.callback is not None:
-                (latents, texts), _ = self.after_step(step_end, index, timestep, latents, texts)
-        return latents
+        return self._denoised(
+            latents, schedule, texts, given, cfg_scale=cfg_scale, progress_bar_cmd=progress_bar_cmd, step_end=step_end
+        )
 
-    def _velocity(self, latents: Tensor, branch: str, *, timestep: Tensor, texts: Texts, given: Contribution) -> Tensor:
-        """The network's, of one text branch; pictures whose prompts are equally long as one batch."""
-        rows = texts[branch]
-        batches = of_each_length(rows)
-        asked = {**given.inputs, **given.of_branch.get(branch, {}), "edit_latents": given.pictures}
-        parts = []
-        for numbers in batches:
-            context = torch.stack([rows[number] for number in numbers]).to(self.networks["dit"].dtype)
-            rows_of_batch = latents if len(batches) == 1 else latents[numbers]
-            inputs = {name: of_batch(value, len(numbers)) for name, value in asked.items()}
-            noisy = given.beside(rows_of_batch)
-            parts.append(self.dit(noisy, timestep.expand(len(numbers)), context, **inputs))
-        if len(batches) == 1:
-            return parts[0]
-        back = torch.tensor([number for numbers in batches for number in numbers], device=latents.device).argsort()
-        return torch.cat(parts)[back]
-
-
-def latent_shape(height: int, width: int, layers: int | None = None) -> tuple[int, ...]:
-    """Of one picture's latents: channels, layers if there are any, rows and columns."""
-    return (LATENT_CHANNELS, *([] if layers is None else [layers]), height // LATENT_PIXELS, width // LATENT_PIXELS)
-
-
-def fitting_size(height: int, width: int) -> tuple[int, int]:
-    """The size rounded up to what the networks take, with a warning where it changes.
-
-    Raises:
-        ValueError: a value is not a whole number above 0.
-    """
-    return rounded_up("height", height, TOKEN_PIXELS), rounded_up("width", width, TOKEN_PIXELS)
+    def _inputs_of_dit(self, given: Contribution, branch: str) -> Mapping[str, Any]:
+        return {**super()._inputs_of_dit(given, branch), "edit_latents": given.pictures}

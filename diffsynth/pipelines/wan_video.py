@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
@@ -18,16 +19,15 @@ from torch import Tensor
 
 from diffsynth.core.caller import check_number, known_keywords_only
 from diffsynth.core.loader.model_config import ModelConfig
-from diffsynth.core.parallel.group import Group
-from diffsynth.core.progress import ProgressBar, labelled, progress_bar
+from diffsynth.core.progress import ProgressBar, progress_bar
 from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.conditions import NOTHING, Call, Contribution, contributed, of_batch
 from diffsynth.diffusion.flow_match import TRAINING_STEPS, FlowMatchScheduler
-from diffsynth.diffusion.guidance import BOTH, NEGATIVE, POSITIVE, branch_prompts, guided, guided_apart
-from diffsynth.diffusion.loaded_model import LoadedModel
+from diffsynth.diffusion.guidance import BOTH, NEGATIVE, POSITIVE, branch_prompts
+from diffsynth.diffusion.loaded_model import unwrapped
 from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts, together
-from diffsynth.diffusion.request import drawn_noise, rounded_up, seeds_of, warn_unless_finite
-from diffsynth.diffusion.sliding_window import check_window, predict_in_windows
+from diffsynth.diffusion.request import check_output_type, drawn_noise, rounded_up
+from diffsynth.diffusion.sliding_window import checked_window, predict_in_windows
 from diffsynth.diffusion.step_end import LATENTS, Callback, StepEnd
 from diffsynth.diffusion.tea_cache import TeaCache, coefficients_of
 from diffsynth.diffusion.turns import in_turn
@@ -41,6 +41,11 @@ from diffsynth.models.wan_video_tokenizer import WanTokenizer
 from diffsynth.models.wan_video_vace import VaceWanModel
 from diffsynth.models.wan_video_vae import WanVideoVAE
 from diffsynth.utils.frames import frames_from_video
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from diffsynth.models.tiles import Tiling
 
 __all__ = ["ModelConfig", "WanVideoPipeline"]
 
@@ -108,18 +113,16 @@ class WanVideoPipeline(BasePipeline):
     tokenizer: WanTokenizer | None
 
     def check_networks(self) -> None:
-        dits = [dit for dit in (self.dit, self.dit2) if dit is not None]
-        for dit in dits:
+        dits = {name: dit for name, dit in (("dit", self.dit), ("dit2", self.dit2)) if dit is not None}
+        for dit in dits.values():
             if self.vae is not None and self.vae.z_dim != dit.out_dim:
                 raise ValueError(
                     f"the dit makes latents of {dit.out_dim} channels, and the vae takes {self.vae.z_dim}: load both "
                     "from the same model (Wan2.2_VAE.pth is that of Wan2.2-TI2V-5B alone)"
                 )
-        if len({(dit.in_dim, dit.out_dim) for dit in dits}) > 1:
-            raise ValueError(
-                f"the dit takes {self.dit.in_dim} channels and the dit2 {self.dit2.in_dim}: both experts have to be of "
-                "one model"
-            )
+        if len({(dit.in_dim, dit.out_dim) for dit in dits.values()}) > 1:
+            takes = " and ".join(f"the {name} takes {dit.in_dim}" for name, dit in dits.items())
+            raise ValueError(f"{takes} channels: both experts have to be of one model")
 
     @known_keywords_only("pipe", later=NOT_YET, later_defaults=NOT_YET_DEFAULTS, elsewhere=AS_IN_DIFFUSERS)
     @in_turn
@@ -210,36 +213,33 @@ class WanVideoPipeline(BasePipeline):
             ValueError: a value is out of its range, or the input video, latents or embeddings do not fit.
             RuntimeError: a network that this needs was not loaded.
         """
-        if output_type not in OUTPUT_TYPES:
-            raise ValueError(f"output_type={output_type!r}: expected {', '.join(map(repr, OUTPUT_TYPES))}")
+        check_output_type(output_type, OUTPUT_TYPES)
         check_number("cfg_scale", cfg_scale)
         check_number("switch_DiT_boundary", switch_DiT_boundary)
         step_end = StepEnd(callback_on_step_end, callback_on_step_end_tensor_inputs)
         self.needs("dit", "making a video")
+        assert self.dit is not None
+        text_dim = unwrapped(self.dit).text_dim
         scales = self._guidance_scales(cfg_scale, guidance_scale_2)
         prompts = asked_prompts(
             prompt,
             negative_prompt,
-            Embeddings(prompt_embeds, negative_prompt_embeds).rows(self.dit.text_embedding[0].in_features, self.device),
+            Embeddings(prompt_embeds, negative_prompt_embeds).rows(text_dim, self.device),
             guided=any(scale != 1 for scale in scales.values()),
             per_prompt=("num_videos_per_prompt", num_videos_per_prompt),
         )
-        check_window(sliding_window_size, sliding_window_stride)
         guidance = Guidance(
             cfg_scale=scales,
-            cfg_merge=cfg_merge and self._apart is None,
+            cfg_merge=cfg_merge and self.apart is None,
             switch_boundary=switch_DiT_boundary,
-            window=None if sliding_window_size is None else (sliding_window_size, sliding_window_stride),
+            window=checked_window(sliding_window_size, sliding_window_stride),
             tea_cache=_tea_cache_settings(tea_cache_l1_thresh, tea_cache_model_id),
         )
         height, width, num_frames = fitting_size(height, width, num_frames, PATCH * self.pixels)
         if tiled:
             check_tiles(tile_size, tile_stride)
-        tiles = {"tiled": tiled, "tile_size": tile_size, "tile_stride": tile_stride}
-        if not prompts.encoded_already:
-            self.needs("text_encoder", "making a video")
-        if output_type != "latent":
-            self.needs("vae", "making a video")
+        self.needs_for("making a video", prompts, output_type)
+        tiles: Tiling = {"tiled": tiled, "tile_size": tile_size, "tile_stride": tile_stride}
 
         schedule = copy(self.scheduler)  # of this call alone
         schedule.set_timesteps(num_inference_steps, denoising_strength=denoising_strength, shift=sigma_shift)
@@ -264,32 +264,25 @@ class WanVideoPipeline(BasePipeline):
         given = contributed(self.conditions, call)
         _check_windows(guidance.window, given)
         before = 0 if given.before is None else given.before.shape[2]
-        if latents is None:
-            draw = partial(self.draw_noise, rand_device=rand_device, height=height, width=width, num_frames=num_frames)
-            latents = torch.cat([draw(one, before=before) for one in seeds_of(seed, prompts.count)])
-        else:
-            channels, length, *cells = self.latent_shape(height, width, num_frames)
-            latents = self.given_latents(latents, prompts.count, (channels, length + before, *cells))
+        of_video = {"height": height, "width": width, "num_frames": num_frames}
+        draw = partial(self.draw_noise, rand_device=rand_device, before=before, **of_video)
+        channels, length, *cells = self.latent_shape(**of_video)
+        latents = self.first_latents(latents, seed, prompts.count, (channels, length + before, *cells), draw)
         if given.latents is not None:
             clean = given.latents if given.before is None else torch.cat([given.before, given.latents], dim=2)
             latents = schedule.add_noise(clean, latents, 0)
-        if not prompts.encoded_already:
-            self.load_models_to_device(["text_encoder"])
-        texts = prompts.embedded(partial(self._embedding, **given.with_prompt))
+        texts = self.embedded(prompts, given.with_prompt)
         latents = self.denoise(latents, schedule, texts, guidance, progress_bar_cmd, step_end, given)
         latents = latents[:, :, before:]
-        warn_unless_finite(latents)
-        if output_type == "latent":
-            self.load_models_to_device([])
-            return latents
-        videos = []
-        for one in latents.split(1):
-            video = self.decode_latents(one, **tiles, framewise=framewise_decoding, progress_bar_cmd=progress_bar_cmd)
-            videos.append(video if output_type == "floatpoint" else frames_from_video(video))
-        self.load_models_to_device([])
+        tiles["framewise"] = framewise_decoding
+
+        def decode(one: Tensor) -> Tensor:
+            return self.decode_latents(one, **tiles, progress_bar_cmd=progress_bar_cmd)
+
         if output_type == "floatpoint":
-            return torch.cat(videos)
-        return videos[0] if prompts.single else videos
+            return torch.cat(list(self.finished(latents, output_type, decode)))
+        videos = self.finished(latents, output_type, lambda one: frames_from_video(decode(one)))
+        return videos[0] if prompts.single and not isinstance(videos, Tensor) else videos
 
     def _guidance_scales(self, cfg_scale: float, guidance_scale_2: float | None) -> dict[str, float]:
         """By expert.
@@ -315,7 +308,7 @@ class WanVideoPipeline(BasePipeline):
     @property
     def _latent_channels(self) -> int:
         if self.dit is not None:
-            return self.dit.out_dim
+            return unwrapped(self.dit).out_dim
         return 16 if self.vae is None else self.vae.z_dim
 
     def latent_shape(self, height: int, width: int, num_frames: int) -> tuple[int, ...]:
@@ -373,20 +366,24 @@ class WanVideoPipeline(BasePipeline):
 
     def _embedding(self, prompt: str) -> Tensor:
         """Of one prompt, (512, dim), by the text encoder, which is ready."""
+        assert self.text_encoder is not None
+        assert self.tokenizer is not None
         ids, mask = self.tokenizer([prompt])
         return self.text_encoder(ids.to(self.device), mask.to(self.device))[0]
 
-    def encode_video(self, video: Tensor, *, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object) -> Tensor:
+    def encode_video(
+        self, video: Tensor, *, progress_bar_cmd: ProgressBar = progress_bar, **tiles: Unpack[Tiling]
+    ) -> Tensor:
         """Latents of a video (1, 3, F, H, W) in [-1, 1]: (1, C, (F-1)/4+1, h, w), float32."""
         self.needs("vae", "encoding a video")
         return self.through_vae("encode", video, progress_bar_cmd=progress_bar_cmd, **tiles).float()
 
     def decode_latents(
-        self, latents: Tensor, *, framewise: bool = False, progress_bar_cmd: ProgressBar = progress_bar, **tiles: object
+        self, latents: Tensor, *, progress_bar_cmd: ProgressBar = progress_bar, **tiles: Unpack[Tiling]
     ) -> Tensor:
         """Video of latents: (1, 3, F, H, W) in [-1, 1], float32."""
         self.needs("vae", "decoding a video")
-        return self.through_vae("decode", latents, progress_bar_cmd=progress_bar_cmd, framewise=framewise, **tiles)
+        return self.through_vae("decode", latents, progress_bar_cmd=progress_bar_cmd, **tiles)
 
     def denoise(
         self,
@@ -406,30 +403,19 @@ class WanVideoPipeline(BasePipeline):
             step_end: what is told of each step, and may change what follows.
             given: what pictures, videos and masks contribute.
         """
-        latents = given.start(latents)
-        steps = len(schedule.timesteps)
         branches: Branches | None = None
-        for index in labelled(progress_bar_cmd, "denoising")(range(steps)):
-            if self.interrupted_anywhere():
-                break
+
+        def velocity(index: int, latents: Tensor, texts: Texts) -> Tensor:
+            nonlocal branches
             timestep = schedule.timesteps[index]
             expert = self._expert(timestep.item(), guidance.switch_boundary)
-            if branches is None or branches.expert is not expert:
+            if branches is None or branches.expert != expert or branches.texts is not texts:
                 branches = None  # what the first expert kept of the prompts goes before the second one's weights come
                 self.load_models_to_device([expert, *given.with_network.get(expert, ())])
-                branches = Branches(self.networks[expert], expert, texts, guidance, steps - index, self._apart, given)
-            velocity = branches.velocity(latents, timestep.to(self.device))
-            latents = given.start(schedule.step(velocity, index, latents))
-            if step_end is not None and step_end.callback is not None:
-                (latents, new_texts), networks_changed = self.after_step(step_end, index, timestep, latents, texts)
-                if networks_changed or new_texts is not texts:
-                    texts, branches = new_texts, None
-        return latents
+                branches = Branches(self, expert, texts, guidance, len(schedule.timesteps) - index, given)
+            return branches.velocity(latents, timestep.to(self.device))
 
-    @property
-    def _apart(self) -> Group | None:
-        """The devices on which the text branches run apart; None where each device runs both."""
-        return None if self.mesh is None or self.mesh.cfg.size == 1 else self.mesh.cfg
+        return self.walked(latents, schedule, texts, velocity, given, progress_bar_cmd, step_end)
 
     def _expert(self, timestep: float, boundary: float) -> str:
         return "dit2" if self.dit2 is not None and timestep < boundary * TRAINING_STEPS else "dit"
@@ -440,20 +426,19 @@ class Branches:
 
     def __init__(
         self,
-        network: LoadedModel,
+        pipe: WanVideoPipeline,
         expert: str,
         texts: Texts,
         guidance: Guidance,
         steps: int,
-        apart: Group | None,
         given: Contribution,
     ) -> None:
-        self.expert = expert
+        network = pipe.networks[expert]
+        self.pipe, self.expert, self.texts = pipe, expert, texts
         self.dit = network.module
         self.guidance = guidance
         self.cfg_scale = guidance.cfg_scale[expert]
         self.steps = steps
-        self.apart = apart
         self.given = given
         self.contexts = {name: together(rows).to(network.dtype) for name, rows in texts.items()}
         if guidance.cfg_merge and self.cfg_scale != 1:
@@ -469,7 +454,7 @@ class Branches:
 
             def predict(latents: Tensor, branch: str) -> Tensor:
                 count = latents.shape[0]
-                return self.dit(
+                velocity: Tensor = self.dit(
                     self.given.beside(latents, frames),
                     timestep_of(timestep, latents, self.given),
                     self.contexts[branch],
@@ -477,10 +462,9 @@ class Branches:
                     step_cache=self.tea_cache(branch, start),
                     **{name: of_batch(value, count) for name, value in self.given.inputs.items()},
                 )
+                return velocity
 
-            if self.apart is not None:
-                return guided_apart(predict, latents, cfg_scale=self.cfg_scale, group=self.apart)
-            return guided(predict, latents, cfg_scale=self.cfg_scale, merge=self.guidance.cfg_merge)
+            return self.pipe.guided(predict, latents, self.cfg_scale, merge=self.guidance.cfg_merge)
 
         if self.guidance.window is None:
             return predict_window(latents, 0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -20,13 +20,13 @@ from diffsynth.core.caller import check_number, known_keywords_only
 from diffsynth.core.device.device_types import NPU
 from diffsynth.core.fused import use_fused
 from diffsynth.core.loader.model_config import ModelConfig
-from diffsynth.core.progress import ProgressBar, labelled, progress_bar
-from diffsynth.diffusion.base_pipeline import BasePipeline
+from diffsynth.core.progress import ProgressBar, progress_bar
 from diffsynth.diffusion.conditions import Call, contributed
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
-from diffsynth.diffusion.guidance import POSITIVE, guided
-from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts, of_each_length, padded
-from diffsynth.diffusion.request import drawn_noise, seeds_of, warn_unless_finite
+from diffsynth.diffusion.loaded_model import unwrapped
+from diffsynth.diffusion.picture_pipeline import OUTPUT_TYPES, PicturePipeline, fitting_size, latent_shape
+from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts
+from diffsynth.diffusion.request import check_output_type
 from diffsynth.diffusion.step_end import LATENTS, Callback, StepEnd
 from diffsynth.diffusion.turns import in_turn
 from diffsynth.families.z_image import FAMILY
@@ -34,8 +34,12 @@ from diffsynth.models.flux_vae import FluxVAE, FluxVAEDecoder, FluxVAEEncoder
 from diffsynth.models.z_image_dit import ZImageDiT
 from diffsynth.models.z_image_prompt import ZImageTokenizer
 from diffsynth.models.z_image_text_encoder import ZImageTextEncoder
-from diffsynth.pipelines.qwen_image import OUTPUT_TYPES, fitting_size, latent_shape
 from diffsynth.utils.frames import frames_from_video, video_from_frames
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from diffsynth.models.tiles import Tiling
 
 __all__ = ["ModelConfig", "ZImagePipeline"]
 
@@ -52,7 +56,7 @@ AS_IN_DIFFUSERS = {
 }
 
 
-class ZImagePipeline(BasePipeline):
+class ZImagePipeline(PicturePipeline):
     """Z-Image text-to-image and image-to-image. Make one with `from_pretrained`, then call it.
 
     Attributes:
@@ -67,7 +71,7 @@ class ZImagePipeline(BasePipeline):
     tokenizer: ZImageTokenizer | None
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_pretrained(
         cls,
         torch_dtype: torch.dtype = torch.bfloat16,
         device: str | torch.device | None = None,
@@ -166,24 +170,21 @@ class ZImagePipeline(BasePipeline):
             ValueError: a value is out of its range, or a picture, latents or embeddings do not fit.
             RuntimeError: a network that this needs was not loaded.
         """
-        if output_type not in OUTPUT_TYPES:
-            raise ValueError(f"output_type={output_type!r}: expected {', '.join(map(repr, OUTPUT_TYPES))}")
+        check_output_type(output_type, OUTPUT_TYPES)
         step_end = StepEnd(callback_on_step_end, callback_on_step_end_tensor_inputs)
         check_number("cfg_scale", cfg_scale)
         height, width = fitting_size(height, width)
         self.needs("dit", "making a picture")
-        given = Embeddings(prompt_embeds, negative_prompt_embeds, prompt_embeds_mask, negative_prompt_embeds_mask)
+        assert self.dit is not None
+        embeddings = Embeddings(prompt_embeds, negative_prompt_embeds, prompt_embeds_mask, negative_prompt_embeds_mask)
         prompts = asked_prompts(
             prompt,
             negative_prompt,
-            given.rows(self.dit.cap_embedder[1].in_features, self.device),
+            embeddings.rows(unwrapped(self.dit).text_dim, self.device),
             guided=cfg_scale != 1,
             per_prompt=("num_images_per_prompt", num_images_per_prompt),
         )
-        if not prompts.encoded_already:
-            self.needs("text_encoder", "making a picture")
-        if output_type != "latent":
-            self.needs("vae", "making a picture")
+        self.needs_for("making a picture", prompts, output_type)
 
         schedule = copy(self.scheduler)  # of this call alone
         schedule.set_timesteps(num_inference_steps, denoising_strength=denoising_strength, shift=sigma_shift)
@@ -191,32 +192,19 @@ class ZImagePipeline(BasePipeline):
         call = Call(self, "making a picture", asked, prompts, height, width, 1, {}, progress_bar_cmd)
         for condition in self.conditions:
             condition.check(call)
-        if latents is None:
-            draw = partial(self.draw_noise, rand_device=rand_device, height=height, width=width)
-            latents = torch.cat([draw(one) for one in seeds_of(seed, prompts.count)])
-        else:
-            latents = self.given_latents(latents, prompts.count, latent_shape(height, width))
+        draw = partial(self.draw_noise, rand_device=rand_device, height=height, width=width)
+        latents = self.first_latents(latents, seed, prompts.count, latent_shape(height, width), draw)
         given = contributed(self.conditions, call)
         if given.latents is not None:
             latents = schedule.add_noise(given.latents, latents, 0)
-        if not prompts.encoded_already:
-            self.load_models_to_device(["text_encoder"])
-        latents = self.denoise(
-            latents, schedule, prompts.embedded(self._embedding), cfg_scale, progress_bar_cmd, step_end
-        )
-        warn_unless_finite(latents)
-        pictures = latents if output_type == "latent" else [self.decode_latents(one) for one in latents.split(1)]
-        self.load_models_to_device([])
-        return pictures[0] if prompts.single and output_type != "latent" else pictures
-
-    def draw_noise(self, seed: int | None, rand_device: str | torch.device, height: int, width: int) -> Tensor:
-        """Noise of a picture's latents: (1, 16, H/8, W/8), float32, drawn on `rand_device` in `torch_dtype`."""
-        return drawn_noise((1, *latent_shape(height, width)), seed, rand_device, self.torch_dtype).to(self.device)
+        texts = self.embedded(prompts, given.with_prompt)
+        latents = self.denoise(latents, schedule, texts, cfg_scale, progress_bar_cmd, step_end)
+        pictures = self.finished(latents, output_type, self.decode_latents)
+        return pictures[0] if prompts.single and not isinstance(pictures, Tensor) else pictures
 
     def encode_prompts(self, prompts: dict[str, str]) -> dict[str, Tensor]:
         """Text embeddings (1, length, dim) by branch."""
-        self.load_models_to_device(["text_encoder"])
-        return {branch: self._embedding(one).unsqueeze(0) for branch, one in prompts.items()}
+        return self.embeddings_of(prompts)
 
     @in_turn
     @torch.no_grad()
@@ -231,19 +219,21 @@ class ZImagePipeline(BasePipeline):
             RuntimeError: the text encoder was not loaded.
         """
         self.needs("text_encoder", "encoding a prompt")
-        per_prompt = ("num_images_per_prompt", num_images_per_prompt)
-        prompts = asked_prompts(prompt, "", {}, guided=False, per_prompt=per_prompt)
-        self.load_models_to_device(["text_encoder"])
-        return padded(prompts.embedded(self._embedding)[POSITIVE])
+        return self._padded_embeddings(prompt, num_images_per_prompt)
 
     def _embedding(self, prompt: str) -> Tensor:
         """Of one prompt, (length, dim), by the text encoder, which is ready."""
+        assert self.text_encoder is not None
+        assert self.tokenizer is not None
         return self.text_encoder(self.tokenizer.ids_of_prompt(prompt).to(self.device))[0]
 
-    def encode_picture(self, picture: Image.Image, progress_bar_cmd: ProgressBar = progress_bar) -> Tensor:
-        """Latents of a picture whose sides are multiples of 16: (1, 16, H/8, W/8), float32. There are no tiles to show
-        progress over."""
+    def encode_picture(
+        self, picture: Image.Image, progress_bar_cmd: ProgressBar = progress_bar, **tiles: Unpack[Tiling]
+    ) -> Tensor:
+        """Latents of a picture whose sides are multiples of 16: (1, 16, H/8, W/8), float32. It is encoded whole: there
+        are no tiles to show progress over."""
         vae = self.needs("vae", "encoding a picture")
+        assert self.vae is not None
         self.load_models_to_device(["vae"])
         video = video_from_frames([picture], height=picture.height, width=picture.width, num_frames=1)
         return self.vae.encode(video[:, :, 0].to(self.device, vae.dtype)).float()
@@ -251,6 +241,7 @@ class ZImagePipeline(BasePipeline):
     def decode_latents(self, latents: Tensor) -> Image.Image:
         """The picture of latents (1, 16, h, w)."""
         vae = self.needs("vae", "decoding a picture")
+        assert self.vae is not None
         self.load_models_to_device(["vae"])
         return frames_from_video(self.vae.decode(latents.to(vae.dtype)).unsqueeze(2))[0]
 
@@ -270,22 +261,6 @@ class ZImagePipeline(BasePipeline):
             texts: by branch, (L, dim) for each picture.
             step_end: what is told of each step, and may change what follows.
         """
-        self.load_models_to_device(["dit"])
-        for index in labelled(progress_bar_cmd, "denoising")(range(len(schedule.timesteps))):
-            if self.interrupt:
-                break
-            timestep = schedule.timesteps[index]
-            predict = partial(self._velocity, timestep=timestep.to(self.device), texts=texts)
-            latents = schedule.step(guided(predict, latents, cfg_scale=cfg_scale, merge=False), index, latents)
-            if step_end is not None and step_end.callback is not None:
-                (latents, texts), _ = self.after_step(step_end, index, timestep, latents, texts)
-        return latents
-
-    def _velocity(self, latents: Tensor, branch: str, *, timestep: Tensor, texts: Texts) -> Tensor:
-        """The network's, of one text branch; pictures whose prompts are equally long as one batch."""
-        rows = texts[branch]
-        velocity = torch.empty_like(latents)
-        for numbers in of_each_length(rows):
-            context = torch.stack([rows[number] for number in numbers]).to(self.networks["dit"].dtype)
-            velocity[numbers] = self.dit(latents[numbers], timestep.expand(len(numbers)), context)
-        return velocity
+        return self._denoised(
+            latents, schedule, texts, cfg_scale=cfg_scale, progress_bar_cmd=progress_bar_cmd, step_end=step_end
+        )

@@ -95,7 +95,7 @@ def of_area(picture: Image.Image, area: int, multiple: int = 32) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def check_size(name: str, picture: Image.Image, height: int, width: int) -> None:
+def check_size(name: str, picture: object, height: int, width: int) -> None:
     """Raises ValueError unless the keyword of that name is a picture of that size."""
     if not isinstance(picture, Image.Image):
         raise ValueError(f"{name} is a {type(picture).__name__}: expected a PIL image")

@@ -91,7 +91,8 @@ def _flash_attention(module: str) -> Callable[[], Kernel]:
 def _kernel(function: Callable[..., Any], scale_keyword: str, **settings: Any) -> Kernel:
     def kernel(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None) -> Tensor:
         output = function(query, key, value, **settings, **{scale_keyword: scale})
-        return output[0] if isinstance(output, tuple) else output  # some versions add the log-sum-exp
+        attended: Tensor = output[0] if isinstance(output, tuple) else output  # some versions add the log-sum-exp
+        return attended
 
     return kernel
 
@@ -113,11 +114,13 @@ def _load_npu_fusion_attention() -> Kernel:
     def fusion_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None) -> Tensor:
         left_out = None
         if mask is not None:  # there True leaves a key out, and the last two dimensions are given in full
-            heads = mask.shape[-3] if mask.dim() > 2 else 1
-            batch = query.shape[0] if heads > 1 or mask.dim() > 3 else 1
-            left_out = ~mask.expand(batch, heads, query.shape[1], key.shape[1])
+            of_heads = mask.shape[-3] if mask.dim() > 2 else 1
+            batch = query.shape[0] if of_heads > 1 or mask.dim() > 3 else 1
+            left_out = ~mask.expand(batch, of_heads, query.shape[1], key.shape[1])
         scale = query.shape[-1] ** -0.5 if scale is None else scale
-        return npu_fusion_attention(query, key, value, query.shape[2], "BSND", atten_mask=left_out, scale=scale)[0]
+        heads = query.shape[2]
+        output: Tensor = npu_fusion_attention(query, key, value, heads, "BSND", atten_mask=left_out, scale=scale)[0]
+        return output
 
     return fusion_attention
 

@@ -79,7 +79,7 @@ def _plain(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     queries, keys, values = (tensor.float() for tensor in _heads_first(query, key, value))
     keys = keys.transpose(-1, -2) * query.shape[-1] ** -0.5
     parts, sums = [], []
-    for some in queries.split(_QUERIES_AT_A_TIME, dim=2):
+    for some in torch.split(queries, _QUERIES_AT_A_TIME, dim=2):
         products = some @ keys
         largest = products.amax(-1, keepdim=True)
         products = products.sub_(largest).exp_()

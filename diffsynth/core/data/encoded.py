@@ -68,7 +68,7 @@ class EncodedFolder:
         return self.folder / f"{row:08d}-{content}.safetensors"
 
 
-class EncodedDataset(Dataset):
+class EncodedDataset(Dataset[dict[str, Tensor]]):
     """Reads what `EncodedFolder` wrote, in the order of the rows.
 
     Args:
@@ -118,9 +118,10 @@ def _description(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DatasetError(f"{path}: not JSON ({error}); delete the folder and encode again") from error
+    return description
 
 
 def _check_same(folder: Path, known: Mapping[str, Any], made_by: Mapping[str, Any]) -> None:

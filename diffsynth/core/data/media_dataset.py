@@ -22,7 +22,7 @@ PLACE = "__place__"
 """Under this name a sample says where it comes from: the metadata file and the row."""
 
 
-class MediaDataset(Dataset):
+class MediaDataset(Dataset[Row]):
     """Samples: a metadata row each, in which file names have become lists of frames.
 
     Args:

@@ -44,8 +44,8 @@ def current_accelerator() -> str | None:
 
     A vendor's package is imported only where it is installed and torch has found no accelerator without it.
     """
-    if torch.accelerator.is_available():
-        return torch.accelerator.current_accelerator().type
+    if torch.accelerator.is_available() and (current := torch.accelerator.current_accelerator()) is not None:
+        return current.type
     for name, kind in ACCELERATORS.items():
         if kind.package and is_available(name):
             return name
@@ -91,7 +91,8 @@ def compute_capability(device: torch.device) -> tuple[int, int] | None:
 
 def device_module(name: str) -> ModuleType:
     """``torch.cuda``, ``torch.npu``, ``torch.cpu`` and so on."""
-    return torch.get_device_module(name)
+    module: ModuleType = torch.get_device_module(name)
+    return module
 
 
 def import_package(name: str) -> str:
@@ -115,4 +116,6 @@ def _import(package: str) -> str:
 
 def _availability(name: str) -> Callable[[], bool]:
     module = device_module(name)
-    return module.is_available if hasattr(module, "is_available") else getattr(torch.backends, name).is_available
+    named = module if hasattr(module, "is_available") else getattr(torch.backends, name)
+    asked: Callable[[], bool] = named.is_available
+    return asked

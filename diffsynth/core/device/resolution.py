@@ -46,7 +46,8 @@ def resolve_device(device: str | torch.device | int | None = None) -> torch.devi
         return torch.device(CPU)
     if not is_available(parsed.type):
         raise _not_here(device, parsed.type)
-    if parsed.index is not None and parsed.index >= device_count(parsed.type):
+    number = _number(parsed)
+    if number is not None and number >= device_count(parsed.type):
         raise _not_here(device)
     return _indexed(parsed)
 
@@ -87,8 +88,13 @@ def _indexed(device: torch.device) -> torch.device:
         return device
     if device.type == NPU:
         _prefer_plain_layouts()
-    index = current_index(device.type) if device.index is None else device.index
-    return torch.device(device.type, index)
+    number = _number(device)
+    return torch.device(device.type, current_index(device.type) if number is None else number)
+
+
+def _number(device: torch.device) -> int | None:
+    """Its index; torch's own types say that there always is one."""
+    return device.index
 
 
 @functools.cache

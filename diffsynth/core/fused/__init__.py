@@ -111,11 +111,15 @@ def swiglu(gate: Tensor, values: Tensor) -> Tensor:
     return _of(gate).swiglu(gate, values)
 
 
-def gelu_of_linear(linear: nn.Linear, tokens: Tensor) -> Tensor:
-    """The tanh form of GELU of a linear layer's output; where the device can, computed before that is written."""
-    if _is_epilogue(linear, tokens):
+def gelu_of_linear(linear: nn.Module, tokens: Tensor) -> Tensor:
+    """The tanh form of GELU of a linear layer's output; where the device can, computed before that is written.
+
+    Args:
+        linear: an nn.Linear, or what a training has put in its place.
+    """
+    if isinstance(linear, nn.Linear) and _is_epilogue(linear, tokens):
         flat = torch._addmm_activation(linear.bias, tokens.flatten(0, -2), linear.weight.t(), use_gelu=True)
-        return flat.unflatten(0, tokens.shape[:-1])
+        return torch.unflatten(flat, 0, tokens.shape[:-1])
     return F.gelu(linear(tokens), approximate="tanh")
 
 
@@ -128,7 +132,7 @@ def _is_epilogue(linear: nn.Linear, tokens: Tensor) -> bool:
         and not torch.compiler.is_compiling()
         and type(linear) is nn.Linear
         and not (linear._forward_hooks or linear._forward_pre_hooks)
-        and linear.bias is not None
+        and linear._parameters["bias"] is not None
         and tokens.dtype == linear.weight.dtype
         and not torch.is_autocast_enabled(tokens.device.type)
     )
@@ -149,22 +153,29 @@ def operators_of(tokens: Tensor, fused: bool = True) -> Operators:
 
 
 def use_fused(network: nn.Module, fused: bool) -> None:
-    """Whether layers of a network that can be told so (those with an attribute `fused`) take a device's operators."""
+    """Whether layers of a network that can be told so take a device's operators."""
     for layer in network.modules():
-        if hasattr(layer, "fused"):
+        if isinstance(layer, OwnOperators):
             layer.fused = fused
 
 
-class RMSNorm(nn.RMSNorm):
-    """torch's, computed by these operators.
+class OwnOperators:
+    """A layer that can be told whether it computes by the device's own operators.
 
     Attributes:
-        fused: whether by the device's own.
+        fused: whether it does.
     """
+
+    fused: bool = True
+
+
+class RMSNorm(nn.RMSNorm, OwnOperators):
+    """torch's, computed by these operators."""
+
+    eps: float
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__(width, eps)
-        self.fused = True
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (B, S, dim) to the same shape and type."""
@@ -239,6 +250,7 @@ def warm_up(device: torch.device, dtype: torch.dtype, *, dim: int, head_dim: int
     heads = normed_and_rotated(tokens, weight, 1e-6, head_dim, table, table)
     attention(heads, heads, heads)
     if device.type == CUDA:
-        gelu_of_linear(nn.utils.skip_init(nn.Linear, dim, head_dim, device=device, dtype=dtype), tokens)
+        linear = nn.utils.skip_init(nn.Linear, dim, head_dim, device=device, dtype=dtype)  # type: ignore[no-untyped-call]
+        gelu_of_linear(linear, tokens)
     image = torch.zeros(1, 16, 8, 8, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
     F.conv2d(image, torch.zeros(16, 16, 3, 3, device=device, dtype=dtype), padding=1)

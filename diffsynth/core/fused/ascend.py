@@ -42,11 +42,12 @@ def normed_and_activated(frames: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 def normed_and_rotated(tokens: Tensor, weight: Tensor, eps: float, head_dim: int, cos: Tensor, sin: Tensor) -> Tensor:
     if weight.shape[0] == head_dim:
-        heads = torch_npu.npu_rms_norm(tokens.unflatten(-1, (-1, head_dim)), weight, eps)[0]
+        heads = torch_npu.npu_rms_norm(torch.unflatten(tokens, -1, (-1, head_dim)), weight, eps)[0]
     else:
-        heads = torch_npu.npu_rms_norm(tokens, weight, eps)[0].unflatten(-1, (-1, head_dim))
+        heads = torch.unflatten(torch_npu.npu_rms_norm(tokens, weight, eps)[0], -1, (-1, head_dim))
     # Angles of thousands of positions cannot be told apart in a type of 16 bits: all in that of the tables.
-    turned = torch_npu.npu_rotary_mul(heads.to(cos.dtype), cos.unsqueeze(0), sin.unsqueeze(0), rotary_mode="interleave")
+    tables = (cos.unsqueeze(0), sin.unsqueeze(0))
+    turned: Tensor = torch_npu.npu_rotary_mul(heads.to(cos.dtype), *tables, rotary_mode="interleave")
     return turned.to(tokens.dtype)
 
 

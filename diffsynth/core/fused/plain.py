@@ -29,9 +29,9 @@ def normed_and_activated(frames: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 def normed_and_rotated(tokens: Tensor, weight: Tensor, eps: float, head_dim: int, cos: Tensor, sin: Tensor) -> Tensor:
     if weight.shape[0] == head_dim:
-        heads = F.rms_norm(tokens.unflatten(-1, (-1, head_dim)), (head_dim,), weight, eps)
+        heads = F.rms_norm(torch.unflatten(tokens, -1, (-1, head_dim)), (head_dim,), weight, eps)
     else:
-        heads = F.rms_norm(tokens, tuple(weight.shape), weight, eps).unflatten(-1, (-1, head_dim))
+        heads = torch.unflatten(F.rms_norm(tokens, tuple(weight.shape), weight, eps), -1, (-1, head_dim))
     return rotated(heads, cos, sin)
 
 
@@ -66,8 +66,8 @@ def rotated(tokens: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     Returns:
         The shape and dtype of `tokens`.
     """
-    pairs = tokens.float().unflatten(-1, (-1, 2))
-    turned = pairs * cos.unflatten(-1, (-1, 2))
+    pairs = torch.unflatten(tokens.float(), -1, (-1, 2))
+    turned = pairs * torch.unflatten(cos, -1, (-1, 2))
     sin = sin[..., ::2]
     turned[..., 0].addcmul_(pairs[..., 1], sin, value=-1)
     turned[..., 1].addcmul_(pairs[..., 0], sin)

@@ -3,6 +3,9 @@
 A program computes some rows of one width, all of a row at once: the channels of a token, or of one head.
 """
 
+# A kernel is written in Triton's language, whose values have no types of Python's.
+# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+
 from __future__ import annotations
 
 import contextlib
@@ -22,12 +25,12 @@ _NUMBERS = 4096
 
 
 def modulated(tokens: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
-    result: Tensor = _Modulated.apply(tokens, shift, scale, eps)
+    result: Tensor = _Modulated.apply(tokens, shift, scale, eps)  # type: ignore[no-untyped-call]
     return result
 
 
 def gated(tokens: Tensor, update: Tensor, gate: Tensor) -> Tensor:
-    result: Tensor = _Gated.apply(tokens, update, gate)
+    result: Tensor = _Gated.apply(tokens, update, gate)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -42,7 +45,7 @@ def normed_and_activated(frames: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 
 def normed_and_rotated(tokens: Tensor, weight: Tensor, eps: float, head_dim: int, cos: Tensor, sin: Tensor) -> Tensor:
-    result: Tensor = _NormedAndRotated.apply(tokens, weight, eps, head_dim, cos, sin)
+    result: Tensor = _NormedAndRotated.apply(tokens, weight, eps, head_dim, cos, sin)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -144,7 +147,7 @@ class _NormedAndRotated(torch.autograd.Function):
         ctx.eps, ctx.head_dim = eps, head_dim
         out = torch.empty_like(tokens)
         _launch_rotary(_normed_and_rotated, tokens, weight, cos, sin, (out,), head_dim, eps)
-        return out.unflatten(-1, (-1, head_dim))
+        return torch.unflatten(out, -1, (-1, head_dim))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -197,7 +200,7 @@ def _rows_dense(values: Tensor) -> Tensor:
 
 
 @triton.jit
-def _place(rows, width, ROWS: tl.constexpr, ACROSS: tl.constexpr):  # type: ignore[no-untyped-def]
+def _place(rows, width, ROWS: tl.constexpr, ACROSS: tl.constexpr):
     """The rows of this program, the channels, and which of them there are."""
     row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]).to(tl.int64)
     channel = tl.arange(0, ACROSS)[None, :]
@@ -205,7 +208,7 @@ def _place(rows, width, ROWS: tl.constexpr, ACROSS: tl.constexpr):  # type: igno
 
 
 @triton.jit
-def _standardised(values, inside, width, eps):  # type: ignore[no-untyped-def]
+def _standardised(values, inside, width, eps):
     """Each row less its mean, over its standard deviation; and one over that."""
     mean = tl.sum(values, axis=1)[:, None] / width
     centred = tl.where(inside, values - mean, 0.0)
@@ -214,7 +217,7 @@ def _standardised(values, inside, width, eps):  # type: ignore[no-untyped-def]
 
 
 @triton.jit(do_not_specialize=_VARYING)
-def _modulated(  # type: ignore[no-untyped-def]
+def _modulated(
     tokens, scale, shift, out, scale_stride, shift_stride, rows, length, width, eps,
     ROWS: tl.constexpr, ACROSS: tl.constexpr,
 ):  # fmt: skip
@@ -228,7 +231,7 @@ def _modulated(  # type: ignore[no-untyped-def]
 
 
 @triton.jit(do_not_specialize=_VARYING)
-def _modulated_back(  # type: ignore[no-untyped-def]
+def _modulated_back(
     tokens, scale, gradient, out, scale_stride, rows, length, width, eps,
     ROWS: tl.constexpr, ACROSS: tl.constexpr,
 ):  # fmt: skip
@@ -244,7 +247,7 @@ def _modulated_back(  # type: ignore[no-untyped-def]
 
 
 @triton.jit(do_not_specialize=_VARYING)
-def _gated(  # type: ignore[no-untyped-def]
+def _gated(
     tokens, update, gate, out, gate_stride, rows, length, width,
     ROWS: tl.constexpr, ACROSS: tl.constexpr,
 ):  # fmt: skip
@@ -256,7 +259,7 @@ def _gated(  # type: ignore[no-untyped-def]
 
 
 @triton.jit(do_not_specialize=("rows",))
-def _normed_and_activated(  # type: ignore[no-untyped-def]
+def _normed_and_activated(
     frames, weight, out, rows, width, eps,
     ROWS: tl.constexpr, ACROSS: tl.constexpr,
 ):  # fmt: skip
@@ -269,7 +272,7 @@ def _normed_and_activated(  # type: ignore[no-untyped-def]
 
 
 @triton.jit(do_not_specialize=_VARYING)
-def _rms_normed(  # type: ignore[no-untyped-def]
+def _rms_normed(
     tokens, added, gain, out, gain_stride, rows, length, width, eps, ADDS: tl.constexpr,
     ROWS: tl.constexpr, ACROSS: tl.constexpr,
 ):  # fmt: skip
@@ -284,7 +287,7 @@ def _rms_normed(  # type: ignore[no-untyped-def]
 
 
 @triton.jit(do_not_specialize=("rows",))
-def _swiglu(  # type: ignore[no-untyped-def]
+def _swiglu(
     gate, values, out, rows, width,
     ROWS: tl.constexpr, ACROSS: tl.constexpr,
 ):  # fmt: skip
@@ -295,9 +298,7 @@ def _swiglu(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _angles(  # type: ignore[no-untyped-def]
-    cos, sin, row, channel, inside, rows_of_token, length, head_dim
-):
+def _angles(cos, sin, row, channel, inside, rows_of_token, length, head_dim):
     """The cosine of each channel, and its sine with the sign that the channel's neighbour has in its turned value."""
     token = (row // rows_of_token) % length
     of_head = channel % head_dim
@@ -307,7 +308,7 @@ def _angles(  # type: ignore[no-untyped-def]
 
 
 @triton.jit(do_not_specialize=_VARYING)
-def _normed_and_rotated(  # type: ignore[no-untyped-def]
+def _normed_and_rotated(
     tokens, weight, cos, sin, out, rows, rows_of_token, length, width, head_dim, eps,
     ROWS: tl.constexpr, ACROSS: tl.constexpr,
 ):  # fmt: skip
@@ -324,7 +325,7 @@ def _normed_and_rotated(  # type: ignore[no-untyped-def]
 
 
 @triton.jit(do_not_specialize=_VARYING)
-def _normed_and_rotated_back(  # type: ignore[no-untyped-def]
+def _normed_and_rotated_back(
     tokens, weight, cos, sin, gradient, out, rows, rows_of_token, length, width, head_dim, eps,
     ROWS: tl.constexpr, ACROSS: tl.constexpr,
 ):  # fmt: skip

@@ -74,7 +74,7 @@ class ModelConfig:
                 'ModelConfig() names no model: give path="file.safetensors", or model_id="Org/Name" with '
                 'origin_file_pattern="*.safetensors", or state_dict'
             )
-        if self.path is not None and not (isinstance(self.path, (str, os.PathLike, Sequence)) and _paths(self.path)):
+        if self.path is not None and not _names_files(self.path):
             raise ValueError(f"ModelConfig(path={self.path!r}) names no file: expected a path or a list of paths")
         environment.skip_download(self.skip_download)
         environment.download_source(self.download_source)
@@ -88,7 +88,7 @@ class ModelConfig:
         """
         self.check_input()
         if self.path is not None:
-            paths = _paths(self.path)
+            paths = self.files()
             for path in paths:
                 if not os.path.exists(path):
                     raise ModelNotFoundError(f"ModelConfig(path=...) names {path}, which does not exist")
@@ -103,6 +103,11 @@ class ModelConfig:
             skip_download=environment.skip_download(self.skip_download),
         )
         return replace(self, path=found)
+
+    def files(self) -> list[str]:
+        """`path` as a list; of a config that has been downloaded, what there is on this machine."""
+        several = [self.path] if isinstance(self.path, (str, os.PathLike)) else self.path
+        return [os.fspath(one) for one in several or () if os.fspath(one)]
 
     def patterns(self) -> list[str]:
         """`origin_file_pattern` as a list; the empty pattern stands for the whole model."""
@@ -125,9 +130,10 @@ _STATES = ("offload", "onload", "preparing", "computation")
 ModelConfig.__init__ = known_keywords_only("ModelConfig")(ModelConfig.__init__)  # type: ignore[method-assign]
 
 
-def _paths(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
+def _names_files(path: object) -> bool:
+    """Whether this is a path, or a list with one."""
     several = [path] if isinstance(path, (str, os.PathLike)) else path
-    return [os.fspath(one) for one in several if os.fspath(one)]
+    return isinstance(several, Sequence) and any(os.fspath(one) for one in several)
 
 
 def redirected(config: ModelConfig, model_id: str, files: Mapping[str, str]) -> ModelConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import gcd
 
@@ -39,7 +39,7 @@ def check_degrees(size: int, ulysses: int | None, ring: int | None, cfg: int | N
     Raises:
         DegreeError: a degree is no whole number above 0, cfg is neither 1 nor 2, or they do not multiply to `size`.
     """
-    given = {"ulysses_degree": ulysses, "ring_degree": ring, "cfg_degree": cfg}
+    given: Mapping[str, object] = {"ulysses_degree": ulysses, "ring_degree": ring, "cfg_degree": cfg}
     for name, degree in given.items():
         if degree is not None and (isinstance(degree, bool) or not isinstance(degree, int) or degree < 1):
             raise DegreeError(f"{name}={degree!r}: expected a whole number above 0, or None")

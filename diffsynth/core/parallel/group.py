@@ -101,7 +101,7 @@ class Group:
         self._count(GATHER, (self.size - 1) * padded.numel(), tensor)
         with self._naming_the_lost():
             _all_gather(together, padded, group=self._process_group)
-        return [part[:length] for part, length in zip(together.split(longest), lengths, strict=True)]
+        return [part[:length] for part, length in zip(torch.split(together, longest), lengths, strict=True)]
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Adds up the tensors of all ranks in place. Counted as a ring would send them."""

@@ -15,10 +15,12 @@ import socket
 import sys
 import threading
 from datetime import timedelta
-
-from torch.distributed import Store
+from typing import TYPE_CHECKING
 
 from diffsynth.core.parallel import RankError
+
+if TYPE_CHECKING:
+    from torch._C._distributed_c10d import Store
 
 GRACE = 5.0  # seconds that a rank has to end by itself
 _CONNECTING = 120.0  # seconds from the first rank to the last

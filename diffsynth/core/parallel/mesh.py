@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from diffsynth.core.parallel.degrees import DegreeError, Degrees, check_degrees, choose_degrees
+from diffsynth.core.parallel import DegreeError
+from diffsynth.core.parallel.degrees import Degrees, check_degrees, choose_degrees
 from diffsynth.core.parallel.launch import Launch
 from diffsynth.core.parallel.world import World, join
 

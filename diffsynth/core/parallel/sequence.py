@@ -31,13 +31,13 @@ class SequenceParallel:
         self.lengths = even_parts(length, self._mesh.sequence.size)
 
     @property
-    def parts(self) -> list[slice]:
+    def parts(self) -> list[slice[int, int, int]]:
         """The tokens of each rank."""
         ends = list(accumulate(self.lengths))
         return [slice(end - length, end) for end, length in zip(ends, self.lengths, strict=True)]
 
     @property
-    def part(self) -> slice:
+    def part(self) -> slice[int, int, int]:
         """The tokens of this rank."""
         return self.parts[self._mesh.sequence.index]
 

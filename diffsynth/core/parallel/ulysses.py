@@ -31,7 +31,9 @@ def to_heads(tensor: Tensor, group: Group, lengths: Sequence[int]) -> Tensor:
     shares = even_parts(heads, group.size)
     sent = tensor.new_empty(tensor.numel())
     sizes = [lengths[group.index] * batch * share * head_dim for share in shares]
-    for part, wanted in zip(sent.split(sizes), tensor.transpose(0, 1).split(shares, dim=2), strict=True):
+    for part, wanted in zip(
+        sent.split_with_sizes(sizes), tensor.transpose(0, 1).split_with_sizes(shares, dim=2), strict=True
+    ):
         part.view(wanted.shape).copy_(wanted)
     mine = shares[group.index]
     received = _memory_for(sum(lengths) * batch * mine * head_dim, tensor)
@@ -60,7 +62,9 @@ def to_tokens(tensor: Tensor, group: Group, lengths: Sequence[int], heads: int, 
     sent = tensor.contiguous().view(-1)
     group.all_to_all(received, sent, sizes, [other * batch * mine * head_dim for other in lengths])
     together = tensor.new_empty(batch, length, heads, head_dim)
-    for part, place in zip(received.split(sizes), together.transpose(0, 1).split(shares, dim=2), strict=True):
+    for part, place in zip(
+        received.split_with_sizes(sizes), together.transpose(0, 1).split_with_sizes(shares, dim=2), strict=True
+    ):
         place.copy_(part.view(place.shape))
     return together
 

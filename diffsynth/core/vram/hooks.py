@@ -58,7 +58,7 @@ class Immovable:
         self._name = type(model).__name__
         for module in model.modules():
             module._apply = self  # type: ignore[method-assign]
-            module.register_load_state_dict_pre_hook(self.refuse_loading)
+            module.register_load_state_dict_pre_hook(self.refuse_loading)  # type: ignore[no-untyped-call]
 
     def __call__(self, *args: object, **kwargs: object) -> NoReturn:
         raise VramError(

@@ -9,7 +9,7 @@ import argparse
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor, nn
 
@@ -24,8 +24,15 @@ from diffsynth.diffusion.training.files import media_dataset
 from diffsynth.diffusion.training.losses import FlowMatchLoss
 from diffsynth.diffusion.training.runner import Inputs, Sample
 
+if TYPE_CHECKING:
+    from diffsynth.diffusion.base_pipeline import BasePipeline
+    from diffsynth.diffusion.picture_pipeline import PicturePipeline
 
-class TrainingAdapter(ABC):
+Pipe = TypeVar("Pipe", bound="BasePipeline")
+OfPictures = TypeVar("OfPictures", bound="PicturePipeline")
+
+
+class TrainingAdapter(ABC, Generic[Pipe]):
     """One family, or the way it is trained.
 
     Args:
@@ -43,14 +50,14 @@ class TrainingAdapter(ABC):
     defaults: ClassVar[Mapping[str, object]] = {}
     not_offered: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(self, pipe: Any, args: argparse.Namespace) -> None:
+    def __init__(self, pipe: Pipe, args: argparse.Namespace) -> None:
         self.pipe, self.args = pipe, args
         schedule = FlowMatchScheduler(load_object(pipe.family.levels))
         schedule.set_training_timesteps()
         part = (getattr(args, f"{end}_timestep_boundary", whole) for end, whole in (("min", 0.0), ("max", 1.0)))
         self.flow_match_loss = FlowMatchLoss(schedule, *part)
 
-    @staticmethod  # noqa: B027
+    @staticmethod
     def add_flags(group: argparse._ArgumentGroup) -> None:
         """Adds the flags that no other family has."""
 
@@ -69,11 +76,8 @@ class TrainingAdapter(ABC):
     def velocity(self, network: nn.Module, latents: Tensor, timestep: Tensor, inputs: Inputs, branch: str) -> Tensor:
         """The network's call for one branch of the guidance."""
         context = inputs[branch].to(self.pipe.torch_dtype)
-        return network(latents, timestep, context, **self.inputs_of_dit(inputs), **checkpointing(self.args))
-
-    def inputs_of_dit(self, inputs: Inputs) -> dict[str, Any]:
-        """What the network gets of a batch besides latents, timestep and prompt."""
-        return {}
+        velocity: Tensor = network(latents, timestep, context, **checkpointing(self.args))
+        return velocity
 
     @abstractmethod
     def noise(self, seed: int, rand_device: str, latents: Tensor) -> Tensor:
@@ -94,7 +98,7 @@ class TrainingAdapter(ABC):
         """Generates from the validation prompt, and saves that under a path that lacks its ending, if one is given."""
 
 
-class PictureAdapter(TrainingAdapter):
+class PictureAdapter(TrainingAdapter[OfPictures]):
     """A family that makes pictures, of cells of 8x8 pixels that the network takes in patches of 2x2."""
 
     def media(self) -> MediaDataset:
@@ -105,11 +109,11 @@ class PictureAdapter(TrainingAdapter):
         args = self.args
         return FrameSize(args.height, args.width, args.max_pixels, num_frames=1, multiple=16)
 
-    def texts(self, sample: Sample, cfg_scale: float, *pictures: Any) -> Inputs:
+    def texts(self, sample: Sample, cfg_scale: float, **with_prompt: Any) -> Inputs:
         """The embedded prompts of a sample by branch, which may speak of pictures."""
         prompts = branch_prompts(sample.get("prompt", ""), sample.get("negative_prompt", ""), cfg_scale)
         try:
-            return self.pipe.encode_prompts(prompts, *pictures)
+            return self.pipe.embeddings_of(prompts, **with_prompt)
         except ValueError as error:
             raise BadSampleError(f"{sample[PLACE]}: {error}") from error
 

@@ -63,9 +63,10 @@ def split_task(task: str) -> tuple[str, str]:
     return name, colon + stage
 
 
-def trained_name(args: argparse.Namespace) -> str | None:
-    """The name of the network that is trained, whole or by a LoRA."""
-    return args.lora_base_model or args.trainable_models
+def trained_name(args: argparse.Namespace) -> str:
+    """The name of the network that is trained, whole or by a LoRA; empty where a task trains none."""
+    name: str | None = args.lora_base_model or args.trainable_models
+    return name or ""
 
 
 def checkpointing(args: argparse.Namespace) -> dict[str, bool]:

@@ -144,7 +144,8 @@ class Checkpoints:
 
     @property
     def _engine(self) -> str:
-        return self.accelerator.distributed_type.value
+        engine: str = self.accelerator.distributed_type.value
+        return engine
 
     def _engine_options(self, name: str, value: Any) -> dict[str, Any]:
         return {name: value} if self._engine == "DEEPSPEED" else {}
@@ -157,7 +158,7 @@ class Checkpoints:
 
     def _checked_description(self, path: Path) -> dict[str, Any]:
         try:
-            description = json.loads((path / _DESCRIPTION).read_text(encoding="utf-8"))
+            description: dict[str, Any] = json.loads((path / _DESCRIPTION).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             known = ", ".join(map(str, self.whole())) or "none"
             raise TrainingError(

@@ -71,7 +71,7 @@ class _Csv:
             with path.open(newline="") as lines:
                 kept = [row for row in csv.DictReader(lines) if int(row["step"]) <= update]
         self._file = path.open("w", newline="", buffering=1)
-        self._writer: csv.DictWriter | None = None
+        self._writer: csv.DictWriter[str] | None = None
         for row in kept:
             self._write(row)
 

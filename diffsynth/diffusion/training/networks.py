@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
@@ -45,13 +45,13 @@ def load_pipeline(pipeline: type[Pipeline], args: argparse.Namespace, accelerato
         models = [redirected(config, converted.model_id, converted.files) for config in models]
     with accelerator.local_main_process_first():  # it downloads what is not there, for all
         models = [config.download_if_necessary() for config in models]
-        used = folders.items() if _uses_encoders(args) else ()
-        folders = {name: config and config.download_if_necessary() for name, config in used}
+        used = folders if _uses_encoders(args) else {}
+        here: dict[str, Any] = {name: config and config.download_if_necessary() for name, config in used.items()}
     pipe = pipeline.from_pretrained(
         torch_dtype=getattr(torch, args.torch_dtype),
         device="cpu" if args.initialize_model_on_cpu else device,
         model_configs=models,
-        **folders,
+        **here,
     )
     pipe.device = device
     for name, network in pipe.networks.items():

@@ -72,7 +72,7 @@ def family_parser(family: Family, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def run_task(accelerator: Accelerator, model: TrainingAdapter, args: argparse.Namespace) -> None:
+def run_task(accelerator: Accelerator, model: TrainingAdapter[Any], args: argparse.Namespace) -> None:
     """Does what --task says.
 
     Raises:
@@ -145,7 +145,7 @@ def encode_once(
         raise DatasetError(f"{dataset.metadata_path}: none of its {len(dataset.rows)} rows could be encoded")
 
 
-class _Reading(Dataset):
+class _Reading(Dataset[tuple[int, dict[str, Any] | None]]):
     """Some rows of a data set with their samples; None for one that is left out."""
 
     def __init__(self, dataset: MediaDataset, rows: list[int]) -> None:

@@ -71,7 +71,7 @@ class _Prepared:
     optimizer: Any
     schedule: Any
     loader: Any
-    sampler: DistributedSampler
+    sampler: DistributedSampler[Any]
 
 
 def open_accelerator(args: argparse.Namespace) -> Accelerator:
@@ -101,7 +101,7 @@ def train(
     accelerator: Accelerator,
     objective: Objective,
     network: nn.Module,
-    dataset: Dataset,
+    dataset: Dataset[Any],
     args: argparse.Namespace,
     *,
     encode: Encode = dict,
@@ -201,9 +201,11 @@ def _updates(
                 yield
 
 
-def _prepare(accelerator: Accelerator, network: nn.Module, dataset: Dataset, args: argparse.Namespace) -> _Prepared:
+def _prepare(
+    accelerator: Accelerator, network: nn.Module, dataset: Dataset[Any], args: argparse.Namespace
+) -> _Prepared:
     # One replica: accelerate deals the batches out to the processes. The order is that of the seed and the epoch.
-    sampler = DistributedSampler(dataset, num_replicas=1, rank=0, seed=args.seed)
+    sampler: DistributedSampler[Any] = DistributedSampler(dataset, num_replicas=1, rank=0, seed=args.seed)
     loader = DataLoader(
         dataset, args.batch_size, sampler=sampler, collate_fn=list, num_workers=args.dataset_num_workers,
         generator=torch.Generator(),  # else the start of each epoch would draw from the default one
@@ -233,19 +235,20 @@ def lora_dtype(accelerator: Accelerator, torch_dtype: torch.dtype) -> torch.dtyp
 
 
 def _updates_of_run(batches: int, processes: int, args: argparse.Namespace) -> int:
-    return args.num_epochs * math.ceil(math.ceil(batches / processes) / args.gradient_accumulation_steps)
+    updates_of_epoch: int = math.ceil(math.ceil(batches / processes) / args.gradient_accumulation_steps)
+    return updates_of_epoch * int(args.num_epochs)
 
 
 def _optimizer(parameters: list[nn.Parameter], args: argparse.Namespace) -> torch.optim.Optimizer:
     name = args.customized_optimizer or "torch.optim.AdamW"
     module, _, kind = name.rpartition(".")
     try:
-        optimizer = getattr(importlib.import_module(module), kind)
+        made_by: Callable[..., torch.optim.Optimizer] = getattr(importlib.import_module(module), kind)
     except (ImportError, AttributeError, ValueError) as error:
         raise TrainingError(
             f"--customized_optimizer {name}: cannot be imported ({error}); expected a class such as torch.optim.AdamW"
         ) from error
-    return optimizer(parameters, lr=args.learning_rate, weight_decay=args.weight_decay)
+    return made_by(parameters, lr=args.learning_rate, weight_decay=args.weight_decay)
 
 
 def _schedule(optimizer: torch.optim.Optimizer, updates: int, args: argparse.Namespace) -> Any:
@@ -256,12 +259,13 @@ def _schedule(optimizer: torch.optim.Optimizer, updates: int, args: argparse.Nam
 
 
 def _rest_of_epoch(accelerator: Accelerator, prepared: _Prepared, position: Position) -> Iterable[list[Sample]]:
-    loader = prepared.loader
+    loader: Any = prepared.loader
     if position.batch:
         loader = accelerator.skip_first_batches(loader, position.batch)
     loader.set_epoch(position.epoch)
     prepared.sampler.set_epoch(position.epoch)
-    return loader
+    batches: Iterable[list[Sample]] = loader
+    return batches
 
 
 def _generator(seed: int, batch: int) -> Generator:
@@ -301,7 +305,7 @@ def _room_for(samples: Sequence[Sample], accelerator: Accelerator, args: argpars
         ) from error
 
 
-def _same_to_resume(args: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
+def _same_to_resume(args: argparse.Namespace, dataset: Dataset[Any]) -> dict[str, Any]:
     """What an interrupted run and the one that goes on from it must have in common."""
     flags = [*_DECIDE_THE_COURSE]
     if args.lr_scheduler != "constant":

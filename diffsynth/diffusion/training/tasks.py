@@ -30,7 +30,7 @@ class Task(ABC):
     columns: tuple[str, ...] = ()
     """Columns of the metadata that --extra_inputs may name besides the model's."""
 
-    def __init__(self, model: TrainingAdapter, args: argparse.Namespace) -> None:
+    def __init__(self, model: TrainingAdapter[Any], args: argparse.Namespace) -> None:
         self.model, self.args = model, args
         for name in names(args.extra_inputs):
             if name not in (*model.extra_inputs, *self.columns):
@@ -91,7 +91,7 @@ class Distillation(Task):
         }
 
     def loss(self, network: nn.Module, inputs: Inputs, generator: Generator) -> Tensor:
-        steps, scales = inputs["num_inference_steps"].unique().tolist(), inputs["cfg_scale"].unique().tolist()
+        steps, scales = (sorted(set(inputs[name].tolist())) for name in ("num_inference_steps", "cfg_scale"))
         if len(steps) > 1 or len(scales) > 1:
             raise TrainingError("--batch_size: rows of different num_inference_steps or cfg_scale; give --batch_size 1")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -13,12 +13,15 @@ from torch import Tensor
 
 from diffsynth.core.caller import check_number, check_whole
 from diffsynth.diffusion.conditions import Call, Condition, Contribution
+from diffsynth.diffusion.loaded_model import unwrapped
+from diffsynth.diffusion.picture_pipeline import LATENT_PIXELS, TOKEN_PIXELS, PicturePipeline
 from diffsynth.families.qwen_image.control import BlockwiseControl
-from diffsynth.families.qwen_image.entities import LATENT_PIXELS, EntityControl
-from diffsynth.families.qwen_image.layers import LayerInput
+from diffsynth.families.qwen_image.entities import EntityControl
 from diffsynth.utils.frames import check_picture, check_size, of_area
 
-TOKEN_PIXELS = 16  # one DiT patch is 2x2 latents of 8x8 pixels
+if TYPE_CHECKING:
+    from diffsynth.pipelines.qwen_image import QwenImagePipeline
+
 EDIT_AREA = 1024**2  # pixels of a picture to edit, as the DiT sees it
 CONDITION_AREA = 384**2  # and of each of a list, as the text encoder sees it
 
@@ -26,14 +29,14 @@ CONDITION_AREA = 384**2  # and of each of a list, as the text encoder sees it
 class InputImage:
     """`input_image`: the generation starts from it, noised as much as `denoising_strength` says."""
 
-    def check(self, call: Call) -> None:
+    def check(self, call: Call[PicturePipeline]) -> None:
         strength = call.asked["denoising_strength"]
         if call.asked["input_image"] is not None:
             call.needs("vae")
         elif strength < 1:
             raise ValueError(f"denoising_strength={strength} keeps part of an input_image, and none was given")
 
-    def prepare(self, call: Call) -> Contribution | None:
+    def prepare(self, call: Call[PicturePipeline]) -> Contribution | None:
         picture = call.asked["input_image"]
         if picture is None:
             return None
@@ -44,7 +47,7 @@ class InputImage:
 class Inpaint:
     """`inpaint_mask`, `inpaint_blur_size` and `inpaint_blur_sigma`: of `input_image` only what is white is changed."""
 
-    def check(self, call: Call) -> None:
+    def check(self, call: Call[QwenImagePipeline]) -> None:
         asked = call.asked
         size, sigma = asked["inpaint_blur_size"], asked["inpaint_blur_sigma"]
         if asked["inpaint_mask"] is None:
@@ -60,7 +63,7 @@ class Inpaint:
                 raise ValueError(f"inpaint_blur_size={size}: expected less than the {cells} latents of the picture")
             check_number("inpaint_blur_sigma", sigma, above=0)
 
-    def prepare(self, call: Call) -> Contribution | None:
+    def prepare(self, call: Call[QwenImagePipeline]) -> Contribution | None:
         asked = call.asked
         if asked["inpaint_mask"] is None:
             return None
@@ -84,12 +87,12 @@ def blurred(mask: Tensor, size: int, sigma: float) -> Tensor:
 class ContextImage:
     """`context_image`: a picture that says what goes where, as the LoRA of in-context control was trained."""
 
-    def check(self, call: Call) -> None:
+    def check(self, call: Call[QwenImagePipeline]) -> None:
         if call.asked["context_image"] is not None:
             check_picture("context_image", call.asked["context_image"])
             call.needs("vae")
 
-    def prepare(self, call: Call) -> Contribution | None:
+    def prepare(self, call: Call[QwenImagePipeline]) -> Contribution | None:
         if call.asked["context_image"] is None:
             return None
         picture = call.asked["context_image"].resize((call.width, call.height))
@@ -99,21 +102,28 @@ class ContextImage:
 class EditImage:
     """`edit_image`: pictures that the DiT and the text encoder look at."""
 
-    def check(self, call: Call) -> None:
+    def check(self, call: Call[QwenImagePipeline]) -> None:
         any_size = call.asked["edit_image_auto_resize"]
         if not checked_pictures(call.asked["edit_image"], any_size=any_size):
             return
-        if not call.prompts.encoded_already:
+        if call.prompts is None or not call.prompts.encoded_already:
             call.needs("text_encoder")
             call.pipe.needs_processor()
         call.needs("vae")
 
-    def prepare(self, call: Call) -> Contribution | None:
+    def prepare(self, call: Call[QwenImagePipeline]) -> Contribution | None:
         area = EDIT_AREA if call.asked["edit_image_auto_resize"] else None
         edited = edit_pictures(call.asked["edit_image"], area=area)
         latents = [call.pipe.encode_picture(picture, call.progress_bar_cmd, **call.tiles) for picture in edited.shown]
         inputs = {"zero_cond_t": True} if call.asked["zero_cond_t"] else {}
         return Contribution(pictures=tuple(latents), inputs=inputs, with_prompt=edited.with_prompt())
+
+
+class Seen(TypedDict):
+    """What the text encoder gets besides a prompt: see `QwenImagePipeline.encode_prompts`."""
+
+    pictures: Sequence[Image.Image]
+    numbered: bool
 
 
 class EditPictures(NamedTuple):
@@ -129,7 +139,7 @@ class EditPictures(NamedTuple):
     seen: list[Image.Image]
     numbered: bool
 
-    def with_prompt(self) -> dict[str, object]:
+    def with_prompt(self) -> Seen:
         """What the text encoder gets besides a prompt."""
         return {"pictures": self.seen, "numbered": self.numbered}
 
@@ -147,7 +157,7 @@ def edit_pictures(edit_image: Image.Image | Sequence[Image.Image] | None, *, are
     return EditPictures(shown, seen, numbered)
 
 
-def checked_pictures(edit_image: Image.Image | Sequence[Image.Image] | None, *, any_size: bool) -> list[Image.Image]:
+def checked_pictures(edit_image: object, *, any_size: bool) -> list[Image.Image]:
     """The pictures to edit, as a list.
 
     Raises:
@@ -169,8 +179,34 @@ def checked_pictures(edit_image: Image.Image | Sequence[Image.Image] | None, *, 
     return list(pictures)
 
 
+class LayerInput:
+    """`layer_input_image` and `layer_num`. The DiT looks at the picture last: by that it knows which one it is."""
+
+    def check(self, call: Call[QwenImagePipeline]) -> None:
+        number, picture = call.asked["layer_num"], call.asked["layer_input_image"]
+        # There is no DiT where a data set is encoded for a training.
+        dit = None if call.pipe.dit is None else unwrapped(call.pipe.dit)
+        if number is None and picture is None:
+            if dit is not None and dit.layered:
+                raise ValueError("the dit takes a picture apart into layers: give layer_input_image and layer_num")
+            return
+        if dit is not None and not dit.layered:
+            raise ValueError("layer_num: the dit makes no layers; load that of Qwen/Qwen-Image-Layered")
+        if number is None or picture is None:
+            raise ValueError("layer_input_image and layer_num go together: a picture, and how many layers it has")
+        check_whole("layer_num", number, least=0)
+        check_size("layer_input_image", picture, call.height, call.width)
+        call.needs("vae")
+
+    def prepare(self, call: Call[QwenImagePipeline]) -> Contribution | None:
+        picture = call.asked["layer_input_image"]
+        if picture is None:
+            return None
+        return Contribution(pictures=(call.pipe.encode_picture(picture, call.progress_bar_cmd, **call.tiles),))
+
+
 # The DiT looks at pictures in this order.
-CONDITIONS: tuple[Condition, ...] = (
+CONDITIONS: tuple[Condition[QwenImagePipeline], ...] = (
     *(InputImage(), Inpaint(), ContextImage(), EditImage(), LayerInput()),
     *(BlockwiseControl(), EntityControl()),
 )

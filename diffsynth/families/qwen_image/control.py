@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,12 +13,16 @@ from torch import Tensor
 
 from diffsynth.core.caller import check_number, check_whole
 from diffsynth.diffusion.conditions import Call, Contribution
+from diffsynth.diffusion.loaded_model import unwrapped
+from diffsynth.diffusion.picture_pipeline import LATENT_CHANNELS
 from diffsynth.families.qwen_image import CONTROLNETS
 from diffsynth.models.qwen_image_controlnet import Control, Controls, QwenImageBlockWiseControlNet
 from diffsynth.utils.frames import check_picture, check_size, video_from_frames
 
+if TYPE_CHECKING:
+    from diffsynth.pipelines.qwen_image import QwenImagePipeline
+
 KEYWORD = "blockwise_controlnet_inputs"
-LATENT_CHANNELS = 16
 
 
 @dataclass
@@ -46,7 +51,7 @@ class ControlNetInput:
 class BlockwiseControl:
     """`blockwise_controlnet_inputs`: what the picture is to follow."""
 
-    def check(self, call: Call) -> None:
+    def check(self, call: Call[QwenImagePipeline]) -> None:
         for number, given in enumerate(_inputs(call)):
             where = f"{KEYWORD}, input {number}"
             if not isinstance(given, ControlNetInput):
@@ -70,7 +75,7 @@ class BlockwiseControl:
                     raise ValueError(f"{where}: its ControlNet takes no inpaint_mask; leave it out")
             call.needs("vae")
 
-    def prepare(self, call: Call) -> Contribution | None:
+    def prepare(self, call: Call[QwenImagePipeline]) -> Contribution | None:
         inputs = _inputs(call)
         if not inputs:
             return None
@@ -82,25 +87,27 @@ class BlockwiseControl:
         return Contribution(inputs={"controls": Controls(controls)}, with_network={"dit": used})
 
 
-def _inputs(call: Call) -> list[ControlNetInput]:
+def _inputs(call: Call[QwenImagePipeline]) -> list[ControlNetInput]:
     inputs = call.asked[KEYWORD]
     if inputs is not None and not isinstance(inputs, (list, tuple)):
         raise ValueError(f"{KEYWORD} is a {type(inputs).__name__}: expected a list of ControlNetInput")
     return list(inputs or ())
 
 
-def _network(call: Call, given: ControlNetInput, where: str) -> QwenImageBlockWiseControlNet:
+def _network(call: Call[QwenImagePipeline], given: ControlNetInput, where: str) -> QwenImageBlockWiseControlNet:
     """The one that is asked for, which has to go with the DiT."""
     call.needs(CONTROLNETS[0])
-    there = [network for name in CONTROLNETS if (network := getattr(call.pipe, name)) is not None]
+    there: list[QwenImageBlockWiseControlNet]
+    there = [loaded for name in CONTROLNETS if (loaded := getattr(call.pipe, name)) is not None]
     if given.controlnet_id not in range(len(there)):
         raise ValueError(
             f"{where}: controlnet_id={given.controlnet_id!r}, and {len(there)} ControlNet"
             f"{' was' if len(there) == 1 else 's were'} loaded, counted from 0"
         )
-    network = there[given.controlnet_id]
-    network = getattr(network, "module", network)  # in the wrapper of an engine that trains it
-    of_dit = len(call.pipe.dit.blocks), call.pipe.dit.img_in.out_features
+    network = unwrapped(there[given.controlnet_id])
+    assert call.pipe.dit is not None  # the call has asked for it
+    dit = unwrapped(call.pipe.dit)
+    of_dit = len(dit.blocks), dit.img_in.out_features
     if (len(network.blocks), network.img_in.out_features) != of_dit:
         raise ValueError(
             f"{where}: a ControlNet of {len(network.blocks)} blocks, {network.img_in.out_features} wide, does not go "
@@ -109,8 +116,9 @@ def _network(call: Call, given: ControlNetInput, where: str) -> QwenImageBlockWi
     return network
 
 
-def conditioning(call: Call, given: ControlNetInput) -> Tensor:
+def conditioning(call: Call[QwenImagePipeline], given: ControlNetInput) -> Tensor:
     """Latents of the picture; and of a mask, 0 in the cells to make anew and 1 elsewhere."""
+    assert given.image is not None  # `check` has seen it
     picture, mask = given.image.convert("RGB"), given.inpaint_mask
     if mask is not None:
         picture = ImageChops.composite(Image.new("RGB", picture.size), picture, _white(mask.resize(picture.size)))

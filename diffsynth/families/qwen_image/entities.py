@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,17 +12,20 @@ from torch import Tensor
 
 from diffsynth.diffusion.conditions import Call, Contribution
 from diffsynth.diffusion.guidance import NEGATIVE, POSITIVE
+from diffsynth.diffusion.picture_pipeline import LATENT_PIXELS
 from diffsynth.models.qwen_image_entities import Entities
 from diffsynth.utils.frames import check_picture
 
+if TYPE_CHECKING:
+    from diffsynth.pipelines.qwen_image import QwenImagePipeline
+
 PROMPTS, MASKS = "eligen_entity_prompts", "eligen_entity_masks"
-LATENT_PIXELS = 8
 
 
 class EntityControl:
     """`eligen_entity_prompts`, `eligen_entity_masks` and `eligen_enable_on_negative`."""
 
-    def check(self, call: Call) -> None:
+    def check(self, call: Call[QwenImagePipeline]) -> None:
         prompts, masks = call.asked[PROMPTS], call.asked[MASKS]
         if not prompts and not masks:
             return
@@ -39,7 +43,7 @@ class EntityControl:
         if mesh is not None and mesh.ring.size > 1:
             raise ValueError(f"{PROMPTS}: a ring has no masks in its attention; give from_pretrained ring_degree=1")
 
-    def prepare(self, call: Call) -> Contribution | None:
+    def prepare(self, call: Call[QwenImagePipeline]) -> Contribution | None:
         prompts, masks = call.asked[PROMPTS], call.asked[MASKS]
         if not prompts:
             return None

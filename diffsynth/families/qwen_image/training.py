@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -24,12 +24,15 @@ from diffsynth.diffusion.training.arguments import checkpointing, names, trained
 from diffsynth.diffusion.training.errors import TrainingError
 from diffsynth.diffusion.training.files import media_dataset
 from diffsynth.diffusion.training.runner import Inputs, Sample
-from diffsynth.families.qwen_image.conditions import ContextImage, edit_pictures
-from diffsynth.families.qwen_image.control import CONTROLNETS, KEYWORD, BlockwiseControl, ControlNetInput, conditioning
+from diffsynth.families.qwen_image import CONTROLNETS
+from diffsynth.families.qwen_image.conditions import ContextImage, LayerInput, edit_pictures
+from diffsynth.families.qwen_image.control import KEYWORD, BlockwiseControl, ControlNetInput, conditioning
 from diffsynth.families.qwen_image.entities import MASKS, PROMPTS, EntityControl
-from diffsynth.families.qwen_image.layers import LayerInput
-from diffsynth.models.qwen_image_controlnet import Control, Controls
+from diffsynth.models.qwen_image_controlnet import Control, Controls, QwenImageBlockWiseControlNet
 from diffsynth.models.qwen_image_entities import Entities
+
+if TYPE_CHECKING:
+    from diffsynth.pipelines.qwen_image import QwenImagePipeline
 
 IMAGE, EDIT_IMAGE = "image", "edit_image"
 EDIT_LATENTS = "edit_latents_"
@@ -44,12 +47,12 @@ BEFORE_EDITED, AFTER_EDITED = "context_latents", "layer_latents"
 CONDITIONING, ENTITY_MASKS, ENTITY = "control_latents", "entity_masks", "entity_"
 
 
-class QwenImageTraining(PictureAdapter):
+class QwenImageTraining(PictureAdapter["QwenImagePipeline"]):
     """A picture as latents, its prompt as features, those it was edited from, and the network's call on all."""
 
     extra_inputs = (EDIT_IMAGE, *EXTRA_INPUTS)
 
-    def __init__(self, pipe: Any, args: argparse.Namespace) -> None:
+    def __init__(self, pipe: QwenImagePipeline, args: argparse.Namespace) -> None:
         super().__init__(pipe, args)
         self.edits = EDIT_IMAGE in names(args.extra_inputs)
         if EDIT_IMAGE in names(args.data_file_keys) and not self.edits:
@@ -81,7 +84,7 @@ class QwenImageTraining(PictureAdapter):
 
     def encode(self, sample: Sample, cfg_scale: float = 1.0) -> Inputs:
         edited = edit_pictures(_first_frames(sample.get(EDIT_IMAGE)), area=self.args.max_pixels)
-        texts = self.texts(sample, cfg_scale, edited.seen, edited.numbered)
+        texts = self.texts(sample, cfg_scale, **edited.with_prompt())
         extra = names(self.args.extra_inputs)
         made = _first_frames(sample[IMAGE]) if LAYER_INPUT in extra else sample[IMAGE][0]
         inputs = {"latents": self._latents_of(made, sample), **texts}
@@ -143,7 +146,7 @@ def _first_frames(media: Any) -> Any:
 
 
 def encoded_extras(
-    pipe: Any, sample: Mapping[str, Any], size: tuple[int, int], extra_inputs: Sequence[str]
+    pipe: QwenImagePipeline, sample: Mapping[str, Any], size: tuple[int, int], extra_inputs: Sequence[str]
 ) -> dict[str, Tensor]:
     """What the named columns of a sample contribute, by the names above.
 
@@ -163,7 +166,7 @@ def encoded_extras(
             raise BadSampleError(f"{place}: no column {name!r}, which --extra_inputs names")
     width, height = size
     try:
-        call = Call(pipe, "training", _asked(sample, own), None, height, width, 1, {}, iter)  # type: ignore[arg-type]
+        call = Call(pipe, "training", _asked(sample, own), None, height, width, 1, {}, iter)
         for unit in (ContextImage(), LayerInput(), BlockwiseControl(), EntityControl()):
             unit.check(call)
         tensors = _tensors(*(contributed([unit], call) for unit in (ContextImage(), LayerInput(), EntityControl())))
@@ -215,7 +218,7 @@ def _tensors(context: Contribution, layers: Contribution, entity: Contribution) 
 
 
 def call_dit(
-    pipe: Any,
+    pipe: QwenImagePipeline,
     network: nn.Module,
     trained: str,
     latents: Tensor,
@@ -238,13 +241,20 @@ def call_dit(
     if ENTITY_MASKS in inputs:
         contexts = sorted(name for name in inputs if name.startswith(ENTITY) and name != ENTITY_MASKS)
         given["entities"] = Entities(inputs[ENTITY_MASKS], tuple(inputs[name] for name in contexts))
+    velocity: Tensor
     if CONDITIONING not in inputs:
-        return network(latents, timestep, context, **given)
+        velocity = network(latents, timestep, context, **given)
+        return velocity
 
-    def controlled(dit: nn.Module, controlnet: Any) -> Tensor:
+    def controlled(dit: nn.Module | None, controlnet: QwenImageBlockWiseControlNet | None) -> Tensor:
+        # What encoded the conditioning has asked for both.
+        assert dit is not None
+        assert controlnet is not None
         controls = Controls([Control(controlnet, inputs[CONDITIONING].float())])
-        return dit(latents, timestep, context, **given, controls=controls)
+        velocity: Tensor = dit(latents, timestep, context, **given, controls=controls)
+        return velocity
 
     if trained in CONTROLNETS:  # its wrapper is to see one call of it
-        return network(lambda own: controlled(pipe.dit, own))
+        velocity = network(lambda own: controlled(pipe.dit, own))
+        return velocity
     return controlled(network, pipe.blockwise_controlnet)

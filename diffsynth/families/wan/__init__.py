@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING, TypedDict
 
 from diffsynth.families.family import (
     HEAD_DIM,
@@ -17,6 +18,20 @@ from diffsynth.families.family import (
     TokenizerFolder,
     WeightFile,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class DitSizes(TypedDict, total=False):
+    """What a DiT takes besides noisy latents and a prompt, as `WanModel` has it."""
+
+    in_dim: int
+    out_dim: int
+    picture_dim: int
+    picture_positions: int
+    reference_dim: int
+    camera_dim: int
 
 
 def without_vace(keys: Iterable[str]) -> dict[str, str]:
@@ -66,7 +81,7 @@ TEXT_ENCODER = Network(
     gains={"attn.q.weight": 0.25},  # this attention divides by no root of the head size
 )
 
-_TO_PICTURE = {"picture_dim": 160}
+_TO_PICTURE: DitSizes = {"picture_dim": 160}
 _SHARDS = "diffusion_pytorch_model*.safetensors"
 
 DIT = Network(
@@ -219,12 +234,12 @@ CONVERTED = Converted(
 )
 
 
-def _dit(identity: str, folder: str = "", shards: int = 6, **kwargs: int) -> WeightFile:
-    return WeightFile(f"{folder}diffusion_pytorch_model.safetensors", DIT, identity, shards, kwargs)
+def _dit(identity: str, folder: str = "", shards: int = 6, **sizes: Unpack[DitSizes]) -> WeightFile:
+    return WeightFile(f"{folder}diffusion_pytorch_model.safetensors", DIT, identity, shards, sizes)
 
 
-def _experts(model: str, shards: int = 1, **kwargs: int) -> tuple[WeightFile, ...]:
-    return tuple(_dit(f"{model} {noise} noise", f"{noise}_noise_model/", shards, **kwargs) for noise in ("high", "low"))
+def _experts(model: str, shards: int = 1, **sizes: Unpack[DitSizes]) -> tuple[WeightFile, ...]:
+    return tuple(_dit(f"{model} {noise} noise", f"{noise}_noise_model/", shards, **sizes) for noise in ("high", "low"))
 
 
 def _with_vace(file: WeightFile) -> WeightFile:
@@ -238,8 +253,8 @@ _COMMON = (_TEXT, WeightFile("Wan2.1_VAE.pth", VAE, "Wan2.1_VAE"), _TOKENIZER)
 _SEEING = (*_COMMON, _CLIP)
 
 # By what is put beside the noisy latents: a mask and a first frame (20 channels), and a control video (16).
-_FIRST_FRAME = {"in_dim": 36}
-_CONTROL = {"in_dim": 48}
+_FIRST_FRAME: DitSizes = {"in_dim": 36}
+_CONTROL: DitSizes = {"in_dim": 48}
 
 
 def _fun() -> dict[str, tuple[WeightFile | TokenizerFolder, ...]]:
@@ -248,15 +263,15 @@ def _fun() -> dict[str, tuple[WeightFile | TokenizerFolder, ...]]:
     for version in ("", "V1.1-"):
         for size in ("1.3B", "14B"):
             name = f"Wan2.1-Fun-{version}{size}"
-            models[f"PAI/{name}-InP"] = (_dit(f"{name}-InP", shards=1, **_FIRST_FRAME, **_TO_PICTURE), *_SEEING)
-            reference = {"reference_dim": 16} if version else {}
+            models[f"PAI/{name}-InP"] = (_dit(f"{name}-InP", shards=1, **_FIRST_FRAME | _TO_PICTURE), *_SEEING)
+            reference: DitSizes = {"reference_dim": 16} if version else {}
             models[f"PAI/{name}-Control"] = (
-                _dit(f"{name}-Control", shards=1, **_CONTROL, **_TO_PICTURE, **reference),
+                _dit(f"{name}-Control", shards=1, **_CONTROL | _TO_PICTURE | reference),
                 *_SEEING,
             )
     for size in ("1.3B", "14B"):
         name = f"Wan2.1-Fun-V1.1-{size}-Control-Camera"
-        models[f"PAI/{name}"] = (_dit(name, shards=1, in_dim=32, camera_dim=24, **_TO_PICTURE), *_SEEING)
+        models[f"PAI/{name}"] = (_dit(name, shards=1, **_TO_PICTURE | {"in_dim": 32, "camera_dim": 24}), *_SEEING)
     name = "Wan2.2-Fun-A14B"
     models[f"PAI/{name}-InP"] = (*_experts(f"{name}-InP", **_FIRST_FRAME), *_COMMON)
     models[f"PAI/{name}-Control"] = (*_experts(f"{name}-Control", in_dim=52, reference_dim=16), *_COMMON)
@@ -276,10 +291,10 @@ FAMILY = Family(
         "Wan-AI/Wan2.1-T2V-1.3B": (_dit("Wan2.1-T2V-1.3B", shards=1), *_COMMON),
         "Wan-AI/Wan2.1-T2V-14B": (_dit("Wan2.1-T2V-14B"), *_COMMON),
         "Wan-AI/Wan2.2-T2V-A14B": (*_experts("Wan2.2-T2V-A14B", shards=6), *_COMMON),
-        "Wan-AI/Wan2.1-I2V-14B-480P": (_dit("I2V-14B-480P", shards=7, **_FIRST_FRAME, **_TO_PICTURE), *_SEEING),
-        "Wan-AI/Wan2.1-I2V-14B-720P": (_dit("I2V-14B-720P", shards=7, **_FIRST_FRAME, **_TO_PICTURE), *_SEEING),
+        "Wan-AI/Wan2.1-I2V-14B-480P": (_dit("I2V-14B-480P", shards=7, **_FIRST_FRAME | _TO_PICTURE), *_SEEING),
+        "Wan-AI/Wan2.1-I2V-14B-720P": (_dit("I2V-14B-720P", shards=7, **_FIRST_FRAME | _TO_PICTURE), *_SEEING),
         "Wan-AI/Wan2.1-FLF2V-14B-720P": (
-            _dit("FLF2V-14B-720P", shards=7, picture_positions=10, **_FIRST_FRAME, **_TO_PICTURE),
+            _dit("FLF2V-14B-720P", shards=7, **_FIRST_FRAME | _TO_PICTURE | {"picture_positions": 10}),
             *_SEEING,
         ),
         "Wan-AI/Wan2.2-I2V-A14B": (*_experts("Wan2.2-I2V-A14B", shards=6, **_FIRST_FRAME), *_COMMON),

@@ -51,7 +51,7 @@ def camera_rays(
         raise ValueError("camera_control_origin: its last 12 numbers, a 3 x 4 matrix, cannot be inverted") from None
     coordinates = _pluecker(poses, _intrinsics(start[1:5], height, width), height, width)
     first = coordinates[:1].expand(4, -1, -1, -1)
-    by_latent_frame = torch.cat([first, coordinates[1:]]).unflatten(0, (-1, 4))
+    by_latent_frame = torch.unflatten(torch.cat([first, coordinates[1:]]), 0, (-1, 4))
     return by_latent_frame.permute(2, 1, 0, 3, 4).flatten(0, 1).unsqueeze(0)
 
 
@@ -87,4 +87,4 @@ def _pluecker(poses: Tensor, intrinsics: list[float], height: int, width: int) -
     directions = seen @ poses[:, :3, :3].transpose(-1, -2)
     origins = poses[:, None, :3, 3].expand_as(directions)
     lines = torch.cat([torch.linalg.cross(origins, directions), directions], dim=-1)
-    return lines.transpose(1, 2).unflatten(-1, (height, width))
+    return torch.unflatten(lines.transpose(1, 2), -1, (height, width))

@@ -6,12 +6,18 @@ By what the DiT takes: mask and latents beside the noisy ones (Wan2.1-I2V, FLF2V
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
+from PIL import Image
 from torch import Tensor
 
 from diffsynth.diffusion.conditions import Call, Contribution
 from diffsynth.families.wan.layout import Layout, encoded
 from diffsynth.utils.frames import check_picture, video_from_picture
+
+if TYPE_CHECKING:
+    from diffsynth.pipelines.wan_video import WanVideoPipeline
 
 FEATURES = (257, 1280)  # of a picture, as the published CLIP makes them: tokens and their width
 
@@ -19,7 +25,7 @@ FEATURES = (257, 1280)  # of a picture, as the published CLIP makes them: tokens
 class FrameChannels:
     """`input_image` and `end_image` as channels: which frames are known, and the latents of a video of only those."""
 
-    def check(self, call: Call) -> None:
+    def check(self, call: Call[WanVideoPipeline]) -> None:
         first, last = call.asked["input_image"], call.asked["end_image"]
         layout = Layout.of(call.pipe)
         for name, picture in (("input_image", first), ("end_image", last)):
@@ -38,7 +44,7 @@ class FrameChannels:
         if first is not None:
             call.needs("vae")
 
-    def prepare(self, call: Call) -> Contribution | None:
+    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution | None:
         layout = Layout.of(call.pipe)
         if not layout.frames:
             return None
@@ -85,11 +91,11 @@ def _known(latents: Tensor, num_frames: int, last: bool) -> Tensor:
 class PictureFeatures:
     """What CLIP sees of `reference_image`, or else of `input_image` and `end_image`, for the DiT to attend to."""
 
-    def check(self, call: Call) -> None:
+    def check(self, call: Call[WanVideoPipeline]) -> None:
         if _seen(call) and Layout.of(call.pipe).features:
             call.needs("image_encoder")
 
-    def prepare(self, call: Call) -> Contribution | None:
+    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution | None:
         if not Layout.of(call.pipe).features:
             return None
         height, width = call.height, call.width
@@ -98,11 +104,12 @@ class PictureFeatures:
             return Contribution(inputs={"picture": torch.zeros(1, *_features(pipe), device=pipe.device)})
         pipe.load_models_to_device(["image_encoder"])
         videos = [video_from_picture(picture, height=height, width=width) for picture in pictures]
+        assert pipe.image_encoder is not None  # `check` has asked for it
         features = pipe.image_encoder(torch.cat([video[:, :, 0] for video in videos]).to(pipe.device))
         return Contribution(inputs={"picture": features.flatten(0, 1).unsqueeze(0)})
 
 
-def _seen(call: Call) -> list[object]:
+def _seen(call: Call[WanVideoPipeline]) -> list[Image.Image]:
     if call.asked["reference_image"] is not None:
         return [call.asked["reference_image"]]
     pictures = [call.asked["input_image"]]
@@ -111,18 +118,20 @@ def _seen(call: Call) -> list[object]:
     return [picture for picture in pictures if picture is not None]
 
 
-def _features(pipe: object) -> tuple[int, int]:
-    encoder = pipe.image_encoder
-    return FEATURES if encoder is None else tuple(encoder.pos_embedding.shape[1:])
+def _features(pipe: WanVideoPipeline) -> tuple[int, int]:
+    if pipe.image_encoder is None:
+        return FEATURES
+    _, tokens, width = pipe.image_encoder.pos_embedding.shape
+    return tokens, width
 
 
 class KeptFirstFrame:
     """`input_image` as the first latent frame, which no step changes."""
 
-    def check(self, call: Call) -> None:
+    def check(self, call: Call[WanVideoPipeline]) -> None:
         """`FrameChannels` has."""
 
-    def prepare(self, call: Call) -> Contribution | None:
+    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution | None:
         picture = call.asked["input_image"]
         if picture is None or not Layout.of(call.pipe).keeps_first_frame:
             return None

@@ -4,11 +4,15 @@ encoded for it."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from diffsynth.diffusion.conditions import Call
+from diffsynth.diffusion.loaded_model import unwrapped
+
+if TYPE_CHECKING:
+    from diffsynth.pipelines.wan_video import WanVideoPipeline
 
 FUSED_CHANNELS = 48  # of the latents of Wan2.2-TI2V-5B, whose DiT takes no others
 MASK = 4  # channels of a mask: one for each frame of a latent frame
@@ -39,9 +43,10 @@ class Layout:
     keeps_first_frame: bool
 
     @staticmethod
-    def of(pipe: Any) -> Layout:
-        """Of the pipeline's DiT; both experts of A14B are alike."""
-        dit = pipe.dit
+    def of(pipe: WanVideoPipeline) -> Layout:
+        """Of the pipeline's DiT, which is there; both experts of A14B are alike."""
+        assert pipe.dit is not None
+        dit = unwrapped(pipe.dit)
         latents = dit.out_dim
         beside = dit.in_dim - latents
         control = latents if beside >= 2 * latents else 0
@@ -62,6 +67,6 @@ class Layout:
         return bool(self.frames) and not self.control
 
 
-def encoded(call: Call, video: Tensor) -> Tensor:
+def encoded(call: Call[WanVideoPipeline], video: Tensor) -> Tensor:
     """Latents of a video (1, 3, F, H, W) in [-1, 1], by the VAE as the call would have it."""
     return call.pipe.encode_video(video, **call.tiles, progress_bar_cmd=call.progress_bar_cmd)

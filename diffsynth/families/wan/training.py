@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from PIL import Image
@@ -24,6 +24,9 @@ from diffsynth.families.wan.camera import ORIGIN, SPEED
 from diffsynth.models.wan_video_vace import Vace
 from diffsynth.utils.data import save_video
 from diffsynth.utils.frames import video_from_frames
+
+if TYPE_CHECKING:
+    from diffsynth.pipelines.wan_video import WanVideoPipeline
 
 # Of a generation, with what stands for nothing. --extra_inputs names those that the rows of a data set give.
 DEFAULTS: dict[str, Any] = {
@@ -48,7 +51,7 @@ CHANNELS, INPUT = "channels", "input_"
 VACE_CONTEXT, BEFORE = "vace_context", "before"
 
 
-class WanTraining(TrainingAdapter):
+class WanTraining(TrainingAdapter["WanVideoPipeline"]):
     """A clip as latents, its prompt as features, the network's call on the two, and a video to look at."""
 
     extra_inputs = EXTRA_INPUTS
@@ -90,7 +93,7 @@ class WanTraining(TrainingAdapter):
 
     def render(self, path: Path | None) -> None:
         args = self.args
-        video = self.pipe(
+        video: Any = self.pipe(
             args.validation_prompt, seed=args.seed, height=args.height or 480, width=args.width or 832,
             num_frames=args.num_frames, num_inference_steps=args.validation_inference_steps,
             framewise_decoding=args.framewise_decoding,
@@ -100,7 +103,7 @@ class WanTraining(TrainingAdapter):
 
 
 def encoded_extras(
-    pipe: Any, sample: Mapping[str, Any], frames: Sequence[Image.Image], extra_inputs: Sequence[str]
+    pipe: WanVideoPipeline, sample: Mapping[str, Any], frames: Sequence[Image.Image], extra_inputs: Sequence[str]
 ) -> dict[str, Tensor]:
     """What the named columns of a sample contribute, by the names above.
 
@@ -117,7 +120,7 @@ def encoded_extras(
         raise TrainingError(f"--extra_inputs {','.join(own)}: name the dit's file among the models too")
     width, height = frames[0].size
     asked = {**DEFAULTS, **{name: _given(sample, name, frames) for name in own}}
-    call = Call(pipe, "training", asked, None, height, width, len(frames), {}, iter)  # type: ignore[arg-type]
+    call = Call(pipe, "training", asked, None, height, width, len(frames), {}, iter)
     try:
         for condition in pipe.conditions:
             condition.check(call)
@@ -159,7 +162,7 @@ def _tensors(given: Contribution) -> dict[str, Tensor]:
 
 
 def call_dit(
-    pipe: Any,
+    pipe: WanVideoPipeline,
     network: nn.Module,
     trained: str,
     latents: Tensor,
@@ -188,6 +191,10 @@ def call_dit(
     if VACE_CONTEXT in inputs:
         of_vace = trained.startswith("vace")
         vace = network if of_vace else pipe.vace
+        # What encoded the context has asked for both.
+        assert pipe.dit is not None
+        assert vace is not None
         extra["guide"] = Vace({pipe.dit: vace}, inputs[VACE_CONTEXT].float(), whole=True)
         network = pipe.dit if of_vace else network
-    return network(latents, timestep, context, **extra, **checkpointing)
+    velocity: Tensor = network(latents, timestep, context, **extra, **checkpointing)
+    return velocity

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -11,9 +11,13 @@ from torch import Tensor
 
 from diffsynth.core.caller import check_number
 from diffsynth.diffusion.conditions import Call, Contribution
+from diffsynth.diffusion.loaded_model import unwrapped
 from diffsynth.families.wan.layout import encoded
 from diffsynth.models.wan_video_vace import Vace
 from diffsynth.utils.frames import check_frames, check_picture, first_frames, video_from_frames
+
+if TYPE_CHECKING:
+    from diffsynth.pipelines.wan_video import WanVideoPipeline
 
 KEYWORDS = ("vace_video", "vace_video_mask", "vace_reference_image")
 CELL = 8  # pixels of a latent cell, on each axis: 64 channels of the mask
@@ -22,7 +26,7 @@ CELL = 8  # pixels of a latent cell, on each axis: 64 channels of the mask
 class VaceContext:
     """`vace_video`, `vace_video_mask`, `vace_reference_image` and `vace_scale`."""
 
-    def check(self, call: Call) -> None:
+    def check(self, call: Call[WanVideoPipeline]) -> None:
         asked = call.asked
         given = [name for name in KEYWORDS if asked[name] is not None]
         if not given:
@@ -41,7 +45,7 @@ class VaceContext:
             check_picture("vace_reference_image", picture)
         call.needs("vae")
 
-    def prepare(self, call: Call) -> Contribution | None:
+    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution | None:
         asked = call.asked
         if all(asked[name] is None for name in KEYWORDS):
             return None
@@ -55,7 +59,7 @@ class VaceContext:
             nothing = before.new_zeros(1, context.shape[1] - before.shape[1], *before.shape[2:])
             context = torch.cat([torch.cat([before, nothing], dim=1), context], dim=2)
         pairs = ((call.pipe.dit, call.pipe.vace), (call.pipe.dit2, call.pipe.vace2))
-        networks = {dit: vace for dit, vace in pairs if dit is not None}
+        networks = {unwrapped(dit): vace for dit, vace in pairs if dit is not None and vace is not None}
         return Contribution(
             inputs={"guide": Vace(networks, context, asked["vace_scale"])},
             before=torch.cat(references, dim=2) if references else None,
@@ -69,7 +73,7 @@ def _references(given: Any) -> list[Any]:
     return list(given) if isinstance(given, (list, tuple)) else [given]
 
 
-def _video(call: Call) -> Tensor:
+def _video(call: Call[WanVideoPipeline]) -> Tensor:
     frames, num_frames = call.asked["vace_video"], call.num_frames
     height, width = call.height, call.width
     if frames is None:
@@ -79,7 +83,7 @@ def _video(call: Call) -> Tensor:
     return video.to(call.pipe.device)
 
 
-def _mask(call: Call) -> Tensor:
+def _mask(call: Call[WanVideoPipeline]) -> Tensor:
     """1 where the video is to be made anew, (1, 3, F, H, W)."""
     frames, num_frames = call.asked["vace_video_mask"], call.num_frames
     height, width = call.height, call.width
@@ -91,7 +95,7 @@ def _mask(call: Call) -> Tensor:
     return (video.to(call.pipe.device) + 1) / 2
 
 
-def _reference(call: Call, picture: Image.Image) -> Tensor:
+def _reference(call: Call[WanVideoPipeline], picture: Image.Image) -> Tensor:
     height, width = call.height, call.width
     video = video_from_frames([picture], height=height, width=width, num_frames=1, name="vace_reference_image")
     return encoded(call, video)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from diffsynth.diffusion.conditions import Condition
+from diffsynth.diffusion.picture_pipeline import PicturePipeline
 from diffsynth.families.qwen_image.conditions import InputImage
 
-CONDITIONS: tuple[Condition, ...] = (InputImage(),)
+CONDITIONS: tuple[Condition[PicturePipeline], ...] = (InputImage(),)

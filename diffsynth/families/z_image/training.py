@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from diffsynth.diffusion.training.adapter import PictureAdapter
 from diffsynth.diffusion.training.runner import Inputs, Sample
 
+if TYPE_CHECKING:
+    from diffsynth.pipelines.z_image import ZImagePipeline
 
-class ZImageTraining(PictureAdapter):
+
+class ZImageTraining(PictureAdapter["ZImagePipeline"]):
     """A picture as latents, its prompt as features, and the network's call on both."""
 
     defaults: ClassVar = {"validation_inference_steps": 8}
 
-    def __init__(self, pipe: Any, args: argparse.Namespace) -> None:
+    def __init__(self, pipe: ZImagePipeline, args: argparse.Namespace) -> None:
         super().__init__(pipe, args)
         pipe.enable_npu_patch(args.enable_npu_patch)
 

@@ -12,13 +12,13 @@ import logging
 import math
 import uuid
 from collections.abc import Iterable, Iterator, Sized
-from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from diffsynth.core.caller import is_number
 from diffsynth.core.parallel.main_rank import is_main_rank
 from diffsynth.core.progress import progress_bar
 from diffsynth.utils.data.video_file import imageio_ffmpeg
@@ -136,12 +136,12 @@ def save_frames(frames: Iterable[Image.Image | np.ndarray], save_path: str | Pat
         Image.fromarray(frame).save(folder / f"{number}.png")
 
 
-def _check_arguments(path: Path, fps: float, quality: float) -> None:
+def _check_arguments(path: Path, fps: object, quality: object) -> None:
     if path.suffix.lower() not in CODECS:
         raise ValueError(f"{path}: the ending {path.suffix!r} is not known, expected one of {', '.join(CODECS)}")
-    if isinstance(fps, bool) or not isinstance(fps, Real) or not math.isfinite(fps) or fps <= 0:
+    if not is_number(fps) or not math.isfinite(fps) or fps <= 0:
         raise ValueError(f"{path}: fps={fps!r}, expected a number of frames per second above 0")
-    if not isinstance(quality, Real) or not 1 <= quality <= 10:
+    if not is_number(quality) or not 1 <= quality <= 10:
         raise ValueError(f"{path}: quality={quality!r}, expected 1 to 10, the best")
 
 

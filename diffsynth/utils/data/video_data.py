@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import overload
 
 from PIL import Image, ImageOps
 
+from diffsynth.core.caller import is_whole
 from diffsynth.core.progress import progress_bar
 from diffsynth.utils.data.saving import save_frames
 from diffsynth.utils.data.video_file import VideoFile
@@ -68,10 +68,13 @@ class VideoData:
         height: int | None = None,
         width: int | None = None,
     ) -> None:
-        if (video_file is None) == (image_folder is None):
+        self._source: VideoFile | ImageFolder
+        if video_file is not None and image_folder is None:
+            self._source, self._name = VideoFile(Path(video_file)), str(video_file)
+        elif image_folder is not None and video_file is None:
+            self._source, self._name = ImageFolder(Path(image_folder)), str(image_folder)
+        else:
             raise ValueError("VideoData takes video_file or image_folder, one of the two")
-        self._source = VideoFile(Path(video_file)) if video_file is not None else ImageFolder(Path(image_folder))
-        self._name = str(video_file if video_file is not None else image_folder)
         self._length: int | None = None
         self.height: int | None = None
         self.width: int | None = None
@@ -110,7 +113,7 @@ class VideoData:
             ValueError: there are fewer, or it is no whole number above 0.
         """
         there = len(self._source)
-        if not isinstance(length, Integral) or not 1 <= length <= there:
+        if not (is_whole(length) and 1 <= length <= there):
             raise ValueError(f"{self._name}: {length!r} frames asked for, there are {there}")
         self._length = length
 
@@ -120,7 +123,7 @@ class VideoData:
         Raises:
             ValueError: one of them is missing, or no whole number above 0.
         """
-        if not all(isinstance(side, Integral) and side > 0 for side in (height, width)):
+        if not all(is_whole(side) and side > 0 for side in (height, width)):
             raise ValueError(f"{self._name}: height={height!r}, width={width!r}, expected two whole numbers above 0")
         self.height, self.width = height, width
 

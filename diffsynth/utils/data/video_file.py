@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import os
 import subprocess
@@ -27,7 +28,8 @@ def imageio_ffmpeg() -> ModuleType:
         raise ModuleNotFoundError(
             'reading and writing videos needs ffmpeg: pip install "imageio[ffmpeg]"', name=error.name
         ) from error
-    return imageio_ffmpeg
+    package: ModuleType = imageio_ffmpeg
+    return package
 
 
 # Decoders of the process that this one was forked from. They are kept, since letting go of one would end it there.
@@ -130,11 +132,13 @@ class VideoFile:
             self.close()
         # Frames as they are stored: none repeated or left out to even out the rate.
         parameters = ["-fps_mode", "passthrough"]
-        self._frames = imageio_ffmpeg().read_frames(str(self.path.absolute()), output_params=parameters)
-        self._next = 0
+        frames: Generator[Any, None, None] = imageio_ffmpeg().read_frames(
+            str(self.path.absolute()), output_params=parameters
+        )
+        self._frames, self._next = frames, 0
         try:
-            self._size = tuple(next(self._frames)["size"])
-            self._process = self._frames.gi_frame.f_locals.get("process")
+            self._size = tuple(next(frames)["size"])
+            self._process = inspect.getgeneratorlocals(frames).get("process")
         except Exception as error:  # its parser of ffmpeg's output raises what the output makes it raise
             raise self._unreadable(error) from error
 

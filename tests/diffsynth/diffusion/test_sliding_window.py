@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diffsynth.diffusion.sliding_window import check_window, predict_in_windows, window_starts
+from diffsynth.diffusion.sliding_window import checked_window, predict_in_windows, window_starts
 
 
 def test_one_window_is_the_plain_prediction():
@@ -50,4 +50,4 @@ def test_the_last_window_ends_with_the_last_frame():
 )
 def test_settings_that_do_not_fit_are_named(size, stride, message):
     with pytest.raises(ValueError, match=message):
-        check_window(size, stride)
+        checked_window(size, stride)

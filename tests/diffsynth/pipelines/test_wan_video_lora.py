@@ -237,6 +237,20 @@ def test_a_checkpoint_that_cannot_be_read_is_no_lost_lora(lora, models_folder, t
     assert same(pipe.dit, before)
 
 
+def test_a_config_of_a_lora_names_one_file_or_holds_its_tensors(wan21, lora):
+    before = weights_of(wan21.dit)
+    with pytest.raises(ValueError, match=r"a LoRA is one file, and the ModelConfig names 2: .*; name one"):
+        wan21.load_lora(wan21.dit, ModelConfig(path=[lora, lora]))
+    assert same(wan21.dit, before)
+    wan21.load_lora(wan21.dit, ModelConfig(state_dict=load_state_dict(lora)))
+    by_tensors = weights_of(wan21.dit)
+    wan21.clear_lora()
+    wan21.load_lora(wan21.dit, ModelConfig(path=lora))
+    assert same(wan21.dit, by_tensors)
+    wan21.clear_lora()
+    assert same(wan21.dit, before)
+
+
 def test_loras_of_kohya_and_diffusers_do_what_ours_does(open_pipeline, lora):
     pipe = open_pipeline()
     ours = load_state_dict(lora)
