@@ -176,6 +176,7 @@ FAMILY = Family(
         **_control("Depth"),
         **_control("Inpaint", additional_in_dim=4),
         **_lora("DiffSynth-Studio/Qwen-Image-In-Context-Control-Union", rank=64),
+        **_lora("DiffSynth-Studio/Qwen-Image-Edit-Lowres-Fix"),
         **_lora("DiffSynth-Studio/Qwen-Image-EliGen"),
         **_lora("DiffSynth-Studio/Qwen-Image-EliGen-V2"),
         **_lora("DiffSynth-Studio/Qwen-Image-EliGen-Poster"),
