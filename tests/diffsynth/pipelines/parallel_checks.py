@@ -49,7 +49,11 @@ def layouts_of(count, common, folders):
 
 
 def check_offload(machine, common, tmp_path):
-    """Where the weights are changes no bit of what two processes make, and neither where float8 ones are."""
+    """Where the weights are changes no bit of what two processes make, and neither where float8 ones are.
+
+    But for the tiles of the VAE where the limit leaves no room for several at once: a kernel may round other batches
+    otherwise.
+    """
     plain = {f"1,2, {name}": {**common, "degrees": degrees(1, 2, 1), **mode} for name, mode in OFFLOAD_MODES.items()}
     float8 = {
         f"float8, {name}": {**common, "degrees": degrees(2, 1, 1), "stored": "float8_e4m3fn", **OFFLOAD_MODES[name]}
@@ -57,9 +61,13 @@ def check_offload(machine, common, tmp_path):
     }
     compiled = {"compiled": {**common, "degrees": degrees(2, 1, 1), "compiled": True}}
     report = shared(machine, 2, {**plain, **float8, **compiled}, tmp_path)
-    digests = [{report[name][2] for name in cases} for cases in (plain, float8)]
-    assert [len(found) for found in digests] == [1, 1]
-    assert digests[0] != digests[1]
+    latents = [{report[name][3] for name in cases} for cases in (plain, float8)]
+    assert [len(found) for found in latents] == [1, 1]
+    assert latents[0] != latents[1]
+    for cases in (plain, float8):
+        for limited in (False, True):
+            alike = {name for name, case in cases.items() if ("vram_limit" in case) == limited}
+            assert len({report[name][2] for name in alike}) == 1, alike
 
 
 def check_near_the_exact(case, tmp_path):
@@ -79,7 +87,8 @@ def degrees(ulysses=None, ring=None, cfg=None):
 
 
 def shared(machine, count, cases, tmp_path):
-    """What rank 0 reports of the cases: distance of the latents and of what they decode to, and a digest.
+    """What rank 0 reports of the cases: distance of the latents and of what they decode to, digests of both and of the
+    latents.
 
     Checks every rank: the same bits as the others, and within the bounds of the same case in this process alone.
     """
