@@ -28,9 +28,9 @@ from diffusers import WanTransformer3DModel, WanVACETransformer3DModel, logging
 from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
 from torch import Tensor, nn
 
+from benchmarks.record import made
 from diffsynth.core.attention.attention import attention
-from diffsynth.core.loader.detection import load_object
-from diffsynth.families.family import Network, Sizes
+from diffsynth.families.family import Sizes
 from diffsynth.families.wan import DIT, VACE
 from diffsynth.models.wan_video_dit import TextCache, WanModel
 from diffsynth.models.wan_video_vace import Vace
@@ -93,11 +93,6 @@ KINDS = {
     "frames": Kind("Wan-AI/Wan2.2-TI2V-5B", by_frame=True),
     "vace": Kind("Wan-AI/Wan2.1-VACE-1.3B", vace=True),
 }
-
-
-def made(network: Network, sizes: Mapping[str, Any]) -> Any:
-    """A network of a record."""
-    return load_object(network.model_class)(**sizes)
 
 
 class Pair(NamedTuple):

@@ -68,7 +68,7 @@ def write_checkpoints(folder: Path, blocks: int) -> list[Path]:
     import torch
     from safetensors.torch import save_file
 
-    from benchmarks.dit_speed import made
+    from benchmarks.record import made
     from diffsynth.families.wan import DIT
 
     torch.manual_seed(0)

@@ -24,7 +24,8 @@ import torch
 from diffusers import AutoencoderKLQwenImage, QwenImageTransformer2DModel
 from torch import Tensor
 
-from benchmarks.dit_speed import DTYPES, compare, made, random_weights
+from benchmarks.dit_speed import DTYPES, compare, random_weights
+from benchmarks.record import made
 from diffsynth.families.family import Sizes
 from diffsynth.families.qwen_image import DIT, VAE
 from diffsynth.models.qwen_image_patches import patches
@@ -47,7 +48,7 @@ class Case(NamedTuple):
 
 SIZES = Sizes(width=512, layers=4, text_width=128, vae_width=32)
 SMALL = Case(DIT.small(SIZES), VAE.small(SIZES), 80, 24, 64)
-FULL = Case(*(network.published_as("Qwen/Qwen-Image:").sizes for network in (DIT, VAE)), 166, 166, 128)
+FULL = Case(*(network.published_as("Qwen/Qwen-Image").sizes for network in (DIT, VAE)), 166, 166, 128)
 
 
 def dit_calls(case: Case, device: torch.device, dtype: torch.dtype, layers: int | None = None) -> Calls:

@@ -27,7 +27,7 @@ from diffusers import AutoencoderKLWan
 from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
 from torch import Tensor
 
-from benchmarks.dit_speed import made
+from benchmarks.record import made
 from diffsynth.families.family import Network, Sizes
 from diffsynth.families.wan import VAE, VAE_OF_5B
 from diffsynth.models.causal_conv3d import CausalConv3d, Convolve, conv3d, paired_conv2d, summed_conv2d

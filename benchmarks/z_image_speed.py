@@ -19,8 +19,9 @@ import torch
 from diffusers import AutoencoderKL, ZImageTransformer2DModel
 from torch import Tensor
 
-from benchmarks.dit_speed import DTYPES, made, random_weights
+from benchmarks.dit_speed import DTYPES, random_weights
 from benchmarks.qwen_speed import LATENT_CHANNELS, Calls, Case, report
+from benchmarks.record import made
 from diffsynth.families.family import HEAD_DIM, Sizes
 from diffsynth.families.z_image import DIT, VAE
 from diffsynth.models.flux_vae import SCALE, SHIFT

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from benchmarks.dit_speed import made
+from benchmarks.record import made
 from diffsynth.families.family import Sizes
 from diffsynth.families.wan import DIT, TEXT_ENCODER, VAE
 
