@@ -2,7 +2,7 @@
 
 The networks, and their sizes as published, are those of the family's record.
 
-    python -m benchmarks.dit_speed [--rounds 5] [--kind all]
+    python -m benchmarks.dit_speed [--rounds 5] [--kind all] [--layers 2]
     python -m benchmarks.dit_speed --device cuda --dtype bf16 --full
 
 The small network has width 512, 8 layers, 4,032 tokens and runs on one CPU thread; `--full` is Wan2.1-T2V-1.3B at
@@ -55,7 +55,8 @@ def narrow(width: int, layers: int) -> dict[str, Any]:
     return {**DIT.small(Sizes(width=width, layers=layers, text_width=4096)), "ffn_dim": 4 * width}
 
 
-SMALL = Case(narrow(512, 8), (9, 32, 56))
+LAYERS = 8
+SMALL = Case(narrow(512, LAYERS), (9, 32, 56))
 FULL = Case(DIT.published_as("Wan-AI/Wan2.1-T2V-1.3B").sizes, (21, 60, 104))
 
 
@@ -245,6 +246,7 @@ def main() -> int:
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="default: fp32")
     parser.add_argument("--full", action="store_true", help="Wan2.1-T2V-1.3B at 832x480, 81 frames")
     parser.add_argument("--kind", choices=[*KINDS, "all"], default="text", help="of network (default: text)")
+    parser.add_argument("--layers", type=int, default=LAYERS, help=f"of the small network (default: {LAYERS})")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (default: 5)")
     options = parser.parse_args()
     device, dtype = torch.device(options.device), DTYPES[options.dtype]
@@ -252,7 +254,7 @@ def main() -> int:
         torch.set_num_threads(1)
     if device.type == "npu":
         torch.npu.config.allow_internal_format = False  # older stacks refuse diffusers' Conv3d in bfloat16 without
-    case = FULL if options.full else SMALL
+    case = FULL if options.full else Case(narrow(512, options.layers), SMALL.latents)
     kinds = KINDS if options.kind == "all" else {options.kind: KINDS[options.kind]}
     missed = 0
     for name, kind in kinds.items():

@@ -1,4 +1,4 @@
-"""What is timed: networks of the families' records, in the published sizes and small, with a peer of the same numbers."""
+"""What is timed: networks of the families' records, in published sizes and small, and a peer of the same numbers."""
 
 from __future__ import annotations
 
