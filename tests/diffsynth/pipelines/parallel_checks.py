@@ -16,6 +16,8 @@ WITHOUT_A_RING = {WAN21: 1e-6, WAN22: 1e-6, QWEN: 1e-5}
 # to the largest latent, which is about 7. One process is as far from the exact result, which `check_near_the_exact`
 # shows. Without guidance it is that of the others.
 OF_A_RING, UNGUIDED = 4e-6, 1e-5
+# An NPU decodes several tiles at once, the host one: other batches, which round otherwise.
+OF_TILES = {"npu": 1e-5, "cpu": 0.0}
 
 LAYOUTS = {
     2: {"2,1": (2, 1, 1), "1,2": (1, 2, 1), "cfg": (1, 1, 2)},
@@ -113,6 +115,6 @@ def shared(machine, count, cases, tmp_path):
             bound = min(bound, UNGUIDED)
         for report in reports:
             assert report[name][0] <= bound, (name, report[name])
-            assert report[name][1] <= bound, (name, report[name])
+            assert report[name][1] <= max(bound, OF_TILES[machine]), (name, report[name])
     assert [path.name for path in tmp_path.glob("*.mp4")] == ["video0.mp4"]
     return reports[0]
