@@ -16,7 +16,7 @@ TESTS ?=
 BIN := .venv/bin
 WHEELHOUSE := build/wheelhouse
 BENCHMARKS := porter_speed porter_sweep emulator_block compat_cost emulator_opinfo \
-	pipeline_import load_memory offload_cost dit_speed vae_speed qwen_speed
+	pipeline_import load_memory offload_cost dit_speed vae_speed qwen_speed z_image_speed
 
 # Stamp files say what .venv and the wheelhouse hold, so that a second run does not ask pip again.
 BASE := .venv/base.stamp

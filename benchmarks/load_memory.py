@@ -68,10 +68,12 @@ def write_checkpoints(folder: Path, blocks: int) -> list[Path]:
     import torch
     from safetensors.torch import save_file
 
-    from diffsynth.models.wan_video_dit import WanModel
+    from benchmarks.record import made
+    from diffsynth.families.wan import DIT
 
     torch.manual_seed(0)
-    weights = WanModel(dim=1536, ffn_dim=8960, num_heads=12, num_layers=blocks).state_dict()
+    sizes = {**DIT.published_as("Wan-AI/Wan2.1-T2V-1.3B").sizes, "num_layers": blocks}
+    weights = made(DIT, sizes).state_dict()
     files = [folder / "dit.safetensors", folder / "dit.pth"]
     save_file(weights, files[0])
     torch.save(weights, files[1])

@@ -16,6 +16,7 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from diffsynth.core.parallel.degrees import Degrees, even_parts
+from diffsynth.families import qwen_image, wan
 
 BF16, FP32 = 2, 4
 GIB = 1024**3
@@ -78,10 +79,20 @@ class Prediction(NamedTuple):
         return self.computing + self.sending
 
 
+_WAN, _QWEN = (
+    dit.published_as(model_id).sizes
+    for dit, model_id in ((wan.DIT, "Wan-AI/Wan2.1-T2V-14B"), (qwen_image.DIT, "Qwen/Qwen-Image"))
+)
 CASES = {
-    "wan-14b": Case("Wan 14B, 1280x720, 81 frames", 40, 5120, 40, 13824, 75600, 512, 1, 64, 16 * 21 * 90 * 160, 14.3e9),
-    "qwen-image": Case("Qwen-Image, 1328x1328", 60, 3072, 24, 12288, 6889, 256, 2, 64, 16 * 166 * 166, 20.4e9),
-}
+    "wan-14b": Case(
+        "Wan 14B, 1280x720, 81 frames", _WAN["num_layers"], _WAN["dim"], _WAN["num_heads"], _WAN["ffn_dim"],
+        75600, 512, 1, 64, 16 * 21 * 90 * 160, 14.3e9,
+    ),
+    "qwen-image": Case(
+        "Qwen-Image, 1328x1328", _QWEN["num_layers"], (dim := _QWEN["num_heads"] * _QWEN["head_dim"]),
+        _QWEN["num_heads"], 4 * dim, 6889, 256, 2, 64, 16 * 166 * 166, 20.4e9,
+    ),
+}  # fmt: skip
 HARDWARE = {
     "atlas-a2": Hardware(tflops=313, memory=64, within=196, between=25),
     "h200": Hardware(tflops=989, memory=141, within=450, between=50),

@@ -1,5 +1,7 @@
 """Time of a Qwen-Image DiT call, of one for three layers, and of a VAE decode, beside diffusers' on the same weights.
 
+The networks, and their sizes as published, are those of the family's record.
+
     python -m benchmarks.qwen_speed [--rounds 5]
     python -m benchmarks.qwen_speed --device cuda --dtype bf16 --full
 
@@ -14,18 +16,19 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import AutoencoderKLQwenImage, QwenImageTransformer2DModel
 from torch import Tensor
 
 from benchmarks.dit_speed import DTYPES, compare, random_weights
-from diffsynth.models.qwen_image_dit import QwenImageDiT
+from benchmarks.record import made
+from diffsynth.families.family import Sizes
+from diffsynth.families.qwen_image import DIT, VAE
 from diffsynth.models.qwen_image_patches import patches
-from diffsynth.models.qwen_image_vae import QwenImageVAE
 
 BOUND = 1.0
 LAYERS = 3
@@ -34,29 +37,28 @@ Calls = dict[str, Callable[[], Tensor]]
 
 
 class Case(NamedTuple):
-    """Sizes of the networks; rows and columns of the latents that each is given; tokens of the prompt."""
+    """Arguments of the networks; rows and columns of the latents that each is given; tokens of the prompt."""
 
-    layers: int
-    heads: int
-    text_dim: int
-    vae_dim: int
+    dit: Mapping[str, Any]
+    vae: Mapping[str, Any]
     dit_latents: int
     vae_latents: int
     text_length: int
 
 
-SMALL = Case(4, 4, 512, 32, 80, 24, 64)
-FULL = Case(60, 24, 3584, 96, 166, 166, 128)
+SIZES = Sizes(width=512, layers=4, text_width=128, vae_width=32)
+SMALL = Case(DIT.small(SIZES), VAE.small(SIZES), 80, 24, 64)
+FULL = Case(*(network.published_as("Qwen/Qwen-Image").sizes for network in (DIT, VAE)), 166, 166, 128)
 
 
 def dit_calls(case: Case, device: torch.device, dtype: torch.dtype, layers: int | None = None) -> Calls:
     """One prediction by either, without gradients: of a picture, or of so many layers of one that it is given."""
     layered = layers is not None
     with random_weights(device, dtype):
-        ours = QwenImageDiT(case.layers, case.heads, text_dim=case.text_dim, layered=layered)
+        ours = made(DIT, {**case.dit, "layered": layered})
         theirs = QwenImageTransformer2DModel(
-            num_layers=case.layers, num_attention_heads=case.heads, joint_attention_dim=case.text_dim,
-            use_layer3d_rope=layered, use_additional_t_cond=layered,
+            num_layers=case.dit["num_layers"], num_attention_heads=case.dit["num_heads"],
+            joint_attention_dim=case.dit["text_dim"], use_layer3d_rope=layered, use_additional_t_cond=layered,
         )  # fmt: skip
     ours.eval().requires_grad_(False)
     theirs.load_state_dict(ours.state_dict(), assign=True)  # one set of weights for both
@@ -66,10 +68,10 @@ def dit_calls(case: Case, device: torch.device, dtype: torch.dtype, layers: int 
     pictures = torch.randn(1 + (layers or 0), LATENT_CHANNELS, side, side, generator=generator).to(device)
     latents = pictures[:1] if layers is None else pictures[:layers].transpose(0, 1).unsqueeze(0)
     given = [] if layers is None else [pictures[-1:]]
-    context = torch.randn(1, case.text_length, case.text_dim, generator=generator).to(device, dtype)
+    context = torch.randn(1, case.text_length, case.dit["text_dim"], generator=generator).to(device, dtype)
     timestep = torch.tensor([500.0], device=device)
     packed = torch.cat([patches(one.unsqueeze(0)) for one in pictures], dim=1).to(dtype)
-    made = (side // 2) ** 2 * (layers or 1)
+    tokens = (side // 2) ** 2 * (layers or 1)
     asked = {"img_shapes": [[(1, side // 2, side // 2)] * len(pictures)], "return_dict": False}
     if layered:
         asked["additional_t_cond"] = torch.zeros(1, dtype=torch.long, device=device)
@@ -79,7 +81,7 @@ def dit_calls(case: Case, device: torch.device, dtype: torch.dtype, layers: int 
         return torch.cat([patches(one) for one in (velocity.unbind(2) if layered else [velocity])], dim=1)
 
     def call_theirs() -> Tensor:
-        return theirs(packed, context, timestep=timestep.to(dtype) / 1000, **asked)[0][:, :made]
+        return theirs(packed, context, timestep=timestep.to(dtype) / 1000, **asked)[0][:, :tokens]
 
     return {"diffsynth": call_ours, "diffusers": call_theirs}
 
@@ -87,8 +89,8 @@ def dit_calls(case: Case, device: torch.device, dtype: torch.dtype, layers: int 
 def vae_calls(case: Case, device: torch.device, dtype: torch.dtype) -> Calls:
     """One decoded picture by either. Ours takes normalised latents; theirs are scaled back first."""
     with random_weights(device, dtype):
-        ours = QwenImageVAE(case.vae_dim).eval().requires_grad_(False)
-        theirs = AutoencoderKLQwenImage(base_dim=case.vae_dim).eval().requires_grad_(False)
+        ours = made(VAE, case.vae).eval().requires_grad_(False)
+        theirs = AutoencoderKLQwenImage(base_dim=case.vae["dim"]).eval().requires_grad_(False)
     theirs.load_state_dict({ours.file_key(key): value for key, value in ours.state_dict().items()}, assign=True)
     generator = torch.Generator().manual_seed(1)
     latents = torch.randn(1, LATENT_CHANNELS, 1, case.vae_latents, case.vae_latents, generator=generator).to(

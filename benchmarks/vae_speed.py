@@ -1,5 +1,7 @@
 """Time of the Wan VAEs, encoding and decoding, beside diffusers' on the same weights.
 
+The networks, and their sizes as published, are those of the family's record.
+
     python -m benchmarks.vae_speed [--rounds 7]
     python -m benchmarks.vae_speed --vae 2.2
     python -m benchmarks.vae_speed --device cuda --dtype bf16 --full
@@ -17,17 +19,18 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import AutoencoderKLWan
 from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
 from torch import Tensor
 
+from benchmarks.record import made
+from diffsynth.families.family import Network, Sizes
+from diffsynth.families.wan import VAE, VAE_OF_5B
 from diffsynth.models.causal_conv3d import CausalConv3d, Convolve, conv3d, paired_conv2d, summed_conv2d
-from diffsynth.models.wan_video_vae import WanVideoVAE
-from diffsynth.models.wan_video_vae38 import WanVideoVAE38
 from tests.diffsynth.models.vae38_oracle import peer_of
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -35,32 +38,34 @@ BOUND = 0.6
 
 
 class Case(NamedTuple):
-    """Width of the VAE, that of its decoder where it is another, and size of the video (frames, height, width)."""
+    """A VAE with the arguments of its constructor, and the size of the video (frames, height, width)."""
 
-    dim: int
+    network: Network
+    sizes: Mapping[str, Any]
     video: tuple[int, int, int]
-    decoder_dim: int | None = None
 
 
+# The decoder of TI2V-5B is wider than its encoder.
 CASES = {
-    ("2.1", False): Case(32, (9, 128, 192)),
-    ("2.1", True): Case(96, (81, 480, 832)),
-    ("2.2", False): Case(40, (9, 128, 192), decoder_dim=64),
-    ("2.2", True): Case(160, (81, 480, 832), decoder_dim=256),
+    ("2.1", False): Case(VAE, VAE.small(Sizes(vae_width=32)), (9, 128, 192)),
+    ("2.1", True): Case(VAE, VAE.published_as("Wan2.1_VAE").sizes, (81, 480, 832)),
+    ("2.2", False): Case(VAE_OF_5B, VAE_OF_5B.small(Sizes(vae_width=40)) | {"decoder_dim": 64}, (9, 128, 192)),
+    ("2.2", True): Case(VAE_OF_5B, VAE_OF_5B.published_as("Wan2.2_VAE").sizes, (81, 480, 832)),
 }
 SMALL, FULL = CASES["2.1", False], CASES["2.1", True]
 
 
-def networks(case: Case, device: torch.device, dtype: torch.dtype) -> tuple[WanVideoVAE, AutoencoderKLWan]:
+def networks(case: Case, device: torch.device, dtype: torch.dtype) -> tuple[Any, AutoencoderKLWan]:
     """Both VAEs on the device, with the same random weights."""
     torch.manual_seed(0)
-    if case.decoder_dim is None:
-        ours, theirs = WanVideoVAE(case.dim), AutoencoderKLWan(base_dim=case.dim)
+    ours = made(case.network, case.sizes)
+    if case.network is VAE:
+        theirs = AutoencoderKLWan(base_dim=case.sizes["dim"])
         theirs.load_state_dict(convert_wan_vae_to_diffusers(dict(ours.state_dict())))
     else:
-        ours = WanVideoVAE38(case.dim, case.decoder_dim)
         theirs = peer_of(ours)
-    return tuple(vae.eval().requires_grad_(False).to(device, dtype) for vae in (ours, theirs))  # type: ignore[return-value]
+    ours, theirs = (vae.eval().requires_grad_(False).to(device, dtype) for vae in (ours, theirs))
+    return ours, theirs
 
 
 def calls(case: Case, device: torch.device, dtype: torch.dtype) -> dict[str, dict[str, Callable[[], Tensor]]]:
@@ -136,7 +141,8 @@ def main() -> int:
     default = f"diffsynth, {CausalConv3d(1, 1, 1).convolve.__name__}"
     threads = [1, torch.get_num_threads()] if device.type == "cpu" else [torch.get_num_threads()]
     all_met = True
-    print(f"{case}, {device}, {options.dtype}, median of {options.rounds}; ratios to diffusers")
+    what = f"{case.network.model_class.rpartition('.')[2]}, {case.sizes}, video {case.video}"
+    print(f"{what}, {device}, {options.dtype}, median of {options.rounds}; ratios to diffusers")
     with torch.inference_mode():
         work = calls(case, device, DTYPES[options.dtype])
         for count in dict.fromkeys(threads):

@@ -1,5 +1,7 @@
 """Time of one Z-Image DiT call and of one VAE decode, beside diffusers' on the same weights.
 
+The networks, and their sizes as published, are those of the family's record.
+
     python -m benchmarks.z_image_speed [--rounds 5]
     python -m benchmarks.z_image_speed --device cuda --dtype bf16 --full
 
@@ -12,48 +14,35 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import NamedTuple
 
 import torch
 from diffusers import AutoencoderKL, ZImageTransformer2DModel
 from torch import Tensor
 
 from benchmarks.dit_speed import DTYPES, random_weights
-from benchmarks.qwen_speed import LATENT_CHANNELS, Calls, report
-from diffsynth.models.flux_vae import SCALE, SHIFT, FluxVAE
-from diffsynth.models.z_image_dit import ZImageDiT, rotary_dims
+from benchmarks.qwen_speed import LATENT_CHANNELS, Calls, Case, report
+from benchmarks.record import made
+from diffsynth.families.family import HEAD_DIM, Sizes
+from diffsynth.families.z_image import DIT, VAE
+from diffsynth.models.flux_vae import SCALE, SHIFT
+from diffsynth.models.z_image_dit import rotary_dims
 
-HEAD_DIM = 128
-
-
-class Case(NamedTuple):
-    """Sizes of the networks; rows and columns of the latents that each is given; tokens of the prompt."""
-
-    layers: int
-    refiner_layers: int
-    heads: int
-    text_dim: int
-    vae_dim: int
-    dit_latents: int
-    vae_latents: int
-    text_length: int
-
-
-SMALL = Case(4, 1, 4, 512, 32, 80, 24, 60)
-FULL = Case(30, 2, 30, 2560, 128, 128, 128, 120)
+SIZES = Sizes(width=512, layers=4, text_width=512, vae_width=32)
+SMALL = Case(DIT.small(SIZES), VAE.small(SIZES), 80, 24, 60)
+FULL = Case(*(network.published_as("Tongyi-MAI/Z-Image-Turbo").sizes for network in (DIT, VAE)), 128, 128, 120)
 
 
 def dit_calls(case: Case, device: torch.device, dtype: torch.dtype) -> Calls:
     """One prediction by either, without gradients."""
     with random_weights(device, dtype):
-        ours = ZImageDiT(case.layers, case.refiner_layers, case.heads, text_dim=case.text_dim)
+        ours = made(DIT, case.dit)
         theirs = ZImageTransformer2DModel(
-            n_layers=case.layers,
-            n_refiner_layers=case.refiner_layers,
-            n_heads=case.heads,
-            n_kv_heads=case.heads,
-            dim=case.heads * HEAD_DIM,
-            cap_feat_dim=case.text_dim,
+            n_layers=case.dit["num_layers"],
+            n_refiner_layers=case.dit["num_refiner_layers"],
+            n_heads=case.dit["num_heads"],
+            n_kv_heads=case.dit["num_heads"],
+            dim=case.dit["num_heads"] * HEAD_DIM,
+            cap_feat_dim=case.dit["text_dim"],
             axes_dims=list(rotary_dims(HEAD_DIM)),
         )
     theirs.load_state_dict(ours.state_dict(), assign=True)  # one set of weights for both
@@ -61,7 +50,7 @@ def dit_calls(case: Case, device: torch.device, dtype: torch.dtype) -> Calls:
         network.eval().requires_grad_(False)
     generator = torch.Generator().manual_seed(1)
     latents = torch.randn(1, LATENT_CHANNELS, case.dit_latents, case.dit_latents, generator=generator).to(device)
-    context = torch.randn(1, case.text_length, case.text_dim, generator=generator).to(device, dtype)
+    context = torch.randn(1, case.text_length, case.dit["text_dim"], generator=generator).to(device, dtype)
     timestep = torch.tensor([500.0], device=device)
 
     def call_theirs() -> Tensor:
@@ -74,11 +63,11 @@ def dit_calls(case: Case, device: torch.device, dtype: torch.dtype) -> Calls:
 def vae_calls(case: Case, device: torch.device, dtype: torch.dtype) -> Calls:
     """One decoded picture by either. Ours takes scaled latents; theirs are scaled back first."""
     with random_weights(device, dtype):
-        ours = FluxVAE(case.vae_dim)
+        ours = made(VAE, case.vae)
         theirs = AutoencoderKL(
             down_block_types=["DownEncoderBlock2D"] * 4,
             up_block_types=["UpDecoderBlock2D"] * 4,
-            block_out_channels=[case.vae_dim * multiple for multiple in (1, 2, 4, 4)],
+            block_out_channels=[case.vae["dim"] * multiple for multiple in (1, 2, 4, 4)],
             layers_per_block=2,
             latent_channels=LATENT_CHANNELS,
             use_quant_conv=False,

@@ -36,7 +36,7 @@ WAN = """
 """.split()
 
 QWEN = """
-    Qwen-Image Qwen-Image-2512 Qwen-Image-Edit Qwen-Image-Edit-2509 Qwen-Image-Edit-2511
+    Qwen-Image Qwen-Image-2512 Qwen-Image-Edit Qwen-Image-Edit-2509 Qwen-Image-Edit-2511 Qwen-Image-Edit-Lowres-Fix
     Qwen-Image-Distill-Full Qwen-Image-Distill-LoRA Qwen-Image-Distill-DMD2 Qwen-Image-In-Context-Control-Union
     Qwen-Image-Blockwise-ControlNet-Canny Qwen-Image-Blockwise-ControlNet-Depth
     Qwen-Image-Blockwise-ControlNet-Inpaint Qwen-Image-Blockwise-ControlNet-InpaintCanny

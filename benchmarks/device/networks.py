@@ -6,6 +6,7 @@ import argparse
 import json
 import statistics
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,15 +15,18 @@ from benchmarks import dit_speed, qwen_speed, vae_speed, z_image_speed
 from benchmarks.dit_speed import compare, seconds
 from diffsynth.core.device.npu_compatible_device import room_left
 from diffsynth.diffusion.base_pipeline import TILES_AT_ONCE
+from diffsynth.families import qwen_image, wan, z_image
+from diffsynth.families.family import Sizes
 
 Calls = Mapping[str, Callable[[], object]]
 # Seconds; the names of two calls; the most that their ratio may be.
 Row = tuple[str, float, float, str, str, float, float | None]
 
-DIT_SMALL = dit_speed.Case(256, 1024, 2, 4, (3, 32, 32))
-QWEN_SMALL = qwen_speed.Case(2, 4, 256, 16, 48, 24, 32)
-Z_IMAGE_SMALL = z_image_speed.Case(2, 1, 2, 256, 32, 32, 24, 28)
-VAE_SMALL = vae_speed.Case(8, (5, 64, 96))
+SIZES = Sizes(width=256, layers=2, text_width=64, vae_width=16)
+DIT_SMALL = dit_speed.Case(dit_speed.narrow(256, 4), (3, 32, 32))
+QWEN_SMALL = qwen_speed.Case(qwen_image.DIT.small(SIZES), qwen_image.VAE.small(SIZES), 48, 24, 32)
+Z_IMAGE_SMALL = qwen_speed.Case(z_image.DIT.small(SIZES), z_image.VAE.small(replace(SIZES, vae_width=32)), 32, 24, 28)
+VAE_SMALL = vae_speed.Case(wan.VAE, wan.VAE.small(replace(SIZES, vae_width=8)), (5, 64, 96))
 # Of latents: as the Wan pipeline has them by default, and of the small video.
 TILES, TILES_SMALL = ((30, 52), (15, 26)), ((4, 6), (2, 3))
 

@@ -10,11 +10,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from diffsynth.models.wan_video_dit import WanModel
-from diffsynth.models.wan_video_text_encoder import WanTextEncoder
-from diffsynth.models.wan_video_vae import WanVideoVAE
+from benchmarks.record import made
+from diffsynth.families.family import Sizes
+from diffsynth.families.wan import DIT, TEXT_ENCODER, VAE
 
-SMALL_TEXT = {"dim": 64, "dim_attn": 64, "dim_ffn": 128, "num_heads": 4, "num_layers": 2}
 SPECIAL = ("<pad>", "</s>", "<unk>")
 
 
@@ -26,14 +25,15 @@ def main() -> None:
     parser.add_argument("--full", action="store_true")
     options = parser.parse_args()
     with torch.device("meta"):
-        if options.full:
-            networks = {"dit": WanModel(1536, 8960, 12, 30), "text_encoder": WanTextEncoder(), "vae": WanVideoVAE()}
-        else:
-            networks = {
-                "dit": WanModel(256, 512, 2, 2, text_dim=64),
-                "text_encoder": WanTextEncoder(vocab_size=512, **SMALL_TEXT),
-                "vae": WanVideoVAE(8),
-            }
+        of_model = {
+            "dit": (DIT, DIT.published_as("Wan-AI/Wan2.1-T2V-1.3B")),
+            "text_encoder": (TEXT_ENCODER, TEXT_ENCODER.published_as("models_t5")),
+            "vae": (VAE, VAE.published_as("Wan2.1_VAE")),
+        }
+        networks = {
+            name: made(network, form.sizes if options.full else network.small(Sizes()))
+            for name, (network, form) in of_model.items()
+        }
     for name, network in networks.items():
         dtype = torch.bfloat16 if options.full and name == "text_encoder" else torch.float32
         save_file(_random(network, torch.device(options.device), dtype), options.folder / f"{name}.safetensors")

@@ -58,12 +58,14 @@ class Published:
         where: the files that have it.
         names: of its tensors, where they are others than those that the network publishes.
         kwargs: of the network's constructor, besides the sizes that it reads from the shapes.
+        sizes: the constructor's arguments that make a network of these shapes, but for those that are its defaults.
     """
 
     model_hash: str
     where: str
     names: Names | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    sizes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _nothing(sizes: Sizes) -> Shapes:
@@ -103,6 +105,13 @@ class Network:
     tiles_across: str | None = None
     vram_units: tuple[str, ...] = ()
     multiple: int = 16
+
+    def published_as(self, file: str) -> Published:
+        """The form whose `where` begins so, with a model's id; raises KeyError if there is none."""
+        for form in self.published:
+            if form.where.startswith(file):
+                return form
+        raise KeyError(f"{file}: no published form of {self.name}")
 
     def rows(self) -> list[dict[str, Any]]:
         """As `MODEL_CONFIGS` has it: one row for each form of its file."""
@@ -218,6 +227,50 @@ ModelFile = WeightFile | LoraFile | TokenizerFolder
 
 
 @dataclass(frozen=True)
+class NpuOption:
+    """An option that launches of trainings need on an NPU.
+
+    Attributes:
+        split_training: whether a step of a split training needs it too.
+        trains: "full" or "lora", if trainings of the other kind do without it.
+    """
+
+    split_training: bool
+    trains: str | None = None
+
+
+@dataclass(frozen=True)
+class Series:
+    """Models of one kind, for who ports the launch scripts of their trainings.
+
+    Attributes:
+        models: a regular expression that the id or path of each of them holds, whatever its case.
+        options: of the training script, by name.
+    """
+
+    name: str
+    models: str
+    options: Mapping[str, NpuOption]
+
+
+@dataclass(frozen=True)
+class NpuMemory:
+    """How the training of some models fits into an NPU's memory, where that differs from the script for a GPU.
+
+    Attributes:
+        models: a regular expression that the model's id holds, whatever its case.
+        trains: "full" or "lora".
+        strategy: "zero2offload" or "zero3", the configuration of accelerate of that name; "split": encode, then train.
+        because: the reason, which becomes a comment in the script.
+    """
+
+    models: str
+    trains: str
+    strategy: str
+    because: str
+
+
+@dataclass(frozen=True)
 class Converted:
     """Files that several models of the family share, and the one model that has them as safetensors."""
 
@@ -247,6 +300,8 @@ class Family:
         lora_prefixes: what files of a LoRA may put before the layers' names.
         conditions: dotted path of the units of its conditioning.
         imported_late: modules that its pipeline imports only when it is called.
+        series: of its models, for the porter of launch scripts, which reads them in accelerator_tables/families.
+        memory: how trainings fit into an NPU, for the same.
     """
 
     name: str
@@ -266,6 +321,8 @@ class Family:
     lora_prefixes: tuple[str, ...] = LORA_PREFIXES
     conditions: str | None = None
     imported_late: tuple[str, ...] = ()
+    series: tuple[Series, ...] = ()
+    memory: tuple[NpuMemory, ...] = ()
 
     @property
     def places(self) -> dict[str, tuple[str, ...]]:

@@ -283,6 +283,7 @@ class QwenImageDiT(nn.Module):
         *,
         edit_latents: Sequence[Tensor] = (),
         zero_cond_t: bool = False,
+        edit_rope_interpolation: bool = False,
         entities: Entities | None = None,
         controls: Controls = NO_CONTROLS,
         use_gradient_checkpointing: bool = False,
@@ -296,6 +297,8 @@ class QwenImageDiT(nn.Module):
             context: the prompt's features, (B, L, text_dim), in the type to compute in, without padding.
             edit_latents: of the pictures to start from, without noise; each (B, C, H', W') of a size of its own.
             zero_cond_t: steer their tokens by timestep 0, as Edit-2511 was trained.
+            edit_rope_interpolation: place their tokens as far out as those of the picture that is made, whatever their
+                size.
             entities: prompts of parts of the picture.
             controls: the ControlNets that change the picture's tokens between the blocks.
             use_gradient_checkpointing: keep the tokens between the blocks only, and run each block again backwards.
@@ -313,7 +316,7 @@ class QwenImageDiT(nn.Module):
         text = self.txt_in(self.txt_norm(torch.cat(texts, dim=1)))
         time = self._time(timestep, context.dtype)
         at_zero = self._time(torch.zeros_like(timestep), context.dtype) if zero_cond_t and edit_latents else None
-        tables = self.rotary.tables((lengths, grids), latents.device)
+        tables = self.rotary.tables((lengths, grids, edit_rope_interpolation), latents.device)
         attended = None if entities is None else entities.attended(lengths, grids, latents.device)
         rows, columns = len(layers) * grids[0][0], grids[0][1]
         made = self.made_here(rows * columns)

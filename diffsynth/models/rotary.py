@@ -28,8 +28,8 @@ Tables = tuple[Tensor, Tensor]
 
 Layout = TypeVar("Layout", bound=Hashable, contravariant=True)
 Grid = tuple[int, ...]
-TextAndPictures = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
-"""Lengths of texts, and (rows, columns) of pictures."""
+TextAndPictures = tuple[tuple[int, ...], tuple[tuple[int, int], ...], bool]
+"""Lengths of texts, (rows, columns) of pictures, and whether these are spread as far out as the first."""
 
 
 class Rotary(Protocol[Layout]):
@@ -106,10 +106,10 @@ class AxisTables:
             self._tables[device] = [(cos.to(device), sin.to(device)) for cos, sin in host]
         self._ranges[device] = range(start, stop)
 
-    def grid(self, positions: Sequence[range], device: torch.device) -> Tables:
-        """The tables of a grid with these positions along its axes; see `rotary_tables`."""
+    def grid(self, positions: Sequence[Sequence[int]], device: torch.device) -> Tables:
+        """The tables of a grid with these positions along its axes, ranges or any others; see `rotary_tables`."""
         for axis in positions:
-            self.build(device, axis)
+            self.build(device, range(min(axis), max(axis) + 1))
         return _over_grid([self._rows(number, axis, device) for number, axis in enumerate(positions)])
 
     def diagonal(self, positions: range, device: torch.device) -> Tables:
@@ -119,12 +119,14 @@ class AxisTables:
         cos, sin = (torch.cat(each, dim=-1).unsqueeze(1) for each in zip(*parts, strict=True))
         return cos, sin
 
-    def _rows(self, axis: int, positions: range, device: torch.device) -> Tables:
+    def _rows(self, axis: int, positions: Sequence[int], device: torch.device) -> Tables:
         first = self._ranges[device].start
         cos, sin = self._tables[device][axis]
-        return cos[positions.start - first : positions.stop - first], sin[
-            positions.start - first : positions.stop - first
-        ]
+        if isinstance(positions, range):
+            rows = slice(positions.start - first, positions.stop - first)
+            return cos[rows], sin[rows]
+        chosen = torch.tensor([position - first for position in positions], device=device)
+        return cos[chosen], sin[chosen]
 
 
 class KeptTables:
@@ -178,21 +180,39 @@ class TextAndPicturesRotary:
         self._kept = KeptTables()
 
     def tables(self, layout: TextAndPictures, device: torch.device) -> Tables:
-        """(cos, sin) for texts of so many tokens and pictures of (rows, columns); shapes as of `rotary_tables`."""
+        """(cos, sin) for texts of so many tokens and pictures of (rows, columns); shapes as of `rotary_tables`.
+
+        Where they are spread, all pictures reach as far as the first: their rows and columns stand at positions of its
+        own, some left out by a smaller picture, and some taken several times by a larger one.
+        """
         return self._kept.get(layout, device, lambda: self._make(*layout, device))
 
     def warm_up(self, device: torch.device) -> None:
         self.axes.build(device)
 
-    def _make(self, text_lengths: tuple[int, ...], grids: tuple[tuple[int, int], ...], device: torch.device) -> Tables:
+    def _make(
+        self, text_lengths: tuple[int, ...], grids: tuple[tuple[int, int], ...], spread: bool, device: torch.device
+    ) -> Tables:
         start, numbers = max(length // 2 for grid in grids for length in grid), list(range(len(grids)))
         if self._last_before_first:
             start, numbers = max(start, len(grids) - 1), [*numbers[:-1], -1]
         parts = [self.axes.diagonal(range(start, start + length), device) for length in text_lengths]
-        for number, grid in zip(numbers, grids, strict=True):
-            centred = [range(-(length - length // 2), length // 2) for length in grid]
-            parts.append(self.axes.grid([range(number, number + 1), *centred], device))
+        centred: list[list[Sequence[int]]] = [
+            [range(-(length - length // 2), length // 2) for length in grid] for grid in grids
+        ]
+        for number, axes in zip(numbers, centred, strict=True):
+            if spread:
+                axes = [_spread(first, len(axis)) for first, axis in zip(centred[0], axes, strict=True)]
+            parts.append(self.axes.grid([range(number, number + 1), *axes], device))
         return torch.cat([cos for cos, _ in parts]), torch.cat([sin for _, sin in parts])
+
+
+def _spread(positions: Sequence[int], length: int) -> Sequence[int]:
+    """So many of the positions, from the first to the last. Rounded as the models' authors do, in float32."""
+    if length == len(positions):
+        return positions
+    places = torch.linspace(0, len(positions) - 1, length, device="cpu").long()
+    return [positions[place] for place in places.tolist()]
 
 
 class PictureAndTextRotary:

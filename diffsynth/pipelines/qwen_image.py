@@ -60,10 +60,7 @@ if TYPE_CHECKING:
 __all__ = ["ControlNetInput", "ModelConfig", "QwenImagePipeline"]
 
 PICTURES = Image.Image | list[Image.Image]
-NOT_YET = {
-    "edit_rope_interpolation": "interpolating the rotary embedding of a picture to edit",
-    **dict.fromkeys(("kv_cache", "negative_kv_cache"), "a cache of keys and values"),
-}
+NOT_YET = dict.fromkeys(("kv_cache", "negative_kv_cache"), "what a model of DiffSynth-Studio's templates computes")
 # What diffusers' pipelines call a keyword, and what it is here.
 AS_IN_DIFFUSERS = {
     "true_cfg_scale": "cfg_scale",
@@ -127,6 +124,7 @@ class QwenImagePipeline(PicturePipeline):
         eligen_enable_on_negative: bool = False,
         edit_image: Image.Image | Sequence[Image.Image] | None = None,
         edit_image_auto_resize: bool = True,
+        edit_rope_interpolation: bool = False,
         zero_cond_t: bool = False,
         layer_input_image: Image.Image | None = None,
         layer_num: int | None = None,
@@ -169,6 +167,8 @@ class QwenImagePipeline(PicturePipeline):
                 prompt may call "Picture 1" and so on.
             edit_image_auto_resize: resize those to about 1024x1024 pixels; without, their sides have to be multiples
                 of 16.
+            edit_rope_interpolation: place what is seen of them as far out as the picture that is made, whatever their
+                size, as the LoRA Qwen-Image-Edit-Lowres-Fix was trained.
             zero_cond_t: steer the pictures to edit by timestep 0: on for Qwen-Image-Edit-2511, and for no other.
             layer_input_image, layer_num: a picture of the size asked for to take apart, and into how many layers.
             context_image: edges, depths, a pose and so on to follow, for the LoRA of in-context control; resized.
@@ -226,7 +226,8 @@ class QwenImagePipeline(PicturePipeline):
                 "inpaint_blur_sigma": inpaint_blur_sigma, "blockwise_controlnet_inputs": blockwise_controlnet_inputs,
                 "eligen_entity_prompts": eligen_entity_prompts, "eligen_entity_masks": eligen_entity_masks,
                 "eligen_enable_on_negative": eligen_enable_on_negative, "edit_image": edit_image,
-                "edit_image_auto_resize": edit_image_auto_resize, "zero_cond_t": zero_cond_t,
+                "edit_image_auto_resize": edit_image_auto_resize,
+                "edit_rope_interpolation": edit_rope_interpolation, "zero_cond_t": zero_cond_t,
                 "layer_input_image": layer_input_image, "layer_num": layer_num, "context_image": context_image,
             },
             prompts, height, width, 1, tiles, progress_bar_cmd,

@@ -9,10 +9,10 @@ from importlib import import_module
 import pytest
 import torch
 
-from diffsynth.core.loader.detection import load_object
+from diffsynth.core.loader.detection import load_object, model_hash
 from diffsynth.diffusion.training.run_task import family_parser
 from diffsynth.families import FAMILIES, MODEL_CONFIGS
-from diffsynth.families.family import Family, Network, Sizes, WeightFile
+from diffsynth.families.family import Family, Network, Published, Sizes, WeightFile
 from script_trial.small.tokenizer_files import MOST_TOKENS
 
 NETWORKS = [network for family in FAMILIES for network in family.networks]
@@ -94,6 +94,24 @@ def test_a_small_network_is_recognised_by_its_names(network: Network) -> None:
     assert {name: found[name] for name in asked if name in found} == {
         name: value for name, value in asked.items() if name in found
     }
+
+
+FORMS = [(network, form) for network in NETWORKS for form in network.published if form.names is None]
+
+
+@pytest.mark.parametrize(("network", "form"), FORMS, ids=[form.where.partition(":")[0] for _, form in FORMS])
+def test_a_published_file_has_the_hash_of_its_sizes(network: Network, form: Published) -> None:
+    """But for those that hold more, or by other names: their networks' tests put them together."""
+    pytest.importorskip("transformers")
+    model_class = load_object(network.model_class)
+    with torch.device("meta"):
+        model = model_class(**form.sizes, **form.kwargs)
+    file_key = getattr(model_class, "file_key", str)
+    names = {file_key(key): tensor for key, tensor in model.state_dict().items()}
+    assert model_hash(names) == form.model_hash
+    assert model_class.recognises(names.keys())
+    found = model_class.kwargs_from_shapes({name: tuple(tensor.shape) for name, tensor in names.items()})
+    assert found.items() >= form.sizes.items()
 
 
 @of_each_network

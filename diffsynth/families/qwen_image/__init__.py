@@ -10,7 +10,10 @@ from diffsynth.families.family import (
     Folder,
     LoraFile,
     Network,
+    NpuMemory,
+    NpuOption,
     Published,
+    Series,
     Sizes,
     TokenizerFolder,
     WeightFile,
@@ -58,6 +61,8 @@ TEXT_ENCODER = Network(
     vram_units=("model.visual.patch_embed",),  # it looks at its layer's weights before it runs it
 )
 
+_PUBLISHED_DIT = {"num_layers": 60, "num_heads": 24, "head_dim": HEAD_DIM, "text_dim": 3584}
+
 DIT = Network(
     name="qwen_image_dit",
     model_class="diffsynth.models.qwen_image_dit.QwenImageDiT",
@@ -67,11 +72,13 @@ DIT = Network(
             "0319a1cb19835fb510907dd3367c95ff",
             "Qwen/Qwen-Image, -2512, -Edit, -Edit-2509, -Edit-2511: transformer/diffusion_pytorch_model*.safetensors; "
             "DiffSynth-Studio/Qwen-Image-Distill-Full: diffusion_pytorch_model*.safetensors",
+            sizes=_PUBLISHED_DIT,
         ),
         Published(
             "8dc8cda05de16c73afa755e2c1ce2839",
             "Qwen/Qwen-Image-Layered, DiffSynth-Studio/Qwen-Image-Layered-Control: "
             "transformer/diffusion_pytorch_model*.safetensors",
+            sizes=_PUBLISHED_DIT | {"layered": True},
         ),
     ),
     small=lambda sizes: {
@@ -88,9 +95,15 @@ VAE = Network(
     model_class="diffsynth.models.qwen_image_vae.QwenImageVAE",
     attributes=("vae",),
     published=(
-        Published("ed4ea5824d55ec3107b09815e318123a", "Qwen/Qwen-Image: vae/diffusion_pytorch_model.safetensors"),
         Published(
-            "44b39ddc499e027cfb24f7878d7416b9", "Qwen/Qwen-Image-Layered: vae/diffusion_pytorch_model.safetensors"
+            "ed4ea5824d55ec3107b09815e318123a",
+            "Qwen/Qwen-Image: vae/diffusion_pytorch_model.safetensors",
+            sizes={"dim": 96},
+        ),
+        Published(
+            "44b39ddc499e027cfb24f7878d7416b9",
+            "Qwen/Qwen-Image-Layered: vae/diffusion_pytorch_model.safetensors",
+            sizes={"dim": 96, "image_channels": 4},
         ),
     ),
     small=lambda sizes: {"dim": sizes.vae_width},
@@ -106,10 +119,12 @@ CONTROLNET = Network(
         Published(
             "073bce9cf969e317e5662cd570c3e79c",
             "DiffSynth-Studio/Qwen-Image-Blockwise-ControlNet-Canny and -Depth: model.safetensors",
+            sizes={"num_layers": 60, "dim": 3072},
         ),
         Published(
             "a9e54e480a628f0b956a688a81c33bab",
             "DiffSynth-Studio/Qwen-Image-Blockwise-ControlNet-Inpaint: model.safetensors",
+            sizes={"num_layers": 60, "dim": 3072, "additional_in_dim": 4},
         ),
     ),
     small=lambda sizes: {"num_layers": sizes.layers, "dim": sizes.width},
@@ -176,6 +191,7 @@ FAMILY = Family(
         **_control("Depth"),
         **_control("Inpaint", additional_in_dim=4),
         **_lora("DiffSynth-Studio/Qwen-Image-In-Context-Control-Union", rank=64),
+        **_lora("DiffSynth-Studio/Qwen-Image-Edit-Lowres-Fix"),
         **_lora("DiffSynth-Studio/Qwen-Image-EliGen"),
         **_lora("DiffSynth-Studio/Qwen-Image-EliGen-V2"),
         **_lora("DiffSynth-Studio/Qwen-Image-EliGen-Poster"),
@@ -211,5 +227,27 @@ FAMILY = Family(
         "transformers.models.qwen2_vl.image_processing_pil_qwen2_vl",
         "transformers.models.qwen2_vl.image_processing_qwen2_vl",
         "transformers.models.auto.processing_auto",
+    ),
+    series=(
+        Series(
+            "Qwen-Image",
+            r"(?<![a-z])qwen[-_]?image(?![a-z])",
+            {"initialize_model_on_cpu": NpuOption(split_training=False)},
+        ),
+    ),
+    memory=(
+        NpuMemory(
+            r"(?:^|/)qwen-image-edit-2509$",
+            "full",
+            "zero3",
+            "ZeRO-3 shares out the weights too: with the pictures to edit beside them, a whole copy leaves too little",
+        ),
+        NpuMemory(
+            r"(?:^|/)qwen-image(?:-edit-2509)?$",
+            "lora",
+            "split",
+            "Two steps, since text encoder, VAE and network do not fit on one NPU together: encode once, then train "
+            "without the encoders",
+        ),
     ),
 )

@@ -115,7 +115,7 @@ class EditImage:
         area = EDIT_AREA if call.asked["edit_image_auto_resize"] else None
         edited = edit_pictures(call.asked["edit_image"], area=area)
         latents = [call.pipe.encode_picture(picture, call.progress_bar_cmd, **call.tiles) for picture in edited.shown]
-        inputs = {"zero_cond_t": True} if call.asked["zero_cond_t"] else {}
+        inputs = {name: True for name in ("zero_cond_t", "edit_rope_interpolation") if call.asked[name]}
         return Contribution(pictures=tuple(latents), inputs=inputs, with_prompt=edited.with_prompt())
 
 

@@ -12,7 +12,9 @@ from diffsynth.families.family import (
     Family,
     Folder,
     Network,
+    NpuOption,
     Published,
+    Series,
     Shapes,
     Sizes,
     TokenizerFolder,
@@ -82,6 +84,11 @@ TEXT_ENCODER = Network(
 )
 
 _TO_PICTURE: DitSizes = {"picture_dim": 160}
+# The sizes that are published, and what a network has in its file besides, by its width of the picture's features.
+_1_3B = {"dim": 1536, "ffn_dim": 8960, "num_heads": 12, "num_layers": 30}
+_14B = {"dim": 5120, "ffn_dim": 13824, "num_heads": 40, "num_layers": 40}
+_5B = {"dim": 3072, "ffn_dim": 14336, "num_heads": 24, "num_layers": 30, "in_dim": 48, "out_dim": 48}
+_SEES = {"picture_dim": 1280}
 _SHARDS = "diffusion_pytorch_model*.safetensors"
 
 DIT = Network(
@@ -89,44 +96,90 @@ DIT = Network(
     model_class="diffsynth.models.wan_video_dit.WanModel",
     attributes=("dit", "dit2"),
     published=(
-        Published("9269f8db9040a9d860eaca435be61814", f"Wan-AI/Wan2.1-T2V-1.3B: {_SHARDS}"),
+        Published("9269f8db9040a9d860eaca435be61814", f"Wan-AI/Wan2.1-T2V-1.3B: {_SHARDS}", sizes=_1_3B),
         Published(
             "aafcfd9672c3a2456dc46e1cb6e52c70",
             f"Wan-AI/Wan2.1-T2V-14B, both experts of Wan-AI/Wan2.2-T2V-A14B: {_SHARDS}",
+            sizes=_14B,
         ),
         Published(
             "5ec04e02b42d2580483ad69f4e76346a",
             "krea/krea-realtime-video: krea-realtime-video-14b.safetensors, the 14B network with names below 'model.'",
             names=without_model_prefix,
+            sizes=_14B,
         ),
         Published(
             "6bfcfb3b342cb286ce886889d519a77e",
             f"Wan-AI/Wan2.1-I2V-14B-480P and -720P, PAI/Wan2.1-Fun-14B-InP and its V1.1: {_SHARDS}",
+            sizes={**_14B, **_SEES, "in_dim": 36},
         ),
-        Published("3ef3b1f8e1dab83d5b71fd7b617f859f", f"Wan-AI/Wan2.1-FLF2V-14B-720P: {_SHARDS}"),
+        Published(
+            "3ef3b1f8e1dab83d5b71fd7b617f859f",
+            f"Wan-AI/Wan2.1-FLF2V-14B-720P: {_SHARDS}",
+            sizes={**_14B, **_SEES, "in_dim": 36, "picture_positions": 514},
+        ),
         Published(
             "5b013604280dd715f8457c6ed6d6a626",
             f"both experts of Wan-AI/Wan2.2-I2V-A14B and of PAI/Wan2.2-Fun-A14B-InP: {_SHARDS}",
+            sizes={**_14B, "in_dim": 36},
         ),
-        Published("1f5ab7703c6fc803fdded85ff040c316", f"Wan-AI/Wan2.2-TI2V-5B: {_SHARDS}"),
-        Published("6d6ccde6845b95ad9114ab993d917893", f"PAI/Wan2.1-Fun-1.3B-InP and its V1.1: {_SHARDS}"),
-        Published("349723183fc063b2bfc10bb2835cf677", f"PAI/Wan2.1-Fun-1.3B-Control: {_SHARDS}"),
-        Published("efa44cddf936c70abd0ea28b6cbe946c", f"PAI/Wan2.1-Fun-14B-Control: {_SHARDS}"),
-        Published("70ddad9d3a133785da5ea371aae09504", f"PAI/Wan2.1-Fun-V1.1-1.3B-Control: {_SHARDS}"),
-        Published("26bde73488a92e64cc20b0a7485b9e5b", f"PAI/Wan2.1-Fun-V1.1-14B-Control: {_SHARDS}"),
-        Published("ac6a5aa74f4a0aab6f64eb9a72f19901", f"PAI/Wan2.1-Fun-V1.1-1.3B-Control-Camera: {_SHARDS}"),
-        Published("b61c605c2adbd23124d152ed28e049ae", f"PAI/Wan2.1-Fun-V1.1-14B-Control-Camera: {_SHARDS}"),
-        Published("2267d489f0ceb9f21836532952852ee5", f"both experts of PAI/Wan2.2-Fun-A14B-Control: {_SHARDS}"),
-        Published("47dbeab5e560db3180adf51dc0232fb1", f"both experts of PAI/Wan2.2-Fun-A14B-Control-Camera: {_SHARDS}"),
+        Published("1f5ab7703c6fc803fdded85ff040c316", f"Wan-AI/Wan2.2-TI2V-5B: {_SHARDS}", sizes=_5B),
+        Published(
+            "6d6ccde6845b95ad9114ab993d917893",
+            f"PAI/Wan2.1-Fun-1.3B-InP and its V1.1: {_SHARDS}",
+            sizes={**_1_3B, **_SEES, "in_dim": 36},
+        ),
+        Published(
+            "349723183fc063b2bfc10bb2835cf677",
+            f"PAI/Wan2.1-Fun-1.3B-Control: {_SHARDS}",
+            sizes={**_1_3B, **_SEES, "in_dim": 48},
+        ),
+        Published(
+            "efa44cddf936c70abd0ea28b6cbe946c",
+            f"PAI/Wan2.1-Fun-14B-Control: {_SHARDS}",
+            sizes={**_14B, **_SEES, "in_dim": 48},
+        ),
+        Published(
+            "70ddad9d3a133785da5ea371aae09504",
+            f"PAI/Wan2.1-Fun-V1.1-1.3B-Control: {_SHARDS}",
+            sizes={**_1_3B, **_SEES, "in_dim": 48, "reference_dim": 16},
+        ),
+        Published(
+            "26bde73488a92e64cc20b0a7485b9e5b",
+            f"PAI/Wan2.1-Fun-V1.1-14B-Control: {_SHARDS}",
+            sizes={**_14B, **_SEES, "in_dim": 48, "reference_dim": 16},
+        ),
+        Published(
+            "ac6a5aa74f4a0aab6f64eb9a72f19901",
+            f"PAI/Wan2.1-Fun-V1.1-1.3B-Control-Camera: {_SHARDS}",
+            sizes={**_1_3B, **_SEES, "in_dim": 32, "camera_dim": 24},
+        ),
+        Published(
+            "b61c605c2adbd23124d152ed28e049ae",
+            f"PAI/Wan2.1-Fun-V1.1-14B-Control-Camera: {_SHARDS}",
+            sizes={**_14B, **_SEES, "in_dim": 32, "camera_dim": 24},
+        ),
+        Published(
+            "2267d489f0ceb9f21836532952852ee5",
+            f"both experts of PAI/Wan2.2-Fun-A14B-Control: {_SHARDS}",
+            sizes={**_14B, "in_dim": 52, "reference_dim": 16},
+        ),
+        Published(
+            "47dbeab5e560db3180adf51dc0232fb1",
+            f"both experts of PAI/Wan2.2-Fun-A14B-Control-Camera: {_SHARDS}",
+            sizes={**_14B, "in_dim": 36, "camera_dim": 24},
+        ),
         Published(
             "a61453409b67cd3246cf0c3bebad47ba",
             f"Wan-AI/Wan2.1-VACE-1.3B, iic/VACE-Wan2.1-1.3B-Preview: {_SHARDS}",
             names=without_vace,
+            sizes=_1_3B,
         ),
         Published(
             "7a513e1f257a861512b1afd387a8ecd9",
             f"Wan-AI/Wan2.1-VACE-14B, both experts of PAI/Wan2.2-VACE-Fun-A14B: {_SHARDS}",
             names=without_vace,
+            sizes=_14B,
         ),
     ),
     small=lambda sizes: {
@@ -146,9 +199,17 @@ VACE = Network(
     attributes=("vace", "vace2"),
     published=(
         Published(
-            "a61453409b67cd3246cf0c3bebad47ba", "in the file of the DiT: VACE, 15 hints for 1.3B", names=only_vace
+            "a61453409b67cd3246cf0c3bebad47ba",
+            "in the file of the DiT: VACE, 15 hints for 1.3B",
+            names=only_vace,
+            sizes={**_1_3B, "num_layers": 15},
         ),
-        Published("7a513e1f257a861512b1afd387a8ecd9", "in the file of the DiT: VACE, 8 hints for 14B", names=only_vace),
+        Published(
+            "7a513e1f257a861512b1afd387a8ecd9",
+            "in the file of the DiT: VACE, 8 hints for 14B",
+            names=only_vace,
+            sizes={**_14B, "num_layers": 8},
+        ),
     ),
     small=lambda sizes: {
         "dim": sizes.width,
@@ -200,7 +261,11 @@ VAE = Network(
     name="wan_video_vae",
     model_class="diffsynth.models.wan_video_vae.WanVideoVAE",
     attributes=("vae",),
-    published=(Published("ccc42284ea13e1ad04693284c7a09be6", "Wan2.1_VAE.pth, and the same as .safetensors"),),
+    published=(
+        Published(
+            "ccc42284ea13e1ad04693284c7a09be6", "Wan2.1_VAE.pth, and the same as .safetensors", sizes={"dim": 96}
+        ),
+    ),
     small=lambda sizes: {"dim": sizes.vae_width, "num_res_blocks": sizes.vae_blocks},
     dtype="float32",
     tiles_across="diffsynth.models.wan_video_vae_parallel",
@@ -210,7 +275,13 @@ VAE_OF_5B = Network(
     name="wan_video_vae",
     model_class="diffsynth.models.wan_video_vae38.WanVideoVAE38",
     attributes=("vae",),
-    published=(Published("e1de6c02cdac79f8b739f4d3698cd216", "Wan2.2_VAE.pth, and the same as .safetensors"),),
+    published=(
+        Published(
+            "e1de6c02cdac79f8b739f4d3698cd216",
+            "Wan2.2_VAE.pth, and the same as .safetensors",
+            sizes={"dim": 160, "decoder_dim": 256},
+        ),
+    ),
     small=lambda sizes: {
         "dim": sizes.vae_width,
         "decoder_dim": sizes.vae_width,
@@ -336,4 +407,11 @@ FAMILY = Family(
     lora_targets=("q", "k", "v", "o", "ffn.0", "ffn.2"),
     conditions="diffsynth.families.wan.conditions.CONDITIONS",
     imported_late=("ftfy", "wcwidth", "transformers.models.umt5.modeling_umt5"),
+    series=(
+        Series(
+            "Wan 14B",
+            r"(?<![a-z])wan(?![a-z]).*(?<!\d)14b(?![a-z])",
+            {"initialize_model_on_cpu": NpuOption(split_training=False)},
+        ),
+    ),
 )

@@ -9,7 +9,9 @@ from diffsynth.families.family import (
     Family,
     Folder,
     Network,
+    NpuOption,
     Published,
+    Series,
     Shapes,
     Sizes,
     TokenizerFolder,
@@ -56,15 +58,24 @@ def _not_run(sizes: Sizes) -> Shapes:
     return {f"{layer}.{name}.weight": shape for name, shape in shapes.items()} | {"model.norm.weight": (dim,)}
 
 
+_PUBLISHED_DIT = {"num_layers": 30, "num_refiner_layers": 2, "num_heads": 30, "head_dim": HEAD_DIM, "text_dim": 2560}
+
 DIT = Network(
     name="z_image_dit",
     model_class="diffsynth.models.z_image_dit.ZImageDiT",
     attributes=("dit",),
     published=(
         Published(
-            "fc3a8a1247fe185ce116ccbe0e426c28", "Tongyi-MAI/Z-Image-Turbo and Z-Image: transformer/*.safetensors"
+            "fc3a8a1247fe185ce116ccbe0e426c28",
+            "Tongyi-MAI/Z-Image-Turbo and Z-Image: transformer/*.safetensors",
+            sizes=_PUBLISHED_DIT,
         ),
-        Published("8cf241a0d32f93d5de368502a086852f", "the same as ComfyUI keeps it", names=without_prefix),
+        Published(
+            "8cf241a0d32f93d5de368502a086852f",
+            "the same as ComfyUI keeps it",
+            names=without_prefix,
+            sizes=_PUBLISHED_DIT,
+        ),
     ),
     small=lambda sizes: {
         "num_layers": sizes.layers,
@@ -105,6 +116,7 @@ VAE = Network(
         Published(
             "1aafa3cc91716fb6b300cc1cd51b85a3",
             "Tongyi-MAI/Z-Image-Turbo and Z-Image: vae/diffusion_pytorch_model.safetensors",
+            sizes={"dim": 128},
         ),
     ),
     small=lambda sizes: {"dim": sizes.vae_width},
@@ -150,4 +162,5 @@ FAMILY = Family(
         "transformers.models.qwen2.tokenization_qwen2",
         "transformers.models.qwen3.modeling_qwen3",
     ),
+    series=(Series("Z-Image", r"(?<![a-z])z[-_]image(?![a-z])", {"enable_npu_patch": NpuOption(split_training=True)}),),
 )

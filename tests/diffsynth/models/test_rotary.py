@@ -99,7 +99,7 @@ def test_a_table_from_inference_mode_serves_training():
 def test_text_starts_where_the_largest_picture_ends_and_pictures_are_centred():
     """The published rule: rows and columns from -ceil(n/2) on, the picture's number, and the text beyond them all."""
     rotary = TextAndPicturesRotary((4, 6, 6))
-    cos, sin = rotary.tables(((3,), ((2, 3), (5, 2))), torch.device("cpu"))
+    cos, sin = rotary.tables(((3,), ((2, 3), (5, 2)), False), torch.device("cpu"))
     assert cos.shape == (3 + 6 + 10, 1, 16)
     assert torch.equal(sin[..., ::2], sin[..., 1::2])
     text = [(2 + place,) * 3 for place in range(3)]
@@ -112,7 +112,7 @@ def test_text_starts_where_the_largest_picture_ends_and_pictures_are_centred():
 
 def test_a_picture_with_layers_has_the_number_before_the_first_and_texts_start_behind_the_layers():
     rotary = TextAndPicturesRotary((4, 6, 6), last_before_first=True)
-    cos, sin = rotary.tables(((2, 1), ((2, 2),) * 5), torch.device("cpu"))
+    cos, sin = rotary.tables(((2, 1), ((2, 2),) * 5, False), torch.device("cpu"))
     text = [(4,) * 3, (5,) * 3, (4,) * 3]  # behind layer 3, further out than any row
     pictures = [(number, row, column) for number in (0, 1, 2, 3, -1) for row in (-1, 0) for column in (-1, 0)]
     angles = torch.tensor(text + pictures, dtype=torch.float32)
@@ -120,12 +120,24 @@ def test_a_picture_with_layers_has_the_number_before_the_first_and_texts_start_b
     torch.testing.assert_close(cos[:, 0, ::2][:, [0, 2, 5]], angles.cos())
 
 
+def test_spread_pictures_reach_as_far_as_the_first():
+    rotary = TextAndPicturesRotary((4, 6, 6))
+    _, sin = rotary.tables(((2,), ((5, 3), (3, 5), (5, 3), (1, 2)), True), torch.device("cpu"))
+    text = [(2,) * 3, (3,) * 3]
+    pictures = [(0, row, column) for row in range(-3, 2) for column in (-2, -1, 0)]
+    pictures += [(1, row, column) for row in (-3, -1, 1) for column in (-2, -2, -1, -1, 0)]
+    pictures += [(2, row, column) for row in range(-3, 2) for column in (-2, -1, 0)]
+    pictures += [(3, -3, column) for column in (-2, 0)]
+    angles = torch.tensor(text + pictures, dtype=torch.float32)
+    torch.testing.assert_close(sin[:, 0, ::2][:, [0, 2, 5]], angles.sin())
+
+
 def test_tables_of_text_and_pictures_are_built_once_for_a_length_shapes_and_device():
     rotary = TextAndPicturesRotary((4, 6, 6))
     device = torch.device("cpu")
-    kept = rotary.tables(((3,), ((2, 2),)), device)
-    assert rotary.tables(((3,), ((2, 2),)), device)[0] is kept[0]
-    for other in (((4,), ((2, 2),)), ((3,), ((2, 4),)), ((3,), ((2, 2), (2, 2)))):
+    kept = rotary.tables(((3,), ((2, 2),), False), device)
+    assert rotary.tables(((3,), ((2, 2),), False), device)[0] is kept[0]
+    for other in (((4,), ((2, 2),), False), ((3,), ((2, 4),), False), ((3,), ((2, 2), (2, 2)), False)):
         assert rotary.tables(other, device)[0].shape != kept[0].shape
 
 
@@ -147,7 +159,7 @@ def test_what_was_built_ahead_serves_any_call_without_an_angle_being_computed(mo
         each.axes.build(CPU)
     monkeypatch.setattr(rotary, "_of_axis", lambda *_: pytest.fail("an angle was computed in a step"))
     assert axial.tables((21, 30, 52), CPU)[0].shape == (21 * 30 * 52, 1, 16)
-    assert mixed.tables(((512,), ((83, 83), (64, 64))), CPU)[0].shape == (512 + 83**2 + 64**2, 1, 16)
+    assert mixed.tables(((512,), ((83, 83), (64, 64)), False), CPU)[0].shape == (512 + 83**2 + 64**2, 1, 16)
 
 
 def test_a_step_beyond_what_was_built_has_more_built():

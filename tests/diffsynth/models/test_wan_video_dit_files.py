@@ -6,20 +6,17 @@ import pytest
 import torch
 
 from diffsynth.core.loader.detection import model_hash
-from diffsynth.families.wan import only_vace, without_model_prefix, without_vace
+from diffsynth.families.wan import DIT, only_vace, without_model_prefix, without_vace
 from diffsynth.models.wan_video_dit import WanModel
 from diffsynth.models.wan_video_text_encoder import WanTextEncoder
 from diffsynth.models.wan_video_vace import VaceWanModel
 from diffsynth.models.wan_video_vae import WanVideoVAE
 
-T2V_1_3B = {"dim": 1536, "ffn_dim": 8960, "num_heads": 12, "num_layers": 30}
-T2V_14B = {"dim": 5120, "ffn_dim": 13824, "num_heads": 40, "num_layers": 40}
+T2V_1_3B, T2V_14B = (dict(DIT.published_as(f"Wan-AI/Wan2.1-T2V-{size}").sizes) for size in ("1.3B", "14B"))
 DEFAULTS = {
     "in_dim": 16, "out_dim": 16, "text_dim": 4096, "freq_dim": 256, "patch_size": (1, 2, 2),
     "picture_dim": 0, "picture_positions": 0, "reference_dim": 0, "camera_dim": 0,
 }  # fmt: skip
-TI2V_5B = {"dim": 3072, "ffn_dim": 14336, "num_heads": 24, "num_layers": 30, "in_dim": 48, "out_dim": 48}
-PICTURE = {"picture_dim": 1280}
 
 
 def on_meta(model_class, *sizes, **named):
@@ -35,52 +32,9 @@ def shapes_of(state_dict):
     return {key: tuple(tensor.shape) for key, tensor in state_dict.items()}
 
 
-PUBLISHED = {
-    "Wan2.1-T2V-1.3B": (T2V_1_3B, "9269f8db9040a9d860eaca435be61814"),
-    "Wan2.1-T2V-14B": (T2V_14B, "aafcfd9672c3a2456dc46e1cb6e52c70"),
-    "Wan2.2-I2V-A14B": ({**T2V_14B, "in_dim": 36}, "5b013604280dd715f8457c6ed6d6a626"),
-    "Wan2.2-TI2V-5B": (TI2V_5B, "1f5ab7703c6fc803fdded85ff040c316"),
-    "Wan2.1-I2V-14B, Fun-14B-InP": ({**T2V_14B, **PICTURE, "in_dim": 36}, "6bfcfb3b342cb286ce886889d519a77e"),
-    "Wan2.1-FLF2V-14B-720P": (
-        {**T2V_14B, **PICTURE, "in_dim": 36, "picture_positions": 514},
-        "3ef3b1f8e1dab83d5b71fd7b617f859f",
-    ),
-    "Wan2.1-Fun-1.3B-InP": ({**T2V_1_3B, **PICTURE, "in_dim": 36}, "6d6ccde6845b95ad9114ab993d917893"),
-    "Wan2.1-Fun-1.3B-Control": ({**T2V_1_3B, **PICTURE, "in_dim": 48}, "349723183fc063b2bfc10bb2835cf677"),
-    "Wan2.1-Fun-14B-Control": ({**T2V_14B, **PICTURE, "in_dim": 48}, "efa44cddf936c70abd0ea28b6cbe946c"),
-    "Wan2.1-Fun-V1.1-1.3B-Control": (
-        {**T2V_1_3B, **PICTURE, "in_dim": 48, "reference_dim": 16},
-        "70ddad9d3a133785da5ea371aae09504",
-    ),
-    "Wan2.1-Fun-V1.1-14B-Control": (
-        {**T2V_14B, **PICTURE, "in_dim": 48, "reference_dim": 16},
-        "26bde73488a92e64cc20b0a7485b9e5b",
-    ),
-    "Wan2.1-Fun-V1.1-1.3B-Control-Camera": (
-        {**T2V_1_3B, **PICTURE, "in_dim": 32, "camera_dim": 24},
-        "ac6a5aa74f4a0aab6f64eb9a72f19901",
-    ),
-    "Wan2.1-Fun-V1.1-14B-Control-Camera": (
-        {**T2V_14B, **PICTURE, "in_dim": 32, "camera_dim": 24},
-        "b61c605c2adbd23124d152ed28e049ae",
-    ),
-    "Wan2.2-Fun-A14B-Control": (
-        {**T2V_14B, "in_dim": 52, "reference_dim": 16},
-        "2267d489f0ceb9f21836532952852ee5",
-    ),
-    "Wan2.2-Fun-A14B-Control-Camera": (
-        {**T2V_14B, "in_dim": 36, "camera_dim": 24},
-        "47dbeab5e560db3180adf51dc0232fb1",
-    ),
-}
-
-
-@pytest.mark.parametrize(("sizes", "digest"), PUBLISHED.values(), ids=PUBLISHED)
-def test_published_hashes(sizes, digest):
-    state_dict = on_meta(WanModel, **sizes).state_dict()
-    assert model_hash(state_dict) == digest
-    assert WanModel.recognises(state_dict.keys())
-    assert WanModel.kwargs_from_shapes(shapes_of(state_dict)) == {**DEFAULTS, **sizes}
+@pytest.mark.parametrize("form", [form for form in DIT.published if form.names is None], ids=lambda form: form.where)
+def test_no_other_sizes_are_read_from_the_shapes_of_a_published_file(form):
+    assert WanModel.kwargs_from_shapes(shapes(on_meta(WanModel, **form.sizes))) == {**DEFAULTS, **form.sizes}
 
 
 def test_krea_realtime_is_the_14b_below_model():

@@ -16,6 +16,8 @@ QWEN_FILES = {
     "text_encoder": "text_encoder/model*.safetensors",
     "vae": "vae/diffusion_pytorch_model.safetensors",
 }
+QWEN_EDIT, LAYERED = "Qwen/Qwen-Image-Edit", "Qwen/Qwen-Image-Layered"
+CANNY, INPAINT = (f"DiffSynth-Studio/Qwen-Image-Blockwise-ControlNet-{kind}" for kind in ("Canny", "Inpaint"))
 QUICK_PICTURE = {"height": 64, "width": 96, "num_inference_steps": 4, "seed": 0}
 QUICK = {"height": 32, "width": 48, "num_frames": 9, "num_inference_steps": 4, "seed": 0}
 
@@ -109,3 +111,40 @@ def qwen(open_qwen):
 @pytest.fixture(scope="session")
 def processor_folder(qwen_folder):
     return qwen_folder / "Qwen/Qwen-Image-Edit/processor"
+
+
+@pytest.fixture(scope="session")
+def kinds_folder(qwen_folder):
+    """The same folder, with ControlNets and Qwen-Image-Layered in it."""
+    for model_id in (LAYERED, CANNY, INPAINT):
+        make_weights(model_id, qwen_folder)
+    return qwen_folder
+
+
+def open_kind(folder, model_id, *controlnets, vram_config=None, **options):
+    """A Qwen-Image pipeline of that model, with those ControlNets beside it."""
+
+    def config(model, pattern, **keys):
+        return ModelConfig(
+            model_id=model, origin_file_pattern=pattern, local_model_path=str(folder), skip_download=True, **keys
+        )
+
+    files = [(model_id, pattern) for pattern in QWEN_FILES.values()]
+    files += [(controlnet, "model.safetensors") for controlnet in controlnets]
+    return QwenImagePipeline.from_pretrained(
+        model_configs=[config(*file, **(vram_config or {})) for file in files],
+        processor_config=config(model_id, "processor/"),
+        **{"torch_dtype": torch.float32, "device": "cpu", **options},
+    )
+
+
+@pytest.fixture(scope="session")
+def controlled(kinds_folder):
+    """Qwen-Image with a ControlNet of edges and one of inpainting; tests leave it as they found it."""
+    return open_kind(kinds_folder, QWEN_EDIT, CANNY, INPAINT)
+
+
+@pytest.fixture(scope="session")
+def layered(kinds_folder):
+    """Qwen-Image-Layered; tests leave it as they found it."""
+    return open_kind(kinds_folder, LAYERED)

@@ -16,6 +16,8 @@ WITHOUT_A_RING = {WAN21: 1e-6, WAN22: 1e-6, QWEN: 1e-5}
 # to the largest latent, which is about 7. One process is as far from the exact result, which `check_near_the_exact`
 # shows. Without guidance it is that of the others.
 OF_A_RING, UNGUIDED = 4e-6, 1e-5
+# An NPU decodes several tiles at once, the host one: other batches, which round otherwise.
+OF_TILES = {"npu": 1e-5, "cpu": 0.0}
 
 LAYOUTS = {
     2: {"2,1": (2, 1, 1), "1,2": (1, 2, 1), "cfg": (1, 1, 2)},
@@ -49,7 +51,11 @@ def layouts_of(count, common, folders):
 
 
 def check_offload(machine, common, tmp_path):
-    """Where the weights are changes no bit of what two processes make, and neither where float8 ones are."""
+    """Where the weights are changes no bit of what two processes make, and neither where float8 ones are.
+
+    But for the tiles of the VAE where the limit leaves no room for several at once: a kernel may round other batches
+    otherwise.
+    """
     plain = {f"1,2, {name}": {**common, "degrees": degrees(1, 2, 1), **mode} for name, mode in OFFLOAD_MODES.items()}
     float8 = {
         f"float8, {name}": {**common, "degrees": degrees(2, 1, 1), "stored": "float8_e4m3fn", **OFFLOAD_MODES[name]}
@@ -57,9 +63,13 @@ def check_offload(machine, common, tmp_path):
     }
     compiled = {"compiled": {**common, "degrees": degrees(2, 1, 1), "compiled": True}}
     report = shared(machine, 2, {**plain, **float8, **compiled}, tmp_path)
-    digests = [{report[name][2] for name in cases} for cases in (plain, float8)]
-    assert [len(found) for found in digests] == [1, 1]
-    assert digests[0] != digests[1]
+    latents = [{report[name][3] for name in cases} for cases in (plain, float8)]
+    assert [len(found) for found in latents] == [1, 1]
+    assert latents[0] != latents[1]
+    for cases in (plain, float8):
+        for limited in (False, True):
+            alike = {name for name, case in cases.items() if ("vram_limit" in case) == limited}
+            assert len({report[name][2] for name in alike}) == 1, alike
 
 
 def check_near_the_exact(case, tmp_path):
@@ -79,7 +89,8 @@ def degrees(ulysses=None, ring=None, cfg=None):
 
 
 def shared(machine, count, cases, tmp_path):
-    """What rank 0 reports of the cases: distance of the latents and of what they decode to, and a digest.
+    """What rank 0 reports of the cases: distance of the latents and of what they decode to, digests of both and of the
+    latents.
 
     Checks every rank: the same bits as the others, and within the bounds of the same case in this process alone.
     """
@@ -104,6 +115,6 @@ def shared(machine, count, cases, tmp_path):
             bound = min(bound, UNGUIDED)
         for report in reports:
             assert report[name][0] <= bound, (name, report[name])
-            assert report[name][1] <= bound, (name, report[name])
+            assert report[name][1] <= max(bound, OF_TILES[machine]), (name, report[name])
     assert [path.name for path in tmp_path.glob("*.mp4")] == ["video0.mp4"]
     return reports[0]

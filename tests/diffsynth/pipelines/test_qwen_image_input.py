@@ -36,8 +36,8 @@ def test_a_misspelt_keyword_of_from_pretrained():
 @pytest.mark.parametrize(
     ("keyword", "value", "what"),
     [
-        ("edit_rope_interpolation", True, "interpolating the rotary embedding of a picture to edit"),
-        ("kv_cache", {}, "a cache of keys and values"),
+        ("kv_cache", {}, "what a model of DiffSynth-Studio's templates computes"),
+        ("negative_kv_cache", {}, "what a model of DiffSynth-Studio's templates computes"),
     ],
 )
 def test_what_this_version_does_not_do_is_said(qwen, keyword, value, what):
@@ -46,7 +46,7 @@ def test_what_this_version_does_not_do_is_said(qwen, keyword, value, what):
 
 
 def test_what_asks_for_nothing_is_taken(qwen):
-    options = {"edit_rope_interpolation": False, "inpaint_mask": None}
+    options = {"kv_cache": None, "inpaint_mask": None}
     assert qwen("a cat", **{**QUICK_PICTURE, "num_inference_steps": 1}, **options).size == (96, 64)
 
 

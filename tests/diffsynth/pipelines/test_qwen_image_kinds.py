@@ -15,9 +15,8 @@ from diffsynth.families.qwen_image.conditions import blurred
 from diffsynth.families.qwen_image.entities import areas_of
 from diffsynth.models.qwen_image_patches import patches
 from diffsynth.pipelines.qwen_image import ControlNetInput, ModelConfig, QwenImagePipeline
-from script_trial.adapters.diffsynth_port.weights import make_weights
 from tests.diffsynth.pipelines import qwen_oracle as oracle
-from tests.diffsynth.pipelines.conftest import QUICK_PICTURE, QWEN_FILES
+from tests.diffsynth.pipelines.conftest import LAYERED, QUICK_PICTURE
 from tests.diffsynth.pipelines.test_qwen_image_numbers import (
     BOUND,
     NEGATIVE,
@@ -27,61 +26,9 @@ from tests.diffsynth.pipelines.test_qwen_image_numbers import (
     picture,
 )
 
-LAYERED = "Qwen/Qwen-Image-Layered"
-CANNY, INPAINT = (f"DiffSynth-Studio/Qwen-Image-Blockwise-ControlNet-{kind}" for kind in ("Canny", "Inpaint"))
-STREAMED = {
-    **dict.fromkeys(("offload_device", "offload_dtype"), "disk"),
-    **dict.fromkeys(("onload_device", "preparing_device", "computation_device"), "cpu"),
-    **dict.fromkeys(("onload_dtype", "preparing_dtype", "computation_dtype"), torch.float32),
-}
-
 
 def says(error, text):
     return pytest.raises(error, match=re.escape(text))
-
-
-@pytest.fixture(scope="module")
-def kinds_folder(qwen_folder):
-    for model_id in (LAYERED, CANNY, INPAINT):
-        make_weights(model_id, qwen_folder)
-    return qwen_folder
-
-
-@pytest.fixture(scope="module")
-def open_kind(kinds_folder):
-    """open_kind(model_id, *controlnets, vram_config={}): a pipeline of that model with those ControlNets beside it."""
-
-    def open_it(model_id, *controlnets, **vram_config):
-        def config(model, pattern, **keys):
-            return ModelConfig(
-                model_id=model,
-                origin_file_pattern=pattern,
-                local_model_path=str(kinds_folder),
-                skip_download=True,
-                **keys,
-            )
-
-        files = [(model_id, pattern) for pattern in QWEN_FILES.values()]
-        files += [(controlnet, "model.safetensors") for controlnet in controlnets]
-        return QwenImagePipeline.from_pretrained(
-            torch_dtype=torch.float32,
-            device="cpu",
-            model_configs=[config(*file, **vram_config) for file in files],
-            processor_config=config(model_id, "processor/"),
-        )
-
-    return open_it
-
-
-@pytest.fixture(scope="module")
-def controlled(open_kind):
-    """Qwen-Image with a ControlNet of edges and one of inpainting."""
-    return open_kind("Qwen/Qwen-Image-Edit", CANNY, INPAINT)
-
-
-@pytest.fixture(scope="module")
-def layered(open_kind):
-    return open_kind(LAYERED)
 
 
 def half_mask(width=96, height=64):
@@ -129,16 +76,6 @@ def test_the_picture_to_inpaint_is_black_where_it_is_made_anew(controlled, monke
     with torch.no_grad():
         expected = patches(torch.cat([controlled.encode_picture(black), mask], dim=1))
     torch.testing.assert_close(seen[0], expected)
-
-
-def test_controlnets_streamed_from_disk_change_no_bit(open_kind, controlled, monkeypatch):
-    given = [
-        ControlNetInput(image=picture(96, 64)),
-        ControlNetInput(controlnet_id=1, image=picture(96, 64, 1), inpaint_mask=half_mask()),
-    ]
-    expected = of_controls(controlled, monkeypatch, *given)
-    streamed = open_kind("Qwen/Qwen-Image-Edit", CANNY, INPAINT, **STREAMED)
-    assert torch.equal(of_controls(streamed, monkeypatch, *given), expected)
 
 
 def test_outside_an_inpaint_mask_the_picture_stays(qwen, monkeypatch):

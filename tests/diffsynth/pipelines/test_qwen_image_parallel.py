@@ -29,6 +29,7 @@ CALLS = {
     "a larger picture edited": {"edited": (128, 96)},
     "a smaller picture edited": {"edited": (32, 16)},
     "pictures at timestep zero": {"edited": (32, 16), "zero_cond_t": True},
+    "a smaller picture spread": {"edited": (32, 16), "edit_rope_interpolation": True},
     "no guidance, no tiles": {"cfg_scale": 1, "tiled": False},
     "one token": {"height": 16, "width": 16},
     "in context": {"context": True},
