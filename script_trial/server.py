@@ -224,9 +224,14 @@ def _import_what_launches_need() -> None:
     """Once, before the first of them."""
     from torch.distributed import run  # noqa: F401
     from torch.distributed.algorithms import ddp_comm_hooks  # noqa: F401
+    from torch.distributed.elastic.rendezvous import static_tcp_rendezvous  # noqa: F401
+
+    from script_trial.launches import script  # noqa: F401
 
     if find_spec("accelerate") is not None:
         from accelerate.commands import accelerate_cli  # noqa: F401
+
+        from script_trial.launches import accelerate  # noqa: F401
 
 
 def _torch_npu_version() -> str | None:
