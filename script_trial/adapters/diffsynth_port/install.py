@@ -59,6 +59,7 @@ def import_what_takes_long() -> None:
             with contextlib.suppress(ImportError):
                 import_module(module)
     Image.init()
+    import_module("script_trial.adapters.diffsynth_port.in_stock")
     with contextlib.suppress(ImportError, RuntimeError):
         import imageio_ffmpeg
 
@@ -71,8 +72,10 @@ def install(trial: TrialOfAdapter) -> None:
     from diffsynth.diffusion.base_pipeline import BasePipeline
     from diffsynth.families.qwen_image import conditions
     from diffsynth.utils import data
+    from script_trial.adapters.diffsynth_port.in_stock import take_from_stock
 
     conditions.CONDITION_AREA = CONDITION_AREA
+    take_from_stock(trial)
     checkpoints = Checkpoints(trial.started_in)
 
     def loaded(pipe: object) -> None:
@@ -92,7 +95,7 @@ def install(trial: TrialOfAdapter) -> None:
     for name in ("save_video", "save_frames"):
         setattr(data, name, _kept(getattr(data, name), trial))
     BasePipeline.warm_up = lambda self: None  # type: ignore[method-assign]  # it is no work of the script's
-    BasePipeline.room_for_tiles = _room_for_tiles(BasePipeline.room_for_tiles)  # type: ignore[method-assign]
+    BasePipeline.room_for_tiles = _room_for_tiles(BasePipeline.room_for_tiles)  # type: ignore[method-assign,assignment]
     fail_on_what_is_no_number()
     _install_in_training(trial)
 
