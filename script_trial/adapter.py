@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 class Adapter(Protocol):
@@ -38,6 +38,16 @@ class Adapter(Protocol):
 
     def install(self, trial: TrialOfAdapter) -> None:
         """Hooks into the library, once in the process of a script, as soon as the library has been imported there."""
+        ...
+
+
+@runtime_checkable
+class StockingAdapter(Adapter, Protocol):
+    """An adapter that makes before a fork what scripts of its library need alike, see `script_trial.stock`."""
+
+    def fill_stock(self, made_up: Path) -> None:
+        """Makes what scripts have needed so far, by notes in the folder for what is made up. As `warm`, it computes
+        nothing with torch."""
         ...
 
 

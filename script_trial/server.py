@@ -32,6 +32,7 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
+from script_trial.adapter import StockingAdapter
 from script_trial.known_adapters import adapter_for, known_adapters
 
 
@@ -90,6 +91,8 @@ class Jobs:
         if job["do"] == "launch" and not self._launches_paid:
             _import_what_launches_need()
             self._launches_paid = True
+        if "made_up" in job:
+            _fill_stocks(Path(job["made_up"]))
         gc.freeze()  # what is there now is shared; collecting it would copy it
         child = os.fork()
         if child == 0:
@@ -224,9 +227,23 @@ def _import_what_launches_need() -> None:
     """Once, before the first of them."""
     from torch.distributed import run  # noqa: F401
     from torch.distributed.algorithms import ddp_comm_hooks  # noqa: F401
+    from torch.distributed.elastic.rendezvous import static_tcp_rendezvous  # noqa: F401
+
+    from script_trial.launches import script  # noqa: F401
 
     if find_spec("accelerate") is not None:
         from accelerate.commands import accelerate_cli  # noqa: F401
+
+        from script_trial.launches import accelerate  # noqa: F401
+
+
+def _fill_stocks(made_up: Path) -> None:
+    """Of the libraries that are there."""
+    for adapter in known_adapters():
+        if isinstance(adapter, StockingAdapter) and adapter.library in sys.modules:
+            spec = sys.modules[adapter.library].__spec__
+            if spec is not None and adapter.is_for(spec):
+                adapter.fill_stock(made_up)
 
 
 def _torch_npu_version() -> str | None:

@@ -40,11 +40,14 @@ class FileSource(WeightSource):
     """The tensors of one open file.
 
     The file is opened once, and closed when the source goes away.
+
+    Attributes:
+        spans: where each tensor is.
     """
 
     def __init__(self, path: str, spans: Mapping[str, ByteSpan]) -> None:
         self._path = path
-        self._spans = spans
+        self.spans = spans
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - held open, for reading at every step
         self._position = threading.Lock()
         weakref.finalize(self, self._file.close)
@@ -55,11 +58,11 @@ class FileSource(WeightSource):
 
     def read_into(self, key: str, out: Tensor) -> None:
         self.header(key, out)
-        self._read_span(key, self._spans[key], out.detach())
+        self._read_span(key, self.spans[key], out.detach())
 
     def parts(self, key: str) -> Callable[[int, Tensor], None]:
         self.header(key)
-        span = self._spans[key]
+        span = self.spans[key]
         if not _is_contiguous(span):
             return super().parts(key)
 

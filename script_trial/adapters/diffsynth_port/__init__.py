@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 from script_trial.adapter import TrialOfAdapter
 
@@ -24,6 +25,11 @@ class DiffSynthPort:
         from script_trial.adapters.diffsynth_port.install import import_what_takes_long
 
         import_what_takes_long()
+
+    def fill_stock(self, made_up: Path) -> None:
+        from script_trial.adapters.diffsynth_port import in_stock
+
+        in_stock.fill(made_up)
 
     def install(self, trial: TrialOfAdapter) -> None:
         from script_trial.adapters.diffsynth_port.install import install

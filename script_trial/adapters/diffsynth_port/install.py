@@ -59,6 +59,11 @@ def import_what_takes_long() -> None:
             with contextlib.suppress(ImportError):
                 import_module(module)
     Image.init()
+    import_module("script_trial.adapters.diffsynth_port.in_stock")
+    with contextlib.suppress(ImportError, RuntimeError):
+        import imageio_ffmpeg
+
+        imageio_ffmpeg.get_ffmpeg_exe()  # which runs it once, to see whether it does
 
 
 def install(trial: TrialOfAdapter) -> None:
@@ -67,8 +72,10 @@ def install(trial: TrialOfAdapter) -> None:
     from diffsynth.diffusion.base_pipeline import BasePipeline
     from diffsynth.families.qwen_image import conditions
     from diffsynth.utils import data
+    from script_trial.adapters.diffsynth_port.in_stock import take_from_stock
 
     conditions.CONDITION_AREA = CONDITION_AREA
+    take_from_stock(trial)
     checkpoints = Checkpoints(trial.started_in)
 
     def loaded(pipe: object) -> None:
@@ -88,6 +95,7 @@ def install(trial: TrialOfAdapter) -> None:
     for name in ("save_video", "save_frames"):
         setattr(data, name, _kept(getattr(data, name), trial))
     BasePipeline.warm_up = lambda self: None  # type: ignore[method-assign]  # it is no work of the script's
+    BasePipeline.room_for_tiles = _room_for_tiles(BasePipeline.room_for_tiles)  # type: ignore[method-assign,assignment]
     fail_on_what_is_no_number()
     _install_in_training(trial)
 
@@ -128,6 +136,18 @@ def _loading(from_pretrained: Callable[..., Any], then: Callable[[Any], None]) -
         return pipe
 
     return staticmethod(loaded)
+
+
+def _room_for_tiles(room: Callable[[Any, str], int]) -> Callable[[Any, str], int]:
+    """`BasePipeline.room_for_tiles`, on the host as on the accelerator that it stands for: there all are computed at
+    once, and here one after the other."""
+    from diffsynth.diffusion.base_pipeline import TILES_AT_ONCE
+
+    @functools.wraps(room)
+    def as_there(pipe: Any, name: str) -> int:
+        return TILES_AT_ONCE if pipe.device.type == "cpu" else room(pipe, name)
+
+    return as_there
 
 
 def _kept(save: Callable[..., Any], trial: TrialOfAdapter) -> Callable[..., Any]:

@@ -1,0 +1,46 @@
+"""Networks and files that are ready before a script is forked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from script_trial.adapters.diffsynth_port import in_stock
+from script_trial.adapters.diffsynth_port.made_up_files import SIZES
+from script_trial.adapters.diffsynth_port.weights import make_for_patterns
+
+FLOAT = torch.get_default_dtype()
+
+
+class Computing(nn.Module):
+    """Fills a table when it is built, as the rotary tables of some text encoders do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = 1 / torch.arange(4, device="cpu")
+
+
+def test_a_network_that_is_ready_is_on_the_meta_device_and_not_for_training() -> None:
+    network = in_stock._built_before(("torch.nn.Linear", {"in_features": 2, "out_features": 3}, (), FLOAT))
+    assert all(parameter.is_meta and not parameter.requires_grad for parameter in network.parameters())
+    assert not network.training
+
+
+def test_a_network_that_computes_when_it_is_built_is_left_to_the_script() -> None:
+    with pytest.raises(in_stock._ComputesError):
+        in_stock._built_before((f"{__name__}.Computing", {}, (), FLOAT))
+
+
+@pytest.mark.parametrize("pattern", ["Wan2.1_VAE.pth", "diffusion_pytorch_model*.safetensors"])
+def test_places_of_tensors_are_those_that_the_loader_finds(pattern: str, tmp_path: Path) -> None:
+    from diffsynth.core.loader.checkpoint import _open
+    from diffsynth.core.loader.file_source import FileSource
+
+    path = make_for_patterns("Wan-AI/Wan2.1-T2V-1.3B", pattern, tmp_path, sizes=SIZES)[0]
+    about = path.stat()
+    source = _open(str(path))
+    assert isinstance(source, FileSource)
+    assert in_stock._places((str(path), about.st_size, about.st_mtime_ns)) == source.spans
