@@ -62,6 +62,7 @@ def compare(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> dict[s
         frames: see `differences`, of the arrays, and whether all are ``pictures``, in levels; None where they cannot be
             compared, or there are none.
         words: the name of the first array of words, or of other things than numbers, that is not the same; else "".
+        failed: "", since they were compared.
         weights, where, unlike: see `weights_apart`, of the tensors.
     """
     arrays, tensors = (
@@ -71,7 +72,7 @@ def compare(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> dict[s
     frames: dict[str, Any] | None = differences(*([one["array"] for one in run] for run in numbers))
     if frames is not None:
         frames["pictures"] = all(one["dtype"] == "uint8" for one in numbers[0])
-    return {"frames": frames, "words": _other_words(*arrays), **weights_apart(*tensors)}
+    return {"frames": frames, "words": _other_words(*arrays), "failed": "", **weights_apart(*tensors)}
 
 
 def _other_words(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> str:

@@ -12,8 +12,10 @@ from typing import Any
 import torch
 
 from script_trial.offline import refuse_network
+from script_trial.own_folders import OwnFolders
 from script_trial.printed import Printed
 from script_trial.read_elsewhere import StandsFor, read_elsewhere
+from script_trial.to_its_end import to_its_end
 from script_trial.trial import Place, Trial
 from script_trial.watched_run import watched_run
 
@@ -38,6 +40,9 @@ class Script:
         """The folder whose modules it imports first."""
         return os.getcwd() if self.is_module else os.path.dirname(os.path.abspath(self.path))
 
+    def is_own_code(self, file: str) -> bool:
+        return any(file.startswith(folder + os.sep) for folder in (self.folder, self.beside))
+
 
 def _stands_for(script: Script, place: Place) -> list[StandsFor]:
     beside = Path(script.beside)
@@ -59,12 +64,16 @@ def run_script(script: Script, place: Place, at: Path | None = None) -> tuple[di
     sys.path[:0] = dict.fromkeys([script.folder, script.beside])
     trial.elsewhere = _stands_for(script, place)
     read_elsewhere(trial.elsewhere)
+    users = (place.started_in, Path(script.beside))
+    trial.own_folders = OwnFolders((place.made_up.parent, place.folder, place.results), users, trial.note)
+    trial.own_folders.keep_to()
 
     printed = Printed(script.path)
 
     def run() -> None:
         trial.start()
-        with trial.operations.counting(operators=torch.accelerator.is_available()), printed.listening():
+        counted = trial.operations.counting(operators=torch.accelerator.is_available())
+        with counted, printed.listening(), to_its_end(script.is_own_code):
             if script.is_module:
                 runpy.run_module(script.path, run_name="__main__", alter_sys=True)
             else:
@@ -74,4 +83,6 @@ def run_script(script: Script, place: Place, at: Path | None = None) -> tuple[di
     if at is None:
         trial.results.look_into(place.folder)
     lines = printed.comparable(place.folder, Path(script.path).parent, place.made_up)
+    for note in (*trial.results.unread, *printed.left_out):
+        trial.note(note)
     return {**ending.as_json(), **trial.as_json(), "printed": lines}, ending.raised

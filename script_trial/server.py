@@ -33,6 +33,7 @@ from typing import Any, NoReturn, TextIO
 import click
 
 from script_trial.known_adapters import adapter_for, known_adapters
+from script_trial.processes import adopt_orphans, children_of, end_with_all_below
 
 
 @click.command()
@@ -61,6 +62,7 @@ class Jobs:
 
     def serve(self, requests: int) -> None:
         """Until the file of requests ends."""
+        adopt_orphans()
         wake, woken = socket.socketpair()
         for end in (wake, woken):
             end.setblocking(False)
@@ -84,8 +86,7 @@ class Jobs:
     def _take(self, job: dict[str, Any]) -> None:
         if job["do"] == "end":
             for process in [process for process, number in self._running.items() if number == job["id"]]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process, signal.SIGKILL)
+                end_with_all_below(process)
             return
         if job["do"] == "launch" and not self._launches_paid:
             _import_what_launches_need()
@@ -101,9 +102,15 @@ class Jobs:
             ended, status = os.waitpid(process, os.WNOHANG)
             if ended:
                 del self._running[process]
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process, signal.SIGKILL)  # whatever it has left behind
+                self._end_orphans()
                 _say(self._answers, {"id": number, "status": os.waitstatus_to_exitcode(status)})
+
+    def _end_orphans(self) -> None:
+        """Whatever an ended job has left behind: what is no job of this process, it was given by one."""
+        for orphan in set(children_of(os.getpid())) - self._running.keys():
+            end_with_all_below(orphan)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(orphan, 0)
 
 
 def _be_a_child(job: dict[str, Any]) -> NoReturn:
@@ -111,9 +118,9 @@ def _be_a_child(job: dict[str, Any]) -> NoReturn:
     status = 1
     try:
         os.setsid()
+        adopt_orphans()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.close(0)
         status = perform({**job, "forks": True})
     except BaseException:
         traceback.print_exc()
@@ -144,12 +151,19 @@ def machine() -> dict[str, Any]:
 def perform(job: dict[str, Any]) -> int:
     """Does one job in this process and writes its result."""
     result = Path(job["result"])
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)  # a script that reads its standard input finds its end, rather than our jobs
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - it is the process's own
     with open(result.parent / "output.txt", "ab", buffering=0) as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    done = json.dumps(_JOBS[job["do"]](job))
+    try:
+        done = _JOBS[job["do"]](job)
+    except Exception as error:  # what scripts raise is in what comes of them: this is ours
+        traceback.print_exc()
+        done = {"trial_failed": f"{type(error).__name__}: {error}"}
     unfinished = result.with_suffix(".unfinished")
-    unfinished.write_text(done, encoding="utf-8")
+    unfinished.write_text(json.dumps(done), encoding="utf-8")
     os.replace(unfinished, result)
     return 0
 

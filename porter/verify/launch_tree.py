@@ -98,9 +98,13 @@ def launch_tree(path: str, data: bytes) -> LaunchTree:
         raise CannotLayOut("it launches no Python script by python, torchrun, accelerate or deepspeed")
     configs = tuple(dict.fromkeys(found for launch in script.launches for found in _configs_of(launch, root, script)))
     by_deepspeed = any(map(_is_by_deepspeed, script.launches)) or any(map(_is_for_deepspeed, configs))
-    processes = max((processes_of(launch) for launch in script.launches if launch.launcher in _LAUNCHERS), default=None)
+    asked = [
+        processes_of(launch, lambda path: find_script(path, own))
+        for launch in script.launches
+        if launch.launcher in _LAUNCHERS
+    ]
     launchers = frozenset(launch.launcher for launch in script.launches)
-    return LaunchTree(own, root, scripts, configs, launchers, by_deepspeed, processes, data)
+    return LaunchTree(own, root, scripts, configs, launchers, by_deepspeed, max(asked, default=None), data)
 
 
 def _script_of(launch: Launch, script: ShellScript) -> str | None:

@@ -27,6 +27,11 @@ def unlike_saved(
         yield from _other_values(difference, exact)
 
 
+def not_compared(why: str) -> dict[str, Any]:
+    """A difference of which nothing is known."""
+    return {"frames": None, "words": "", "weights": 0.0, "where": "", "unlike": "", "failed": why}
+
+
 def told(difference: Mapping[str, Any]) -> str:
     """A difference in words; levels are those of 0 to 255, which pictures have and other arrays have not."""
     frames = difference["frames"]
@@ -47,6 +52,8 @@ def _levels(frames: Mapping[str, Any]) -> str:
 
 def _other_values(difference: Mapping[str, Any], exact: bool) -> Iterator[str]:
     frames = difference["frames"]
+    if difference["failed"]:
+        yield f"saved something else than the reference, and the two could not be compared: {difference['failed']}"
     if difference["words"]:
         yield f"saved other words than the reference in {difference['words']}"
     if difference["unlike"]:

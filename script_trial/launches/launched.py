@@ -29,7 +29,8 @@ def run_process(script: str, arguments: list[str], *, is_module: bool) -> None:
     from script_trial.trial import Place
 
     settings = LaunchSettings.from_environment()
-    record, rank = Path(os.environ[RECORD_VARIABLE]), os.environ.get("RANK", "0")
+    record, rank = Path(os.environ.pop(RECORD_VARIABLE)), os.environ.get("RANK", "0")
+    (record / f"rank-{rank}.begun").write_text(str(os.getpid()), encoding="utf-8")
     place = Place(
         settings.folder, settings.started_in, settings.made_up, record / f"results-{rank}", settings.noise_on_cpu
     )

@@ -15,7 +15,7 @@ from porter.verify.verdict import problems
 from porter.verify.ways import emulated_ways
 
 WAYS = emulated_ways(None, None)
-NO_WEIGHTS = {"words": "", "weights": 0.0, "where": "", "unlike": ""}
+NO_WEIGHTS = {"failed": "", "words": "", "weights": 0.0, "where": "", "unlike": ""}
 
 
 def apart(largest: float, mean: float, share: float, pictures: bool = True, relative: float = 0.0) -> dict[str, Any]:
