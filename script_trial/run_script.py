@@ -58,6 +58,7 @@ def run_script(script: Script, place: Place, at: Path | None = None) -> tuple[di
         all that was recorded (seconds, error, refused, on_host, saved, networks and more), and what ended it early.
     """
     os.chdir(at or place.folder)
+    laid_out = Path(script.folder)  # the script may go elsewhere
     refuse_network()
     trial = Trial(place)
     sys.argv = [script.path, *script.arguments]
@@ -82,7 +83,7 @@ def run_script(script: Script, place: Place, at: Path | None = None) -> tuple[di
     ending = watched_run(run, script.path)
     if at is None:
         trial.results.look_into(place.folder)
-    lines = printed.comparable(place.folder, Path(script.path).parent, place.made_up)
+    lines = printed.comparable(place.folder, laid_out, place.made_up)
     for note in (*trial.results.unread, *printed.left_out):
         trial.note(note)
     return {**ending.as_json(), **trial.as_json(), "printed": lines}, ending.raised

@@ -267,6 +267,19 @@ def test_how_a_process_of_a_launch_ended(verify_launch: Callable[..., Row], comm
     assert row.problems == problems
 
 
+@pytest.mark.parametrize("command", ["torchrun train.py", "python -m train"])
+def test_a_figure_that_a_launched_script_prints_otherwise_fails(
+    running: Verification, tmp_path: Path, command: str
+) -> None:
+    """However the script is named: here by its place in the folder that it runs from."""
+    (tmp_path / "train.py").write_text(PROGRAM)
+    (tmp_path / "run.sh").write_text(command + " 0.125\n")
+    script = example(tmp_path / "run.sh", 1)
+    (tmp_path / "train.py").write_text(PROGRAM + "print('accuracy', float(sys.argv[-1]))\n")
+    row = running.run(replace(script, ported=script.ported.replace(b"0.125", b"0.126")))
+    assert row.problems[0].startswith("ported: printed 'accuracy 0.126' where the reference printed 'accuracy 0.125'")
+
+
 @pytest.mark.parametrize(
     ("command", "processes"),
     [
