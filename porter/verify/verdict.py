@@ -90,7 +90,7 @@ def _unlike_results(
     if reference.ran and outcome.ran:
         yield from unlike_curves(reference, outcome, exact)
         yield from unlike_saved(reference, outcome, difference, exact)
-        if not reference.curves:  # the same numbers, with all their digits
+        if not any(reference.curves):  # the same numbers, with all their digits
             yield from unlike_printed(reference, outcome, exact)
 
 

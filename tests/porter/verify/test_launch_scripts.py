@@ -244,6 +244,7 @@ def test_a_launch_script_that_cannot_be_run(tmp_path: Path, text: str, problem: 
 
 PROGRAM = """
 import os, signal, sys, torch
+torch.manual_seed(0)
 y = torch.nn.Linear(4, 4).to("cuda")(torch.ones(2, 4, device="cuda"))
 print("loss", float(y.sum()), flush=True)
 if "--kill" in sys.argv: os.kill(os.getpid(), signal.SIGSEGV)
