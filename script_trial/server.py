@@ -1,7 +1,7 @@
 """A process that pays for its imports once: it reads jobs, one JSON object a line, and forks a child for each.
 
-    {"do": "run", "path": ..., "arguments": [], "beside": ..., "folder": ..., "started_in": ..., "made_up": ...,
-     "results": ..., "noise_on_cpu": false, "result": FILE}
+    {"do": "run", "path": ..., "module": null, "arguments": [], "beside": ..., "stand_for": [[..., ...]],
+     "folder": ..., "started_in": ..., "made_up": ..., "results": ..., "noise_on_cpu": false, "result": FILE}
     {"do": "launch", "script": ..., "arguments": [], "root": ..., "folder": ..., "started_in": ..., "made_up": ...,
      "processes": 2, "noise_on_cpu": false, "result": FILE}
     {"do": "compare", "first": [{"kind": "array", "name": ..., "array": FILE} ...], "second": [...], "result": FILE}
@@ -172,7 +172,9 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
     from script_trial.run_script import Script, run_script
     from script_trial.trial import Place
 
-    told, _ = run_script(Script(job["path"], job["beside"], tuple(job["arguments"])), Place.from_json(job))
+    stand_for = [(Path(here), Path(there)) for here, there in job["stand_for"]]
+    script = Script(job["path"], job["beside"], tuple(job["arguments"]), job["module"], tuple(stand_for))
+    told, _ = run_script(script, Place.from_json(job))
     return told
 
 

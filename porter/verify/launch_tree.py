@@ -24,6 +24,7 @@ from porter.shell.script_file import find_script, folders_above
 from porter.shell.values import HERE, UNKNOWN
 from porter.source import CannotParse
 from porter.verify.launch_processes import processes_of
+from porter.verify.project_modules import project_modules
 
 #: Kinds of files that a training runs or reads as its settings.
 _KINDS = (".py", ".sh", ".bash", ".yaml", ".yml", ".json")
@@ -70,13 +71,15 @@ class LaunchTree:
         return self._place(self.script)
 
     def _files(self) -> set[str]:
-        """The script and its neighbours, the configs and theirs, and whatever lies below a launched script."""
+        """The script and its neighbours, the configs and theirs, whatever lies below a launched script, and what of its
+        project that imports."""
         beside = {os.path.dirname(path) for path in (self.script, *self.configs)}
         below = {os.path.dirname(path) for path in self.scripts}
         found = {os.path.join(folder, name) for folder in beside for name in os.listdir(folder) if _is_kind(name)}
         for one in find_inputs(sorted(below), every_file=True):
             if one.problem is None and _is_kind(one.path):
                 found.add(os.path.abspath(one.path))
+        found.update(path for one in self.scripts for path in project_modules(one, _read(one)).files)
         small = {path for path in found if os.path.isfile(path) and os.path.getsize(path) <= _LARGEST}
         return small | {self.script}
 

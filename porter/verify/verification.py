@@ -125,12 +125,14 @@ class Verification:
         work.mkdir(parents=True)
         form = 0 if process.way.form == "cuda" else 1
         data = (script.cuda, script.ported)[form]
-        path = lay_out(script.path, data, folder / "script", form, self._forms_beside(script))
+        laid_out = lay_out(script.path, data, folder / "script", form, self._forms_beside(script))
         job = {
             "do": "run",
-            "path": str(path),
+            "path": str(laid_out.path),
+            "module": laid_out.module,
             "arguments": list(script.arguments),
             "beside": os.path.dirname(os.path.abspath(script.path)),
+            "stand_for": laid_out.stand_for,
             "folder": str(work),
             "results": str(folder / "results"),
             **self._everywhere(),
