@@ -35,6 +35,8 @@ _MEASURED = re.compile(
     rf"runtime|per_second|seconds|pid|port|host|date|timestamp)(?:_\w*)?\W{{0,4}}\s*){_NUMBER}",
     re.IGNORECASE,
 )
+#: What a tensor says of itself anywhere but on the CPU, maybe in the next line.
+_DEVICE_OF_TENSOR = re.compile(r",\s*device='[a-z]+(?::\d+)?'")
 _DEVICE = re.compile(r"\b(?:cuda|npu|cpu|privateuseone|gpu|hccl|nccl|gloo)(?::\d+)?\b", re.IGNORECASE)
 _FIGURE = re.compile(
     r"(?<![\w.])[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|nan|inf)(?!\w)",
@@ -49,7 +51,7 @@ def comparable(text: str, folders: tuple[str, ...] = ()) -> list[str]:
     time and memory and speeds, addresses, paths and the names of devices are replaced.
     """
     lines = []
-    for line in _few(_ESCAPE.sub("", text).split("\n")):
+    for line in _few(_DEVICE_OF_TENSOR.sub("", _ESCAPE.sub("", text)).split("\n")):
         shown = line
         for folder in folders:
             shown = shown.replace(folder, "<folder>")
