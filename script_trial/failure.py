@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from typing import Any
 
 from script_trial.adapter import CannotMakeUp
+from script_trial.own_folders import WritesElsewhere
 from script_trial.refusals import refused
 
 
-def failure_of(error: BaseException, script: str) -> dict[str, Any]:
-    """``message``, and ``line`` of the script (None where it was in none)."""
-    return {"message": _message(error), "line": _line(error, script)}
+def failure_of(error: BaseException, script: str, said: str = "") -> dict[str, Any]:
+    """``message``, and ``line`` of the script (None where it was in none). `said` is its last line on stderr."""
+    return {"message": _message(error, said), "line": _line(error, script)}
 
 
-def _message(error: BaseException) -> str:
+def _message(error: BaseException, said: str) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, CannotMakeUp):
         return f"it needs {text}"
+    if isinstance(error, WritesElsewhere):
+        return text
     if isinstance(error, ModuleNotFoundError):
         return f"it needs the module {error.name}, which is not installed"
     if isinstance(error, FileNotFoundError) and error.filename is not None:
-        return f"it needs {error.filename}, which is not there and cannot be made up"
+        where = "there" if os.path.isabs(os.fsdecode(error.filename)) else "where it runs"
+        return f"it needs {error.filename}, which is not {where} and cannot be made up"
     if isinstance(error, SystemExit):
-        reason = error.__context__  # a script that catches its own error and says what is wrong
-        because = f": {' '.join(str(reason).split())}" if isinstance(reason, Exception) and str(reason) else ""
-        return f"it ended itself with exit status {error.code}{because}"
+        return _why_it_ended_itself(error, said)
+    if isinstance(error, EOFError) and text.startswith("EOF when reading a line"):
+        return "it asks for a line of standard input, and there is none in a trial"
     if isinstance(error, KeyboardInterrupt):
         return "it was interrupted"
     if type(error).__name__ == "OutOfMemoryError" or refused(text):
         return text  # which says it all
     return f"{type(error).__name__}: {text}"
+
+
+def _why_it_ended_itself(error: SystemExit, said: str) -> str:
+    if isinstance(error.code, str):
+        return f"it ended itself: {' '.join(error.code.split())}"
+    reason = error.__context__  # a script that catches its own error and says what is wrong
+    because = " ".join(str(reason).split()) if isinstance(reason, Exception) else ""
+    because = because or (said if "error" in said.lower() else "")  # as argparse and click say it
+    return f"it ended itself with exit status {error.code}" + (f": {because}" if because else "")
 
 
 def _line(error: BaseException, script: str) -> int | None:

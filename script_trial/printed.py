@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-#: At most so many lines are kept: a script that prints more is compared by its first.
+#: At most so many lines are kept, the first and the last of them, and so many characters of each.
 _MOST_LINES = 20_000
+_LONGEST = 2_000
 
 _CLOCK = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?)?Z?|\b\d{1,3}:\d\d(?::\d\d)?(?:\.\d+)?\b")
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{4,}\b")
@@ -34,6 +35,8 @@ _MEASURED = re.compile(
     rf"runtime|per_second|seconds|pid|port|host|date|timestamp)(?:_\w*)?\W{{0,4}}\s*){_NUMBER}",
     re.IGNORECASE,
 )
+#: What a tensor says of itself anywhere but on the CPU, maybe in the next line.
+_DEVICE_OF_TENSOR = re.compile(r",\s*device='[a-z]+(?::\d+)?'")
 _DEVICE = re.compile(r"\b(?:cuda|npu|cpu|privateuseone|gpu|hccl|nccl|gloo)(?::\d+)?\b", re.IGNORECASE)
 _FIGURE = re.compile(
     r"(?<![\w.])[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|nan|inf)(?!\w)",
@@ -48,8 +51,8 @@ def comparable(text: str, folders: tuple[str, ...] = ()) -> list[str]:
     time and memory and speeds, addresses, paths and the names of devices are replaced.
     """
     lines = []
-    for line in _ESCAPE.sub("", text).split("\n"):
-        shown = line.rstrip().rpartition("\r")[2]
+    for line in _few(_DEVICE_OF_TENSOR.sub("", _ESCAPE.sub("", text)).split("\n")):
+        shown = line
         for folder in folders:
             shown = shown.replace(folder, "<folder>")
         shown = _PATH.sub("<path>", shown)
@@ -58,7 +61,19 @@ def comparable(text: str, folders: tuple[str, ...] = ()) -> list[str]:
         shown = _DEVICE.sub("<device>", shown).strip()
         if shown:
             lines.append(shown)
-    return lines[:_MOST_LINES]
+    return lines
+
+
+def _few(lines: list[str]) -> list[str]:
+    """Those that are looked at, without what was written over, and no longer than is worth it."""
+    filled = [shown for line in lines if (shown := line.rstrip().rpartition("\r")[2])]
+    if len(filled) > _MOST_LINES:
+        filled = filled[: _MOST_LINES // 2] + filled[-_MOST_LINES // 2 :]
+    return [line[:_LONGEST] for line in filled]
+
+
+def without_figures(line: str) -> str:
+    return _FIGURE.sub("#", line)
 
 
 def figures(lines: list[str]) -> list[dict[str, Any]]:
@@ -70,7 +85,7 @@ def figures(lines: list[str]) -> list[dict[str, Any]]:
     for line in lines:
         numbers = _FIGURE.findall(line)
         if numbers:
-            found.append({"line": line, "says": _FIGURE.sub("#", line), "figures": numbers})
+            found.append({"line": line, "says": without_figures(line), "figures": numbers})
     return found
 
 
@@ -80,6 +95,17 @@ class Printed:
     def __init__(self, script: str) -> None:
         self._script = script
         self._parts: list[str] = []
+
+    @property
+    def left_out(self) -> list[str]:
+        """What of it is not compared, in words."""
+        lines = "".join(self._parts).split("\n")
+        told = []
+        if len(lines) > _MOST_LINES and sum(map(bool, map(str.strip, lines))) > _MOST_LINES:
+            told.append(f"it printed {len(lines):,} lines, of which the first and the last {_MOST_LINES // 2:,} count")
+        if any(len(line.rpartition("\r")[2]) > _LONGEST for line in lines):
+            told.append(f"of lines that it printed the first {_LONGEST:,} characters count")
+        return told
 
     def comparable(self, *folders: Path) -> list[str]:
         """The lines, see `comparable`."""

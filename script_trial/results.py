@@ -26,11 +26,12 @@ class Results:
     """The results of a script in their order, as JSON and as files in a folder.
 
     Each has ``name``, ``kind`` ("array" or "tensors"), ``digest``, ``finite`` and the file ``array``; an array has
-    ``shape`` and ``dtype`` besides, and tensors ``bytes``.
+    ``shape`` and ``dtype`` besides, and tensors ``bytes``. `unread` tells of files that could not be read.
     """
 
     def __init__(self, folder: Path) -> None:
         self.kept: list[dict[str, Any]] = []
+        self.unread: list[str] = []
         self._folder = folder
         self._frames: set[str] = set()
         self._files: set[str] = set()
@@ -100,8 +101,10 @@ class Results:
         for name, kind, content in written_files(folder, self._files):
             if kind == "tensors":
                 self.kept.append(content)
-            else:
-                self.keep(name, content)
+                continue
+            if kind == "unread":
+                self.unread.append(f"{name} is not what its name says, or cannot be read: its bytes are compared")
+            self.keep(name, content)
 
     def _next(self, suffix: str) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)

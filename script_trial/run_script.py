@@ -11,9 +11,12 @@ from typing import Any
 
 import torch
 
+from script_trial.known_adapters import libraries
 from script_trial.offline import refuse_network
+from script_trial.own_folders import OwnFolders
 from script_trial.printed import Printed
 from script_trial.read_elsewhere import StandsFor, read_elsewhere
+from script_trial.to_its_end import to_its_end
 from script_trial.trial import Place, Trial
 from script_trial.watched_run import watched_run
 
@@ -23,25 +26,51 @@ class Script:
     """A script to run.
 
     Attributes:
-        path: the file that is run; with `is_module` the name of a module.
+        path: the file that is run; with `module` it is run as the module of this name.
         arguments: those of its command line.
         beside: the folder that its user has it in, where modules and files are found that are not laid out with it.
+        stand_for: folders that its modules are imported from, each with the one of its user that it stands for; the
+            first is that of the script itself, or of the outermost package of a module.
     """
 
     path: str
     beside: str
     arguments: tuple[str, ...] = ()
-    is_module: bool = False
+    module: str | None = None
+    stand_for: tuple[StandsFor, ...] = ()
 
     @property
     def folder(self) -> str:
-        """The folder whose modules it imports first."""
-        return os.getcwd() if self.is_module else os.path.dirname(os.path.abspath(self.path))
+        return os.path.dirname(os.path.abspath(self.path))
+
+    @property
+    def import_path(self) -> list[str]:
+        """The folders that its modules are found in, before all others: laid out, and where its user has them."""
+        laid_out, users = ([str(pair[one]) for pair in self.stand_for] for one in (0, 1))
+        own = [] if self.module else [self.folder, self.beside]
+        return list(dict.fromkeys([*own[:1], *laid_out, *own[1:], *users]))
+
+    def is_own_code(self, file: str) -> bool:
+        return any(file.startswith(folder + os.sep) for folder in (self.folder, *self.import_path))
 
 
 def _stands_for(script: Script, place: Place) -> list[StandsFor]:
     beside = Path(script.beside)
-    return [(Path(script.folder), beside), (place.folder, place.started_in), (place.folder, beside)]
+    return [(Path(script.folder), beside), *script.stand_for, (place.folder, place.started_in), (place.folder, beside)]
+
+
+def _not_laid_out(script: Script, there_before: set[str]) -> list[str]:
+    """Modules of the project that were imported where their user has them, and so not in this way's form."""
+    users = [script.beside, *(str(there) for _, there in script.stand_for)]
+    found = set()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        if name in there_before or name.partition(".")[0] in libraries() or not file.endswith(".py"):
+            continue
+        is_users = any(file.startswith(folder + os.sep) for folder in users)
+        if is_users and "site-packages" not in file and not file.startswith(sys.prefix + os.sep):
+            found.add(os.path.relpath(file, script.beside))
+    return sorted(found)
 
 
 def run_script(script: Script, place: Place, at: Path | None = None) -> tuple[dict[str, Any], BaseException | None]:
@@ -53,25 +82,34 @@ def run_script(script: Script, place: Place, at: Path | None = None) -> tuple[di
         all that was recorded (seconds, error, refused, on_host, saved, networks and more), and what ended it early.
     """
     os.chdir(at or place.folder)
+    laid_out = Path(script.folder)  # the script may go elsewhere
     refuse_network()
     trial = Trial(place)
     sys.argv = [script.path, *script.arguments]
-    sys.path[:0] = dict.fromkeys([script.folder, script.beside])
+    sys.path[:0] = script.import_path
     trial.elsewhere = _stands_for(script, place)
     read_elsewhere(trial.elsewhere)
+    users = (place.started_in, Path(script.beside))
+    trial.own_folders = OwnFolders((place.made_up.parent, place.folder, place.results), users, trial.note)
+    trial.own_folders.keep_to()
 
-    printed = Printed(script.path)
+    printed, there_before = Printed(script.path), set(sys.modules)
 
     def run() -> None:
         trial.start()
-        with trial.operations.counting(operators=torch.accelerator.is_available()), printed.listening():
-            if script.is_module:
-                runpy.run_module(script.path, run_name="__main__", alter_sys=True)
+        counted = trial.operations.counting(operators=torch.accelerator.is_available())
+        with counted, printed.listening(), to_its_end(script.is_own_code):
+            if script.module:
+                runpy.run_module(script.module, run_name="__main__", alter_sys=True)
             else:
                 runpy.run_path(script.path, run_name="__main__")
 
     ending = watched_run(run, script.path)
     if at is None:
         trial.results.look_into(place.folder)
-    lines = printed.comparable(place.folder, Path(script.path).parent, place.made_up)
+    lines = printed.comparable(place.folder, laid_out, place.made_up)
+    for module in _not_laid_out(script, there_before):
+        trial.note(f"{module} was imported as it lies, not ported: no import names it before the script runs")
+    for note in (*trial.results.unread, *printed.left_out):
+        trial.note(note)
     return {**ending.as_json(), **trial.as_json(), "printed": lines}, ending.raised

@@ -18,9 +18,14 @@ from script_trial.written_files import is_to_go_on
 Keep = Callable[..., None]
 
 
-def listeners(results: Results, folder: Path) -> dict[str, Then]:
-    """By the module of the savers, what has them listened at."""
-    savers = _Savers(results, folder)
+def listeners(
+    results: Results, folder: Path, place: Callable[[str], str], check: Callable[[Any], None]
+) -> dict[str, Then]:
+    """By the module of the savers, what has them listened at.
+
+    `place` tells where the user would find a path, and `check` raises for a file that is not to be written.
+    """
+    savers = _Savers(results, folder, place, check)
     return {
         "PIL.Image": savers.pil,
         "numpy": savers.numpy,
@@ -37,8 +42,10 @@ def listeners(results: Results, folder: Path) -> dict[str, Then]:
 
 
 class _Savers:
-    def __init__(self, results: Results, folder: Path) -> None:
-        self._results, self._folder = results, folder
+    def __init__(
+        self, results: Results, folder: Path, place: Callable[[str], str], check: Callable[[Any], None]
+    ) -> None:
+        self._results, self._folder, self._place, self._check = results, folder, place, check
 
     def pil(self, spec: ModuleSpec) -> None:
         self._listen(sys.modules[spec.name].Image, "save", lambda picture, fp, *_, **__: self._picture(fp, picture))
@@ -115,17 +122,20 @@ class _Savers:
         self._array(file, as_array(picture)[None])
 
     def _array(self, file: Any, array: Any) -> None:
+        self._check(file)
         self._results.has_seen(file)
         if not _is_to_go_on(file):
             self._results.keep(self._shown(file), array)
 
     def _archive(self, file: Any, *args: Any, **kwargs: Any) -> None:
+        self._check(file)
         self._results.has_seen(f"{file}.npz")
         for name, array in {**{f"arr_{index}": one for index, one in enumerate(args)}, **kwargs}.items():
             self._results.has_seen(file)
             self._results.keep(f"{self._shown(file)}:{name}", array)
 
     def _tensors(self, file: Any, content: Any) -> None:
+        self._check(file)
         self._results.has_seen(file)
         if not _is_to_go_on(file):
             self._results.keep_tensors(self._shown(file), content)
@@ -136,7 +146,7 @@ class _Savers:
         if not isinstance(name, (str, os.PathLike)):
             return ""
         relative = os.path.relpath(name, self._folder) if os.path.isabs(name) else os.fspath(name)
-        return os.fspath(name) if relative.startswith(os.pardir) else relative
+        return self._place(os.fspath(name)) if relative.startswith(os.pardir) else relative
 
 
 def as_channels(data: Any) -> Any:

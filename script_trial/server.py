@@ -1,7 +1,7 @@
 """A process that pays for its imports once: it reads jobs, one JSON object a line, and forks a child for each.
 
-    {"do": "run", "path": ..., "arguments": [], "beside": ..., "folder": ..., "started_in": ..., "made_up": ...,
-     "results": ..., "noise_on_cpu": false, "result": FILE}
+    {"do": "run", "path": ..., "module": null, "arguments": [], "beside": ..., "stand_for": [[..., ...]],
+     "folder": ..., "started_in": ..., "made_up": ..., "results": ..., "noise_on_cpu": false, "result": FILE}
     {"do": "launch", "script": ..., "arguments": [], "root": ..., "folder": ..., "started_in": ..., "made_up": ...,
      "processes": 2, "noise_on_cpu": false, "result": FILE}
     {"do": "compare", "first": [{"kind": "array", "name": ..., "array": FILE} ...], "second": [...], "result": FILE}
@@ -34,6 +34,7 @@ import click
 
 from script_trial.adapter import StockingAdapter
 from script_trial.known_adapters import adapter_for, known_adapters
+from script_trial.processes import adopt_orphans, children_of, end_with_all_below
 
 
 @click.command()
@@ -62,6 +63,7 @@ class Jobs:
 
     def serve(self, requests: int) -> None:
         """Until the file of requests ends."""
+        adopt_orphans()
         wake, woken = socket.socketpair()
         for end in (wake, woken):
             end.setblocking(False)
@@ -85,8 +87,7 @@ class Jobs:
     def _take(self, job: dict[str, Any]) -> None:
         if job["do"] == "end":
             for process in [process for process, number in self._running.items() if number == job["id"]]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process, signal.SIGKILL)
+                end_with_all_below(process)
             return
         if job["do"] == "launch" and not self._launches_paid:
             _import_what_launches_need()
@@ -104,9 +105,15 @@ class Jobs:
             ended, status = os.waitpid(process, os.WNOHANG)
             if ended:
                 del self._running[process]
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process, signal.SIGKILL)  # whatever it has left behind
+                self._end_orphans()
                 _say(self._answers, {"id": number, "status": os.waitstatus_to_exitcode(status)})
+
+    def _end_orphans(self) -> None:
+        """Whatever an ended job has left behind: what is no job of this process, it was given by one."""
+        for orphan in set(children_of(os.getpid())) - self._running.keys():
+            end_with_all_below(orphan)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(orphan, 0)
 
 
 def _be_a_child(job: dict[str, Any]) -> NoReturn:
@@ -114,9 +121,9 @@ def _be_a_child(job: dict[str, Any]) -> NoReturn:
     status = 1
     try:
         os.setsid()
+        adopt_orphans()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.close(0)
         status = perform({**job, "forks": True})
     except BaseException:
         traceback.print_exc()
@@ -147,12 +154,19 @@ def machine() -> dict[str, Any]:
 def perform(job: dict[str, Any]) -> int:
     """Does one job in this process and writes its result."""
     result = Path(job["result"])
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)  # a script that reads its standard input finds its end, rather than our jobs
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - it is the process's own
     with open(result.parent / "output.txt", "ab", buffering=0) as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    done = json.dumps(_JOBS[job["do"]](job))
+    try:
+        done = _JOBS[job["do"]](job)
+    except Exception as error:  # what scripts raise is in what comes of them: this is ours
+        traceback.print_exc()
+        done = {"trial_failed": f"{type(error).__name__}: {error}"}
     unfinished = result.with_suffix(".unfinished")
-    unfinished.write_text(done, encoding="utf-8")
+    unfinished.write_text(json.dumps(done), encoding="utf-8")
     os.replace(unfinished, result)
     return 0
 
@@ -161,7 +175,9 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
     from script_trial.run_script import Script, run_script
     from script_trial.trial import Place
 
-    told, _ = run_script(Script(job["path"], job["beside"], tuple(job["arguments"])), Place.from_json(job))
+    stand_for = [(Path(here), Path(there)) for here, there in job["stand_for"]]
+    script = Script(job["path"], job["beside"], tuple(job["arguments"]), job["module"], tuple(stand_for))
+    told, _ = run_script(script, Place.from_json(job))
     return told
 
 

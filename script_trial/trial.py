@@ -17,6 +17,7 @@ from script_trial.known_adapters import adapter_for, libraries
 from script_trial.made_up import found_or_made_up, once, with_picture
 from script_trial.on_import import Then, on_import
 from script_trial.operations import Operations
+from script_trial.own_folders import OwnFolders
 from script_trial.read_elsewhere import StandsFor, found
 from script_trial.results import Results
 from script_trial.savers import listeners
@@ -58,6 +59,7 @@ class Trial:
         self.folder, self.started_in, self.made_up = place.folder, place.started_in, place.made_up
         self.noise_on_cpu = place.noise_on_cpu
         self.elsewhere: list[StandsFor] = []
+        self.own_folders: OwnFolders | None = None
         self.operations = Operations()
         self.results = Results(place.results)
         self.curve: list[dict[str, float]] = []
@@ -71,7 +73,7 @@ class Trial:
         The process should end after the script: savers and libraries stay changed.
         """
         waiting: dict[str, Then] = {
-            **listeners(self.results, self.folder),
+            **listeners(self.results, self.folder, self._place, self._check),
             **deepspeed.hooks(self),
             **data_sets.hooks(self),
         }
@@ -127,6 +129,23 @@ class Trial:
             **self.operations.as_json(),
             "peak_memory": None if devices is None else sum(map(npu.max_memory_allocated, devices)),
         }
+
+    def _place(self, path: str) -> str:
+        """A path in a folder that stands for another one, as it would be there: in every way the same."""
+        return str(
+            next(
+                (
+                    there / Path(path).relative_to(here)
+                    for here, there in self.elsewhere
+                    if Path(path).is_relative_to(here)
+                ),
+                path,
+            )
+        )
+
+    def _check(self, file: Any) -> None:
+        if self.own_folders is not None:
+            self.own_folders.check(file)
 
     def _watch_torch(self, listen: Then) -> Then:
         """Besides its saver: whether the script computes in mixed precision, and whether it compiles something."""

@@ -15,6 +15,9 @@ from typing import Any
 from script_trial.failure import failure_of
 from script_trial.refusals import left_to_the_host, refused
 
+#: Characters of what is printed that a reason is looked for in.
+_REMEMBERED = 2_000
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -46,15 +49,15 @@ def watched_run(run: Callable[[], object], script: str) -> Ending:
     notes = _Notes(script)
     started = time.perf_counter()
     error, failed = None, None
-    with warnings.catch_warnings(), _threads_heard(notes):
+    with warnings.catch_warnings(), _threads_heard(notes), _last_line() as said:
         warnings.simplefilter("default")
         warnings.showwarning = notes.take  # type: ignore[assignment]
         try:
             run()
         except BaseException as raised:
             if not (isinstance(raised, SystemExit) and raised.code in (None, 0)):
+                error, failed = failure_of(raised, script, said()), raised
                 traceback.print_exc()
-                error, failed = failure_of(raised, script), raised
                 notes.hear(str(raised), error["line"])
     seconds = time.perf_counter() - started
     on_host = with_counts({one["operator"] for one in notes.refusals if one["runs"]})
@@ -77,6 +80,31 @@ def _threads_heard(notes: _Notes) -> Iterator[None]:
         yield
     finally:
         threading.excepthook = before
+
+
+class _Remembering:
+    """A stream whose last written words are kept."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self.last = stream, ""
+
+    def write(self, text: str) -> Any:
+        self.last = (self.last + text)[-_REMEMBERED:]
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def _last_line() -> Iterator[Callable[[], str]]:
+    """The last line that was printed to standard error, where programs say why they end."""
+    before, remembering = sys.stderr, _Remembering(sys.stderr)
+    sys.stderr = remembering
+    try:
+        yield lambda: "".join(remembering.last.strip().splitlines()[-1:]).strip()
+    finally:
+        sys.stderr = before
 
 
 def with_counts(operators: set[str]) -> list[str]:

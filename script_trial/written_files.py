@@ -20,20 +20,30 @@ _NO_RESULTS = ("made_up",)
 
 
 def written_files(folder: Path, known: set[str]) -> Iterator[tuple[str, str, Any]]:
-    """Name below the folder, kind and content: an array, or of tensors what `Results` keeps. Without `known` paths."""
+    """Name below the folder, kind and content: an array, or of tensors what `Results` keeps. Without `known` paths.
+
+    Of a file that is not what its name says the kind is "unread", and its bytes are the content.
+    """
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if not path.is_file() or os.path.realpath(path) in known or name.parts[0] in _NO_RESULTS:
             continue
         if is_to_go_on(path):
             continue
-        suffix = path.suffix.lower()
-        if suffix in _PICTURES:
-            yield name.as_posix(), "array", _picture(path)
-        elif suffix in _ARRAYS:
-            yield from ((place, "array", array) for place, array in _arrays(path, name.as_posix()))
-        elif suffix == ".safetensors":
-            yield name.as_posix(), "tensors", tensors_file(path, name.as_posix())
+        try:
+            yield from list(_contents(path, name.as_posix()))
+        except Exception:  # of whatever reads it
+            yield name.as_posix(), "unread", _bytes(path)
+
+
+def _contents(path: Path, name: str) -> Iterator[tuple[str, str, Any]]:
+    suffix = path.suffix.lower()
+    if suffix in _PICTURES:
+        yield name, "array", _picture(path)
+    elif suffix in _ARRAYS:
+        yield from ((place, "array", array) for place, array in _arrays(path, name))
+    elif suffix == ".safetensors":
+        yield name, "tensors", tensors_file(path, name)
 
 
 def is_to_go_on(path: Path) -> bool:
@@ -72,3 +82,9 @@ def _arrays(path: Path, name: str) -> Iterator[tuple[str, Any]]:
         yield name, loaded
     else:
         yield from ((f"{name}:{key}", loaded[key]) for key in loaded.files)
+
+
+def _bytes(path: Path) -> Any:
+    import numpy as np
+
+    return np.fromfile(path, np.uint8)

@@ -24,6 +24,7 @@ from porter.shell.script_file import find_script, folders_above
 from porter.shell.values import HERE, UNKNOWN
 from porter.source import CannotParse
 from porter.verify.launch_processes import processes_of
+from porter.verify.project_modules import project_modules
 
 #: Kinds of files that a training runs or reads as its settings.
 _KINDS = (".py", ".sh", ".bash", ".yaml", ".yml", ".json")
@@ -70,13 +71,15 @@ class LaunchTree:
         return self._place(self.script)
 
     def _files(self) -> set[str]:
-        """The script and its neighbours, the configs and theirs, and whatever lies below a launched script."""
+        """The script and its neighbours, the configs and theirs, whatever lies below a launched script, and what of its
+        project that imports."""
         beside = {os.path.dirname(path) for path in (self.script, *self.configs)}
         below = {os.path.dirname(path) for path in self.scripts}
         found = {os.path.join(folder, name) for folder in beside for name in os.listdir(folder) if _is_kind(name)}
         for one in find_inputs(sorted(below), every_file=True):
             if one.problem is None and _is_kind(one.path):
                 found.add(os.path.abspath(one.path))
+        found.update(path for one in self.scripts for path in project_modules(one, _read(one)).files)
         small = {path for path in found if os.path.isfile(path) and os.path.getsize(path) <= _LARGEST}
         return small | {self.script}
 
@@ -98,9 +101,13 @@ def launch_tree(path: str, data: bytes) -> LaunchTree:
         raise CannotLayOut("it launches no Python script by python, torchrun, accelerate or deepspeed")
     configs = tuple(dict.fromkeys(found for launch in script.launches for found in _configs_of(launch, root, script)))
     by_deepspeed = any(map(_is_by_deepspeed, script.launches)) or any(map(_is_for_deepspeed, configs))
-    processes = max((processes_of(launch) for launch in script.launches if launch.launcher in _LAUNCHERS), default=None)
+    asked = [
+        processes_of(launch, lambda path: find_script(path, own))
+        for launch in script.launches
+        if launch.launcher in _LAUNCHERS
+    ]
     launchers = frozenset(launch.launcher for launch in script.launches)
-    return LaunchTree(own, root, scripts, configs, launchers, by_deepspeed, processes, data)
+    return LaunchTree(own, root, scripts, configs, launchers, by_deepspeed, max(asked, default=None), data)
 
 
 def _script_of(launch: Launch, script: ShellScript) -> str | None:

@@ -82,7 +82,7 @@ class Outcome:
     @property
     def has_results(self) -> bool:
         """Whether there is something to compare besides what it printed in words."""
-        return bool(self.saved or self.curves or any(self.figures))
+        return bool(self.saved or any(self.curves) or any(self.figures))
 
     @property
     def saved_names(self) -> list[tuple[str, str]]:
@@ -95,7 +95,9 @@ class Outcome:
 
     def same_results(self, other: Outcome) -> bool:
         """Whether both saved and printed the same, and trained along the same curves, bit for bit."""
-        printed = self.curves or (self.figures == other.figures if self.has_results else self.printed == other.printed)
+        printed = any(self.curves) or (
+            self.figures == other.figures if self.has_results else self.printed == other.printed
+        )
         return self.saved_the_same(other) and self.curves == other.curves and bool(printed)
 
     def operators_on(self, device: str) -> dict[str, int]:

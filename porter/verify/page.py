@@ -150,7 +150,7 @@ def _curves(row: Row) -> list[Markup]:
         [f"Losses of launch {number}" for number in range(1, launches + 1)] if launches > 1 else ["Losses"] * launches
     )
     plots = [_curve(title, _losses(row, launch)) for launch, title in enumerate(titles)]
-    if not launches:
+    if not any(any(outcome.curves) for outcome in row.outcomes.values()):
         plots = [_curve("Losses that it printed", _printed_losses(row))]
     keys = [[_key(number), " ", way.title, "\u2003"] for number, way in enumerate(row.ways)]
     return [plot for plot in plots if plot] + ([element("p", keys, class_="soft")] if any(plots) else [])

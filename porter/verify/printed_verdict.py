@@ -8,6 +8,7 @@ from itertools import zip_longest
 from typing import Any
 
 from porter.verify.outcome import Outcome
+from script_trial.printed import without_figures
 
 #: On a real card sums are rounded in another order: relative to their size, figures that are the same.
 TOLERATED = 2e-2
@@ -31,6 +32,17 @@ def unlike_printed(reference: Outcome, outcome: Outcome, exact: bool, whom: str 
             if not _same(one, other, exact):
                 yield f"printed{which} {_cut(other['line'])!r} where {whom} printed {_cut(one['line'])!r}"
                 break
+
+
+def other_words(reference: Outcome, outcome: Outcome) -> Iterator[str]:
+    """What was printed besides figures and not as in the reference, where results count and words do not."""
+    if not (reference.has_results or outcome.has_results) or len(reference.printed) != len(outcome.printed):
+        return
+    for expected, found in zip(reference.printed, outcome.printed, strict=True):
+        for one, other in zip_longest(expected, found, fillvalue=""):
+            if without_figures(one) != without_figures(other):
+                yield f"printed {_cut(other)!r} where the reference printed {_cut(one)!r}; words do not count here"
+                return
 
 
 def no_numbers(outcome: Outcome) -> Iterator[str]:

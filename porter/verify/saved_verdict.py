@@ -8,7 +8,8 @@ from typing import Any
 from porter.verify.outcome import Outcome
 from porter.verify.training_verdict import TOLERATED
 
-#: On a real card sums are rounded in another order. Mean difference of the 256 levels up to which frames are the same.
+#: On a real card sums are rounded in another order. Mean difference of the 256 levels up to which frames are the same;
+#: other arrays are up to what weights may be apart, relative to their values.
 TOLERATED_MEAN = 2.0
 
 
@@ -20,8 +21,15 @@ def unlike_saved(
         yield from _other_names(reference, outcome)
     elif difference is not None and _shapes(reference) != _shapes(outcome):
         yield f"saved {_shapes(outcome)} where the reference saved {_shapes(reference)}"
+    elif difference is not None and exact and _types(reference) != _types(outcome):
+        yield f"saved {_types(outcome)} where the reference saved {_types(reference)}"
     elif difference is not None:
         yield from _other_values(difference, exact)
+
+
+def not_compared(why: str) -> dict[str, Any]:
+    """A difference of which nothing is known."""
+    return {"frames": None, "words": "", "weights": 0.0, "where": "", "unlike": "", "failed": why}
 
 
 def told(difference: Mapping[str, Any]) -> str:
@@ -33,24 +41,33 @@ def told(difference: Mapping[str, Any]) -> str:
             f"{frames['share']:.1%} of the values differ, by up to {frames['largest']:g}{_levels(frames)}, "
             f"{frames['mean']:.3g} on average"
         )
-    if difference["weights"] or not parts:
+    if difference["weights"]:
         parts.append(f"{difference['where']} differs by {difference['weights']:.3g}")
-    return "; ".join(parts)
+    return "; ".join(parts) or "bits differ, and no value does"
 
 
 def _levels(frames: Mapping[str, Any]) -> str:
-    return " levels" if frames["levels"] else ""
+    return " levels" if frames["pictures"] else ""
 
 
 def _other_values(difference: Mapping[str, Any], exact: bool) -> Iterator[str]:
     frames = difference["frames"]
+    if difference["failed"]:
+        yield f"saved something else than the reference, and the two could not be compared: {difference['failed']}"
+    if difference["words"]:
+        yield f"saved other words than the reference in {difference['words']}"
     if difference["unlike"]:
         yield f"saved other weights than the reference: {difference['unlike']}"
     elif not difference["weights"] <= TOLERATED[exact].weights:
         yield f"saved other weights than the reference ({told({**difference, 'frames': None})})"
-    if frames and frames["largest"] and (exact or not frames["mean"] <= TOLERATED_MEAN):
+    if frames and frames["largest"] and (exact or not _is_rounding(frames)):
         what = "frames" if _levels(frames) else "arrays"
         yield f"saved other {what} than the reference ({told({**difference, 'weights': 0.0})})"
+
+
+def _is_rounding(frames: Mapping[str, Any]) -> bool:
+    """Not where anything is no number."""
+    return bool(frames["levels"] <= TOLERATED_MEAN and frames["relative"] <= TOLERATED[False].weights)
 
 
 def _other_names(reference: Outcome, outcome: Outcome) -> Iterator[str]:
@@ -66,3 +83,7 @@ def _other_names(reference: Outcome, outcome: Outcome) -> Iterator[str]:
 
 def _shapes(outcome: Outcome) -> str:
     return ", ".join("x".join(map(str, result["shape"])) for result in outcome.saved if result["kind"] == "array")
+
+
+def _types(outcome: Outcome) -> str:
+    return ", ".join(result["dtype"] for result in outcome.saved if result["kind"] == "array")

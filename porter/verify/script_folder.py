@@ -5,6 +5,7 @@
       helpers.py                     helpers.py           imported, and so in its form too
       nets/                          nets/                likewise
       other.py                                            nothing imports it
+    ../nets.py                    ../nets.py              imported from a folder above
       labels.json                    labels.json          whatever the script writes there is no file of its user's
 
 What is too large to be copied, a trial reads where it lies (`script_trial.read_elsewhere`).
@@ -12,15 +13,15 @@ What is too large to be copied, a trial reads where it lies (`script_trial.read_
 
 from __future__ import annotations
 
-import ast
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from porter.verify.launch_tree import Forms
-from script_trial.known_adapters import libraries
+from porter.verify.project_modules import project_modules
 
 _LARGEST = 2**20
 _MOST_FILES = 200
@@ -29,13 +30,30 @@ _MOST_SEEN = 5000
 _NEVER = ("__pycache__", "node_modules", "site-packages")
 
 
-def lay_out(script: str, data: bytes, folder: Path, form: int, forms: Forms) -> Path:
-    """Where the script lies then, in form 0 (cuda) or 1 (ported) of what `forms` gives; `data` is that form of it."""
+@dataclass(frozen=True)
+class LaidOut:
+    """A script that is laid out.
+
+    Attributes:
+        path: where it lies; `module` is what it is run as, if it is no script by itself.
+        stand_for: the folders that modules are imported from, each with the one that it stands for, the script's first.
+    """
+
+    path: Path
+    module: str | None
+    stand_for: tuple[tuple[str, str], ...]
+
+
+def lay_out(script: str, data: bytes, folder: Path, form: int, forms: Forms) -> LaidOut:
+    """In form 0 (cuda) or 1 (ported) of what `forms` gives; `data` is that form of it."""
     own = os.path.dirname(os.path.abspath(script))
-    beside = folder / (os.path.basename(own) or "root")
+    modules = project_modules(script, data)
+    top = os.path.commonpath([own, modules.top])
+    laid_out = folder / (os.path.basename(top) or "root")
+    beside = laid_out / os.path.relpath(own, top)
     beside.mkdir(parents=True)
-    for path in sorted(imported_modules(data, own)):
-        place = beside / os.path.relpath(path, own)
+    for path in sorted(modules.files):
+        place = laid_out / os.path.relpath(path, top)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(forms(path, Path(path).read_bytes())[form])
     for path in _data(own):
@@ -43,41 +61,11 @@ def lay_out(script: str, data: bytes, folder: Path, form: int, forms: Forms) -> 
         with suppress(OSError):  # of somebody else, or gone meanwhile
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)
-    laid_out = beside / os.path.basename(script)
-    laid_out.write_bytes(data)
-    return laid_out
-
-
-def imported_modules(data: bytes, folder: str) -> set[str]:
-    """The modules in a folder that a script there imports, by name and through each other; of packages all."""
-    found: set[str] = set()
-    waiting = [data]
-    while waiting:
-        for name in _imported_names(waiting.pop()) - libraries():
-            for path in _modules(os.path.join(folder, name)):
-                if path not in found and len(found) < _MOST_FILES:
-                    found.add(path)
-                    waiting.append(Path(path).read_bytes())
-    return found
-
-
-def _imported_names(data: bytes) -> set[str]:
-    """Names of top-level modules."""
-    try:
-        nodes = list(ast.walk(ast.parse(data)))
-    except (SyntaxError, ValueError):
-        return set()
-    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
-    return {name.partition(".")[0] for name in names}
-
-
-def _modules(place: str) -> Iterator[str]:
-    """The files of a module, which may be a package."""
-    if os.path.isfile(f"{place}.py"):
-        yield f"{place}.py"
-    elif os.path.isdir(place):
-        yield from (str(path) for path in sorted(Path(place).rglob("*.py")) if path.is_file())
+    place = beside / os.path.basename(script)
+    place.write_bytes(data)
+    folders = dict.fromkeys([*modules.folders, top])
+    stand_for = tuple((os.path.normpath(laid_out / os.path.relpath(one, top)), one) for one in folders)
+    return LaidOut(Path(os.path.normpath(place)), modules.module, stand_for)
 
 
 def _data(folder: str) -> Iterator[str]:

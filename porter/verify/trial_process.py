@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
 import re
 import select
-import signal
 import subprocess
 import threading
 from collections.abc import Iterable
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from porter.verify.ways import Way
+from script_trial.processes import end_with_all_below, how_it_ended
 
 #: Seconds until it has imported everything; the emulated NPU may have to be compiled first.
 _START_TIMEOUT = 600.0
@@ -98,9 +97,7 @@ class TrialProcess:
         process, self._process = self._process, None
         if process is None:
             return
-        for group in [process.pid, *_children_of(process.pid)]:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
+        end_with_all_below(process.pid)
         process.wait()
 
     def _asked(self, job: dict[str, Any], timeout: float) -> Any:
@@ -121,8 +118,11 @@ class TrialProcess:
             del self._waiting[number]
         result = Path(job["result"])
         if status or not result.exists():
-            raise Ended(_how_it_ended(status))
-        return json.loads(result.read_text("utf-8"))
+            raise Ended(how_it_ended(status))
+        told = json.loads(result.read_text("utf-8"))
+        if isinstance(told, dict) and "trial_failed" in told:
+            raise Ended(f"its trial failed, which is no fault of the script: {told['trial_failed']}")
+        return told
 
     def _send(self, process: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
         assert process.stdin is not None
@@ -140,27 +140,6 @@ class TrialProcess:
         for answer in list(self._waiting.values()):
             if not answer.done():
                 answer.set_result(status or 1)
-
-
-def _children_of(process: int) -> list[int]:
-    """Each leads a process group of its own."""
-    found = []
-    with contextlib.suppress(OSError):
-        for task in os.listdir(f"/proc/{process}/task"):
-            with open(f"/proc/{process}/task/{task}/children") as file:
-                found += [int(child) for child in file.read().split()]
-    return found
-
-
-def _how_it_ended(status: int) -> str:
-    if status >= 0:
-        return f"its process ended with exit status {status}"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    hint = "; the machine may be out of memory" if -status == signal.SIGKILL else ""
-    return f"its process was ended by {name}{hint}"
 
 
 def _why_not(log: str) -> str:

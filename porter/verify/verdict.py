@@ -7,7 +7,7 @@ from typing import Any
 
 from porter.verify.outcome import Outcome
 from porter.verify.placement import misplaced, worth_knowing
-from porter.verify.printed_verdict import no_numbers, unlike_printed
+from porter.verify.printed_verdict import no_numbers, other_words, unlike_printed
 from porter.verify.saved_verdict import unlike_saved
 from porter.verify.training_verdict import TOLERATED, unlike_curves
 from porter.verify.ways import Way
@@ -34,7 +34,9 @@ def problems(ways: list[Way], outcomes: Mapping[str, Outcome], differences: Diff
 def notes(ways: list[Way], outcomes: Mapping[str, Outcome]) -> list[str]:
     """What is no failure and worth knowing."""
     told = _together(ways, lambda way: worth_knowing(way.device, outcomes[way.name], _other(way, ways, outcomes)))
-    if outcomes[ways[0].name].threads:  # the program's own affair, on any device
+    reference = outcomes[ways[0].name]
+    told += _together(ways, lambda way: _words(reference, outcomes[way.name]))
+    if reference.threads:  # the program's own affair, on any device
         told += _together(ways, lambda way: outcomes[way.name].ended_threads)
     if any(outcome.mixed_precision for outcome in outcomes.values()):
         told.append(
@@ -42,6 +44,11 @@ def notes(ways: list[Way], outcomes: Mapping[str, Outcome]) -> list[str]:
             f"{TOLERATED[False].weights:g}, and the two ways on the NPU have to be the same"
         )
     return told
+
+
+def _words(reference: Outcome, outcome: Outcome) -> Iterator[str]:
+    if reference.ran and outcome.ran:
+        yield from other_words(reference, outcome)
 
 
 def _together(ways: list[Way], told_of: Callable[[Way], Iterable[str]]) -> list[str]:
@@ -83,7 +90,7 @@ def _unlike_results(
     if reference.ran and outcome.ran:
         yield from unlike_curves(reference, outcome, exact)
         yield from unlike_saved(reference, outcome, difference, exact)
-        if not reference.curves:  # the same numbers, with all their digits
+        if not any(reference.curves):  # the same numbers, with all their digits
             yield from unlike_printed(reference, outcome, exact)
 
 

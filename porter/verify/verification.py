@@ -15,6 +15,7 @@ from typing import Any
 from porter.verify.launch_tree import Forms, launch_tree
 from porter.verify.outcome import Outcome, Row
 from porter.verify.progress import Progress
+from porter.verify.saved_verdict import not_compared
 from porter.verify.script_folder import lay_out
 from porter.verify.scripts import NotTwoForms, Script, both_forms, libraries_of
 from porter.verify.trial_process import CannotStart, Ended, TrialProcess
@@ -82,7 +83,7 @@ class Verification:
         outcomes = self.outcomes(script, self.request.ways, folder)
         row = self.judged(script, outcomes, folder)
         if self.request.picture is not None and script.processes is None:
-            self._draw(script, outcomes, folder)
+            row = replace(row, notes=[*row.notes, *self._draw(script, outcomes, folder)])
         if self.request.shows:
             row = replace(row, pictures=self._frames(outcomes, folder))
         shutil.rmtree(folder, ignore_errors=True)
@@ -124,12 +125,14 @@ class Verification:
         work.mkdir(parents=True)
         form = 0 if process.way.form == "cuda" else 1
         data = (script.cuda, script.ported)[form]
-        path = lay_out(script.path, data, folder / "script", form, self._forms_beside(script))
+        laid_out = lay_out(script.path, data, folder / "script", form, self._forms_beside(script))
         job = {
             "do": "run",
-            "path": str(path),
+            "path": str(laid_out.path),
+            "module": laid_out.module,
             "arguments": list(script.arguments),
             "beside": os.path.dirname(os.path.abspath(script.path)),
+            "stand_for": laid_out.stand_for,
             "folder": str(work),
             "results": str(folder / "results"),
             **self._everywhere(),
@@ -188,17 +191,25 @@ class Verification:
         for way, outcome in zip(self.request.ways[1:], others, strict=True):
             if first.saved_names == outcome.saved_names and first.saved and not first.saved_the_same(outcome):
                 job = {"do": "compare", "first": first.saved, "second": outcome.saved}
-                found[way.name] = self._processes[0].ask(
-                    {**job, "result": str(folder / f"{way.name}-difference.json")}, self.request.timeout
-                )
+                try:
+                    found[way.name] = self._processes[0].ask(
+                        {**job, "result": str(folder / f"{way.name}-difference.json")}, self.request.timeout
+                    )
+                except Ended as error:
+                    found[way.name] = not_compared(str(error))
         return found
 
-    def _draw(self, script: Script, outcomes: dict[str, Outcome], folder: Path) -> None:
+    def _draw(self, script: Script, outcomes: dict[str, Outcome], folder: Path) -> list[str]:
+        """Notes: why there is no picture."""
         assert self.request.picture is not None
         runs = [{"label": way.title, "array": next(iter(outcomes[way.name].arrays), None)} for way in self.request.ways]
         picture = os.path.abspath(script.place_in(self.request.picture, ".png"))
         job = {"do": "picture", "runs": runs, "picture": picture, "result": str(folder / "picture.json")}
-        self._processes[0].ask(job, self.request.timeout)
+        try:
+            self._processes[0].ask(job, self.request.timeout)
+        except Ended as error:
+            return [f"no picture of it was written to {self.request.picture}: {error}"]
+        return []
 
     def _frames(self, outcomes: dict[str, Outcome], folder: Path) -> dict[str, list[str]]:
         """To look at; none where no way saved any array, or PIL is not there to draw them."""

@@ -24,6 +24,10 @@ _COMPILED = (
     "DeepSpeed's own {name} was done by torch, since it is compiled on first use for minutes; its states are where "
     "they are asked for"
 )
+_NORMS = (
+    "DeepSpeed asks for the norms of gradients in float64, and torch_npu's cast makes float32 of them on the NPU: they "
+    "are made in float32 every way"
+)
 _ON_HOST = "DeepSpeed's optimizer for the host"
 
 
@@ -46,16 +50,27 @@ def hooks(trial: TrialOfAdapter) -> dict[str, Then]:
                 builder._loaded_ops[builder.name] = operator
         if accelerator.device_name() == "cpu":
             import_module("deepspeed.comm.torch").build_shm_op = lambda: None  # type: ignore[attr-defined]
-            _take_norms_as_an_npu(accelerator)
+        _take_norms_as_an_npu(accelerator, trial)
         _leave_to_memory(trial)
 
     return {"deepspeed": hook}
 
 
-def _take_norms_as_an_npu(accelerator: Any) -> None:
-    """Norms of gradients in float32: where an NPU is asked to cast to float64 for them, it casts to that."""
-    if hasattr(accelerator, "is_fp64_supported"):
-        accelerator.is_fp64_supported = lambda: False
+def _take_norms_as_an_npu(accelerator: Any, trial: TrialOfAdapter) -> None:
+    """Norms of gradients in float32 on the CPU too: where an NPU is asked to cast to float64 for them, it casts to
+    that."""
+    if not hasattr(accelerator, "is_fp64_supported"):
+        return
+    on_cpu, supported = accelerator.device_name() == "cpu", accelerator.is_fp64_supported
+
+    def is_fp64_supported() -> bool:
+        if on_cpu:
+            return False
+        if is_supported := bool(supported()):  # which DeepSpeed asks where it makes a norm
+            trial.note(_NORMS)
+        return is_supported
+
+    accelerator.is_fp64_supported = is_fp64_supported
 
 
 def _leave_to_memory(trial: TrialOfAdapter) -> None:
@@ -93,6 +108,35 @@ def _without_disk(given: Any, trial: TrialOfAdapter) -> Any:
     return {**settings, "zero_optimization": {**zero, **changed}}
 
 
+def adam_step(
+    param: Tensor,
+    grad: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    step: int,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    decay: float,
+    *,
+    decoupled: bool,
+    corrects: bool,
+) -> None:
+    """A step of Adam as Kingma and Ba have it, or with Loshchilov and Hutter's decay of weights, computed in float32.
+
+    Changes `param`, `mean` and `square`; with `corrects` the moments are those without their bias to zero.
+    """
+    weights, slope = param.float(), grad.float()
+    if decoupled:
+        weights = weights * (1 - lr * decay)
+    else:
+        slope = slope + decay * weights
+    mean.copy_(mean.float().lerp(slope, 1 - betas[0]))
+    square.copy_(square.float() * betas[1] + (1 - betas[1]) * slope * slope)
+    first, second = (1 - betas[0] ** step, 1 - betas[1] ** step) if corrects else (1.0, 1.0)
+    param.copy_(weights - lr / first * mean.float() / (square.float().sqrt() / math.sqrt(second) + eps))
+
+
 class OnHost:
     """An optimizer's operators for the host, by the names that DeepSpeed calls them by."""
 
@@ -117,8 +161,6 @@ class OnHost:
 
 
 class AdamOnHost(OnHost):
-    """Adam as Kingma and Ba have it, or with Loshchilov and Hutter's decay of weights."""
-
     kind = "adam"
 
     def __init__(self, trial: TrialOfAdapter) -> None:
@@ -147,15 +189,9 @@ class AdamOnHost(OnHost):
         square: Tensor,
     ) -> int:
         def update() -> None:
-            weights, slope = param.float(), grad.float()
-            if self._decays_weights[number]:
-                weights = weights * (1 - lr * decay)
-            else:
-                slope = slope + decay * weights
-            mean.copy_(mean.float().lerp(slope, 1 - beta1))
-            square.copy_(square.float() * beta2 + (1 - beta2) * slope * slope)
-            first, second = (1 - beta1**step, 1 - beta2**step) if corrects else (1.0, 1.0)
-            param.copy_(weights - lr / first * mean.float() / (square.float().sqrt() / math.sqrt(second) + eps))
+            decoupled = self._decays_weights[number]
+            settings = (step, lr, (beta1, beta2), eps, decay)
+            adam_step(param, grad, mean, square, *settings, decoupled=decoupled, corrects=corrects)
 
         return self._stepped(update)
 
@@ -224,6 +260,11 @@ class FusedAdam:
 
         self._trial.note(_COMPILED.format(name="fused Adam for the CPU"))
         grads, params, means, squares = tensors
+        if not corrects:
+            with torch.no_grad():
+                for one in zip(params, grads, means, squares, strict=True):
+                    adam_step(*one, step, lr, (beta1, beta2), eps, decay, decoupled=bool(decoupled), corrects=False)
+            return
         steps = [torch.tensor(float(step), device=param.device) for param in params]
         update = torch._fused_adamw_ if decoupled else torch._fused_adam_
         with torch.no_grad():

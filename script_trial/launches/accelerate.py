@@ -47,7 +47,9 @@ def make_smaller(args: argparse.Namespace, settings: LaunchSettings) -> None:
         changed["gpu_ids"] = "all"
     if args.config_file is not None:
         changed["config_file"] = settings.laid_out(args.config_file)
-    changed |= settings.in_place_of(args.training_script, args.training_script_args, is_module=args.module)
+    changed |= settings.in_place_of(
+        args.training_script, args.training_script_args, is_module=args.module, is_program=args.no_python
+    )
     vars(args).update(changed)
 
 

@@ -29,15 +29,31 @@ def run_process(script: str, arguments: list[str], *, is_module: bool) -> None:
     from script_trial.trial import Place
 
     settings = LaunchSettings.from_environment()
-    record, rank = Path(os.environ[RECORD_VARIABLE]), os.environ.get("RANK", "0")
+    record, rank = Path(os.environ.pop(RECORD_VARIABLE)), os.environ.get("RANK", "0")
+    (record / f"rank-{rank}.begun").write_text(str(os.getpid()), encoding="utf-8")
     place = Place(
         settings.folder, settings.started_in, settings.made_up, record / f"results-{rank}", settings.noise_on_cpu
     )
-    laid_out = os.getcwd() if is_module else os.path.dirname(os.path.abspath(script))
-    beside = os.path.join(settings.root, os.path.relpath(laid_out, settings.folder))
-    told, raised = run_script(Script(script, beside, tuple(arguments), is_module), place, at=Path.cwd())
+    file = _file_of(script) if is_module else os.path.abspath(script)
+    beside = os.path.join(settings.root, os.path.relpath(os.path.dirname(file), settings.folder))
+    if is_module:
+        runs = Script(file, beside, tuple(arguments), script, _stand_for(settings))
+    else:
+        runs = Script(script, beside, tuple(arguments))
+    told, raised = run_script(runs, place, at=Path.cwd())
     unfinished = record / f"rank-{rank}.unfinished"
     unfinished.write_text(json.dumps(told), encoding="utf-8")
     unfinished.replace(record / f"rank-{rank}.json")
     if raised is not None:
         sys.exit(raised.code if isinstance(raised, SystemExit) else 1)
+
+
+def _file_of(module: str) -> str:
+    """Of a module that is run from the current folder, as far as that tells."""
+    place = os.path.join(os.getcwd(), *module.split("."))
+    return next((one for one in (f"{place}.py", os.path.join(place, "__main__.py")) if os.path.exists(one)), place)
+
+
+def _stand_for(settings: LaunchSettings) -> tuple[tuple[Path, Path], ...]:
+    """The current folder, which a module is looked for in."""
+    return ((Path.cwd(), settings.root / os.path.relpath(Path.cwd(), settings.folder)),)

@@ -6,7 +6,7 @@ import os
 import sys
 from importlib.machinery import PathFinder
 
-from script_trial.launches.settings import LaunchSettings, recorded
+from script_trial.launches.settings import RECORD_VARIABLE, LaunchSettings, recorded
 
 #: Options of the interpreter that take a value.
 _WITH_VALUE = ("-W", "-X")
@@ -39,6 +39,9 @@ def python(words: list[str]) -> int:
 
         run_process(script, arguments, is_module=is_module)
 
+    if RECORD_VARIABLE in os.environ and "RANK" in os.environ:  # a launcher was told to run this very program
+        launch()
+        return 0
     return recorded("python", words, settings.records, launch)
 
 

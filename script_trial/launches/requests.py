@@ -27,6 +27,7 @@ class _Run:
 
     client: socket.socket
     process: int
+    is_unwanted: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,15 @@ class Request:
 
 
 class LaunchRequests:
-    """Listens at a socket until a process has ended. Only one may be open in a process."""
+    """Listens at a socket until a process has ended. Only one may be open in a process.
+
+    Attributes:
+        ended: by process, the exit status of what was run and came to an end by itself, negative for a signal.
+    """
 
     def __init__(self, path: Path, *, forks: bool) -> None:
         self._forks = forks
+        self.ended: dict[int, int] = {}
         self._runs: list[_Run] = []
         self._environment = dict(os.environ)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -73,7 +79,10 @@ class LaunchRequests:
             if self._listener in ready:
                 self._start(self._listener.accept()[0])
             for run in [run for run in self._runs if run.client in ready]:
-                os.kill(run.process, signal.SIGKILL)  # whoever asked for it has gone
+                self._reap()  # it may have ended at the same time
+                if run in self._runs:
+                    os.kill(run.process, signal.SIGKILL)  # whoever asked for it has gone
+                    run.is_unwanted = True
         for run in self._runs:
             os.kill(run.process, signal.SIGKILL)
         return status
@@ -130,6 +139,8 @@ class LaunchRequests:
             if ended:
                 self._runs.remove(run)
                 code = os.waitstatus_to_exitcode(status)
+                if not run.is_unwanted:
+                    self.ended[run.process] = code
                 with contextlib.suppress(OSError):
                     run.client.sendall(str(code if code >= 0 else 128 - code).encode())
                 run.client.close()

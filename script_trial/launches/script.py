@@ -14,6 +14,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 from script_trial.launches import client
 from script_trial.launches.requests import LaunchRequests
 from script_trial.launches.settings import VARIABLE
+from script_trial.processes import how_it_ended
 from script_trial.results import Results
 from script_trial.together import together
 
@@ -88,7 +90,7 @@ class LaunchScript:
                 stderr=subprocess.STDOUT,
             )
             status = requests.serve_until_ended(script)
-        return self._outcome(status)
+        return self._outcome(status, requests.ended)
 
     @property
     def _socket(self) -> Path:
@@ -141,7 +143,7 @@ class LaunchScript:
             "WANDB_MODE": "offline",
         }
 
-    def _outcome(self, status: int) -> dict[str, Any]:
+    def _outcome(self, status: int, ended: Mapping[int, int]) -> dict[str, Any]:
         folders = sorted(self.records.glob("launch-*"))
         launches = [_read(folder / "launch.json") for folder in folders]
         ranks = [[_read(file) for file in sorted(folder.glob("rank-*.json"))] for folder in folders]
@@ -150,13 +152,17 @@ class LaunchScript:
         handed_over = [result for rank in every for result in rank["saved"]]
         results = Results(self.folder / "results")
         results.look_into(self.work)
+        lost = [_lost(folder, ended) for folder in folders]
+        output = (self.folder / "output.txt").read_text("utf-8", "replace")
         return {
-            "error": _error(status, launches, ranks, (self.folder / "output.txt").read_text("utf-8", "replace")),
+            "error": _error(status, launches, ranks, lost, output),
             "seconds": sum(max((rank["seconds"] for rank in launch), default=0.0) for launch in ranks),
             "saved": [*handed_over, *results.kept],
             "printed": [rank["printed"] for rank in every],
             "curves": [next((rank["curve"] for rank in launch if rank["curve"]), []) for launch in ranks],
-            "notes": list(dict.fromkeys([*noted, *(note for rank in every for note in rank["notes"])])),
+            "notes": list(
+                dict.fromkeys([*noted, *results.unread, *(note for rank in every for note in rank["notes"])])
+            ),
             **together(every),
         }
 
@@ -165,12 +171,28 @@ def _read(file: Path) -> Any:
     return json.loads(file.read_text("utf-8"))
 
 
+def _lost(launch: Path, ended: Mapping[int, int]) -> list[str]:
+    """How processes of a launch ended that did not come to the end of their script, and by themselves."""
+    told = []
+    for file in sorted(launch.glob("rank-*.begun")):
+        process = int(file.read_text("utf-8"))
+        if process in ended and not file.with_suffix(".json").exists():
+            told.append(f"{file.stem.replace('-', ' ')}: {how_it_ended(ended[process])}")
+    return told
+
+
 def _error(
-    status: int, launches: list[dict[str, Any]], ranks: list[list[dict[str, Any]]], output: str
+    status: int,
+    launches: list[dict[str, Any]],
+    ranks: list[list[dict[str, Any]]],
+    lost: list[list[str]],
+    output: str,
 ) -> dict[str, Any] | None:
     """Why the script did not come to its end, by the first launch that did not; None if it did."""
-    for number, (launch, of_launch) in enumerate(zip(launches, ranks, strict=True), start=1):
+    for number, (launch, of_launch, of_lost) in enumerate(zip(launches, ranks, lost, strict=True), start=1):
         which = f"launch {number}: " if len(launches) > 1 else ""
+        if of_lost:  # what the others say then is that one of them has gone
+            return {"message": which + of_lost[0], "line": None}
         for rank in of_launch:
             if rank["error"]:
                 return {**rank["error"], "message": which + rank["error"]["message"]}

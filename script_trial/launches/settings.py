@@ -13,6 +13,9 @@ from typing import Any
 #: Names the file, for the launcher and for each process that it starts.
 VARIABLE = "SCRIPT_TRIAL_LAUNCH"
 
+#: A program with its local rank as its first argument.
+_WITH_LOCAL_RANK = 'exec "$0" "--local_rank=$LOCAL_RANK" "$@"'
+
 #: Names the folder of one launch, for its processes.
 RECORD_VARIABLE = "SCRIPT_TRIAL_RECORD"
 
@@ -51,9 +54,16 @@ class LaunchSettings:
         return cls(told["processes"], worker=told["worker"], noise_on_cpu=told["noise_on_cpu"], **paths)
 
     def in_place_of(
-        self, script: str, arguments: list[str], *, is_module: bool, local_rank: bool = False
+        self, script: str, arguments: list[str], *, is_module: bool, is_program: bool, local_rank: bool = False
     ) -> dict[str, Any]:
-        """What a launcher, accelerate's or torch's, has to be asked for so that its processes are watched."""
+        """What a launcher, accelerate's or torch's, has to be asked for so that its processes are watched.
+
+        A program that is no Python script (`--no_python`) is run itself: if it calls `python`, that is watched.
+        """
+        if is_program and not script.endswith(".py"):
+            if local_rank:
+                script, arguments = "sh", ["-c", _WITH_LOCAL_RANK, script, *arguments]
+            return {"module": False, "no_python": True, "training_script": script, "training_script_args": arguments}
         how = [*(["--module"] if is_module else []), *(["--local-rank"] if local_rank else [])]
         watched = ["launched", *how, "--", script if is_module else self.laid_out(script), *arguments]
         return {

@@ -20,7 +20,9 @@ def torchrun(words: list[str]) -> int:
         from torch.distributed.run import get_args_parser, run
 
         args = get_args_parser().parse_args(words)
-        changed = settings.in_place_of(args.training_script, args.training_script_args, is_module=args.module)
+        changed = settings.in_place_of(
+            args.training_script, args.training_script_args, is_module=args.module, is_program=args.no_python
+        )
         run(_on_this_machine(args, settings.processes, changed))  # type: ignore[no-untyped-call]
 
     return recorded("torchrun", words, settings.records, launch)
@@ -36,7 +38,11 @@ def deepspeed(words: list[str]) -> int:
 
         asked = parse_args(words)
         changed = settings.in_place_of(
-            asked.user_script, asked.user_args, is_module=asked.module, local_rank=not asked.no_local_rank
+            asked.user_script,
+            asked.user_args,
+            is_module=asked.module,
+            is_program=asked.no_python,
+            local_rank=not asked.no_local_rank,
         )
         args = get_args_parser().parse_args(["script"])
         run(_on_this_machine(args, settings.processes, changed))  # type: ignore[no-untyped-call]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,8 +34,8 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
     return started
 
 
-def listeners_here(results: Results, folder: Path) -> dict:
+def listeners_here(results: Results, *others: Any) -> dict:
     from script_trial.savers import listeners
 
     here = ("PIL.Image", "numpy", "torch")
-    return {name: then for name, then in listeners(results, folder).items() if name in here}
+    return {name: then for name, then in listeners(results, *others).items() if name in here}

@@ -7,10 +7,13 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 from PIL import Image
 
-from script_trial.compare import differences
+from script_trial.compare import compare, differences
 from script_trial.pictures import DIFFERENCE, draw_side_by_side, frames_as_uris
+from script_trial.results import Results
 
 
 def test_differences_and_the_picture(tmp_path: Path) -> None:
@@ -19,7 +22,7 @@ def test_differences_and_the_picture(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", first)
     np.save(tmp_path / "b.npy", second)
     a, b = str(tmp_path / "a.npy"), str(tmp_path / "b.npy")
-    assert differences([a], [b]) == {"largest": 192.0, "mean": 0.1, "share": 1 / 1920}
+    assert differences([a], [b]) == {"largest": 192.0, "mean": 0.1, "share": 1 / 1920, "levels": 0.1, "relative": 0.0}
     assert differences([a], [a, b]) is None
     draw_side_by_side([{"label": "one", "array": a}, {"label": "none", "array": None}], tmp_path / "new" / "sheet.png")
     sheet = Image.open(tmp_path / "new" / "sheet.png")
@@ -50,6 +53,44 @@ def test_equal_runs_have_no_frames_of_difference_and_unlike_ones_none_at_all(tmp
     assert DIFFERENCE not in frames_as_uris({"cpu": a, "npu": b})
     assert frames_as_uris({"cpu": weights, "npu": []}) == {"cpu": [], "npu": []}
     assert max(opened(frames_as_uris({"cpu": a})["cpu"][0]).size) == 360, "large ones are reduced"
+
+
+def compared(folder: Path, first: object, second: object) -> dict[str, object]:
+    """Between two runs that each saved one array, or tensors."""
+    runs = [Results(folder / name) for name in ("first", "second")]
+    for run, value in zip(runs, (first, second), strict=True):
+        run.keep_tensors("a", {"a": value}) if isinstance(value, torch.Tensor) else run.keep("a", value)
+    return compare(*(run.kept for run in runs))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "largest"),
+    [
+        ([1 + 3j], [1 + 2j], 1.0),
+        ([2**60], [2**60 + 1], 1.0),
+        ([True, False], [True, True], 1.0),
+        ([0.5], [0.25], 0.25),
+        (np.zeros(0, np.float32), np.zeros(0, np.float64), 0.0),
+    ],
+)
+def test_values_of_every_kind_are_told_apart(tmp_path: Path, first: object, second: object, largest: float) -> None:
+    found = compared(tmp_path, np.array(first), np.array(second))
+    assert found["frames"]["largest"] == largest  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("first", "second"), [([1 + 3j], [1 + 2j]), ([2**60], [2**60 + 1]), ([True], [False])])
+def test_tensors_of_every_kind_are_told_apart(tmp_path: Path, first: list[object], second: list[object]) -> None:
+    assert compared(tmp_path, torch.tensor(first), torch.tensor(second))["weights"] > 1e-5  # type: ignore[operator]
+
+
+def test_words_are_compared(tmp_path: Path) -> None:
+    assert compared(tmp_path, np.array(["cat"]), np.array(["dog"]))["words"] == "a"
+    assert compared(tmp_path / "same", np.array(["cat"]), np.array(["cat"]))["words"] == ""
+
+
+def test_an_array_is_apart_relative_to_its_values(tmp_path: Path) -> None:
+    found = compared(tmp_path, np.full(4, 0.001, np.float32), np.full(4, 0.002, np.float32))
+    assert found["frames"]["relative"] == pytest.approx(1.0, rel=1e-4)  # type: ignore[index]
 
 
 def opened(uri: str) -> Image.Image:

@@ -16,6 +16,7 @@ from script_trial.printed import Printed, comparable, figures
         ("epoch 1 took 3.21s", "epoch 1 took 0.4s"),
         ("[2026-11-29 01:02:03,456] start", "[2025-01-01 11:12:13,001] start"),
         ("using cuda:0", "using npu:0"),
+        ("tensor([1, 2],\n       device='npu:0', grad_fn=<A>)", "tensor([1, 2], grad_fn=<A>)"),
         ("<Net object at 0x7f0012345678>", "<Net object at 0x7fbbbbbbbbbb>"),
         ("step 3 loss 0.5 (12.3 it/s)", "step 3 loss 0.5 (0.3 it/s)"),
         ("peak memory: 12.5", "peak memory: 0.0"),

@@ -242,6 +242,45 @@ def test_a_launch_script_that_cannot_be_run(tmp_path: Path, text: str, problem: 
     assert script.problem.startswith(problem)
 
 
+PROGRAM = """
+import os, signal, sys, torch
+torch.manual_seed(0)
+y = torch.nn.Linear(4, 4).to("cuda")(torch.ones(2, 4, device="cuda"))
+print("loss", float(y.sum()), flush=True)
+if "--kill" in sys.argv: os.kill(os.getpid(), signal.SIGSEGV)
+if "--exit" in sys.argv: os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "problems"),
+    [
+        ("torchrun --no-python python train.py", []),
+        ("torchrun train.py --kill", ["every way: rank 0: its process was ended by SIGSEGV"]),
+        (
+            "python train.py --exit",
+            ["every way: rank 0: its process ended itself with exit status 0 before the script's last line"],
+        ),
+    ],
+)
+def test_how_a_process_of_a_launch_ended(verify_launch: Callable[..., Row], command: str, problems: list[str]) -> None:
+    row = verify_launch(command + "\n", train=PROGRAM)
+    assert row.problems == problems
+
+
+@pytest.mark.parametrize("command", ["torchrun train.py", "python -m train"])
+def test_a_figure_that_a_launched_script_prints_otherwise_fails(
+    running: Verification, tmp_path: Path, command: str
+) -> None:
+    """However the script is named: here by its place in the folder that it runs from."""
+    (tmp_path / "train.py").write_text(PROGRAM)
+    (tmp_path / "run.sh").write_text(command + " 0.125\n")
+    script = example(tmp_path / "run.sh", 1)
+    (tmp_path / "train.py").write_text(PROGRAM + "print('accuracy', float(sys.argv[-1]))\n")
+    row = running.run(replace(script, ported=script.ported.replace(b"0.125", b"0.126")))
+    assert row.problems[0].startswith("ported: printed 'accuracy 0.126' where the reference printed 'accuracy 0.125'")
+
+
 @pytest.mark.parametrize(
     ("command", "processes"),
     [
@@ -253,7 +292,14 @@ def test_a_launch_script_that_cannot_be_run(tmp_path: Path, text: str, problem: 
         ("deepspeed --include localhost:3 train.py", 1),
         ("deepspeed -i localhost:0,1,2 train.py", 3),
         ("deepspeed --include worker-0@worker-1:0,2 train.py", 4),
-        ("deepspeed --hostfile hosts train.py", 2),
+        ("deepspeed --hostfile nowhere train.py", 2),
+        ("deepspeed --hostfile hosts train.py", 6),
+        ("deepspeed -H hosts --num_nodes 1 train.py", 4),
+        ("deepspeed -H hosts --num_gpus 1 train.py", 2),
+        ("deepspeed -H hosts --exclude worker-1 train.py", 4),
+        ("deepspeed -H hosts -e worker-0:0,1,2@worker-1:0 train.py", 2),
+        ("deepspeed -H hosts --include worker-1 train.py", 2),
+        ("deepspeed --exclude localhost:0 train.py", 2),
         ("torchrun --nproc_per_node gpu train.py", 2),
         ("torchrun --nproc-per-node 8 train.py", 8),
         ("torchrun train.py", 1),
@@ -262,6 +308,7 @@ def test_a_launch_script_that_cannot_be_run(tmp_path: Path, text: str, problem: 
 )
 def test_how_many_processes_a_launch_asks_for(tmp_path: Path, command: str, processes: int) -> None:
     (tmp_path / "train.py").write_text("import torch\n")
+    (tmp_path / "hosts").write_text("# two machines\nworker-0 slots=4\nworker-1 slots=2\n")
     assert launch_tree(str(tmp_path / "run.sh"), f"{command}\n".encode()).processes == processes
 
 

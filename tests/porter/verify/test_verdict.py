@@ -15,9 +15,15 @@ from porter.verify.verdict import problems
 from porter.verify.ways import emulated_ways
 
 WAYS = emulated_ways(None, None)
-NO_WEIGHTS = {"weights": 0.0, "where": "", "unlike": ""}
-LITTLE = {"frames": {"largest": 3.0, "mean": 0.25, "share": 0.125, "levels": True}, **NO_WEIGHTS}
-MUCH = {"frames": {"largest": 200.0, "mean": 31.0, "share": 1.0, "levels": True}, **NO_WEIGHTS}
+NO_WEIGHTS = {"failed": "", "words": "", "weights": 0.0, "where": "", "unlike": ""}
+
+
+def apart(largest: float, mean: float, share: float, pictures: bool = True, relative: float = 0.0) -> dict[str, Any]:
+    frames = {"largest": largest, "mean": mean, "share": share, "pictures": pictures, "relative": relative}
+    return {"frames": {**frames, "levels": mean if pictures else 0.0}, **NO_WEIGHTS}
+
+
+LITTLE, MUCH = apart(3.0, 0.25, 0.125), apart(200.0, 31.0, 1.0)
 
 
 def network(device: str, **changes: Any) -> dict[str, Any]:
@@ -148,8 +154,7 @@ def test_other_frames_fail_where_results_are_exact() -> None:
 
 
 def test_arrays_that_are_no_pictures_have_no_levels() -> None:
-    other = {"frames": {**LITTLE["frames"], "levels": False}, **NO_WEIGHTS}
-    assert found({"ported": other}, ported=other_frames("npu")) == [
+    assert found({"ported": apart(3.0, 0.25, 0.125, pictures=False)}, ported=other_frames("npu")) == [
         "ported: saved other arrays than the reference (12.5% of the values differ, by up to 3, 0.25 on average)"
     ]
 
@@ -158,6 +163,18 @@ def test_on_a_card_rounding_is_tolerated_and_other_frames_are_not() -> None:
     assert found({"ported": LITTLE}, exact=False, ported=other_frames("npu")) == []
     (problem,) = found({"ported": MUCH}, exact=False, ported=other_frames("npu"))
     assert problem.startswith("ported: saved other frames than the reference (100.0%")
+    assert found({"ported": apart(0.3, 0.1, 1.0, False, 0.015)}, exact=False, ported=other_frames("npu")) == []
+    (problem,) = found({"ported": apart(0.3, 0.1, 1.0, False, 0.1)}, exact=False, ported=other_frames("npu"))
+    assert problem.startswith("ported: saved other arrays than the reference (100.0%")
+
+
+def test_arrays_of_other_types_and_words_fail() -> None:
+    wide = replace(other_frames("npu"), saved=[{**other_frames("npu").saved[0], "dtype": "float64"}])
+    same = apart(0.0, 0.0, 0.0)
+    assert found({"ported": same}, ported=wide) == ["ported: saved float64 where the reference saved uint8"]
+    assert found({"ported": {**same, "words": "names.npy"}}, ported=other_frames("npu")) == [
+        "ported: saved other words than the reference in names.npy"
+    ]
 
 
 def row(differences: dict[str, Any] | None = None, exact: bool = True, **changed: Outcome) -> Row:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from script_trial.engines.deepspeed import AdagradOnHost, AdamOnHost, FusedAdam, LionOnHost, _without_disk
+from script_trial.engines.deepspeed import (
+    AdagradOnHost,
+    AdamOnHost,
+    FusedAdam,
+    LionOnHost,
+    _take_norms_as_an_npu,
+    _without_disk,
+)
 from script_trial.trial import Trial
 
 SETTINGS = {"lr": 0.01, "weight_decay": 0.1}
@@ -70,6 +78,32 @@ def test_fused_adam_of_many_tensors(trial: Trial) -> None:
         lists = [[gradient], [weights], [mean], [square]]
         operator.multi_tensor_adam(65536, torch.zeros(1), lists, 0.01, 0.9, 0.999, 1e-8, step, 1, 1, 0.1)
     torch.testing.assert_close(weights, by_torch(torch.optim.AdamW))
+
+
+@pytest.mark.parametrize("decoupled", [0, 1])
+def test_fused_adam_corrects_no_bias_where_it_is_not_asked_to(trial: Trial, decoupled: int) -> None:
+    """As the one for the host does, which is held against torch; an NPU's own corrects it always."""
+    by_host, fused = (torch.linspace(1, 2, 7) for _ in range(2))
+    states = [torch.zeros(7) for _ in range(4)]
+    host = AdamOnHost(trial)
+    host.create_adam(0, 0.01, 0.9, 0.999, 1e-8, 0.1, bool(decoupled))
+    for step, gradient in enumerate(GRADIENTS, start=1):
+        lists = [[gradient], [fused], [states[0]], [states[1]]]
+        FusedAdam(trial).multi_tensor_adam(1, torch.zeros(1), lists, 0.01, 0.9, 0.999, 1e-8, step, decoupled, 0, 0.1)
+        host.adam_update(0, step, 0.01, 0.9, 0.999, 1e-8, 0.1, False, by_host, gradient, *states[2:])
+    torch.testing.assert_close(fused, by_host)
+    assert not torch.allclose(fused, by_torch(torch.optim.AdamW), atol=1e-3)
+
+
+@pytest.mark.parametrize("device", ["cpu", "npu"])
+def test_norms_in_float64_are_said_to_be_in_float32(trial: Trial, device: str) -> None:
+    accelerator = SimpleNamespace(device_name=lambda: device, is_fp64_supported=lambda: True)
+    _take_norms_as_an_npu(accelerator, trial)
+    assert trial.notes == []
+    assert accelerator.is_fp64_supported() is (device == "npu")
+    assert [note[:61] for note in trial.notes] == (
+        ["DeepSpeed asks for the norms of gradients in float64, and tor"] if device == "npu" else []
+    )
 
 
 def test_an_operator_that_is_not_known_is_missed(trial: Trial) -> None:

@@ -1,0 +1,101 @@
+"""A script writes into the folder that its trial gave it: nothing of its user's is written over, moved or removed.
+
+All ways run at once, so that a place outside would be written to by all of them, too.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+#: Events of `sys.addaudithook` that change what a path leads to, with how many of their arguments are paths.
+_CHANGES = {
+    "os.remove": 1,
+    "os.rename": 2,
+    "os.rmdir": 1,
+    "os.truncate": 1,
+    "shutil.rmtree": 1,
+}
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
+
+#: Where whatever a program writes is of no account, or its library's own.
+_FREE = ("/dev/", "/proc/", "/sys/", "/run/")
+
+
+class WritesElsewhere(PermissionError):
+    """The script writes to a place outside of its folder; the message names it."""
+
+
+class OwnFolders:
+    """Where a script may write, and what it wrote where others do too.
+
+    Args:
+        own: folders of the trial.
+        users: folders of its user, where nothing is written though they lie in one for temporary files.
+        note: told of each file in a place that all ways share.
+    """
+
+    def __init__(self, own: Iterable[Path], users: Iterable[Path], note: Callable[[str], None]) -> None:
+        self._own = [_whole(folder) for folder in own]
+        self._temporary = _whole(tempfile.gettempdir())
+        self._users = [one for one in map(_whole, users) if not _is_in(self._temporary, one)]
+        self._home = _whole(Path.home())
+        self._unique: list[str] = []
+        self._note = note
+
+    def keep_to(self) -> None:
+        """From now on, for the rest of the process, writing elsewhere raises WritesElsewhere."""
+        sys.addaudithook(self._hear)
+
+    def check(self, file: Any) -> None:
+        """Raises WritesElsewhere for a file that is not to be written, removed or moved."""
+        if not isinstance(file, (str, bytes, os.PathLike)):
+            return
+        path = os.path.realpath(os.fsdecode(file))
+        if path.startswith(_FREE) or any(_is_in(path, folder) for folder in (*self._own, *self._unique)):
+            return
+        if _is_of_a_library(path):
+            return
+        if _is_in(path, self._home) and os.path.relpath(path, self._home).startswith("."):
+            return  # caches and settings of libraries
+        if _is_in(path, self._temporary) and not any(_is_in(path, folder) for folder in self._users):
+            self._note(f"it writes to {os.fsdecode(file)}, a place that all ways share")
+            return
+        raise WritesElsewhere(
+            f"it would write to {os.fsdecode(file)}, outside of the folder that it is tried in, and a trial changes "
+            "nothing of its user's: let it write to a relative path"
+        )
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open":
+            path, mode, flags = arguments
+            if (set(mode) & set("wax+")) if isinstance(mode, str) else flags & _WRITES:
+                self.check(path)
+        elif event == "os.mkdir":
+            if not os.path.isdir(arguments[0]):
+                self.check(arguments[0])
+        elif event in ("tempfile.mkstemp", "tempfile.mkdtemp"):
+            self._unique.append(_whole(arguments[0]))
+        elif event in _CHANGES and not any(isinstance(one, int) and one >= 0 for one in arguments):
+            for path in arguments[: _CHANGES[event]]:
+                if os.path.lexists(path):
+                    self.check(path)
+
+
+def _whole(path: str | bytes | os.PathLike[Any]) -> str:
+    return os.path.realpath(os.fsdecode(path))
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def _is_of_a_library(path: str) -> bool:
+    """Whether it is compiled code, or lies in the environment that runs it."""
+    return "__pycache__" in path or any(
+        _is_in(path, os.path.realpath(prefix)) for prefix in (sys.prefix, sys.base_prefix)
+    )
