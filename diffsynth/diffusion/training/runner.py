@@ -208,6 +208,7 @@ def _prepare(
     sampler: DistributedSampler[Any] = DistributedSampler(dataset, num_replicas=1, rank=0, seed=args.seed)
     loader = DataLoader(
         dataset, args.batch_size, sampler=sampler, collate_fn=list, num_workers=args.dataset_num_workers,
+        persistent_workers=args.dataset_num_workers > 0,
         generator=torch.Generator(),  # else the start of each epoch would draw from the default one
     )  # fmt: skip
     if not _is_sharded(accelerator):
