@@ -65,3 +65,5 @@ for output_type, (told, steps, shape) in found.items():
     print(f"{output_type}: {told}, after {steps} steps and latents of {shape}")
 sys.exit(0 if found["latent"][:2] == ("UnboundLocalError", 2) and found["pt"][0].startswith("1 result") else 1)
 PY
+# Seen: pt: 1 result of (1, 4, 640, 640), after 2 steps and latents of (1, 3200, 64)
+#       latent: UnboundLocalError, after 2 steps and latents of (1, 3200, 64)
