@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,13 +32,21 @@ def notice_processes(note: Callable[[str], None], is_its_own: Callable[[str], bo
         start(process)
 
     def hear(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "subprocess.Popen" and _is_python(arguments[0], arguments[1]):
+        if event == "subprocess.Popen" and _is_python(arguments[0], arguments[1]) and is_its_own(_caller()):
             note(_UNSEEN.format("subprocess"))
         elif event == "os.fork" and is_its_own(sys._getframe(1).f_code.co_filename):
             note(_UNSEEN.format("os.fork"))
 
     BaseProcess.start = started  # type: ignore[method-assign,assignment]
     sys.addaudithook(hear)
+
+
+def _caller() -> str:
+    """The file from which `subprocess` was called: libraries ask Python for this and that, too."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_code.co_filename == subprocess.__file__:
+        frame = frame.f_back
+    return frame.f_code.co_filename
 
 
 def _is_python(executable: Any, words: Sequence[Any]) -> bool:
