@@ -63,7 +63,8 @@ class OwnFolders:
         if _is_in(path, self._home) and os.path.relpath(path, self._home).startswith("."):
             return  # caches and settings of libraries
         if _is_in(path, self._temporary) and not any(_is_in(path, folder) for folder in self._users):
-            self._note(f"it writes to {os.fsdecode(file)}, a place that all ways share")
+            if path != self._temporary:  # of which a file without a name is made
+                self._note(f"it writes to {os.fsdecode(file)}, a place that all ways share")
             return
         raise WritesElsewhere(
             f"it would write to {os.fsdecode(file)}, outside of the folder that it is tried in, and a trial changes "

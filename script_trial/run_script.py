@@ -14,6 +14,7 @@ import torch
 from script_trial.known_adapters import libraries
 from script_trial.offline import refuse_network
 from script_trial.own_folders import OwnFolders
+from script_trial.own_processes import notice_processes
 from script_trial.printed import Printed
 from script_trial.read_elsewhere import StandsFor, read_elsewhere
 from script_trial.to_its_end import to_its_end
@@ -92,6 +93,7 @@ def run_script(script: Script, place: Place, at: Path | None = None) -> tuple[di
     users = (place.started_in, Path(script.beside))
     trial.own_folders = OwnFolders((place.made_up.parent, place.folder, place.results), users, trial.note)
     trial.own_folders.keep_to()
+    notice_processes(trial.note, script.is_own_code)
 
     printed, there_before = Printed(script.path), set(sys.modules)
 
@@ -104,7 +106,11 @@ def run_script(script: Script, place: Place, at: Path | None = None) -> tuple[di
             else:
                 runpy.run_path(script.path, run_name="__main__")
 
+    process = os.getpid()
     ending = watched_run(run, script.path)
+    if os.getpid() != process:  # it was forked off by the script, and has come to its end: the trial is another's
+        sys.stdout.flush()
+        os._exit(int(ending.error is not None))
     if at is None:
         trial.results.look_into(place.folder)
     lines = printed.comparable(place.folder, laid_out, place.made_up)

@@ -15,13 +15,12 @@ def render(rows: list[Row]) -> str:
         "failures": sum(row.failed for row in rows),
         "skipped": sum(row.skipped is not None for row in rows),
     }
-    seconds = {row.script.shown: sum(outcome.seconds for outcome in row.outcomes.values()) for row in rows}
-    totals = {**{name: str(count) for name, count in counts.items()}, "time": f"{sum(seconds.values()):.3f}"}
+    seconds = [sum(outcome.seconds for outcome in row.outcomes.values()) for row in rows]
+    totals = {**{name: str(count) for name, count in counts.items()}, "time": f"{sum(seconds):.3f}"}
     suites = Element("testsuites", {"name": "diffsynth-port verify", **totals})
     suite = SubElement(suites, "testsuite", {"name": "diffsynth-port verify", "errors": "0", **totals})
-    for row in rows:
-        name = row.script.shown
-        case = SubElement(suite, "testcase", {"classname": "verify", "name": name, "time": f"{seconds[name]:.3f}"})
+    for row, time in zip(rows, seconds, strict=True):
+        case = SubElement(suite, "testcase", {"classname": "verify", "name": row.script.shown, "time": f"{time:.3f}"})
         if row.failed:
             said = "\n".join([*row.problems, "", f"to repeat it: {row.script.repeat}"])
             SubElement(case, "failure", {"message": plain(row.problems[0])}).text = plain(said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import asdict
 from typing import Any
@@ -27,7 +28,16 @@ def render(rows: list[Row], machines: dict[str, dict[str, Any]], settings: dict[
             "skipped": sum(row.skipped is not None for row in rows),
         },
     }
-    return json.dumps(report, indent=2)
+    return json.dumps(_as_json(report), indent=2, allow_nan=False)
+
+
+def _as_json(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they are the texts "nan", "inf" and "-inf"."""
+    if isinstance(value, dict):
+        return {key: _as_json(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _script(row: Row) -> dict[str, Any]:

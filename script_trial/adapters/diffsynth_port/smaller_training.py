@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from script_trial.adapters.diffsynth_port.image_dataset import METADATA, file_columns_of
 from script_trial.adapters.diffsynth_port.smaller import FRAMES, HEIGHT, STEPS, WIDTH
@@ -83,13 +84,20 @@ def smaller_arguments(
 
 def width_of(models: str) -> int:
     """Pixels of a frame of a training on these models: the usual, or the next that all of them take."""
-    from diffsynth.families import FAMILIES
-
     entries = (
-        entry for family in FAMILIES for name, own in family.models.items() if f"{name}:" in models for entry in own
+        entry for family in _families() for name, own in family.models.items() if f"{name}:" in models for entry in own
     )
     multiple = max((entry.network.multiple for entry in entries if hasattr(entry, "network")), default=1)
     return -(-WIDTH // multiple) * multiple
+
+
+def _families() -> tuple[Any, ...]:
+    """The records of model families; none for DiffSynth-Studio's scripts, which take the same flags."""
+    try:
+        from diffsynth.families import FAMILIES
+    except ModuleNotFoundError:
+        return ()
+    return tuple(FAMILIES)
 
 
 def inside(path: str, folder: Path) -> str:
@@ -105,10 +113,8 @@ def file_columns(given: dict[str, str]) -> tuple[str, ...]:
     named = tuple(key.strip() for key in given.get("data_file_keys", "").split(",") if key.strip())
     if named:
         return named
-    from diffsynth.families import FAMILIES
-
     models = given.get("model_id_with_origin_paths", "")
-    made = (family.makes for family in FAMILIES if any(f"{model_id}:" in models for model_id in family.models))
+    made = (family.makes for family in _families() if any(f"{model_id}:" in models for model_id in family.models))
     return (next(made, "video"),)
 
 

@@ -8,15 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from script_trial.adapter import CannotMakeUp, TrialOfAdapter
+from script_trial.adapter import TrialOfAdapter
 from script_trial.small.random_weights import fill, making_up, random_weight
 
-WIDTH = 32  # of the image encoder
+WIDTH = 32  # of the image encoder, and inside of what projects every patch
 IMAGE = 64  # pixels a side
 TOKENS = 4  # that a picture becomes, as published
 
-#: In names of files, of kinds that project every patch or faces.
-_OTHER_KINDS = ("plus", "faceid", "full")
+#: Of what projects every patch, a resampler: tokens that it asks for, layers, and the width of a head, as published.
+QUERIES, DEPTH, HEAD = 16, 4, 64
+
+#: Of what tells a face: numbers, as programs that find faces give them.
+FACE = 512
 
 
 def make_up_ip_adapters(trial: TrialOfAdapter) -> None:
@@ -45,23 +48,24 @@ def make_up_ip_adapters(trial: TrialOfAdapter) -> None:
     IPAdapterMixin.load_ip_adapter = made
 
 
-def _folder(pipe: Any, source: Any, subfolder: str, name: str, encoder: str | None, trial: TrialOfAdapter) -> Any:
+def _folder(
+    pipe: Any, source: Any, subfolder: str | None, name: str, encoder: str | None, trial: TrialOfAdapter
+) -> Any:
     """The script's folder, the user's, or a made-up one."""
     if not isinstance(source, (str, os.PathLike)):
         return source
     for place in (Path(source), trial.started_in / source):
         if place.exists():
             return str(place)
-    if any(kind in name for kind in _OTHER_KINDS):
-        raise CannotMakeUp(f"the IP-Adapter {name} of {source}; the plain ones can be made up, without plus and faceid")
+    inner = subfolder or ""
     own = f"diffusers-ip-adapter/{type(pipe).__name__}/{'/'.join(Path(source).parts[-2:])}/{name}.folder"
 
     def write(folder: Path) -> None:
-        (folder / subfolder).mkdir(parents=True, exist_ok=True)
+        (folder / inner).mkdir(parents=True, exist_ok=True)
         with making_up():
-            _write_weights(pipe.unet, folder / subfolder / name, own)
+            _write_weights(pipe.unet, folder / inner / name, own)
         if encoder is not None:
-            place = folder / (encoder if "/" in encoder else f"{subfolder}/{encoder}")
+            place = folder / (encoder if "/" in encoder else f"{inner}/{encoder}".lstrip("/"))
             _write_encoder(place, _pixels(getattr(pipe, "feature_extractor", None)), own)
 
     return str(trial.once(own, write))
@@ -74,10 +78,7 @@ def _write_weights(unet: Any, file: Path, seed: str) -> None:
     width = unet.config.cross_attention_dim
     width = width if isinstance(width, int) else max(width)
     shapes = {
-        "image_proj.proj.weight": (TOKENS * width, WIDTH),
-        "image_proj.proj.bias": (TOKENS * width,),
-        "image_proj.norm.weight": (width,),
-        "image_proj.norm.bias": (width,),
+        **{f"image_proj.{key}": shape for key, shape in _projection(file.name, width)},
         **{f"ip_adapter.{key}": shape for key, shape in _layers(unet, width)},
     }
     weights = {key: random_weight(key, shape, seed) for key, shape in shapes.items()}
@@ -89,6 +90,52 @@ def _write_weights(unet: Any, file: Path, seed: str) -> None:
         part, _, rest = key.partition(".")
         parts[part][rest] = weight
     torch.save(parts, file)
+
+
+def _projection(name: str, width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Keys and shapes of what makes tokens of the prompt's width of a picture, by the kind that a file's name tells."""
+    if "faceid" in name:
+        yield from _linear("proj.0", 2 * FACE, FACE)
+        yield from _linear("proj.2", TOKENS * (WIDTH if "plus" in name else width), 2 * FACE)
+        yield from _norm("norm", WIDTH if "plus" in name else width)
+        if "plus" in name:
+            yield from ((f"perceiver_resampler.{key}", shape) for key, shape in _resampler(width))
+    elif "full" in name:
+        yield from _linear("proj.0", WIDTH, WIDTH)
+        yield from _linear("proj.2", width, WIDTH)
+        yield from _norm("proj.3", width)
+    elif "plus" in name:
+        yield "latents", (1, QUERIES, WIDTH)
+        yield from _resampler(width)
+    else:
+        yield from _linear("proj", TOKENS * width, WIDTH)
+        yield from _norm("norm", width)
+
+
+def _resampler(width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield from _linear("proj_in", WIDTH, WIDTH)
+    for number in range(DEPTH):
+        attention, feed_forward = f"layers.{number}.0", f"layers.{number}.1"
+        yield from _norm(f"{attention}.norm1", WIDTH)
+        yield from _norm(f"{attention}.norm2", WIDTH)
+        yield f"{attention}.to_q.weight", (HEAD, WIDTH)
+        yield f"{attention}.to_kv.weight", (2 * HEAD, WIDTH)
+        yield f"{attention}.to_out.weight", (WIDTH, HEAD)
+        yield from _norm(f"{feed_forward}.0", WIDTH)
+        yield f"{feed_forward}.1.weight", (4 * WIDTH, WIDTH)
+        yield f"{feed_forward}.3.weight", (WIDTH, 4 * WIDTH)
+    yield from _linear("proj_out", width, WIDTH)
+    yield from _norm("norm_out", width)
+
+
+def _linear(name: str, out: int, width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield f"{name}.weight", (out, width)
+    yield f"{name}.bias", (out,)
+
+
+def _norm(name: str, width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield f"{name}.weight", (width,)
+    yield f"{name}.bias", (width,)
 
 
 def _layers(unet: Any, width: int) -> Iterator[tuple[str, tuple[int, int]]]:

@@ -82,6 +82,7 @@ def smaller_arguments(pipe: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in asked.items():
         if name not in ("self", "pipe"):
             less |= _smaller_pictures(name, value, (width, height), frames)
+            less |= _smaller_latents(name, value, asked, (height, width), frames)
         if name.endswith("_auto_resize") and value:
             less[name] = False  # to a million pixels
     return {name: value for name, value in less.items() if name in asked}
@@ -126,8 +127,27 @@ def _smaller_pictures(name: str, value: Any, size: tuple[int, int], frames: int)
     return {}
 
 
+def _smaller_latents(
+    name: str, value: Any, asked: Mapping[str, Any], size: tuple[int, int], frames: int
+) -> dict[str, Any]:
+    """A corner of noise or latents that the script made itself, (B, C, H, W) or (B, C, F, H, W), for this size."""
+    import torch
+
+    is_latents = isinstance(value, torch.Tensor) and value.ndim in (4, 5) and ("latent" in name or "noise" in name)
+    before = (asked.get("height"), asked.get("width"))
+    if not is_latents or not all(isinstance(one, int) for one in before):
+        return {}
+    rows, columns = (max(at * now // was, 1) for at, now, was in zip(value.shape[-2:], size, before, strict=True))
+    corner = value[..., :rows, :columns]
+    if value.ndim == 5 and isinstance(asked.get("num_frames"), int) and asked["num_frames"] > 1:
+        corner = corner[:, :, : (value.shape[2] - 1) * (frames - 1) // (asked["num_frames"] - 1) + 1]
+    return {name: corner}
+
+
 def _tell(trial: TrialOfAdapter, asked: Mapping[str, Any], less: Mapping[str, Any]) -> None:
     """Notes what is not as the script says."""
     for name, value in less.items():
         if isinstance(value, (int, tuple)) and asked[name] != value:
             trial.note(f"{name}={value} instead of {asked[name]}")
+        elif "latent" in name or "noise" in name:
+            trial.note(f"{name}: a corner of what the script made")

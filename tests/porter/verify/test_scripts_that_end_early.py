@@ -193,6 +193,24 @@ def both(script: str) -> tuple[str, str]:
             id="beside the script",
         ),
         pytest.param(
+            "import os\nchild = os.fork()\nif child: os.waitpid(child, 0)\nprint(0.5)\n",
+            [],
+            [
+                "it starts processes by os.fork: what they compute, print and save is not seen (let a launcher start "
+                "them, such as torchrun, or have it run in one process)"
+            ],
+            id="a process that is forked off, and comes to the end too",
+        ),
+        pytest.param(
+            "import subprocess, sys\nsubprocess.run([sys.executable, '-c', ''], check=True)\nprint(0.5)\n",
+            [],
+            [
+                "it starts processes by subprocess: what they compute, print and save is not seen (let a launcher "
+                "start them, such as torchrun, or have it run in one process)"
+            ],
+            id="another Python",
+        ),
+        pytest.param(
             "import subprocess\nsubprocess.Popen(['sleep', '300'], start_new_session=True)\nprint(0.5)\n",
             [],
             [],

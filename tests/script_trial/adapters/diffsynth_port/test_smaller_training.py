@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,11 @@ def test_the_data_set_that_is_made(tmp_path):
     video = VideoData(tmp_path / "video_0.mp4")
     assert (len(video), video[0].size) == (5, (48, 32))
     assert Image.open(tmp_path / "edit_image_1.png").size == (48, 32)
+
+
+def test_the_flags_of_another_diffsynth_are_cut_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DiffSynth-Studio's trainings take the same ones, and it has no records of families."""
+    monkeypatch.setitem(sys.modules, "diffsynth.families", None)
+    words = ["--width", "832", "--dataset_base_path", "data", "--model_id_with_origin_paths", "Wan-AI/Wan2.2-TI2V-5B:*"]
+    found = smaller_arguments(words, tmp_path, lambda columns, rows: Path("made", *columns))
+    assert found[:4] == ["--width", "48", "--dataset_base_path", "made/video"]

@@ -218,6 +218,21 @@ def test_changes_only_what_the_call_has():
     assert less == {"height": 64, "num_frames": 9, "tile_size": (3, 4), "edit_image_auto_resize": False}
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "smaller"),
+    [
+        ("initial_noise", (1, 128, 32, 64), (1, 128, 4, 6)),
+        ("s2v_pose_latents", (1, 16, 16, 64, 128), (1, 16, 2, 8, 12)),
+        ("audio_embeds", (1, 16, 16, 64), None),
+        ("latents", (1, 2048, 64), None),
+    ],
+)
+def test_noise_that_the_script_made_is_cut_to_size(name, shape, smaller):
+    asked = {"height": 512, "width": 1024, "num_frames": 121, name: torch.zeros(shape)}
+    less = smaller_arguments(Pipe(), asked)
+    assert (tuple(less[name].shape) if name in less else None) == smaller
+
+
 def test_a_call_tells_what_it_changes_and_leaves_errors_to_the_pipeline():
     recorder = Recorder()
 
