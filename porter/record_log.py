@@ -106,7 +106,7 @@ class Record:
 
     def _place(self, path: str) -> tuple[str, str]:
         """The log in which a file is noted, and its name there."""
-        folder, name = os.path.split(os.path.abspath(path))
+        folder, name = os.path.split(path if os.path.isabs(path) else os.path.abspath(path))
         real = os.path.realpath(path) if os.path.islink(path) else os.path.join(_real_folder(folder), name)
         if self.file is not None:
             return self.file, relative_to(self._folder, real)
