@@ -17,7 +17,7 @@ from porter.targets import TARGETS
 from porter.unit import Unit
 from porter.uses import made_by
 
-_DEFINES = re.compile(rb"^[ \t]+def[ \t]+(?:cuda|is_cuda|npu|is_npu)[ \t]*\(", re.MULTILINE)
+_DEFINES = re.compile(rb"def[ \t]+(?:cuda|is_cuda|npu|is_npu)[ \t]*\(")
 #: Flags and functions that ask for CUDA, by their names.
 _ASKS = re.compile(rb"^(?:def[ \t]+)?_*(?:is|has|use|IS|HAS|USE)_(?:cuda|CUDA)\w*[ \t]*[=:(]", re.MULTILINE)
 _CUDA = re.compile(r"cuda|CUDA")
@@ -40,7 +40,11 @@ def defined_in(path: str) -> list[str]:
     if not any(map(data.__contains__, _HINTS)):
         return []
     classes = set(_classes(data)) if _DEFINES.search(data) else set()
-    return sorted(classes.union(_flags(data) if _ASKS.search(data) else ()))
+    return sorted(classes.union(_flags(data) if _names_a_flag(data) else ()))
+
+
+def _names_a_flag(data: bytes) -> bool:
+    return (b"_cuda" in data or b"_CUDA" in data) and _ASKS.search(data) is not None
 
 
 def _flags(data: bytes) -> Iterator[str]:

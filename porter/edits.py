@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from porter import new_names
 from porter.changes import Change
 from porter.findings import Edit
 from porter.unit import Found
@@ -93,6 +92,8 @@ def _made(data: bytes, within: str, edit: Edit, edits: list[Edit]) -> str:
 def _new_text(text: str, edit: Edit) -> str:
     if not edit.change:
         return str(edit.arguments[0])
+    from porter import new_names  # both are imported only where something changes
+
     by_name = getattr(new_names, edit.change, None)
     if by_name is not None:
         return str(by_name(text, *edit.arguments))

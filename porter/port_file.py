@@ -1,11 +1,11 @@
-"""The way of one file: read, ported or undone, accounted for, recorded, written."""
+"""The way of a file: read, ported or undone, accounted for, recorded together with those beside it, written."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from porter.changes import diff_of
 from porter.discovery import Input
@@ -51,16 +51,37 @@ class Translated:
     failure: Failure | None = None
 
 
-def port_file(one: Input, job: Job) -> FileReport:
-    """Read, port, record and - if the job says so - write one file. Never raises for what is wrong with the file."""
+class _Ready(NamedTuple):
+    """A file that is translated, in the state in which it was read, and where it goes."""
+
+    one: Input
+    state: os.stat_result
+    target: str
+    done: Translated
+    report: FileReport
+
+
+def port_files(inputs: Iterable[Input], job: Job) -> list[FileReport]:
+    """Read, port, record and - if the job says so - write some files. Never raises for what is wrong with a file.
+
+    The record is kept for all of them at once, and before any is written, so that a run that is killed leaves no file
+    without it.
+    """
+    found = [_ready(one, job) for one in inputs]
+    if not job.writes:
+        return [one if isinstance(one, FileReport) else one.report for one in found]
+    problem = _recorded((one for one in found if isinstance(one, _Ready)), job)
+    return [one if isinstance(one, FileReport) else _written(one, problem) for one in found]
+
+
+def _ready(one: Input, job: Job) -> _Ready | FileReport:
     try:
         data, state = read(one)
     except OSError as error:
         return FileReport(shown(one), failure=Failure(error.strerror or str(error)))
     target = destination(one, job.output)
     done = translated(one, target, data, job)
-    report = _report(one, data, done, job)
-    return _written(one, target, state, done, report, job) if job.writes else report
+    return _Ready(one, state, target, done, _report(one, data, done, job))
 
 
 def shown(one: Input) -> str:
@@ -110,19 +131,29 @@ def _report(one: Input, data: bytes, done: Translated, job: Job) -> FileReport:
     return report
 
 
-def _written(
-    one: Input, target: str, state: os.stat_result, done: Translated, report: FileReport, job: Job
-) -> FileReport:
-    """The report, once the record is kept and the file is in its place."""
+def _recorded(ready: Iterable[_Ready], job: Job) -> RecordError | None:
+    """Why the record was not kept, which the files are not written without."""
+    if job.record is None:
+        return None
     try:
-        if job.record is not None and done.entry is not None:
-            job.record.keep(target, done.entry)  # first, so that a run that is killed leaves no file without it
+        job.record.keep((one.target, one.done.entry) for one in ready if one.done.entry is not None)
+    except RecordError as error:
+        return error
+    return None
+
+
+def _written(ready: _Ready, problem: RecordError | None) -> FileReport:
+    """The report, once the file is in its place."""
+    one, target, report, data = ready.one, ready.target, ready.report, ready.done.ported.data
+    try:
+        if problem is not None and ready.done.entry is not None:
+            raise problem
         if target != one.path:
-            write_anew(target, done.ported.data, like=one.path)
+            write_anew(target, data, like=one.path)
         elif report.changed:
-            replace_file(target, done.ported.data, state)
+            replace_file(target, data, ready.state)
     except (CannotWrite, OSError, RecordError) as error:
-        return FileReport(shown(one), findings=done.ported.findings, failure=Failure(f"not written: {error}"))
+        return FileReport(shown(one), findings=report.findings, failure=Failure(f"not written: {error}"))
     return report
 
 

@@ -243,13 +243,29 @@ def _changes(old: list[bytes], new: list[bytes]) -> Iterator[Change]:
     head = _shared(old, new)
     tail = _shared(old[head:][::-1], new[head:][::-1])
     old, new = old[head : len(old) - tail], new[head : len(new) - tail]
-    from difflib import SequenceMatcher
-
-    for kind, start, end, new_start, new_end in SequenceMatcher(None, old, new).get_opcodes():
+    for kind, start, end, new_start, new_end in _opcodes(old, new):
         if kind == "replace" and end - start == new_end - new_start:
             yield from _line_by_line(old[start:end], new[new_start:new_end], head + new_start)
         elif kind != "equal":
             yield Change(head + new_start, None, b"".join(old[start:end]), b"".join(new[new_start:new_end]))
+
+
+def _opcodes(old: list[bytes], new: list[bytes]) -> Iterable[tuple[str, int, int, int, int]]:
+    """What became of which lines, as difflib says it, which is asked unless lines came or went at one place only."""
+    more, fewest = len(new) - len(old), min(len(old), len(new))
+    above = list(accumulate((old[at] != new[at] for at in range(fewest)), initial=0))
+    below = list(accumulate((old[-at] != new[-at] for at in range(1, fewest + 1)), initial=0))[::-1]
+    differ, at = min((above[at] + below[at], at) for at in range(fewest + 1))
+    if 2 * differ > fewest:  # then the others do not go together either
+        from difflib import SequenceMatcher
+
+        return SequenceMatcher(None, old, new).get_opcodes()
+    gone, come = max(-more, 0), max(more, 0)
+    return [
+        ("replace", 0, at, 0, at),
+        ("insert" if come else "delete", at, at + gone, at, at + come),
+        ("replace", at + gone, len(old), at + come, len(new)),
+    ]
 
 
 def _line_by_line(old: Sequence[bytes], new: Sequence[bytes], first: int) -> Iterator[Change]:

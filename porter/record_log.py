@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -53,7 +53,7 @@ class Record:
         if self.file is None:
             return
         if os.path.exists(self.file):
-            _entries(self.file)
+            list(_log(self.file).items())
         elif must_exist:
             raise RecordError(f"{self.file}: there is no such record; a port with --record {self.file} writes it")
         elif not os.path.isdir(os.path.dirname(os.path.abspath(self.file))):
@@ -61,49 +61,56 @@ class Record:
 
     def entry(self, path: str) -> Entry | None:
         """What ports changed in the file at a path, the latest word of it. Raises RecordError."""
-        entries = _entries(self._log(path))
-        entry = entries.get(self._key(path)) if entries else None
+        log, key = self._place(path)
+        entry = _log(log).get(key)
         others = (Record(file).entry(path) for file in self.beside)
         return entry or next((other for other in others if other is not None), None)
 
     def all_kept(self) -> Iterator[Kept]:
         """Every entry, by the path that its file had. Raises RecordError for a file that was named."""
         for log in self._logs():
-            for key, entry in _entries(log).items():
+            for key, entry in _log(log).items():
                 yield Kept(self._path(key), entry)
         for file in self.beside:
             yield from Record(file).all_kept()
 
-    def keep(self, path: str, entry: Entry) -> None:
-        """Note what ports changed, unless that is noted. A state folder that cannot be written costs only the note.
+    def keep(self, entries: Iterable[tuple[str, Entry]]) -> None:
+        """Note what ports changed in files, by path, unless that is noted. A state folder that cannot be written costs
+        only the notes.
 
         Raises RecordError where a file was named and cannot be written.
         """
         if self.file is not None:
-            Record().keep(path, entry)
-        log, key = self._log(path), self._key(path)
-        if _entries(log).get(key) == entry:
-            return
-        line = json.dumps({"path": key, **entry.to_json()}, separators=(",", ":")).encode("ascii") + b"\n"
-        try:
-            if self.file is None:
-                _made(os.path.dirname(log))
-            _append(log, line)
-        except OSError as error:
-            if self.file is not None:
-                raise RecordError(f"{self.file}: the record was not written: {error.strerror or error}") from None
-        _entries(log)[key] = entry
+            entries = list(entries)
+            Record().keep(entries)
+        fresh: dict[str, dict[str, Entry]] = {}
+        for path, entry in entries:
+            log, key = self._place(path)
+            if _log(log).get(key) != entry:
+                fresh.setdefault(log, {})[key] = entry
+        for log, by_key in fresh.items():
+            try:
+                if self.file is None:
+                    _made(os.path.dirname(log))
+                _append(log, b"".join(map(_line, by_key.items())))
+            except OSError as error:
+                if self.file is not None:
+                    raise RecordError(f"{self.file}: the record was not written: {error.strerror or error}") from None
+            _log(log).update(by_key)
 
     def tidy(self) -> None:
         """Leave one line for each file in the file that was named, sorted, so that it makes small differences."""
         if self.file is not None and os.path.exists(self.file):
-            _entries.cache_clear()
+            _log.cache_clear()
             _rewrite(self.file)
 
-    def _log(self, path: str) -> str:
+    def _place(self, path: str) -> tuple[str, str]:
+        """The log in which a file is noted, and its name there."""
+        folder, name = os.path.split(path if os.path.isabs(path) else os.path.abspath(path))
+        real = os.path.realpath(path) if os.path.islink(path) else os.path.join(_real_folder(folder), name)
         if self.file is not None:
-            return self.file
-        return _log_of(_real_folder(os.path.dirname(os.path.abspath(path))), state_folder())
+            return self.file, relative_to(self._folder, real)
+        return _log_of(_real_folder(folder), state_folder()), real
 
     def _logs(self) -> list[str]:
         if self.file is not None:
@@ -111,12 +118,6 @@ class Record:
         with suppress(OSError):
             return [entry.path for entry in os.scandir(state_folder()) if entry.name.endswith(".jsonl")]
         return []
-
-    def _key(self, path: str) -> str:
-        real = os.path.realpath(path) if os.path.islink(path) else None
-        if real is None:
-            real = os.path.join(_real_folder(os.path.dirname(os.path.abspath(path))), os.path.basename(path))
-        return real if self.file is None else relative_to(self._folder, real)
 
     def _path(self, key: str) -> str:
         return key if self.file is None else os.path.join(self._folder, key)
@@ -157,15 +158,38 @@ def _log_of(folder: str, state: str) -> str:
     return os.path.join(state, f"{name[:60]}-{crc32(os.fsencode(folder)):08x}.jsonl")
 
 
-@cache
-def _entries(log: str) -> dict[str, Entry]:
-    """The newest entry of each file in a log as it was when this process first asked, and what it has kept since."""
-    lines = _lines(log)
-    entries = {kept.path: kept.entry for kept in map(_read, lines, [log] * len(lines), range(2, len(lines) + 2))}
-    if len(lines) > max(_MANY_LINES, 2 * len(entries)):
-        with suppress(OSError, CannotWrite):
-            _rewrite(log)
-    return entries
+class _Log:
+    """The newest entry of each file in a log, as it was when this process first asked, and what it has kept since.
+
+    Of a line only the path is read until its entry is asked for: a run on several processes asks each for its own.
+    """
+
+    def __init__(self, log: str) -> None:
+        self._log = log
+        self._entries: dict[str, Entry] = {}
+        lines = _lines(log)
+        self._lines = {_path(line, log, number): (line, number) for number, line in enumerate(lines, 2)}
+        if len(lines) > max(_MANY_LINES, 2 * len(self._lines)):
+            with suppress(OSError, CannotWrite):
+                _rewrite(log)
+
+    def get(self, key: str) -> Entry | None:
+        if key not in self._entries and key in self._lines:
+            line, number = self._lines[key]
+            self._entries[key] = _read(line, self._log, number).entry
+        return self._entries.get(key)
+
+    def items(self) -> Iterator[tuple[str, Entry]]:
+        for key in dict.fromkeys((*self._lines, *self._entries)):
+            entry = self.get(key)
+            assert entry is not None
+            yield key, entry
+
+    def update(self, entries: dict[str, Entry]) -> None:
+        self._entries |= entries
+
+
+_log = cache(_Log)
 
 
 def _lines(log: str) -> list[bytes]:
@@ -190,6 +214,27 @@ def _lines(log: str) -> list[bytes]:
     if version != _VERSION:
         raise RecordError(f"{log}: a record of version {version!r}; this {_TOOL} knows version {_VERSION}")
     return lines[:-1]
+
+
+def _line(noted: tuple[str, Entry]) -> bytes:
+    key, entry = noted
+    return json.dumps({"path": key, **entry.to_json()}, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+#: How the lines begin that `_line` has made.
+_PATH = '{"path":'
+
+
+def _path(line: bytes, log: str, number: int) -> str:
+    """The path of a line, without a look at what follows."""
+    text = line.decode("ascii", "replace")
+    if text.startswith(_PATH):
+        with suppress(ValueError):
+            return str(_DECODER.raw_decode(text, len(_PATH))[0])
+    return _read(line, log, number).path
+
+
+_DECODER = json.JSONDecoder()
 
 
 def _read(line: bytes, log: str, number: int) -> Kept:

@@ -21,7 +21,7 @@ from porter.names import Names, parameters_of
 from porter.refused_texts import NESTS_TOO_DEEPLY, python_2_in, too_deep_at
 from porter.refused_texts import CannotParse as CannotParse
 
-_DECORATED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_DECORATED = frozenset({ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef})
 _NODES = [kind for kind in vars(ast).values() if isinstance(kind, type) and issubclass(kind, ast.AST)]
 
 #: The fields of each type of node that hold statements, last first, and those that may hold nodes with a place.
@@ -239,7 +239,7 @@ def _children(node: ast.AST) -> list[ast.AST]:
     for name in _CHILD_FIELDS[type(node)]:
         if not (value := getattr(node, name, None)):
             continue
-        if isinstance(value, list):
+        if type(value) is list:
             children += filter(None, value)
         elif isinstance(value, ast.AST):
             children.append(value)
@@ -250,8 +250,8 @@ def _touches(node: ast.AST, lines: list[int]) -> bool:
     first = getattr(node, "lineno", None)
     if first is None:
         return True
-    if isinstance(node, _DECORATED) and node.decorator_list:
-        first = node.decorator_list[0].lineno
+    if type(node) in _DECORATED and node.decorator_list:  # type: ignore[attr-defined]
+        first = node.decorator_list[0].lineno  # type: ignore[attr-defined]
     at = bisect_left(lines, first)
     return at < len(lines) and lines[at] <= node.end_lineno  # type: ignore[attr-defined]
 

@@ -58,6 +58,8 @@ def entry_to_keep(path: str, before: bytes, after: bytes, plan: Plan, record: Re
     if before == after and not _names_target(after, plan):
         return None
     known = record.entry(path)
+    if known is not None and before == after and known.is_of(before):
+        return known
     if known is not None and not (back := _Back(path, before).by(known)).is_another_file:
         if before == after:
             return known

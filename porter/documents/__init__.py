@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,12 @@ if TYPE_CHECKING:
 
 def document_of(name: str, data: bytes) -> Any:
     """The module for the kind of file that `name` is, or `data` where the name does not tell."""
-    return import_module(f"{__name__}.{kind_of(name, data)}")
+    return _module(kind_of(name, data))
+
+
+@cache
+def _module(kind: str) -> Any:
+    return import_module(f"{__name__}.{kind}")
 
 
 def port_bytes(name: str, data: bytes, plan: Plan) -> PortedBytes:

@@ -116,7 +116,7 @@ def _import_after_the_last_of_the_library(unit: Unit, first_query: int) -> Edit:
 
 def _first_query(argument: ast.expr, unit: Unit) -> int:
     """The first line on which the free memory is asked for; `argument` is that of one such call."""
-    nodes = unit.source.walk(unit.source.lines_of({b"mem_get_info"}))
+    nodes = unit.source.walk([line for line in unit.source.lines_of({b"mem_get_info"}) if line < argument.lineno])
     lines = (node.lineno for node in nodes if isinstance(node, ast.Call) and unit.dotted(node.func) == _query(unit))
     return min(lines, default=argument.lineno)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from click.testing import CliRunner
 import porter.runner
 from porter.cache import Cache, cache_file
 from porter.cli import command
+from porter.discovery import Input
 from porter.findings import Failure, FileReport, Finding
+from porter.port_file import Job
 
 LONG_AGO = 1_600_000_000
 
@@ -43,8 +46,13 @@ def write(path: Path, text: str, at: int = LONG_AGO) -> None:
 def looked_at(monkeypatch):
     """The names of the files that the runs read."""
     seen = []
-    port = porter.runner.port_file
-    monkeypatch.setattr(porter.runner, "port_file", lambda one, job: seen.append(Path(one.path).name) or port(one, job))
+    port = porter.runner.port_files
+
+    def port_files(inputs: Sequence[Input], job: Job) -> list[FileReport]:
+        seen.extend(Path(one.path).name for one in inputs)
+        return port(inputs, job)
+
+    monkeypatch.setattr(porter.runner, "port_files", port_files)
     return seen
 
 

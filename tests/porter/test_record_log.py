@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from porter.cli import command
 from porter.record import entry_of
-from porter.record_log import Record, RecordError, _entries, state_folder
+from porter.record_log import Record, RecordError, _log, state_folder
 
 Run = Callable[..., "Done"]
 
@@ -36,7 +36,7 @@ def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: p
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
 
     def call(*arguments: str) -> Done:
-        _entries.cache_clear()
+        _log.cache_clear()
         done = CliRunner().invoke(command, [*arguments, "-j", "1"])
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return Done(done.exit_code, done.stdout_bytes, done.stderr_bytes)
@@ -54,7 +54,7 @@ WITH_ITS_OWN = SCRIPT.replace(
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    _entries.cache_clear()
+    _log.cache_clear()
     return Path(state_folder())
 
 
@@ -382,41 +382,40 @@ def test_record_and_no_record_exclude_each_other(run: Run, tmp_path: Path) -> No
 
 def test_the_newest_entry_of_a_file_counts(state: Path, tmp_path: Path) -> None:
     for after in (b"b\n", b"c\n"):
-        Record().keep(str(tmp_path / "a.py"), entry_of(b"a\n", after, ["npu"]))
+        Record().keep([(str(tmp_path / "a.py"), entry_of(b"a\n", after, ["npu"]))])
     assert Record().entry(str(tmp_path / "a.py")) == entry_of(b"a\n", b"c\n", ["npu"])
     assert Record().entry(str(tmp_path / "b.py")) is None
 
 
 def test_a_line_that_was_never_finished_is_none(state: Path, tmp_path: Path) -> None:
-    Record().keep(str(tmp_path / "a.py"), entry_of(b"a\n", b"b\n", ["npu"]))
+    Record().keep([(str(tmp_path / "a.py"), entry_of(b"a\n", b"b\n", ["npu"]))])
     (log,) = state.iterdir()
     log.write_bytes(log.read_bytes() + b'{"path":"')
-    _entries.cache_clear()
-    Record().keep(str(tmp_path / "b.py"), entry_of(b"a\n", b"c\n", ["npu"]))
+    _log.cache_clear()
+    Record().keep([(str(tmp_path / "b.py"), entry_of(b"a\n", b"c\n", ["npu"]))])
     assert [bool(Record().entry(str(tmp_path / name))) for name in ("a.py", "b.py")] == [True, True]
 
 
 def test_a_damaged_log_is_named(state: Path, tmp_path: Path) -> None:
-    Record().keep(str(tmp_path / "a.py"), entry_of(b"a\n", b"b\n", ["npu"]))
+    Record().keep([(str(tmp_path / "a.py"), entry_of(b"a\n", b"b\n", ["npu"]))])
     (log,) = state.iterdir()
     log.write_bytes(log.read_bytes() + b"{}\n")
-    _entries.cache_clear()
+    _log.cache_clear()
     with pytest.raises(RecordError, match="damaged in line 3"):
         Record().entry(str(tmp_path / "a.py"))
 
 
 def test_a_state_folder_that_cannot_be_written_is_no_error(state: Path, tmp_path: Path) -> None:
     state.parent.parent.write_text("a file where the folder should be", encoding="utf-8")
-    Record().keep(str(tmp_path / "a.py"), entry_of(b"a\n", b"b\n", ["npu"]))
-    _entries.cache_clear()
+    Record().keep([(str(tmp_path / "a.py"), entry_of(b"a\n", b"b\n", ["npu"]))])
+    _log.cache_clear()
     assert Record().entry(str(tmp_path / "a.py")) is None
 
 
 def _keep_many(folder: Path, number: int) -> None:
     for count in range(100):
-        Record(str(folder / "r.jsonl")).keep(
-            str(folder / f"{number}-{count}.py"), entry_of(b"a\n", b"b\n" * number, ["npu"])
-        )
+        entry = entry_of(b"a\n", b"b\n" * number, ["npu"])
+        Record(str(folder / "r.jsonl")).keep([(str(folder / f"{number}-{count}.py"), entry)])
         if count % 25 == 24:
             Record(str(folder / "r.jsonl")).tidy()
 
@@ -427,7 +426,7 @@ def test_runs_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
         process.start()
     for process in processes:
         process.join(60)
-    _entries.cache_clear()
+    _log.cache_clear()
     record = Record(str(tmp_path / "r.jsonl"))
     names = [f"{number}-{count}.py" for number in (1, 2, 3) for count in range(100)]
     assert [name for name in names if record.entry(str(tmp_path / name)) is None] == []
