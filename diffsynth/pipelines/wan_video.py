@@ -123,7 +123,8 @@ class WanVideoPipeline(BasePipeline):
         if len({(dit.in_dim, dit.out_dim) for dit in dits}) > 1:
             first, second = dits
             raise ValueError(
-                f"the dit takes {first.in_dim} channels and the dit2 {second.in_dim}: both experts have to be of one model"
+                f"the dit takes {first.in_dim} channels and the dit2 {second.in_dim}: both experts have to be of one "
+                "model"
             )
 
     @known_keywords_only("pipe", later=NOT_YET, later_defaults=NOT_YET_DEFAULTS, elsewhere=AS_IN_DIFFUSERS)
