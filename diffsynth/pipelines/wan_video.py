@@ -113,16 +113,19 @@ class WanVideoPipeline(BasePipeline):
     tokenizer: WanTokenizer | None
 
     def check_networks(self) -> None:
-        dits = {name: dit for name, dit in (("dit", self.dit), ("dit2", self.dit2)) if dit is not None}
-        for dit in dits.values():
+        dits = [dit for dit in (self.dit, self.dit2) if dit is not None]
+        for dit in dits:
             if self.vae is not None and self.vae.z_dim != dit.out_dim:
                 raise ValueError(
                     f"the dit makes latents of {dit.out_dim} channels, and the vae takes {self.vae.z_dim}: load both "
                     "from the same model (Wan2.2_VAE.pth is that of Wan2.2-TI2V-5B alone)"
                 )
-        if len({(dit.in_dim, dit.out_dim) for dit in dits.values()}) > 1:
-            takes = " and ".join(f"the {name} takes {dit.in_dim}" for name, dit in dits.items())
-            raise ValueError(f"{takes} channels: both experts have to be of one model")
+        if len({(dit.in_dim, dit.out_dim) for dit in dits}) > 1:
+            first, second = dits
+            raise ValueError(
+                f"the dit takes {first.in_dim} channels and the dit2 {second.in_dim}: both experts have to be of one "
+                "model"
+            )
 
     @known_keywords_only("pipe", later=NOT_YET, later_defaults=NOT_YET_DEFAULTS, elsewhere=AS_IN_DIFFUSERS)
     @in_turn
