@@ -101,9 +101,9 @@ class LostRanks:
             if self._loss:
                 return
             self._loss = loss
+            if self.rank == 0:  # before anything here may end for it: the others would take this rank for the lost one
+                self._say(loss)
         self._heard.set()
-        if self.rank == 0:
-            self._say(loss)
         timer = threading.Timer(GRACE, self._end)
         timer.daemon = True
         timer.start()
@@ -120,7 +120,9 @@ class LostRanks:
 
     def _leave(self) -> None:
         """At the end of the program, before the collectives' own destructors, which may wait for the lost rank."""
-        if self._loss:
+        with self._lock:  # what is being said is said first
+            lost = bool(self._loss)
+        if lost:
             _exit_at_once()
         error = getattr(sys, "last_value", None)
         if error is None:

@@ -1,5 +1,6 @@
 """The Qwen-Image training script: pictures, edits of one and of several, and what it says to bad input."""
 
+import signal
 from functools import partial
 
 import pytest
@@ -22,6 +23,7 @@ from tests.diffsynth.diffusion.training.conftest import (
     QWEN_ENCODERS,
     edit_flags,
     losses,
+    run,
 )
 from tests.diffsynth.diffusion.training.driver import QWEN as FAMILY
 
@@ -290,6 +292,20 @@ def test_a_controlnet_is_saved_under_the_published_names_and_goes_on(kind_flags_
     train(kind_flags_of(metadata, tmp_path / "resumed", *on))
     resumed = weights(tmp_path / "resumed", "epoch-1")
     assert all(torch.equal(resumed[name], tensor) for name, tensor in saved.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metadata", [name for name in KINDS if "inpaint" not in name])
+def test_killed_and_resumed_each_kind_ends_in_the_same_bits(kind_flags_of, train, launch, tmp_path, metadata):
+    more = ["--num_epochs", "2", "--save_steps", "2"]
+    train(kind_flags_of(metadata, tmp_path / "whole", *more))
+    killed = kind_flags_of(metadata, tmp_path / "killed", *more)
+    done = launch("cpu", run(killed, FAMILY, loss=4))
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    train([*killed, "--resume_from_checkpoint", "latest"])
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    whole, resumed = (weights(tmp_path / name, "step-10") for name in ("whole", "killed"))
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.items())
 
 
 def test_layers_that_are_not_as_many_as_said(kind_flags_of, picture_folder, train, tmp_path):
