@@ -40,8 +40,8 @@ RESULTS = ROOT / "benchmarks" / "results" / "porter_accounts.md"
 #: Those of the first line know several accelerators, but for sam2; the others CUDA alone.
 PACKAGES = [
     *"accelerate diffusers lightning mmengine open_clip_torch sam2 timm transformers ultralytics".split(),
-    *"basicsr clip-anytorch denoising-diffusion-pytorch facexlib gfpgan imagen-pytorch".split(),
-    *"pytorch-metric-learning realesrgan torch-fidelity".split(),
+    *"basicsr clip-anytorch denoising-diffusion-pytorch facexlib fairseq2 gfpgan imagen-pytorch".split(),
+    *"pyro-ppl pytorch-metric-learning realesrgan torch-fidelity".split(),
 ]
 
 _NAMES_CUDA = re.compile(rb"cuda|nccl|nvidia", re.IGNORECASE)

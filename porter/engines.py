@@ -35,6 +35,7 @@ ENGINES = {
     "warp": Engine("Warp", _TREES),
     "taichi": Engine("Taichi", "arch=ti.cpu"),
     "llama_cpp": Engine("llama.cpp", "its build for CANN"),
+    "torch_tensorrt": Engine("TensorRT", "torch.compile"),
     "tvm": Engine("TVM", 'tvm.device("cpu")'),
 }
 

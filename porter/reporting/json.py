@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from porter.accounting.account import Account
 from porter.accounting.mentions import Place
 from porter.findings import FileReport, Finding
 from porter.reporting.context import RunContext
 from porter.reporting.summary import count_rules, summarize
+
+if TYPE_CHECKING:
+    from porter.analysis.packages.survey import Row
 
 
 def render(reports: Sequence[FileReport], context: RunContext) -> str:
@@ -27,9 +30,7 @@ def render(reports: Sequence[FileReport], context: RunContext) -> str:
         "not_looked_at": list(context.not_looked_at),
     }
     if context.packages is not None:
-        from porter.reporting.packages import objects
-
-        outcome["packages"] = objects(context.packages)
+        outcome["packages"] = _packages(context.packages)
     if context.statistics:
         outcome["statistics"] = [asdict(row) for row in count_rules(reports, context.rules)]
     return json.dumps(outcome, indent=2)
@@ -74,3 +75,12 @@ def _finding(finding: Finding, names: dict[str, str]) -> dict[str, Any]:
         "applicability": finding.applicability or None,
         "edits": [edit._asdict() for edit in finding.edits],
     }
+
+
+def _packages(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    found = []
+    for row in rows:
+        first = dict(zip(row.first._fields, row.first, strict=True))
+        calls = [{"name": name, "count": count} for name, count in row.calls]
+        found.append({**asdict(row), "first": first, "calls": calls, "way_out": row.way_out or None})
+    return found

@@ -7,7 +7,6 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from porter.findings import FileReport, Finding
 from porter.reporting.context import RunContext
-from porter.reporting.xml import plain
 
 
 def render(reports: Sequence[FileReport], context: RunContext) -> str:
@@ -59,3 +58,8 @@ def _place(finding: Finding) -> str:
 
 def _said(finding: Finding) -> str:
     return f"{_place(finding)}: {finding.message}" + (f"\nhelp: {finding.way_out}" if finding.way_out else "")
+
+
+def plain(text: str) -> str:
+    """Without the control characters, which XML has not."""
+    return "".join(letter for letter in text if letter in "\t\n\r" or " " <= letter < "\ud800" or letter > "\udfff")

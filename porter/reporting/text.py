@@ -6,12 +6,16 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from porter.findings import UNSAFE, FileReport, Finding
 from porter.reporting.context import RunContext
 from porter.reporting.summary import RuleCount, Summary, count_rules, summarize
+
+if TYPE_CHECKING:
+    from porter.analysis.packages.survey import Row
 
 _COLORS = {"error": "red", "warning": "yellow", "note": "blue", "fix": "green"}
 
@@ -24,9 +28,7 @@ def render(reports: Sequence[FileReport], context: RunContext) -> str:
     if context.explains:
         lines += _explanations(reports, context)
     if context.packages:
-        from porter.reporting.packages import table
-
-        lines += map(_printable, table(context.packages))
+        lines += map(_printable, _table_of_packages(context.packages))
     if context.statistics:
         lines += _table(count_rules(reports, context.rules))
     if not context.quiet:
@@ -145,3 +147,15 @@ def _printable(text: str) -> str:
 
 def _styled(text: str, context: RunContext, fg: str | None = None, bold: bool | None = None) -> str:
     return click.style(text, fg=fg, bold=bold) if context.color else text
+
+
+def _table_of_packages(rows: Sequence[Row]) -> list[str]:
+    """Package, version, verdict, what it calls of CUDA or what to do; in columns."""
+    cells = [("package", "version", "verdict", "calls of CUDA, or what to do")]
+    cells += [(row.package, row.version or "-", row.verdict, _calls_or_way_out(row)) for row in rows]
+    widths = [max(len(cell[at]) for cell in cells) for at in range(3)]
+    return ["  ".join([*(one[at].ljust(widths[at]) for at in range(3)), one[3]]).rstrip() for one in cells]
+
+
+def _calls_or_way_out(row: Row) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in row.calls[:4]) if row.calls else row.way_out

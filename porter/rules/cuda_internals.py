@@ -5,7 +5,7 @@
 
 Reports names below `torch` with "cuda" in them that lie outside of `torch.cuda`, `torch.backends` and `torch.version`:
 `torch._C._cuda_getDeviceCount`, `torch._inductor.cudagraph_mark_step_begin`, `torch._inductor.config.triton.cudagraphs`
-(note). What is asked for first by `hasattr` is left alone.
+(note); and `DeviceType.CUDA`, the kind of a profiler's event. What is asked for first by `hasattr` is left alone.
 
 ## Why
 
@@ -36,7 +36,7 @@ RULE = Rule(
     "DP216",
     "cuda-internals",
     __doc__,
-    words=("_C", "_inductor", "_dynamo", "cudagraphs", "cudagraph_trees", "cudagraph_mark_step_begin"),
+    words=("DeviceType", "_C", "_inductor", "_dynamo", "cudagraphs", "cudagraph_trees", "cudagraph_mark_step_begin"),
     fixes=False,
 )
 
@@ -44,6 +44,10 @@ RULE = Rule(
 @RULE.on(ast.Attribute, ast.Import, ast.ImportFrom)
 def report_the_internal(node: ast.AST, unit: Unit) -> Iterator[Found]:
     for place, name in names_below(("torch",), node, unit):
+        if name.endswith(".DeviceType.CUDA"):
+            message = f"no event of {unit.translation.new.title} has the type DeviceType.CUDA"
+            yield unit.report(RULE.code, "note", place, message, "compare with != DeviceType.CPU")
+            continue
         if "cuda" not in name or name.startswith(_ELSEWHERE):
             continue
         if unit.translation.known_part(name.removeprefix("torch.")) is not None:  # it is renamed

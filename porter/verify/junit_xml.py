@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from porter.reporting.xml import plain
+from porter.reporting.junit import plain
 from porter.verify.outcome import Row
 
 

@@ -16,6 +16,8 @@ CODE = "DP216"
         "torch._inductor.cudagraph_mark_step_begin()",
         "torch._inductor.config.triton.cudagraphs = True",
         "from torch._inductor import cudagraph_trees",
+        "x = event.device_type == torch.autograd.DeviceType.CUDA",
+        "from torch.autograd import DeviceType; x = event.device_type == DeviceType.CUDA",
     ],
 )
 def test_reported(text: str) -> None:
@@ -32,6 +34,8 @@ def test_reported(text: str) -> None:
         "torch.version.cuda",
         "torch.compiler.cudagraph_mark_step_begin()",
         "mylib._C.cuda_sum()",
+        "x = event.device_type == torch.autograd.DeviceType.CPU",
+        "from mylib import DeviceType\nx = DeviceType.CUDA",
     ],
 )
 def test_left_alone(text: str) -> None:

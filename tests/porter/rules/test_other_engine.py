@@ -13,6 +13,7 @@ CODE = "DP210"
     "text",
     [
         pytest.param('import xgboost\nxgboost.XGBClassifier(device="cuda")', id="xgboost"),
+        pytest.param('import torch_tensorrt\ntorch_tensorrt.Device("cuda:0")', id="tensorrt"),
         pytest.param('import xgboost as xgb\nm = xgb.XGBClassifier()\nm.set_params(device="cuda")', id="of-an-object"),
         pytest.param('import xgboost as xgb\np = {"device": "cuda"}\nxgb.train(p, data)', id="in-a-dictionary"),
         pytest.param('import xgboost as xgb\np = {"device": "cuda"}\nxgb.XGBClassifier(**p)', id="by-two-stars"),
