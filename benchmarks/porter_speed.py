@@ -1,6 +1,6 @@
 """How fast the porter is, beside the tools it is compared with: on three trees, on two cores, in one run.
 
-    python -m benchmarks.porter_speed [--repeats 5] [--tree FOLDER] [--no-peers] [--write]
+    python -m benchmarks.porter_speed [--repeats 5] [--tree FOLDER] [--on FOLDER] [--no-peers] [--write]
 
 The trees are 700 made-up scripts full of CUDA, 700 of 1 to 4 KB that are put together of this repository's examples,
 as public trees of examples have them, and a real one. The tools take turns, each on a fresh copy of the tree, and the
@@ -8,6 +8,10 @@ least time of each counts: whatever else the machine does only adds to either. (
 flatter the porter where the machine is never quiet, since two processes get two shares of it.) Prints every ratio with
 the bound it has to keep, and exits with 1 if one is missed.
 `--no-peers` leaves out libcst.tool, which takes minutes, and pyupgrade.
+
+The trees lie in memory where the system has a folder there (`--on FOLDER` names another place): what a port costs is
+measured, and a disk may take as long again to put 700 files in the place of others, whoever does it. So that this is
+seen, the small tree is ported on the disk of temporary files too, where a row says what replacing its files takes.
 
 With nothing left to do there are two times: the first run after a port looks at every file that was written, in which
 it parses most; what it finds is kept, so that later runs read nothing that is as it was.
@@ -29,7 +33,7 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from sysconfig import get_paths
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from benchmarks.porter_tree import make_examples, make_tree
 
@@ -37,6 +41,7 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "porter_speed.md"
 
 FLOOR = "floor: read each file, ast.parse it"
+REPLACE = "put a copy of each file in its place, as a port that can be killed has to"
 PORT = "diffsynth-port --jobs 2"
 AGAIN = "diffsynth-port again: nothing left to do, each ported file looked at"
 LATER = "diffsynth-port from then on: nothing left to do, and known"
@@ -53,11 +58,15 @@ PEER_TURNS = 3
 
 DENSE = "700 scripts"
 SMALL = "700 of 1 to 4 KB"
+ON_DISK = f"{SMALL}, on the disk of temporary files"
 REAL = "a real tree"
 START = "start-up"
 
 #: For each tree, the most that a port may take of the floor's wall time.
 MOST = {DENSE: 2.3, SMALL: 2.6, REAL: 2.6}
+
+#: A folder in memory, on Linux.
+MEMORY = Path("/dev/shm")
 
 #: Of the installed packages, what is the real tree where none is named.
 INSTALLED = ("accelerate", "diffusers/models", "diffusers/schedulers")
@@ -113,12 +122,14 @@ def pyupgrade(folder: Path) -> list[str]:
     return [sys.executable, "-m", "pyupgrade", "--py310-plus", *map(str, sorted(folder.rglob("*.py")))]
 
 
-def measure(trees: dict[str, Path], repeats: int, peers: bool) -> dict[str, dict[str, Cost]]:
+def measure(trees: dict[str, Path], on: Path, repeats: int, peers: bool) -> dict[str, dict[str, Cost]]:
     """By tree, the least cost of each command, in seconds: whatever else the machine does only adds."""
+    trees = {**trees, ON_DISK: trees[SMALL]}
     costs: dict[str, dict[str, list[Cost]]] = {name: {} for name in (*trees, START)}
     for turn in range(repeats):
         for name, tree in trees.items():
-            for command, cost in one_round(tree, peers and name == DENSE and turn < PEER_TURNS):
+            place = Path(gettempdir()) if name == ON_DISK else on
+            for command, cost in one_round(tree, place, peers and name == DENSE and turn < PEER_TURNS):
                 costs[name].setdefault(command, []).append(cost)
     for command, cost in start_ups():
         costs[START].setdefault(command, []).append(cost)
@@ -129,11 +140,13 @@ def least(costs: list[Cost]) -> Cost:
     return Cost(min(one.wall for one in costs), min(one.cpu for one in costs))
 
 
-def one_round(tree: Path, peers: bool) -> Iterator[tuple[str, Cost]]:
+def one_round(tree: Path, on: Path, peers: bool) -> Iterator[tuple[str, Cost]]:
     """Each command once, on a fresh copy of the tree; the later runs of the porter on what the first one left."""
-    with TemporaryDirectory(prefix="porter-speed-") as work:
+    with TemporaryDirectory(prefix="porter-speed-", dir=on) as work:
         folder = fresh_copy(tree, Path(work) / "ported")
         yield FLOOR, cost_of([sys.executable, str(HERE / "peers" / "floor.py"), str(folder)])
+        replaced = fresh_copy(tree, Path(work) / "replaced")
+        yield REPLACE, cost_of([sys.executable, str(HERE / "peers" / "replace_files.py"), str(replaced)])
         yield PORT, cost_of(port(folder), statuses=(0, 1))  # 1: findings need a person
         yield AGAIN, cost_of(port(folder), statuses=(0, 1))
         yield LATER, cost_of(port(folder), statuses=(0, 1))
@@ -151,7 +164,7 @@ def start_ups() -> Iterator[tuple[str, Cost]]:
 def warm_up(folder: Path, peers: bool) -> None:
     """Every command once, so that all find their bytecode, as what pip has installed does."""
     make_tree(folder, count=60)
-    list(one_round(folder, peers))
+    list(one_round(folder, folder.parent, peers))
 
 
 def fresh_copy(tree: Path, folder: Path) -> Path:
@@ -227,14 +240,14 @@ def table(costs: dict[str, dict[str, Cost]], checks: list[Bound], lazy: bool) ->
     return "\n".join(lines)
 
 
-def circumstances(repeats: int, trees: dict[str, Path]) -> str:
+def circumstances(repeats: int, trees: dict[str, Path], on: Path) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in ("libcst", "pyupgrade", "click"))
     python = f"{platform.python_implementation()} {platform.python_version()}"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return "\n".join(
         [
             *(f"- {name}: {sizes(tree)}" for name, tree in trees.items()),
-            f"- {python}, {versions}; {platform.machine()}, {cores} cores; "
+            f"- {python}, {versions}; {platform.machine()}, {cores} cores; trees in {on}; "
             f"the least of {repeats} rounds, of {STARTS} for start-up",
         ]
     )
@@ -269,6 +282,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--tree", type=Path, help="the real tree; by default of packages that are installed")
+    in_memory = MEMORY if os.access(MEMORY, os.W_OK) else Path(gettempdir())
+    parser.add_argument("--on", type=Path, default=in_memory, help=f"where the trees lie; by default {in_memory}")
     parser.add_argument("--count", type=int, default=700, help="how many scripts the tree holds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-peers", action="store_true", help="leave out libcst.tool and pyupgrade")
@@ -276,15 +291,15 @@ def main() -> int:
     options = parser.parse_args()
     keep_to_two_cores()
     peers = not options.no_peers
-    with TemporaryDirectory(prefix="porter-speed-") as work:
+    with TemporaryDirectory(prefix="porter-speed-", dir=options.on) as work:
         os.environ["PYTHONPYCACHEPREFIX"] = os.path.join(work, "bytecode")
         os.environ["XDG_STATE_HOME"] = os.path.join(work, "state")  # the notes of ports, whose trees are gone soon
         os.environ["XDG_CACHE_HOME"] = os.path.join(work, "cache")
         trees = make_trees(Path(work) / "trees", options.count, options.seed, options.tree)
         warm_up(Path(work) / "warm", peers)
-        costs = measure(trees, options.repeats, peers)
+        costs = measure(trees, options.on, options.repeats, peers)
         lazy = libcst_where_needed_only(trees[DENSE], trees[SMALL])
-        about = circumstances(options.repeats, trees)
+        about = circumstances(options.repeats, trees, options.on)
     checks = bounds(costs)
     report = table(costs, checks, lazy)
     print(f"{about}\n\n{report}")

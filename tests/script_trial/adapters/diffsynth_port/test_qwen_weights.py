@@ -71,7 +71,7 @@ LORAS = {
         f"DiffSynth-Studio/Qwen-Image-{name}"
         for name in (
             *("Distill-LoRA", "In-Context-Control-Union", "EliGen", "EliGen-V2", "EliGen-Poster"),
-            "Layered-Control-V2",
+            *("Layered-Control-V2", "Edit-Lowres-Fix"),
         )
     ),
 }
