@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.skip(reason="takes minutes; run with -m slow"))
+
+
+@pytest.fixture
+def diffusers_as_without_torch_npu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """diffusers is the oracle, on the host: where torch_npu can be imported, as in this process, it takes the NPU's
+    fused operators for host tensors too, and those refuse them, as on hardware."""
+    if (loaded := sys.modules.get("diffusers.utils.import_utils")) is not None:
+        monkeypatch.setattr(loaded, "_torch_npu_available", False)

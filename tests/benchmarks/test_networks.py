@@ -12,6 +12,8 @@ from benchmarks.device import networks
 from benchmarks.record import made
 from diffsynth.core.loader.detection import model_hash
 
+pytestmark = pytest.mark.usefixtures("diffusers_as_without_torch_npu")
+
 CPU = torch.device("cpu")
 BOUND = 5e-5
 

@@ -23,11 +23,8 @@ MACHINES = {
 
 
 @pytest.fixture(autouse=True)
-def diffusers_as_without_torch_npu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """diffusers is the oracle, on the host: where torch_npu can be imported, as in this process, it takes the NPU's
-    fused operators for host tensors too, and those refuse them, as on hardware."""
-    if (loaded := sys.modules.get("diffusers.utils.import_utils")) is not None:
-        monkeypatch.setattr(loaded, "_torch_npu_available", False)
+def diffusers_is_the_oracle(diffusers_as_without_torch_npu: None) -> None:
+    """In every test here."""
 
 
 @pytest.fixture(scope="session")
