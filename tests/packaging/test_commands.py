@@ -58,7 +58,7 @@ def test_make_test_says_what_it_runs_and_for_how_long(root: Path) -> None:
         dry = ["make", "--dry-run", "--assume-old=.venv/dev.stamp", "--assume-old=build/wheelhouse/stamp", *arguments]
         return subprocess.run([*dry, "test"], cwd=root, capture_output=True, text=True, check=True).stdout
 
-    assert "All tests: about 12 minutes on 2 cores (make test TESTS=tests/porter: a part of them)" in said()
+    assert "All tests: about 10 minutes on 2 cores (make test TESTS=tests/porter: a part of them)" in said()
     assert "-m pytest -n auto --dist loadfile tests/porter\n" in said("TESTS=tests/porter")
 
 
