@@ -19,7 +19,7 @@ class CannotRewrite(ValueError):
 
 
 #: What may stand between two names of a chain, or before it.
-_BETWEEN = r"(?:\s|\\\r?\n|#[^\r\n]*[\r\n])*"
+_BETWEEN = r"(?:\s|\\[\r\n]|#[^\r\n]*[\r\n])*"
 
 #: Before a name of a chain, its dot, unless it is the first, and parentheses; behind it those that close.
 _BEFORE = rf"(?:\A|\.)(?:{_BETWEEN}\()*{_BETWEEN}"

@@ -37,6 +37,8 @@ def test_a_literal_that_does_not_begin_so_as_written(text: str) -> None:
         ("x.cuda(1).cuda", "x.cuda(1).npu"),
         ("x . cuda", "x . npu"),
         ("x.\\\n  cuda", "x.\\\n  npu"),
+        ("x.\\\r\n  cuda", "x.\\\r\n  npu"),
+        ("x \\\r.\\\r  cuda", "x \\\r.\\\r  npu"),
         ("x.  # a.cuda\n  cuda", "x.  # a.cuda\n  npu"),
         ("x # .cuda\n.cuda", "x # .cuda\n.npu"),
     ],
