@@ -208,9 +208,10 @@ def _torch_above(statement: ast.Import | ast.ImportFrom, names: Names) -> str | 
 
 
 def _begins_with_torch(edit: Edit, unit: Unit) -> bool:
-    first = unit.source.data[edit.start : edit.end].decode("utf-8").partition(".")[0].strip()
     if edit.arguments[1] == (_ACTIVITY,):
         return True
+    found = re.search(r"\w+", unit.source.data[edit.start : edit.end].decode("utf-8"))
+    first = found[0] if found else ""
     return unit.source.names.bound.get(first, first) == "torch"
 
 
