@@ -338,9 +338,9 @@ def _is_made_for_cuda(name: str, unit: Unit) -> bool:
 def _branch_of_cuda(finding: Finding, unit: Unit) -> Span | None:
     """The statements that run where the device is CUDA's: behind `== "cuda":`, or past `!= "cuda": return`."""
     for node in unit.source.parent:
-        if not isinstance(node, ast.If) or not isinstance(node.test, ast.Compare):
+        if not isinstance(node, ast.If) or not isinstance(node.test, ast.Compare) or len(node.test.ops) != 1:
             continue
-        if (node.test.lineno, node.test.end_lineno) != (finding.line, finding.end_line) or len(node.test.ops) != 1:
+        if not node.test.lineno <= finding.line <= finding.end_line <= (node.test.end_lineno or 0):
             continue
         if isinstance(node.test.ops[0], ast.Eq):
             return _span_of(node.body, unit)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import libcst as cst
 
 Spans = dict[ast.AST, tuple[int, int]]
 
-_CODE = cst.Module([])
 _FIELDS = cst.FormattedStringExpression | cst.TemplatedStringExpression
 _NEWLINE = re.compile(rb"\r\n|\r|\n")
 
@@ -51,31 +50,37 @@ def _in_source_order(joined: ast.JoinedStr) -> Iterator[ast.AST]:
 
 def _expressions(text: str) -> Iterator[tuple[int, str]]:
     """Byte offset and code of every replacement field's expression, in the same order."""
-    yield from _within(cst.parse_expression(f"({text})"), -1)
+    yield from _Fields(text).within(cst.parse_expression(f"({text})"), -1)
 
 
-def _within(node: cst.CSTNode, offset: int) -> Iterator[tuple[int, str]]:
-    if isinstance(node, _FIELDS):
-        code = _CODE.code_for_node(node.expression)
-        before = "{" + _CODE.code_for_node(node.whitespace_before_expression)
-        yield offset + len(before.encode()), code
-        if node.format_spec is not None:
-            tail = "".join(_CODE.code_for_node(part) for part in node.format_spec) + "}"
-            offset += len(_CODE.code_for_node(node).encode()) - len(tail.encode())
-            yield from _parts(node.format_spec, offset)
-    elif isinstance(node, cst.FormattedString | cst.TemplatedString):
-        opening = "".join("(" + _CODE.code_for_node(p.whitespace_after) for p in node.lpar) + node.start
-        yield from _parts(node.parts, offset + len(opening.encode()))
-    elif isinstance(node, cst.ConcatenatedString):
-        opening = "".join("(" + _CODE.code_for_node(p.whitespace_after) for p in node.lpar)
-        offset += len(opening.encode())
-        yield from _within(node.left, offset)
-        between = _CODE.code_for_node(node.left) + _CODE.code_for_node(node.whitespace_between)
-        yield from _within(node.right, offset + len(between.encode()))
+class _Fields:
+    """The replacement fields in the nodes of one text, which begin at the byte `offset` of it."""
 
+    def __init__(self, text: str) -> None:
+        # libcst takes the first line ending for the usual one, and writes that where it has noted none
+        first = _NEWLINE.search(text.encode())
+        self._code = cst.Module([], default_newline=first[0].decode() if first else "\n").code_for_node
 
-def _parts(parts: object, offset: int) -> Iterator[tuple[int, str]]:
-    assert isinstance(parts, tuple | list)
-    for part in parts:
-        yield from _within(part, offset)
-        offset += len(_CODE.code_for_node(part).encode())
+    def within(self, node: cst.CSTNode, offset: int) -> Iterator[tuple[int, str]]:
+        if isinstance(node, _FIELDS):
+            before = "{" + self._code(node.whitespace_before_expression)
+            yield offset + len(before.encode()), self._code(node.expression)
+            if node.format_spec is not None:
+                tail = "".join(map(self._code, node.format_spec)) + "}"
+                offset += len(self._code(node).encode()) - len(tail.encode())
+                yield from self._parts(node.format_spec, offset)
+        elif isinstance(node, cst.FormattedString | cst.TemplatedString):
+            yield from self._parts(node.parts, offset + len((self._opening(node) + node.start).encode()))
+        elif isinstance(node, cst.ConcatenatedString):
+            offset += len(self._opening(node).encode())
+            yield from self.within(node.left, offset)
+            between = self._code(node.left) + self._code(node.whitespace_between)
+            yield from self.within(node.right, offset + len(between.encode()))
+
+    def _parts(self, parts: Sequence[cst.CSTNode], offset: int) -> Iterator[tuple[int, str]]:
+        for part in parts:
+            yield from self.within(part, offset)
+            offset += len(self._code(part).encode())
+
+    def _opening(self, node: cst.BaseExpression) -> str:
+        return "".join("(" + self._code(one.whitespace_after) for one in node.lpar)

@@ -42,6 +42,9 @@ _NAMED_BY_TEXT = frozenset({"DP111", "DP112", "DP113", "DP115"})
 
 _MODULE, _ASKED = "keptcudamodule", "get_device_module()"
 
+#: A chain that is made into a call: without blanks, comments or parentheses within.
+_CHAIN = re.compile(r"[\w.]+")
+
 #: What torch.cuda does, or says, without a device as well, and torch.cpu has not.
 _NEEDS_NO_DEVICE = re.compile(
     r"\b(?:empty_cache|ipc_collect|(?:manual_)?seed(?:_all)?|is_initialized|memory_stats|[gs]et_rng_state_all"
@@ -110,6 +113,8 @@ def _kept(one: Found, unit: Unit) -> Found:
         return _imported(finding, one.edits[0], unit)
     if any(edit.change == "rename_chain" and not _begins_with_torch(edit, unit) for edit in one.edits):
         return _reported(finding, "this name was imported from torch.cuda", f"torch.{_ASKED} in its place")
+    if any(edit.arguments[1:] == ((_ACTIVITY,),) and not _CHAIN.fullmatch(_text_of(edit, unit)) for edit in one.edits):
+        return _reported(finding, "it is not written in one piece", "getattr(ProfilerActivity, the device's name)")
     is_type = any(edit.change == "replace_start" and _MODULE in str(edit.arguments) for edit in one.edits)
     if is_type or any(_has_to_be_written_out(edit, unit) for edit in one.edits):
         return _reported(finding, "a pattern or type has to be written out", "add one for the other accelerator")
@@ -207,10 +212,15 @@ def _torch_above(statement: ast.Import | ast.ImportFrom, names: Names) -> str | 
     return None
 
 
+def _text_of(edit: Edit, unit: Unit) -> str:
+    return unit.source.data[edit.start : edit.end].decode("utf-8")
+
+
 def _begins_with_torch(edit: Edit, unit: Unit) -> bool:
-    first = unit.source.data[edit.start : edit.end].decode("utf-8").partition(".")[0].strip()
     if edit.arguments[1] == (_ACTIVITY,):
         return True
+    found = re.search(r"\w+", _text_of(edit, unit))
+    first = found[0] if found else ""
     return unit.source.names.bound.get(first, first) == "torch"
 
 

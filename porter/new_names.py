@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
+from unicodedata import normalize
 
 from porter.changes import Change, apply
 
@@ -19,7 +20,7 @@ class CannotRewrite(ValueError):
 
 
 #: What may stand between two names of a chain, or before it.
-_BETWEEN = r"(?:\s|\\\r?\n|#[^\r\n]*[\r\n])*"
+_BETWEEN = r"(?:\s|\\[\r\n]|#[^\r\n]*[\r\n])*"
 
 #: Before a name of a chain, its dot, unless it is the first, and parentheses; behind it those that close.
 _BEFORE = rf"(?:\A|\.)(?:{_BETWEEN}\()*{_BETWEEN}"
@@ -27,7 +28,7 @@ _BEHIND = rf"(?:{_BETWEEN}\))*{_BETWEEN}"
 _LINKS = re.compile(rf"{_BEFORE}(?P<name>\w+)(?P<behind>{_BEHIND})")
 
 _OPENING = re.compile(rf"""(?:{_BETWEEN}\()*{_BETWEEN}[A-Za-z]{{0,2}}(?:\"\"\"|'''|"|')""")
-_LAST_NAME = re.compile(rf"(?<=\.)(?P<before>{_BETWEEN})\w+\Z")
+_LAST_NAME = re.compile(rf"(?<=\.)(?P<before>{_BETWEEN})(?P<name>\w+)\Z")
 _DOTTED = rf"\w+(?:{_BETWEEN}\.{_BETWEEN}\w+)*"
 _FROM = re.compile(rf"from{_BETWEEN}(?P<module>{_DOTTED}){_BETWEEN}import\b")
 
@@ -40,27 +41,33 @@ def replace_start(text: str, old: str, new: str) -> str:
     return text[: opening.end()] + new + text[opening.end() + len(old) :]
 
 
-def rename_method(text: str, new: str) -> str:
+def rename_method(text: str, old: str, new: str) -> str:
     """`model.cuda` to `model.npu`, and `x.is_cuda` to `x.is_npu`."""
     last = _LAST_NAME.search(text)
-    if last is None:
-        raise CannotRewrite(f"{text!r} is not a method")
+    if last is None or not _is_name(last["name"], old):
+        raise CannotRewrite(f"{text!r} does not end in .{old}")
     return text[: last.end("before")] + new
 
 
-def rename_chain(text: str, old_count: int, new_names: tuple[str, ...]) -> str:
-    """The last `old_count` names of `a.b.c` replaced: ('torch.cuda.CUDAGraph', 2, ('npu', 'NPUGraph'))."""
-    links = _end_of_chain(old_count).search(text)
-    if links is None:
-        raise CannotRewrite(f"{text!r} is not a chain of {old_count} names")
-    at, found = links.start(), list(_LINKS.finditer(links[0]))
-    if old_count == len(new_names):
+def rename_chain(text: str, old_names: tuple[str, ...], new_names: tuple[str, ...]) -> str:
+    """The last names of `a.b.c` replaced: ('torch.cuda.CUDAGraph', ('cuda', 'CUDAGraph'), ('npu', 'NPUGraph'))."""
+    links = _end_of_chain(len(old_names)).search(text)
+    found = list(_LINKS.finditer(links[0])) if links is not None else []
+    if links is None or not all(map(_is_name, (link["name"] for link in found), old_names)):
+        raise CannotRewrite(f"{text!r} does not end in {'.'.join(old_names)}")
+    at = links.start()
+    if len(old_names) == len(new_names):
         names = zip(found, new_names, strict=True)
         return apply(text, [Change(at + link.start("name"), at + link.end("name"), new) for link, new in names])
     if not links[0].startswith("."):
-        raise CannotRewrite(f"{text!r} is not a chain of {old_count} attributes")
+        raise CannotRewrite(f"{text!r} is not a chain of {len(old_names)} attributes")
     closing = "".join(link["behind"] for link in found).count(")")
     return text[:at] + "".join(f".{name}" for name in new_names) + ")" * closing
+
+
+def _is_name(written: str, name: str) -> bool:
+    """Whether Python takes what is written for the name: it may be in letters that are the same to it."""
+    return written == name or (not written.isascii() and normalize("NFKC", written) == name)
 
 
 @cache

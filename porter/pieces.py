@@ -7,6 +7,7 @@ Scripts repeat themselves, so each answer is remembered. What only gets another 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 
@@ -14,9 +15,13 @@ import libcst as cst
 
 from porter.new_names import CannotRewrite
 
+_NEWLINE = re.compile(r"\r\n|\r|\n")
+
 
 def _module(text: str) -> cst.Module:
-    return cst.Module([], default_newline="\r\n" if "\r\n" in text else "\r" if "\r" in text else "\n")
+    """libcst takes the first line ending for the usual one, and writes that where it has noted none."""
+    first = _NEWLINE.search(text)
+    return cst.Module([], default_newline=first[0] if first else "\n")
 
 
 def _expression(text: str, change: Callable[[cst.BaseExpression], cst.BaseExpression]) -> str:

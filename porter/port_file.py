@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -61,17 +61,45 @@ class _Ready(NamedTuple):
     report: FileReport
 
 
-def port_files(inputs: Iterable[Input], job: Job) -> list[FileReport]:
-    """Read, port, record and - if the job says so - write some files. Never raises for what is wrong with a file.
+_Entries = list[tuple[str, Entry]]
 
-    The record is kept for all of them at once, and before any is written, so that a run that is killed leaves no file
-    without it.
-    """
+
+def port_files(inputs: Iterable[Input], job: Job) -> list[FileReport]:
+    """Read, port, record and - if the job says so - write some files. Never raises for what is wrong with a file."""
     found = [_ready(one, job) for one in inputs]
     if not job.writes:
         return [one if isinstance(one, FileReport) else one.report for one in found]
-    problem = _recorded((one for one in found if isinstance(one, _Ready)), job)
-    return [one if isinstance(one, FileReport) else _written(one, problem) for one in found]
+    ready = [one for one in found if isinstance(one, _Ready)]
+    reports = iter(_undone(ready, job) if job.plan.undoes else _ported(ready, job))
+    return [one if isinstance(one, FileReport) else next(reports) for one in found]
+
+
+def _ported(ready: Sequence[_Ready], job: Job) -> list[FileReport]:
+    """Recorded all at once, and before any is written: a run that is killed leaves no ported file without its record.
+
+    Of a file that then cannot be written, the record is again what it was.
+    """
+    entries = [(one.target, one.done.entry) for one in ready if one.done.entry is not None]
+    earlier, problem = _recorded(entries, job)
+    reports = [_written(one, problem) for one in ready]
+    failed = {one.target for one, report in zip(ready, reports, strict=True) if report.failure is not None}
+    _recorded([(target, entry) for target, entry in earlier if target in failed], job)
+    return reports
+
+
+def _undone(ready: Sequence[_Ready], job: Job) -> list[FileReport]:
+    """Recorded once they are written: until then each is a ported file, which needs its record."""
+    reports = [_written(one) for one in ready]
+    of_target = {one.target: one.done.entry for one in ready if one.done.entry is not None}
+    done = [one.target for one, report in zip(ready, reports, strict=True) if report.failure is None]
+    _, problem = _recorded([(target, of_target[target]) for target in done if target in of_target], job)
+    if problem is None:
+        return reports
+    failure = Failure(f"undone, but not noted: {problem}")
+    return [
+        replace(report, failure=failure) if report.failure is None and one.target in of_target else report
+        for one, report in zip(ready, reports, strict=True)
+    ]
 
 
 def _ready(one: Input, job: Job) -> _Ready | FileReport:
@@ -131,19 +159,20 @@ def _report(one: Input, data: bytes, done: Translated, job: Job) -> FileReport:
     return report
 
 
-def _recorded(ready: Iterable[_Ready], job: Job) -> RecordError | None:
-    """Why the record was not kept, which the files are not written without."""
-    if job.record is None:
-        return None
+def _recorded(entries: _Entries, job: Job) -> tuple[_Entries, RecordError | None]:
+    """Keeps the entries; gives those that they replace, and why the record was not kept."""
+    if job.record is None or not entries:
+        return [], None
     try:
-        job.record.keep((one.target, one.done.entry) for one in ready if one.done.entry is not None)
+        earlier = [(target, job.record.entry(target)) for target, _ in entries]
+        job.record.keep(entries)
     except RecordError as error:
-        return error
-    return None
+        return [], error
+    return [(target, entry) for target, entry in earlier if entry is not None], None
 
 
-def _written(ready: _Ready, problem: RecordError | None) -> FileReport:
-    """The report, once the file is in its place."""
+def _written(ready: _Ready, problem: RecordError | None = None) -> FileReport:
+    """The report, once the file is in its place; `problem` is why its record was not kept, without which it is not."""
     one, target, report, data = ready.one, ready.target, ready.report, ready.done.ported.data
     try:
         if problem is not None and ready.done.entry is not None:

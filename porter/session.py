@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 #: The baseline in the working directory that is used where none is named, if it is there.
 DEFAULT_BASELINE = "diffsynth-port-baseline.json"
 
+#: How the names of records end, most often.
+_OF_RECORDS = (".json", ".jsonl")
 
 #: By the ending of a report's name, the module of porter.reporting that writes it.
 REPORTS = {".html": "report_page", ".md": "report_markdown"}
@@ -51,10 +53,11 @@ class Unusable(Exception):
 
 
 class Inputs(NamedTuple):
-    """The files of a run, and the paths of those beside them that are of no kind it knows."""
+    """The files of a run, and the paths beside them: of files that are of no kind it knows, and of earlier records."""
 
     files: list[Input]
     others: list[str]
+    records: list[str]
 
 
 @dataclass(frozen=True)
@@ -158,12 +161,17 @@ class Session:
     def inputs(self) -> Inputs:
         """The files of the run, and those beside them of kinds that are not looked at."""
         found = list(self._found())
-        others = [one.path for one in found if not one.portable and one.problem is None]
+        records = [one.path for one in found if self._may_be_a_record(one) and is_record(one.path)]
+        others = [one.path for one in found if not one.portable and one.problem is None and one.path not in records]
         if self.output is None:
-            return Inputs([one for one in found if one.portable], others)
+            return Inputs([one for one in found if one.portable and one.path not in records], others, records)
         files = list(_kept_apart(found, self.output))
         _check_destinations(files, self.output)
-        return Inputs(files, others)
+        return Inputs(files, others, records)
+
+    def _may_be_a_record(self, one: Input) -> bool:
+        """By its name; where one is needed, whatever else is no file that can be ported."""
+        return one.problem is None and (one.path.endswith(_OF_RECORDS) or (self.plan.undoes and not one.portable))
 
     def not_looked_at(self, inputs: Inputs) -> tuple[str, ...]:
         """The files beside those of the run that name CUDA too; none where the run does not port whole trees."""
@@ -232,7 +240,8 @@ class Session:
         if self.record is None or self.record.file is not None or not self.plan.undoes:
             return self
         above = (one for path in self.paths for one in files_above(path))
-        beside = tuple(dict.fromkeys(os.path.realpath(one) for one in (*inputs.others, *above) if is_record(one)))
+        records = (*inputs.records, *filter(is_record, above))
+        beside = tuple(dict.fromkeys(map(os.path.realpath, records)))
         return replace(self, record=replace(self.record, beside=beside))
 
     def run(self, inputs: Sequence[Input]) -> Iterator[FileReport]:

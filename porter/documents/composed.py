@@ -82,27 +82,33 @@ class ComposedScript:
 
 
 def port_composed(script: ComposedScript, plan: Plan, name: str, commenting: Commenting, besides: Ported) -> Ported:
-    """What there is to say of the script where `besides`, which is of the same file, has not told of the line.
+    """What there is to say of the script where `besides`, which is of the same file, has not told of it.
 
     `commenting` is how comments are written in the file.
     """
     document = script.document
-    shell = ported_shell(script.text, plan, name, SHELL)
-    told = {one.line for one in besides.findings}
-    own = {new: one for one, new in script.placed(shell.findings) if new.line not in told}
+    shell = ported_shell(script.text, replace(plan, shows_edits=True), name, SHELL)
+    placed = {new: one for one, new in script.placed(shell.findings)}
+    own = [one for one in placed if not any(_tells_of(one, other) for other in besides.findings)]
     kept, left_out = Ignores(document, commenting).split(map(Found, own))
     findings = [one.finding for one in kept]
-    left_alone = told | {one.line for one in left_out}
-    changes = [
-        one
-        for one in script.changes_of_the_document(shell.changes)
-        if located_in(document, [one.start])[0][0] not in left_alone
-    ]
-    edits = {one: list(script.changes_of_the_document(shell.edits.get(own[one], ()))) for one in findings}
+    edits = {one: shell.edits.get(placed[one], []) for one in findings}
+    wanted = [edit for own_edits in edits.values() for edit in own_edits]
+    changes = (one for one in shell.changes if any(one.start <= edit.start and edit.end <= one.end for edit in wanted))
+    shown = {one: list(script.changes_of_the_document(edits[one])) for one in findings} if plan.shows_edits else {}
     return replace(
         besides,
         findings=sorted((*besides.findings, *findings), key=lambda one: (one.line, one.column)),
-        changes=sorted((*besides.changes, *changes)),
-        edits={**besides.edits, **{one: edit for one, edit in edits.items() if edit}},
+        changes=sorted((*besides.changes, *script.changes_of_the_document(changes))),
+        edits={**besides.edits, **{one: changes for one, changes in shown.items() if changes}},
         left_out=(*besides.left_out, *left_out, *(new for _, new in script.placed(shell.left_out))),
     )
+
+
+def _tells_of(one: Finding, other: Finding) -> bool:
+    """Whether another finding has the word: a report about the same line, or what is made right at the same place."""
+    if one.line != other.line:
+        return False
+    begins_before_its_end = (one.line, one.column) < (other.end_line, other.end_column)
+    ends_behind_its_begin = (other.line, other.column) < (one.end_line, one.end_column)
+    return not other.is_fix or (begins_before_its_end and ends_behind_its_begin)

@@ -57,7 +57,7 @@ def move_to_the_new_device(node: ast.Call, unit: Unit) -> Iterator[Found]:
         message = f"the class {owner} defines {old.method}() itself; the call was left as it is"
         yield unit.report(RULE.code, "warning", node, message, "move to the device with .to(...) instead")
     elif new.method:
-        edit = Edit(*unit.source.span(node.func), "rename_method", (new.method,))
+        edit = Edit(*unit.source.span(node.func), "rename_method", (old.method, new.method))
         yield unit.fix(RULE.code, node, f".{old.method}() becomes .{new.method}()", edit)
     elif not new.indexed and (number := _number_of_the_device(node)):
         message = f"{new.title} has one device; there is no number {number}"
@@ -82,7 +82,7 @@ def ask_for_the_new_device(node: ast.Attribute, unit: Unit) -> Iterator[Found]:
         edit = Edit(*unit.source.span(node), "compare_device", (new.name,))
         yield unit.fix(RULE.code, node, f".{old.flag} becomes a comparison with the device", edit)
     elif new.flag:
-        edit = Edit(*unit.source.span(node), "rename_method", (new.flag,))
+        edit = Edit(*unit.source.span(node), "rename_method", (old.flag, new.flag))
         yield unit.fix(RULE.code, node, f".{old.flag} becomes .{new.flag}", edit)
     else:
         way_out = f'compare .device.type with "{new.name}"'

@@ -100,7 +100,7 @@ def rename_the_keyword(node: ast.keyword, unit: Unit) -> Iterator[Found]:
             yield _left_beside(node.arg or "", new, node, unit)
             return
         start, _ = unit.source.span(node)
-        edit = Edit(start, start + len((node.arg or "").encode()), "rename_chain", (1, (new,)))
+        edit = Edit(start, start + len((node.arg or "").encode()), "rename_chain", ((node.arg or "",), (new,)))
         yield _renamed(node.arg or "", new, node, node.value, edit, unit)
 
 

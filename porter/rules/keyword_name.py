@@ -56,5 +56,7 @@ def rename_the_keyword(node: ast.Call, unit: Unit) -> Iterator[Found]:
     for keyword in node.keywords:
         if new := pairs.get(keyword.arg or ""):
             start, _ = unit.source.span(keyword)
-            edit = Edit(start, start + len((keyword.arg or "").encode()), "rename_chain", (1, (new,)))
+            edit = Edit(
+                start, start + len((keyword.arg or "").encode()), "rename_chain", ((keyword.arg or "",), (new,))
+            )
             yield unit.fix(RULE.code, keyword, f"{keyword.arg}= becomes {new}=", edit)

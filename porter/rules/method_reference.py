@@ -89,7 +89,7 @@ def rename_the_method_of_a_class(node: ast.Attribute, unit: Unit) -> Iterator[Fo
     if node.attr != old.method or unit.dotted(node.value) not in _CLASSES:
         return
     if new.method:
-        edit = Edit(*unit.source.span(node), "rename_method", (new.method,))
+        edit = Edit(*unit.source.span(node), "rename_method", (old.method, new.method))
         yield unit.fix(RULE.code, node, f".{old.method} becomes .{new.method}", edit)
     else:
         message = f"{new.title} has no method of its own on tensors and modules"
@@ -151,7 +151,7 @@ def rename_the_handle(node: ast.Attribute, unit: Unit) -> Iterator[Found]:
             message = f"streams and events of {new.title} have no {node.attr}"
             yield unit.report(RULE.code, "error", node, message, "hand on the stream itself, or do without it")
         else:
-            edit = Edit(*unit.source.span(node), "rename_method", (written,))
+            edit = Edit(*unit.source.span(node), "rename_method", (node.attr, written))
             yield unit.fix(RULE.code, node, f".{node.attr} becomes .{written}", edit)
 
 

@@ -64,7 +64,7 @@ def rename_the_constant(node: ast.Attribute, unit: Unit) -> Iterator[Found]:
     if not old or node.attr != old.upper() or label_of(node.value) != "Backend":
         return
     if new:
-        edit = Edit(*unit.source.span(node), "rename_chain", (1, (new.upper(),)))
+        edit = Edit(*unit.source.span(node), "rename_chain", ((node.attr,), (new.upper(),)))
         yield unit.fix(RULE.code, node, f"Backend.{node.attr} becomes Backend.{new.upper()}", edit)
     else:
         yield _has_none(node, unit)

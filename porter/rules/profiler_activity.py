@@ -46,7 +46,7 @@ def record_the_new_device(node: ast.Attribute, unit: Unit) -> Iterator[Found]:
     if node.attr != old.profiler_activity or enumeration.rpartition(".")[2] != "ProfilerActivity":
         return
     if new.profiler_activity:
-        edit = Edit(*unit.source.span(node), "rename_chain", (1, (new.profiler_activity,)))
+        edit = Edit(*unit.source.span(node), "rename_chain", ((node.attr,), (new.profiler_activity,)))
         message = f"ProfilerActivity.{node.attr} becomes ProfilerActivity.{new.profiler_activity}"
         yield unit.fix(RULE.code, node, message, edit)
     else:

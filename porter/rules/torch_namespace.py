@@ -58,7 +58,7 @@ def rename_the_chain(node: ast.Attribute, unit: Unit) -> Iterator[Found]:
     if written < known.count(".") + 1:  # an alias stands for the first part, and its import changes that
         new = new[-written:]
     if written and old != new:
-        edit = Edit(*unit.source.span(chain), "rename_chain", (len(old), tuple(new)))
+        edit = Edit(*unit.source.span(chain), "rename_chain", (tuple(old), tuple(new)))
         yield unit.fix(RULE.code, chain, f"torch.{known} becomes torch.{unit.translation.names[known]}", edit)
 
 
@@ -67,7 +67,7 @@ def rename_what_was_imported(node: ast.Name, unit: Unit) -> Iterator[Found]:
     """The `cuda` of `from torch import cuda`, the `CUDAGraph` of `from torch.cuda import CUDAGraph`."""
     new = _new_name(node, unit) if isinstance(node.ctx, ast.Load) else None
     if new and not _renamed_with_its_chain(node, unit):
-        edit = Edit(*unit.source.span(node), "rename_chain", (1, (new,)))
+        edit = Edit(*unit.source.span(node), "rename_chain", ((node.id,), (new,)))
         yield unit.fix(RULE.code, node, f"{node.id} becomes {new}", edit)
 
 

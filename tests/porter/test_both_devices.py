@@ -185,6 +185,13 @@ def test_a_comparison_that_guards_what_the_target_lacks_stays() -> None:
     assert port_text(equal, NPU).text == equal
 
 
+@pytest.mark.parametrize("device", ["x.device \\\n        .type", "(\n        x.device.type)", "x.device.type"])
+def test_a_comparison_over_several_lines_that_guards_it_stays_too(device: str) -> None:
+    kernel = KERNEL.replace("x.device.type", device)
+    assert kernel.count(device) == 1
+    assert port_text(kernel, NPU).text == kernel
+
+
 @pytest.mark.parametrize(
     ("imported", "called", "device"),
     [

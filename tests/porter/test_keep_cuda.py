@@ -289,3 +289,11 @@ def test_a_tensor_on_the_host_is_not_on_an_accelerator() -> None:
 
 def test_python_is_the_only_language_of_it() -> None:
     assert port_text("import torch\nx.cuda()\n", KEEP, PYTHON).text.endswith("x.to(DEVICE)\n")
+
+
+@pytest.mark.parametrize("chain", ["ProfilerActivity . CUDA", "(ProfilerActivity).CUDA", "ProfilerActivity\n.CUDA"])
+def test_an_activity_that_is_not_written_in_one_piece_is_reported(chain: str) -> None:
+    text = f"from torch.profiler import ProfilerActivity, profile\nprofile(activities=[{chain}])\n"
+    done = port_text(text, Plan("npu", keep_cuda=True))
+    assert done.text == text
+    assert [one.severity for one in done.findings] == ["warning"]

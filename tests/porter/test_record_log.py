@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from porter.cli import command
+from porter.files import replace_file
 from porter.record import entry_of
 from porter.record_log import Record, RecordError, _log, state_folder
 
@@ -341,6 +342,70 @@ def test_a_record_in_the_tree_is_found_on_another_machine(
     shutil.move(tmp_path / "here", tmp_path / "there")
     run(path, "--target", "cuda")
     assert (tmp_path / "there" / "sub" / "a.py").read_bytes() == SCRIPT + b'z = "npu"\n'
+
+
+@pytest.mark.parametrize("name", ["port.json", "port.jsonl", "port"])
+def test_a_record_in_the_tree_is_no_file_of_the_run(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "a.py").write_bytes(SCRIPT + b'z = "npu"\n')
+    (tmp_path / "b.json").write_bytes(b'{"device": "npu"}\n')
+    run(".", "--target", "npu", "--record", f"notes/{name}")
+    again = run(".", "--target", "npu", "--record", f"notes/{name}").stdout.decode()
+    assert again.startswith("2 files left unchanged.")
+    if "." in name:  # any other is only opened where a record is needed
+        assert "not looked at" not in again
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path.with_name("another")))
+    run(".", "--target", "cuda")
+    assert (tmp_path / "a.py").read_bytes() == SCRIPT + b'z = "npu"\n'
+    assert (tmp_path / "b.json").read_bytes() == b'{"device": "npu"}\n'
+
+
+def test_a_file_that_could_not_be_undone_is_undone_later(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_bytes(WITH_ITS_OWN + b'z = "npu"\n')
+    run("a.py", "--target", "npu")
+    file.chmod(0o444)
+    assert b"not written: it is read-only" in run("a.py", "--target", "cuda").stdout
+    file.chmod(0o644)
+    run("a.py", "--target", "cuda")
+    assert file.read_bytes() == WITH_ITS_OWN + b'z = "npu"\n'
+
+
+def test_a_file_that_could_not_be_ported_again_is_undone_from_its_first_port(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_bytes(SCRIPT)
+    run("a.py", "--target", "npu")
+    ported = file.read_bytes()
+    file.write_bytes(ported + b'y = torch.zeros(1).to("cuda")\n')
+    file.chmod(0o444)
+    assert b"not written: it is read-only" in run("a.py", "--target", "xpu").stdout
+    file.chmod(0o644)
+    assert b"no longer there" not in run("a.py", "--target", "cuda").stdout
+    assert file.read_bytes() == SCRIPT + b'y = torch.zeros(1).to("cuda")\n'
+
+
+@pytest.mark.parametrize("changes", [("npu",), ("npu", "cuda")], ids=["ported", "undone"])
+def test_a_run_that_is_killed_as_it_writes(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: tuple[str, ...]
+) -> None:
+    files = [tmp_path / f"{name}.py" for name in "abc"]
+    for file in files:
+        file.write_bytes(WITH_ITS_OWN + b'z = "npu"\n')
+    for target in changes[:-1]:
+        run(".", "--target", target)
+
+    def killed(path: str, *rest: object) -> None:
+        if path.endswith("b.py"):
+            raise SystemExit(9)
+        replace_file(path, *rest)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr("porter.port_file.replace_file", killed)
+        assert run(".", "--target", changes[-1]).returncode == 9
+    run(".", "--target", "cuda")
+    assert {file.read_bytes() for file in files} == {WITH_ITS_OWN + b'z = "npu"\n'}
 
 
 def test_a_record_by_the_settings(run: Run, tmp_path: Path) -> None:

@@ -164,6 +164,20 @@ def test_what_is_left_to_a_person_stands_where_it_is_in_the_file() -> None:
     assert [(one.code, one.line, one.column) for one in findings] == [("DP406", 6, 11), ("DP404", 8, 7)]
 
 
+@pytest.mark.parametrize("named", ['"run"', "run"])
+def test_a_command_beside_a_device_in_one_line(named: str) -> None:
+    text = f'{{{named}: "python a.py --device cuda", "device": "cuda", env: {{DEVICE: cuda, X: cuda}}}}\n'
+    assert ported(text).count("npu") == 3  # a variable that says nothing of a device stays
+
+
+def test_of_a_line_that_ignores_one_rule_the_others_are_made() -> None:
+    text = "run: CUDA_VISIBLE_DEVICES=0 python a.py --device cuda  # port: ignore[DP405]\n"
+    done = port_bytes("ci.yml", text.encode(), NPU)
+    assert done.data.decode() == text.replace("CUDA_VIS", "ASCEND_RT_VIS")
+    assert [one.code for one in done.findings] == ["DP404"]
+    assert [one.code for one in done.left_out] == ["DP405"]
+
+
 def test_a_value_that_the_target_refuses_stays() -> None:
     text = "env:\n  CUDA_VISIBLE_DEVICES: GPU-8932f937\n"
     done = port_bytes("ci.yml", text.encode(), NPU)
