@@ -359,6 +359,7 @@ class Session:
             not_looked_at=not_looked_at,
             packages=packages,
             paths=self.paths,
+            output=self.output,
             own=self.nested.rules if self.nested is not None else self.settings.rules,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import runpy
 import sys
 from dataclasses import dataclass
@@ -74,6 +75,14 @@ def _not_laid_out(script: Script, there_before: set[str]) -> list[str]:
     return sorted(found)
 
 
+def _begin_random_numbers() -> None:
+    """Those on the host begin alike in every way: many a program seeds none, or builds its network before it does."""
+    random.seed(0)
+    torch.default_generator.manual_seed(0)
+    if numpy := sys.modules.get("numpy"):  # torch has imported it where it is installed
+        numpy.random.seed(0)
+
+
 def run_script(script: Script, place: Place, at: Path | None = None) -> tuple[dict[str, Any], BaseException | None]:
     """Runs it in this process, which should end afterwards: savers, libraries and warnings stay changed.
 
@@ -99,6 +108,7 @@ def run_script(script: Script, place: Place, at: Path | None = None) -> tuple[di
 
     def run() -> None:
         trial.start()
+        _begin_random_numbers()
         counted = trial.operations.counting(operators=torch.accelerator.is_available())
         with counted, printed.listening(), to_its_end(script.is_own_code):
             if script.module:

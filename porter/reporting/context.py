@@ -19,7 +19,7 @@ class RunContext:
     ported, and ignore comments are written. `explains` asks why
     lines that name CUDA were passed over; `not_looked_at` are files that name it, of kinds that are not ported.
     `packages` are the imported ones; None where nobody asked for them. `own` are the project's own rules,
-    `paths` what was given to the run.
+    `paths` what was given to the run, `output` the folder of the ported copy.
     """
 
     target: str
@@ -37,6 +37,7 @@ class RunContext:
     packages: tuple[Row, ...] | None = None
     own: tuple[CustomRule, ...] = ()
     paths: tuple[str, ...] = ()
+    output: str | None = None
 
     @property
     def rules(self) -> tuple[Rule, ...]:

@@ -96,6 +96,8 @@ def _sentences(summary: Summary, context: RunContext) -> str:
     sentences = [_about_files(summary, context), _about_support(summary, context), _about_findings(summary)]
     if context.adds_ignores and summary.findings:
         sentences.append("They are left where no comment can stand; per-file-ignores or a baseline accepts them.")
+    if context.output is not None:
+        sentences.append(f"The copy is in {_printable(context.output)}.")
     if summary.failed:
         sentences.append(f"{_counted(summary.failed, 'file')} could not be ported.")
     return " ".join(sentence for sentence in sentences if sentence)

@@ -103,6 +103,7 @@ def test_output_writes_a_copy_of_the_whole_tree(run: Run, tree: Path) -> None:
     (tree / "port.py").chmod(0o755)
     done = run("scripts", "--target", "npu", "--output", "out")
     assert done.returncode == 0, done.stderr
+    assert b" The copy is in out. " in done.stdout
     assert (tree / "port.py").read_bytes() == CUDA
     out = tree.parent / "out"
     assert (out / "port.py").read_bytes() == NPU

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -18,6 +18,9 @@ from script_trial.adapters.diffsynth_port.made_up_checkpoints import Checkpoints
 from script_trial.adapters.diffsynth_port.made_up_files import dataset, published_file, with_clip, with_weights
 from script_trial.adapters.diffsynth_port.smaller import CONDITION_AREA, smaller_call
 from script_trial.adapters.diffsynth_port.smaller_training import is_of_training, smaller_arguments
+
+if TYPE_CHECKING:
+    from diffsynth.families.family import Network
 
 _RUNNER = "diffsynth.diffusion.training.runner"
 
@@ -70,7 +73,7 @@ def install(trial: TrialOfAdapter) -> None:
     from diffsynth import core
     from diffsynth.core.loader.model_config import ModelConfig
     from diffsynth.diffusion.base_pipeline import BasePipeline
-    from diffsynth.families.qwen_image import conditions
+    from diffsynth.families.qwen_image import CONTROLNET, conditions
     from diffsynth.utils import data
     from script_trial.adapters.diffsynth_port.in_stock import take_from_stock
 
@@ -97,6 +100,7 @@ def install(trial: TrialOfAdapter) -> None:
     BasePipeline.warm_up = lambda self: None  # type: ignore[method-assign]  # it is no work of the script's
     BasePipeline.room_for_tiles = _room_for_tiles(BasePipeline.room_for_tiles)  # type: ignore[method-assign,assignment]
     fail_on_what_is_no_number()
+    _begin_small(CONTROLNET)
     _install_in_training(trial)
 
 
@@ -148,6 +152,22 @@ def _room_for_tiles(room: Callable[[Any, str], int]) -> Callable[[Any, str], int
         return TILES_AT_ONCE if pipe.device.type == "cpu" else room(pipe, name)
 
     return as_there
+
+
+def _begin_small(network: Network) -> None:
+    """A network that a script builds to train it from the start has the sizes of made-up weights. Those that are read
+    of a file are built with every size named."""
+    from diffsynth.families.family import Sizes
+
+    module, _, name = network.model_class.rpartition(".")
+    model_class = getattr(import_module(module), name)
+    build, small = model_class.__init__, network.small(Sizes())
+
+    @functools.wraps(build)
+    def built(self: nn.Module, *sizes: int, **named: int) -> None:
+        build(self, *sizes, **(named if sizes else small | named))
+
+    model_class.__init__ = built
 
 
 def _kept(save: Callable[..., Any], trial: TrialOfAdapter) -> Callable[..., Any]:

@@ -61,6 +61,14 @@ def run_example(running: Verification, name: str) -> Row:
     return running.run(script)
 
 
+@pytest.mark.parametrize("kind", ["", "Inpaint-"])
+def test_a_controlnet_to_train_from_the_start_is_the_same_on_every_device(running: Verification, kind: str) -> None:
+    row = run_example(running, f"qwen_image/model_training/scripts/Qwen-Image-Blockwise-ControlNet-{kind}Initialize.py")
+    assert row.problems == []
+    assert (row.ran, row.equal) == (3, True)
+    assert 0 < row.outcomes["ported"].peak_memory < 2**24  # of two blocks, where a published one has 2.1 GiB
+
+
 def check(row: Row, name: str) -> None:
     assert row.problems == []
     assert row.ran == 3

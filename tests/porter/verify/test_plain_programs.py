@@ -177,6 +177,13 @@ def test_the_whole_program_passes(verify_text: Callable[..., Row]) -> None:
     assert (row.problems, row.equal, row.notes) == ([], True, [])
 
 
+def test_a_program_without_a_seed_draws_the_same_in_every_way(verify_text: Callable[..., Row]) -> None:
+    draws = "import random\nprint(random.random(), numpy.random.rand())"
+    program = PROGRAM.replace("torch.manual_seed(0)", draws)
+    row = verify_text(program.replace('"npu"', '"cuda"'), program)
+    assert (row.problems, row.equal) == ([], True)
+
+
 def test_modules_and_data_beside_a_program_are_there_in_every_way_and_ported(
     running: Verification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

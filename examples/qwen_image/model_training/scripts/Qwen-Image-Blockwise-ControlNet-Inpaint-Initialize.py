@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 from diffsynth.models.qwen_image_controlnet import QwenImageBlockWiseControlNet
 
+torch.manual_seed(0)
 controlnet = QwenImageBlockWiseControlNet(additional_in_dim=4).to(device="cuda", dtype=torch.bfloat16)
 controlnet.init_weight()
 Path("models").mkdir(exist_ok=True)
