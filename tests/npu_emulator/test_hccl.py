@@ -57,3 +57,28 @@ def run_twice(program: str, tmp_path: Path) -> list[str]:
 def test_two_processes(program: str, tmp_path: Path) -> None:
     outputs = run_twice(program, tmp_path)
     assert [output.splitlines()[-1] for output in outputs] == ["rank 0 done", "rank 1 done"]
+
+
+ENDS = """
+import os, sys
+from pathlib import Path
+import torch, torch.distributed as dist
+
+def threads():
+    return sum("gloo" in path.read_text() for path in Path("/proc/self/task").glob("*/comm"))
+
+dist.init_process_group("hccl", store=dist.HashStore(), rank=0, world_size=1)
+kept = dist.group.WORLD
+dist.all_reduce(torch.ones(2, device="npu"))
+print(threads() > 0)
+dist.destroy_process_group()
+print(threads())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads are counted by /proc")
+def test_the_threads_of_a_group_end_with_it() -> None:
+    """One that lives on may let go of a tensor while Python ends, and the process then ends by a signal."""
+    command = [sys.executable, "-c", f"import npu_emulator; npu_emulator.enable()\n{ENDS}"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=150, check=False)
+    assert (done.stdout.split(), done.returncode) == (["True", "0"], 0), done.stderr[-3000:]
