@@ -32,7 +32,7 @@ from diffsynth.models.qwen_image_patches import patches
 
 BOUND = 1.0
 LAYERS = 3
-LATENT_CHANNELS, PATCH_FEATURES = 16, 64
+LATENT_CHANNELS = 16
 Calls = dict[str, Callable[[], Tensor]]
 
 

@@ -10,7 +10,6 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -112,10 +111,6 @@ class Configuration(Lines):
                 values[start] = Value(path, content, (offsets[start], offsets[end]))
         self.values = list(values.values())
         self.keys = [Key(content, (offsets[start], offsets[end])) for _, content, start, end, is_key in found if is_key]
-
-    @cached_property
-    def top_keys(self) -> frozenset[str]:
-        return frozenset(value.path[0] for value in self.values if value.path)
 
 
 class _Offsets:

@@ -5,7 +5,7 @@ Several pictures of one call are denoised as one batch, or one for each length o
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -35,7 +35,7 @@ OUTPUT_TYPES = ("quantized", "latent")
 Branch = TypeVar("Branch", bound=Hashable)
 
 
-class PicturePipeline(BasePipeline):
+class PicturePipeline(BasePipeline, ABC):
     """A pipeline of pictures."""
 
     dit: nn.Module | None

@@ -38,10 +38,6 @@ class ShellScript(Lines):
     def trainings(self) -> list[Launch]:
         return [launch for launch in self.launches if launch.trains]
 
-    def has_variable(self, name: str) -> bool:
-        """Whether a variable is named anywhere, also by `env NAME=value`."""
-        return name in self.names or name in self.set_by_env
-
     def asks_for(self, offset: int) -> bool:
         """Whether the word that begins there is the name of a variable: `printenv NAME`."""
         return offset in self._starts_of_names

@@ -373,6 +373,22 @@ def test_a_file_that_could_not_be_undone_is_undone_later(run: Run, tmp_path: Pat
     assert file.read_bytes() == WITH_ITS_OWN + b'z = "npu"\n'
 
 
+def test_what_was_undone_and_could_not_be_noted_is_said(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.py"
+    file.write_bytes(SCRIPT)
+    run("a.py", "--target", "npu")
+
+    def refuse(record: Record, entries: object) -> None:
+        raise RecordError("rec: the record was not written: No space left on device")
+
+    monkeypatch.setattr(Record, "keep", refuse)
+    done = run("a.py", "--target", "cuda")
+    assert b"undone, but not noted: rec: the record was not written: No space left on device" in done.stdout
+    assert (done.returncode, file.read_bytes()) == (2, SCRIPT)
+
+
 def test_a_file_that_could_not_be_ported_again_is_undone_from_its_first_port(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "a.py"
     file.write_bytes(SCRIPT)

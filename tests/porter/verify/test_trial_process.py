@@ -35,8 +35,10 @@ def job(folder: Path, program: str) -> dict[str, Any]:
     return {
         "do": "run",
         "path": str(script),
+        "module": None,
         "arguments": [],
         "beside": str(folder),
+        "stand_for": [],
         "folder": str(work),
         "started_in": str(folder),
         "made_up": str(folder / "made_up"),
@@ -66,6 +68,13 @@ def test_what_takes_too_long_is_ended_and_the_next_job_runs(process: TrialProces
         process.ask(job(tmp_path, SLEEPS), 2)
     assert has_ended(int((tmp_path / "work" / "pid").read_text()))
     assert process.ask(job(tmp_path, "x = 1"), 60)["error"] is None
+
+
+def test_a_trial_that_fails_by_itself(process: TrialProcess, tmp_path: Path) -> None:
+    process.start()
+    wrong = {**job(tmp_path, "x = 1"), "results": 3}
+    with pytest.raises(Ended, match=r"^its trial failed, which is no fault of the script: TypeError: "):
+        process.ask(wrong, 60)
 
 
 def test_a_module_that_is_missing(process: TrialProcess) -> None:
