@@ -90,7 +90,7 @@ def run_mode(mode: str, file: Path, layers: int) -> None:
 
     from diffsynth.core.loader.build import fill
     from diffsynth.core.loader.checkpoint import Checkpoint
-    from diffsynth.core.vram import manage_vram, parse_vram_config
+    from diffsynth.core.vram import ManagedWeights, parse_vram_config
     from diffsynth.models.wan_video_dit import WanModel
 
     torch.set_num_threads(1)
@@ -109,7 +109,7 @@ def run_mode(mode: str, file: Path, layers: int) -> None:
         fill(model, source, key_map, dtype=torch.float32, device=here)
     else:
         policy = parse_vram_config(config(MODES[mode]), torch_dtype=torch.float32, device=here, model="dit")
-        manage_vram(model, source, key_map, policy).onload()
+        ManagedWeights(model, source, key_map, policy).onload()
     seconds = call(model, inputs)
     peak = (kibibytes("VmHWM") - base) * 1024
     print(json.dumps({"seconds": seconds, "peak": peak, **sizes_of(source)}), flush=True)

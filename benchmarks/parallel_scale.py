@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from diffsynth.core.parallel.degrees import Degrees, even_parts
+from diffsynth.core.parallel.mesh import Degrees, even_parts
 from diffsynth.families import qwen_image, wan
 
 BF16, FP32 = 2, 4

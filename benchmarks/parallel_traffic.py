@@ -25,8 +25,7 @@ import torch
 from torch import nn
 
 from benchmarks.parallel_scale import Case, sent_in_a_step, splits
-from diffsynth.core.parallel.degrees import Degrees
-from diffsynth.core.parallel.mesh import Mesh
+from diffsynth.core.parallel.mesh import Degrees, Mesh
 from diffsynth.core.parallel.sequence import SequenceParallel
 from diffsynth.core.parallel.world import World, join
 from diffsynth.diffusion.guidance import NEGATIVE, POSITIVE, guided, guided_apart

@@ -121,7 +121,7 @@ class BasePipeline(WithLora):
             vram_limit: GiB of device memory in use up to which weights stay on the device, for networks whose
                 ModelConfig has offload settings. None: no limit.
             ulysses_degree, ring_degree, cfg_degree: how they share it; the product is the number of processes. For
-                None, `core.parallel.degrees.choose_degrees` chooses.
+                None, `core.parallel.mesh.choose_degrees` chooses.
             of_family: folders of other tokenizers and processors, by the keywords in the family's record, such as
                 `processor_config`; and where its models share files, `redirect_common_files`: take these from one
                 shared copy as safetensors rather than once for each model, which is the default.

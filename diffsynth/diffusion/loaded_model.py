@@ -19,7 +19,6 @@ from diffsynth.core.vram import (
     Placement,
     VramConfigError,
     VramPolicy,
-    manage_vram,
     parse_vram_config,
 )
 
@@ -120,7 +119,7 @@ def load_models(
             if policy is None and not config.clear_parameters:
                 fill(module, source, key_map, dtype=torch_dtype, device=device)
             elif policy is not None:
-                weights = manage_vram(module, source, key_map, policy, vram_limit)
+                weights = ManagedWeights(module, source, key_map, policy, vram_limit)
             dtype = torch_dtype if policy is None else policy.computation.dtype
             states = {} if weights is not None else _states(module)
             loaded.append(LoadedModel(entry.model_name, module, dtype, weights, source, key_map, states))

@@ -1,4 +1,14 @@
-"""A sequence of tokens over several devices: who holds which part, attention across the parts, and all together."""
+"""A sequence of tokens over several devices: who holds which part, attention across the parts, and all together.
+
+By Ulysses (Jacobs et al., "DeepSpeed Ulysses", 2023), a rank that has all heads of some tokens gets, for the attention,
+all tokens of some heads. Tokens and heads are dealt out unevenly where they do not divide, down to none at all. Tensors
+travel with their tokens as the first axis, (S, B, heads, head_dim), in which order what arrives from the ranks lies one
+after another, and is used as it is.
+
+In a ring (Liu et al., "Ring Attention with Blockwise Transformers", 2023), queries stay, keys and values go round, and
+what they give is merged by its log-sum-exp. While a rank attends to one part, it sends that part on and receives the
+next.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +19,9 @@ import torch
 from torch import Tensor
 
 from diffsynth.core.attention.attention import attention
-from diffsynth.core.parallel.degrees import even_parts
-from diffsynth.core.parallel.mesh import Mesh
-from diffsynth.core.parallel.ring import ring_attention
-from diffsynth.core.parallel.ulysses import to_heads, to_tokens
+from diffsynth.core.attention.log_sum_exp import attention_and_log_sum_exp
+from diffsynth.core.parallel.group import Group
+from diffsynth.core.parallel.mesh import Mesh, even_parts
 
 
 class SequenceParallel:
@@ -78,3 +87,120 @@ class SequenceParallel:
         """The tokens (B, S, width) of all ranks, in order; `lengths` where each has others than were shared out."""
         parts = self._mesh.sequence.gather(tokens.transpose(0, 1), self.lengths if lengths is None else lengths)
         return torch.cat(parts).transpose(0, 1)
+
+
+def to_heads(tensor: Tensor, group: Group, lengths: Sequence[int]) -> Tensor:
+    """All tokens of this rank's heads.
+
+    Args:
+        tensor: all heads of this rank's tokens, (B, S, heads, head_dim). Its memory may be written over.
+        lengths: tokens of each rank.
+
+    Returns:
+        (sum of lengths, B, heads of this rank, head_dim), contiguous.
+    """
+    batch, _, heads, head_dim = tensor.shape
+    if group.size == 1:
+        return tensor.transpose(0, 1).contiguous()
+    shares = even_parts(heads, group.size)
+    sent = tensor.new_empty(tensor.numel())
+    sizes = [lengths[group.index] * batch * share * head_dim for share in shares]
+    for part, wanted in zip(
+        sent.split_with_sizes(sizes), tensor.transpose(0, 1).split_with_sizes(shares, dim=2), strict=True
+    ):
+        part.view(wanted.shape).copy_(wanted)
+    mine = shares[group.index]
+    received = _memory_for(sum(lengths) * batch * mine * head_dim, tensor)
+    group.all_to_all(received, sent, [length * batch * mine * head_dim for length in lengths], sizes)
+    return received.view(sum(lengths), batch, mine, head_dim)
+
+
+def to_tokens(tensor: Tensor, group: Group, lengths: Sequence[int], heads: int, spare: Tensor) -> Tensor:
+    """The way back: all heads of this rank's tokens.
+
+    Args:
+        tensor: (sum of lengths, B, heads of this rank, head_dim).
+        lengths: tokens of each rank.
+        heads: of all ranks.
+        spare: of the shape of the result, no longer needed. Its memory may be written over.
+
+    Returns:
+        (B, tokens of this rank, heads, head_dim), contiguous.
+    """
+    _, batch, mine, head_dim = tensor.shape
+    if group.size == 1:
+        return tensor.transpose(0, 1).contiguous()
+    shares, length = even_parts(heads, group.size), lengths[group.index]
+    sizes = [length * batch * share * head_dim for share in shares]
+    received = _memory_for(sum(sizes), spare)
+    sent = tensor.contiguous().view(-1)
+    group.all_to_all(received, sent, sizes, [other * batch * mine * head_dim for other in lengths])
+    together = tensor.new_empty(batch, length, heads, head_dim)
+    for part, place in zip(
+        received.split_with_sizes(sizes), together.transpose(0, 1).split_with_sizes(shares, dim=2), strict=True
+    ):
+        place.copy_(part.view(place.shape))
+    return together
+
+
+def _memory_for(count: int, spare: Tensor) -> Tensor:
+    """1D memory for so many elements: that of `spare` where it is as large, which keeps the peak down."""
+    return spare.view(-1) if spare.numel() == count and spare.is_contiguous() else spare.new_empty(count)
+
+
+def ring_attention(query: Tensor, key: Tensor, value: Tensor, group: Group, lengths: Sequence[int]) -> Tensor:
+    """Attention of this rank's queries to the keys of all ranks.
+
+    Args:
+        query: (S, B, heads, head_dim); `key` and `value` the same. All contiguous.
+        lengths: keys of each rank.
+
+    Returns:
+        (S, B, heads, head_dim), in the type of the query; the parts are merged in float32.
+    """
+    merged = Merged(query)
+    for turn in range(group.size):
+        moving = None
+        if turn < group.size - 1:
+            coming = lengths[(group.index - turn - 1) % group.size]
+            following = [held.new_empty(coming, *held.shape[1:]) for held in (key, value)]
+            moving = group.pass_on([key, value], following)
+        if key.numel() and query.numel():
+            merged.add(*attention_and_log_sum_exp(*(tensor.transpose(0, 1) for tensor in (query, key, value))))
+        if moving is not None:
+            moving.wait()
+            key, value = following
+    return merged.output()
+
+
+class Merged:
+    """Attention over all keys seen so far: their softmax, made of those of its parts.
+
+    A sum of the parts and the sum of their weights, both divided by the weight of the heaviest, and by each other at
+    the end alone: no log-sum-exp is rounded again, which over eight parts is a tenth less of an error.
+    """
+
+    _weight: Tensor
+    _heaviest: Tensor
+
+    def __init__(self, query: Tensor) -> None:
+        self._like = query
+        self._sum: Tensor | None = None
+
+    def add(self, part: Tensor, log_sum_exp: Tensor) -> None:
+        """Adds the attention over other keys, (B, S, heads, head_dim), and its log-sum-exp (B, S, heads), float32."""
+        log_sum_exp = log_sum_exp.unsqueeze(-1)
+        if self._sum is None:
+            self._sum, self._weight, self._heaviest = part.float(), torch.ones_like(log_sum_exp), log_sum_exp
+            return
+        heaviest = torch.maximum(self._heaviest, log_sum_exp)
+        before, now = torch.exp(self._heaviest - heaviest), torch.exp(log_sum_exp - heaviest)
+        self._sum.mul_(before).add_(part * now)
+        self._weight = self._weight * before + now
+        self._heaviest = heaviest
+
+    def output(self) -> Tensor:
+        """(S, B, heads, head_dim)."""
+        if self._sum is None:
+            return torch.zeros_like(self._like)
+        return (self._sum / self._weight).transpose(0, 1).to(self._like.dtype)

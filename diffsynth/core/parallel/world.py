@@ -1,11 +1,13 @@
-"""All processes of a run as one: joined by the backend of their device, each with a device of its own."""
+"""The processes that torchrun started: which of them this one is, and all of them joined, each with its own device."""
 
 from __future__ import annotations
 
 import atexit
+import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
@@ -15,11 +17,65 @@ from diffsynth.core.device.device_types import CPU, device_count, device_module
 from diffsynth.core.device.npu_compatible_device import parse_nccl_backend, resolve_device
 from diffsynth.core.parallel import RankError
 from diffsynth.core.parallel.group import Group, Traffic
-from diffsynth.core.parallel.launch import HOW_TO_START, Launch
 from diffsynth.core.parallel.lost_ranks import LostRanks
 from diffsynth.core.parallel.main_rank import leave_it_to_the_main_rank
 
+HOW_TO_START = "start the script with: torchrun --standalone --nproc_per_node N script.py"
+
+_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A process's place.
+
+    Attributes:
+        rank, size: its number among all, and how many there are.
+        local_rank, local_size: the same on its machine.
+        machine: number of the machine.
+        address: the host of rank 0.
+    """
+
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
+    machine: int
+    address: str
+
+    @staticmethod
+    def from_environment() -> Launch | None:
+        """What torchrun says; None for a process that was started alone.
+
+        Raises:
+            RankError: a variable is missing, or is no number.
+        """
+        there = [name for name in _VARIABLES if os.environ.get(name)]
+        if not {"RANK", "WORLD_SIZE", "LOCAL_RANK"}.intersection(there):
+            return None
+        missing = [name for name in _VARIABLES if name not in there]
+        if missing:
+            raise RankError(
+                f"the environment has {', '.join(there)} and lacks {', '.join(missing)}, which torchrun sets: "
+                f"{HOW_TO_START}"
+            )
+        size, local_rank = _number("WORLD_SIZE"), _number("LOCAL_RANK")
+        return Launch(
+            rank=_number("RANK"),
+            size=size,
+            local_rank=local_rank,
+            local_size=_number("LOCAL_WORLD_SIZE", size),
+            machine=_number("GROUP_RANK", 0),
+            address=os.environ["MASTER_ADDR"],
+        )
+
+
+def _number(name: str, default: int | None = None) -> int:
+    value = os.environ.get(name) or str(default)
+    if not value.isdecimal():
+        raise RankError(f"the environment has {name}={value!r}, expected a whole number as torchrun sets it")
+    return int(value)
 
 
 class World:

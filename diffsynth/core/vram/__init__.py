@@ -1,7 +1,6 @@
 """Device memory under control: a model's weights on disk or on the host, on the device as they are needed."""
 
-from diffsynth.core.vram.hooks import VramError
-from diffsynth.core.vram.managed import ManagedWeights, manage_vram
+from diffsynth.core.vram.managed import ManagedWeights, VramError
 from diffsynth.core.vram.origins import BytesMoved
 from diffsynth.core.vram.policy import OnDisk, Placement, VramConfigError, VramPolicy, parse_vram_config
 from diffsynth.core.vram.unit_state import State
@@ -15,6 +14,5 @@ __all__ = [
     "VramConfigError",
     "VramError",
     "VramPolicy",
-    "manage_vram",
     "parse_vram_config",
 ]

@@ -1,20 +1,21 @@
-"""A model whose weights come and go: its two calls, and what happens around the forward of each of its units."""
+"""A model whose weights come and go: its two calls, what happens around the forward of each of its units, and refusals
+of what cannot work."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from diffsynth.core.device.npu_compatible_device import empty_cache
 from diffsynth.core.loader.build import check_weights
 from diffsynth.core.loader.weight_source import WeightSource
 from diffsynth.core.progress import progress_bar
-from diffsynth.core.vram.carrier import Carrier
-from diffsynth.core.vram.hooks import Immovable, UnitHooks, VramError, copied_out, wants_gradient
 from diffsynth.core.vram.memory import has_streams, mark
-from diffsynth.core.vram.origins import BytesMoved, Disk
+from diffsynth.core.vram.origins import BytesMoved, Carrier, Disk
 from diffsynth.core.vram.pinning import Pinning
 from diffsynth.core.vram.policy import VramPolicy
 from diffsynth.core.vram.promotion import Promoter
@@ -22,6 +23,10 @@ from diffsynth.core.vram.slots import Slot, Slots
 from diffsynth.core.vram.staging import Staging
 from diffsynth.core.vram.unit_state import ManagedUnit, State
 from diffsynth.core.vram.units import cut_into_units
+
+
+class VramError(RuntimeError):
+    """Something that weights under memory control cannot do; the message says what to do instead."""
 
 
 class ForwardOrder:
@@ -48,14 +53,8 @@ class ForwardOrder:
             coming = self._next[coming]
 
 
-def manage_vram(
-    model: nn.Module,
-    source: WeightSource,
-    key_map: Mapping[str, str],
-    policy: VramPolicy,
-    vram_limit: float | None = None,
-) -> ManagedWeights:
-    """Puts a model's memory under control, its weights in the offload placement.
+class ManagedWeights:
+    """Puts a model's memory under control; its weights are in the offload placement first.
 
     Args:
         model: on the meta device, in eval mode.
@@ -68,12 +67,6 @@ def manage_vram(
     Raises:
         CheckpointError: weights are missing in the source, too many, or of another shape.
         ValueError: the model has a buffer that is not saved, and is on the meta device.
-    """
-    return ManagedWeights(model, source, key_map, policy, vram_limit)
-
-
-class ManagedWeights:
-    """Moves a model's weights. Made by `manage_vram`.
 
     Attributes:
         state: OFFLOAD or ONLOAD, of the model as a whole.
@@ -86,7 +79,7 @@ class ManagedWeights:
         source: WeightSource,
         key_map: Mapping[str, str],
         policy: VramPolicy,
-        vram_limit: float | None,
+        vram_limit: float | None = None,
     ) -> None:
         check_weights(model, model.state_dict(keep_vars=True), source, key_map)
         units = cut_into_units(model)
@@ -230,3 +223,69 @@ class ManagedWeights:
         after = mark(copy.placement.device)
         self._carrier.start(unit.origin, unit.weights, copy.tensors, after).result()
         unit.arrive(state, copy)
+
+
+class UnitHooks:
+    """The two hooks of a unit's modules. They are called from the module, so a compiled `forward` leaves them out."""
+
+    def __init__(self, weights: ManagedWeights, unit: ManagedUnit) -> None:
+        self._weights = weights
+        self._unit = unit
+        for module in unit.modules:
+            module.register_forward_pre_hook(self.before, prepend=True, with_kwargs=True)
+            module.register_forward_hook(self.after, always_call=True)
+
+    def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._weights.enter(self._unit, (args, kwargs))
+
+    def after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        return self._weights.leave(self._unit, output)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Copying and pickling a model meets its hooks."""
+        raise VramError(
+            "a model under a vram_config cannot be copied or pickled: its weights are not all in it. "
+            "Load it once more instead, or without the vram_config"
+        )
+
+
+class Immovable:
+    """Takes the place of ``Module._apply``, through which ``to()``, ``cuda()``, ``half()`` and their like all go, and
+    stands before ``load_state_dict``."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._name = type(model).__name__
+        for module in model.modules():
+            module._apply = self  # type: ignore[method-assign]
+            module.register_load_state_dict_pre_hook(self.refuse_loading)  # type: ignore[no-untyped-call]
+
+    def __call__(self, *args: object, **kwargs: object) -> NoReturn:
+        raise VramError(
+            f"the weights of {self._name} are placed by its vram_config, so the module cannot be moved or converted: "
+            "leave the call out, or load the model without a vram_config"
+        )
+
+    def refuse_loading(self, *args: object) -> NoReturn:
+        """Values copied into the module would reach some of its weights' copies, or none."""
+        raise VramError(
+            f"the weights of {self._name} are read as its vram_config says, so load_state_dict cannot replace them: "
+            "name the file with ModelConfig(path=...), or load the model without a vram_config"
+        )
+
+    __reduce_ex__ = UnitHooks.__reduce_ex__
+
+
+def wants_gradient(unit: ManagedUnit, inputs: object) -> bool:
+    """Whether a backward pass may come back to the unit's weights."""
+    if not torch.is_grad_enabled():
+        return False
+    if any(parameter.requires_grad for module in unit.modules for parameter in module.parameters()):
+        return True
+    return any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in tree_leaves(inputs))
+
+
+def copied_out(output: Any, slot: Slot) -> Any:
+    """The output with tensors of its own where it has tensors that lie among the weights, which will go."""
+    if not any(isinstance(leaf, Tensor) and slot.holds_memory_of(leaf) for leaf in tree_leaves(output)):
+        return output
+    return tree_map_only(Tensor, lambda leaf: leaf.clone() if slot.holds_memory_of(leaf) else leaf, output)

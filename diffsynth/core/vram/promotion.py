@@ -8,9 +8,8 @@ from concurrent.futures import Future
 import torch
 
 from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info
-from diffsynth.core.vram.carrier import Carrier
 from diffsynth.core.vram.memory import mark, total_bytes
-from diffsynth.core.vram.origins import HeldCopy
+from diffsynth.core.vram.origins import Carrier, HeldCopy
 from diffsynth.core.vram.policy import OnDisk, VramPolicy
 from diffsynth.core.vram.slots import Slots, streaming_bytes
 from diffsynth.core.vram.unit_state import ManagedUnit, State

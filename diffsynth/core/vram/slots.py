@@ -9,8 +9,8 @@ from concurrent.futures import Future
 import torch
 from torch import Tensor
 
-from diffsynth.core.vram.carrier import Carrier
 from diffsynth.core.vram.memory import allocate, mark, tensors_in
+from diffsynth.core.vram.origins import Carrier
 from diffsynth.core.vram.policy import Placement
 from diffsynth.core.vram.unit_state import ManagedUnit, as_attributes
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.parallel_scale import ACTIVATIONS
-from diffsynth.core.parallel.degrees import DegreeError
+from diffsynth.core.parallel.mesh import DegreeError
 from diffsynth.families.family import Sizes
 from diffsynth.pipelines.qwen_image import QwenImagePipeline
 from script_trial.adapters.diffsynth_port.weights import make_weights
@@ -129,7 +129,7 @@ def test_a_hot_lora_of_every_layer(qwen_folder, tmp_path):
 
 MEMORY = """
 import torch
-from diffsynth.core.parallel.degrees import Degrees
+from diffsynth.core.parallel.mesh import Degrees
 from diffsynth.core.parallel.mesh import Mesh
 from diffsynth.core.parallel.sequence import SequenceParallel
 from diffsynth.core.parallel.world import join

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks.parallel_scale import ACTIVATIONS
-from diffsynth.core.parallel.degrees import DegreeError
+from diffsynth.core.parallel.mesh import DegreeError
 from diffsynth.families.family import Sizes
 from diffsynth.pipelines.wan_video import WanVideoPipeline
 from script_trial.adapters.diffsynth_port.weights import make_weights
@@ -119,7 +119,7 @@ MEMORY = """
 import os
 import torch
 from diffsynth.core.parallel.mesh import Mesh
-from diffsynth.core.parallel.degrees import Degrees
+from diffsynth.core.parallel.mesh import Degrees
 from diffsynth.core.parallel.sequence import SequenceParallel
 from diffsynth.core.parallel.world import join
 from diffsynth.models.wan_video_dit import TextCache, WanModel

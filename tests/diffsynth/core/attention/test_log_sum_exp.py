@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from diffsynth.core.attention.log_sum_exp import _plain, attention_and_log_sum_exp
-from diffsynth.core.parallel.ring import Merged
+from diffsynth.core.parallel.sequence import Merged
 
 CUDA = pytest.param(
     "cuda", marks=[pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]

@@ -7,8 +7,7 @@ import os
 import torch
 
 from diffsynth.core.attention.attention import attention
-from diffsynth.core.parallel.degrees import Degrees
-from diffsynth.core.parallel.mesh import Mesh
+from diffsynth.core.parallel.mesh import Degrees, Mesh
 from diffsynth.core.parallel.sequence import SequenceParallel
 from diffsynth.core.parallel.world import join
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from diffsynth.core.parallel import RankError
-from diffsynth.core.parallel.launch import Launch
-from diffsynth.core.parallel.world import join
+from diffsynth.core.parallel.world import Launch, join
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "host", "MASTER_PORT": "1"}
 

@@ -9,8 +9,7 @@ from yunchang import LongContextAttention, set_seq_parallel_pg
 from yunchang.kernels import AttnType
 
 from diffsynth.core.attention.attention import attention
-from diffsynth.core.parallel.degrees import Degrees
-from diffsynth.core.parallel.mesh import Mesh
+from diffsynth.core.parallel.mesh import Degrees, Mesh
 from diffsynth.core.parallel.sequence import SequenceParallel
 from diffsynth.core.parallel.world import join
 

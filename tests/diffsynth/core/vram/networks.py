@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from diffsynth.core.loader.weight_source import DictSource, WeightSource
-from diffsynth.core.vram import ManagedWeights, VramPolicy, manage_vram, parse_vram_config
+from diffsynth.core.vram import ManagedWeights, VramPolicy, parse_vram_config
 
 
 class Block(nn.Module):
@@ -80,7 +80,7 @@ def managed(
     """A network with the reference's weights, under memory control."""
     model = on_meta(type(reference), **sizes)
     source = source or DictSource(reference.state_dict())
-    weights = manage_vram(model, source, key_map or {key: key for key in source.headers}, chosen, vram_limit)
+    weights = ManagedWeights(model, source, key_map or {key: key for key in source.headers}, chosen, vram_limit)
     return model, weights
 
 

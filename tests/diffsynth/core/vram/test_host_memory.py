@@ -21,7 +21,7 @@ PROGRAM = """
     from pathlib import Path
     import torch
     from diffsynth.core.loader.checkpoint import Checkpoint
-    from diffsynth.core.vram import manage_vram
+    from diffsynth.core.vram import ManagedWeights
     from tests.diffsynth.core.vram.networks import Network, on_meta, policy
 
     def kibibytes(line):
@@ -40,7 +40,7 @@ PROGRAM = """
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
 
     model = on_meta(Network, **sizes)
-    weights = manage_vram(model, source, {key: key for key in source.headers}, policy(here, **placements), None)
+    weights = ManagedWeights(model, source, {key: key for key in source.headers}, policy(here, **placements), None)
     weights.onload()
     rss = []
     for _ in range(STEPS):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from diffsynth.core.parallel.degrees import DegreeError, Degrees, check_degrees, choose_degrees, even_parts
+from diffsynth.core.parallel.mesh import DegreeError, Degrees, check_degrees, choose_degrees, even_parts
 
 
 @pytest.mark.parametrize(
