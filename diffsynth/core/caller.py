@@ -89,10 +89,14 @@ def _is_default(value: Any, default: Any) -> bool:
 
 def unknown_keyword(name: str, keyword: str, keywords: Iterable[str]) -> str:
     """The sentence for a keyword that does not exist."""
-    keywords = list(keywords)
-    near = difflib.get_close_matches(keyword, keywords, n=1, cutoff=0.5)
-    advice = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(keywords)}"
-    return f"{name}() has no keyword {keyword!r}: {advice}"
+    return f"{name}() has no keyword {keyword!r}: {nearest(keyword, keywords, 'it takes', cutoff=0.5)}"
+
+
+def nearest(name: object, known: Iterable[str], otherwise: str, *, cutoff: float = 0.6) -> str:
+    """The end of a sentence about a name that does not exist: the one that is like it, or else all there are."""
+    known = list(known)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=cutoff)
+    return f"did you mean {near[0]!r}?" if near else f"{otherwise} {', '.join(known)}"
 
 
 def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:

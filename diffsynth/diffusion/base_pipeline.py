@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import inspect
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from diffsynth.core.caller import unknown_keyword
+from diffsynth.core.caller import nearest, unknown_keyword
 from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info, resolve_device, room_left
 from diffsynth.core.loader.detection import load_object
 from diffsynth.core.loader.model_config import ModelConfig, redirected
@@ -48,14 +47,6 @@ Velocity = Callable[[int, Tensor, Texts], Tensor]
 
 # Six tiles of the Wan pipeline's usual size, 1.5 times its usual picture: no device is idle then.
 TILES_AT_ONCE = 8 << 30
-
-
-@runtime_checkable
-class WarmsUp(Protocol):
-    """A network that knows what its first forward would have the device load."""
-
-    def warm_up(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Has the device load it now."""
 
 
 class BasePipeline(WithLora):
@@ -423,11 +414,12 @@ class BasePipeline(WithLora):
         self.warm_up()
 
     def warm_up(self) -> None:
-        """Has the device load what the first forwards would load."""
+        """Has the device load what the first forwards would load, as far as networks know it: `core.fused.warm_up`."""
         for network in self.networks.values():
-            if isinstance(network.module, WarmsUp):
+            load = getattr(network.module, "warm_up", None)
+            if load is not None:
                 with contextlib.suppress(Exception):  # a network that runs will raise it where it can be told apart
-                    network.module.warm_up(self.device, network.dtype)
+                    load(self.device, network.dtype)
 
     def needs(self, name: str, purpose: str) -> LoadedModel:
         """The network of that name.
@@ -469,8 +461,7 @@ class BasePipeline(WithLora):
         names = [names] if isinstance(names, str) else list(names)
         for name in names:
             if name not in self.network_names:
-                near = difflib.get_close_matches(str(name), self.network_names, n=1)
-                advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self.network_names)}"
+                advice = nearest(name, self.network_names, "there are")
                 raise ValueError(f"{type(self).__name__} has no network {name!r}: {advice}")
         return names
 

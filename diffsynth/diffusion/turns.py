@@ -6,9 +6,12 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from diffsynth.diffusion.base_pipeline import BasePipeline
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -115,24 +118,11 @@ class Turns:
         return list(self._calls.values()) if own is None else [own]
 
 
-class HasTurns(Protocol):
-    """A pipeline, as far as its turns go."""
-
-    _turns: Turns
-
-    @property
-    def runs_alone(self) -> bool:
-        """Whether one call at a time can use the networks."""
-
-    def _first_call_timed(self) -> AbstractContextManager[None]:
-        """Within it a call runs, which tells how long it took if it had to compile."""
-
-
 def in_turn(call: Method) -> Method:
     """A pipeline's call, for several threads: at once where the weights stay where they are, else one after another."""
 
     @functools.wraps(call)
-    def called(pipe: HasTurns, *args: Any, **kwargs: Any) -> Any:
+    def called(pipe: BasePipeline, *args: Any, **kwargs: Any) -> Any:
         with pipe._turns.call(alone=pipe.runs_alone), pipe._first_call_timed():
             return call(pipe, *args, **kwargs)
 
@@ -143,7 +133,7 @@ def between_calls(change: Method) -> Method:
     """A pipeline's method that changes its networks: it waits for calls of other threads, and they wait for it."""
 
     @functools.wraps(change)
-    def changed(pipe: HasTurns, *args: Any, **kwargs: Any) -> Any:
+    def changed(pipe: BasePipeline, *args: Any, **kwargs: Any) -> Any:
         with pipe._turns.change(f"{change.__name__}()"):
             return change(pipe, *args, **kwargs)
 

@@ -178,7 +178,7 @@ class WithLora:
             self._networks_named(weight if isinstance(weight, Mapping) else [], keyword="adapter_weights")
         by_network = {
             network: {name: _weight_in(network, weight) for name, weight in weights.items()}
-            for network in self._networks_with_lora()
+            for network in self._with_lora
         }
         for lora, wanted in zip(self._changed(by_network), by_network.values(), strict=True):
             lora.activate(wanted)
@@ -203,13 +203,13 @@ class WithLora:
         """
         names = self._known_adapters(adapter_names)
         self._check_none_is_merged("delete_adapters", names)
-        for lora in self._changed(self._networks_with_lora()):
+        for lora in self._changed(self._with_lora):
             lora.delete(names)
 
     @between_calls
     def unload_lora_weights(self) -> None:
         """Forgets all adapters. What `fuse_lora` has put into the weights stays there, until `clear_lora`."""
-        for lora in self._changed(self._networks_with_lora()):
+        for lora in self._changed(self._with_lora):
             lora.fused.keep_merged()
             lora.delete(lora.adapters.keys())
 
@@ -236,7 +236,7 @@ class WithLora:
         chosen = None if adapter_names is None else self._known_adapters(adapter_names)
         asked: dict[str, dict[str, float]] = {}
         for network in self._networks_named(components):
-            lora = self._lora_of(network)
+            lora = self._with_lora[network]
             names = [name for name in (lora.active if chosen is None else chosen) if name in lora.adapters]
             for name in names if safe_fusing else []:
                 _check_finite(name, lora.adapters[name])
@@ -255,41 +255,36 @@ class WithLora:
         Raises:
             ValueError: a network is unknown.
         """
-        merged = [network for network in self._networks_named(components) if self._lora_of(network).merged]
+        merged = [network for network in self._networks_named(components) if self._with_lora[network].merged]
         for lora in self._changed(merged):
             lora.merge({})
 
     @property
     def fused_loras(self) -> set[str]:
         """Names of the adapters that are in the weights of some network."""
-        return {name for network in self._networks_with_lora() for name in self._lora_of(network).merged}
+        return {name for lora in self._with_lora.values() for name in lora.merged}
 
     @property
     def num_fused_loras(self) -> int:
-        """How many they are."""
         return len(self.fused_loras)
 
     def get_active_adapters(self) -> list[str]:
         """Names of the adapters that count in some network."""
-        return list(dict.fromkeys(name for each in self._networks_with_lora() for name in self._lora_of(each).active))
+        return list(dict.fromkeys(name for lora in self._with_lora.values() for name in lora.active))
 
     def get_list_adapters(self) -> dict[str, list[str]]:
         """Names of the adapters of each network that has some."""
-        return {
-            network: list(self._lora_of(network).adapters)
-            for network in self._networks_with_lora()
-            if self._lora_of(network).adapters
-        }
+        return {network: list(lora.adapters) for network, lora in self._with_lora.items() if lora.adapters}
 
     def _enable(self, enabled: bool) -> None:
-        for lora in self._changed(self._networks_with_lora()):
+        for lora in self._changed(self._with_lora):
             lora.enabled = enabled
             lora.refresh()
 
     def _changed(self, networks: Iterable[str]) -> Iterator[NetworkLora]:
         """The LoRA of each of the networks, which is told of after it was changed."""
         for network in networks:
-            yield self._lora_of(network)
+            yield self._with_lora[network]
             self._network_changed(self.networks[network].module)
 
     def _network_of(self, module: nn.Module) -> LoadedModel:
@@ -298,26 +293,26 @@ class WithLora:
                 return network
         raise ValueError(f"{type(module).__name__} is no network of this pipeline; it has {', '.join(self.networks)}")
 
-    def _lora_of(self, network: str) -> NetworkLora:
-        return self._lora[self.networks[network].module]
-
-    def _networks_with_lora(self) -> list[str]:
-        return [name for name, network in self.networks.items() if network.module in self._lora]
+    @property
+    def _with_lora(self) -> dict[str, NetworkLora]:
+        """By name, the networks that have LoRA."""
+        modules = {name: network.module for name, network in self.networks.items()}
+        return {name: self._lora[module] for name, module in modules.items() if module in self._lora}
 
     def _networks_named(self, components: Iterable[str] | None, keyword: str = "components") -> list[str]:
         """Those of the named networks that have LoRA, by our names or diffusers'."""
         if components is None:
-            return self._networks_with_lora()
+            return list(self._with_lora)
         names = [components] if isinstance(components, str) else list(components)
         names = [_NETWORKS.get(name, name) for name in names]
         for name in names:
             if name not in self.networks:
                 raise ValueError(f"{keyword}={components!r}: expected some of {', '.join(self.networks)}")
-        return [name for name in self._networks_with_lora() if name in names]
+        return [name for name in self._with_lora if name in names]
 
     def _known_adapters(self, adapter_names: str | Sequence[str]) -> list[str]:
         names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
-        known = {name for network in self._networks_with_lora() for name in self._lora_of(network).adapters}
+        known = {name for lora in self._with_lora.values() for name in lora.adapters}
         for name in names:
             if name not in known:
                 raise ValueError(f"there is no adapter {name!r}: loaded are {self._loaded()}")

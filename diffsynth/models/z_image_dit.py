@@ -112,7 +112,8 @@ class ZImageBlock(nn.Module, OwnOperators):
         attended = self.attention(by.rms_normed(tokens, before, _EPS), cos, sin)
         tokens = by.added_rms_normed(tokens, attended, after, _EPS)
         fed = self.feed_forward(by.rms_normed(tokens, ffn_before, _EPS))
-        return by.added_rms_normed(tokens, fed, ffn_after, _EPS)
+        added: Tensor = by.added_rms_normed(tokens, fed, ffn_after, _EPS)
+        return added
 
     def _gains(self, time: Tensor | None) -> tuple[Tensor, ...]:
         """What the channels are scaled by in each of the four norms, (dim,) or (B, dim): the norm's own weight, and

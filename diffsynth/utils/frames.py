@@ -33,7 +33,7 @@ def video_from_frames(
     check_frames(frames, num_frames, name)
     pictures = []
     for number, frame in enumerate(frames):
-        _check_picture(f"frame {number} of {name}", frame, height, width)
+        check_size(f"frame {number} of {name}", frame, height, width, of_video=True)
         pictures.append(torch.from_numpy(np.array(frame.convert(mode))))
     return (torch.stack(pictures).permute(3, 0, 1, 2).unsqueeze(0).float() / 127.5) - 1
 
@@ -57,28 +57,19 @@ def first_frames(frames: Any, num_frames: int) -> Any:
     return [frames[index] for index in range(num_frames)] if longer and len(frames) > num_frames else frames
 
 
-def check_picture(name: str, picture: object) -> None:
-    """Raises ValueError where this is no picture."""
+def check_picture(name: str, picture: object) -> Image.Image:
+    """The picture; raises ValueError where it is none."""
     if isinstance(picture, (str, PathLike)):
         raise ValueError(f"{name}={str(picture)!r} is a path: expected a picture, which PIL.Image.open reads")
     if not isinstance(picture, Image.Image):
         raise ValueError(f"{name} is a {type(picture).__name__}: expected a PIL image")
+    return picture
 
 
 def video_from_picture(picture: Image.Image, *, height: int, width: int) -> Tensor:
     """The picture, resized, as a video of one frame: (1, 3, 1, H, W), float32 in [-1, 1]."""
     resized = picture.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
     return video_from_frames([resized], height=height, width=width, num_frames=1)
-
-
-def _check_picture(name: str, frame: object, height: int, width: int) -> None:
-    if not isinstance(frame, Image.Image):
-        raise ValueError(f"{name} is a {type(frame).__name__}: expected a PIL image")
-    if frame.size != (width, height):
-        raise ValueError(
-            f"{name} is {frame.size[0]}x{frame.size[1]}, but the video asked for is "
-            f"{width}x{height}: VideoData(..., height={height}, width={width}) crops and resizes"
-        )
 
 
 def frames_from_video(video: Tensor) -> list[Image.Image]:
@@ -95,12 +86,13 @@ def of_area(picture: Image.Image, area: int, multiple: int = 32) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def check_size(name: str, picture: object, height: int, width: int) -> None:
-    """Raises ValueError unless the keyword of that name is a picture of that size."""
-    if not isinstance(picture, Image.Image):
-        raise ValueError(f"{name} is a {type(picture).__name__}: expected a PIL image")
-    if picture.size != (width, height):
+def check_size(name: str, picture: object, height: int, width: int, *, of_video: bool = False) -> None:
+    """Raises ValueError unless what is called so is a picture of that size, or a frame of a video of that size."""
+    size = check_picture(name, picture).size
+    if size != (width, height):
+        asked, advice = "picture", f"PIL.ImageOps.fit({name}, ({width}, {height}))"
+        if of_video:
+            asked, advice = "video", f"VideoData(..., height={height}, width={width})"
         raise ValueError(
-            f"{name} is {picture.width}x{picture.height}, but the picture asked for is {width}x{height}: "
-            f"PIL.ImageOps.fit({name}, ({width}, {height})) crops and resizes"
+            f"{name} is {size[0]}x{size[1]}, but the {asked} asked for is {width}x{height}: {advice} crops and resizes"
         )

@@ -6,6 +6,7 @@ and so is the result.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -137,58 +138,35 @@ def _short(dtype: torch.dtype) -> str:
 
 
 _EVERY_LATER = (99, 0)
+_on_cuda = functools.partial(Implementation, device_type=CUDA, dtypes=HALF)
 
 # Generations of flash-attention stand in the order of what they were written for: 3 for Hopper alone, 4 for Hopper and
 # Blackwell. AMD has no compute capability in this sense; there the second generation alone is built.
 IMPLEMENTATIONS = {
-    "flash_attention_3": Implementation(
+    "flash_attention_3": _on_cuda(
         _flash_attention("flash_attn_interface"),
-        module="flash_attn_interface",
-        device_type=CUDA,
-        dtypes=HALF,
-        largest_head=256,
-        capability=((9, 0), (10, 0)),
+        module="flash_attn_interface", largest_head=256, capability=((9, 0), (10, 0)),
     ),
-    "flash_attention_4": Implementation(
+    "flash_attention_4": _on_cuda(
         _flash_attention("flash_attn.cute"),
-        module="flash_attn.cute",
-        device_type=CUDA,
-        dtypes=HALF,
-        largest_head=128,
-        capability=((9, 0), _EVERY_LATER),
+        module="flash_attn.cute", largest_head=128, capability=((9, 0), _EVERY_LATER),
     ),
-    "flash_attention_2": Implementation(
+    "flash_attention_2": _on_cuda(
         _flash_attention("flash_attn"),
-        module="flash_attn",
-        device_type=CUDA,
-        dtypes=HALF,
-        largest_head=256,
-        capability=((8, 0), _EVERY_LATER),
+        module="flash_attn", largest_head=256, capability=((8, 0), _EVERY_LATER),
     ),
     "npu_fusion_attention": Implementation(
         _load_npu_fusion_attention,
-        module="torch_npu",
-        device_type=NPU,
-        dtypes=HALF,
-        largest_head=256,
-        mask_dtypes=(torch.bool,),
+        module="torch_npu", device_type=NPU, dtypes=HALF, largest_head=256, mask_dtypes=(torch.bool,),
     ),
     "torch": Implementation(lambda: torch_attention, mask_dtypes=None),
-    "sage_attention": Implementation(
+    "sage_attention": _on_cuda(
         _function("sageattention", "sageattn", "sm_scale", tensor_layout="NHD", is_causal=False),
-        module="sageattention",
-        device_type=CUDA,
-        dtypes=HALF,
-        largest_head=128,
-        capability=((8, 0), _EVERY_LATER),
+        module="sageattention", largest_head=128, capability=((8, 0), _EVERY_LATER),
     ),
-    "xformers": Implementation(
+    "xformers": _on_cuda(
         _function("xformers.ops", "memory_efficient_attention", "scale"),
-        module="xformers",
-        device_type=CUDA,
-        dtypes=(*HALF, torch.float32),
+        module="xformers", dtypes=(*HALF, torch.float32),
     ),
-    "customized_fa_kernel": Implementation(
-        _load_from_hub, module="kernels", device_type=CUDA, dtypes=HALF, largest_head=256
-    ),
-}
+    "customized_fa_kernel": _on_cuda(_load_from_hub, module="kernels", largest_head=256),
+}  # fmt: skip

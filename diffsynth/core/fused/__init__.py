@@ -13,7 +13,9 @@ import importlib
 import importlib.util
 import logging
 import os
-from typing import Protocol, cast
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +34,8 @@ MODULES = {
 # What a device takes where it is installed.
 OF_DEVICE = {CUDA: "triton", NPU: "torch_npu"}
 
+Operator = TypeVar("Operator", bound=Callable[..., Tensor])
+
 logger = logging.getLogger(__name__)
 
 
@@ -39,76 +43,23 @@ class FusedOperatorsError(ValueError):
     """What DIFFSYNTH_FUSED_OPERATORS asks for is unknown or not installed."""
 
 
-class Operators(Protocol):
-    """What each of `MODULES` has; see the functions of the same names below."""
+def _by_device(operator: Operator) -> Operator:
+    """An operator of `plain`, computed as the device of its first tensor does it."""
 
-    def modulated(self, tokens: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor: ...
+    @functools.wraps(operator)
+    def computed(tokens: Tensor, *others: Any, **named: Any) -> Any:
+        return getattr(operators_of(tokens), operator.__name__)(tokens, *others, **named)
 
-    def gated(self, tokens: Tensor, update: Tensor, gate: Tensor) -> Tensor: ...
-
-    def normed_and_activated(self, frames: Tensor, weight: Tensor, eps: float) -> Tensor: ...
-
-    def normed_and_rotated(
-        self, tokens: Tensor, weight: Tensor, eps: float, head_dim: int, cos: Tensor, sin: Tensor
-    ) -> Tensor: ...
-
-    def rms_normed(self, tokens: Tensor, gain: Tensor, eps: float) -> Tensor: ...
-
-    def added_rms_normed(self, tokens: Tensor, update: Tensor, gain: Tensor, eps: float) -> Tensor: ...
-
-    def swiglu(self, gate: Tensor, values: Tensor) -> Tensor: ...
+    return computed  # type: ignore[return-value]
 
 
-def modulated(tokens: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
-    """A layer norm without weights, times ``1 + scale`` plus ``shift``.
-
-    Args:
-        tokens: (B, S, dim).
-        shift, scale: (B, dim), of the tokens' type or float32.
-
-    Returns:
-        The shape and type of `tokens`.
-    """
-    return _of(tokens).modulated(tokens, shift, scale, eps)
-
-
-def gated(tokens: Tensor, update: Tensor, gate: Tensor) -> Tensor:
-    """Tokens (B, S, dim) plus `gate` (B, dim) times the update (B, S, dim); in the type of `tokens`."""
-    return _of(tokens).gated(tokens, update, gate)
-
-
-def normed_and_rotated(tokens: Tensor, weight: Tensor, eps: float, head_dim: int, cos: Tensor, sin: Tensor) -> Tensor:
-    """An RMS norm, then a rotary embedding of each head.
-
-    Args:
-        tokens: (B, S, heads * head_dim).
-        weight: of the norm, which is over as many channels: those of a head, or of all heads together.
-        cos, sin: (S, 1, head_dim), each number twice, once for either channel of its pair of neighbours; float32.
-
-    Returns:
-        (B, S, heads, head_dim), in the type of `tokens`.
-    """
-    return _of(tokens).normed_and_rotated(tokens, weight, eps, head_dim, cos, sin)
-
-
-def normed_and_activated(frames: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """SiLU of an RMS norm over the last axis, whose channels `weight` (channels,) scales; in the type of `frames`."""
-    return _of(frames).normed_and_activated(frames, weight, eps)
-
-
-def rms_normed(tokens: Tensor, gain: Tensor, eps: float) -> Tensor:
-    """An RMS norm of tokens (B, S, dim), whose channels `gain` scales: (dim,), or (B, dim); in the type of `tokens`."""
-    return _of(tokens).rms_normed(tokens, gain, eps)
-
-
-def added_rms_normed(tokens: Tensor, update: Tensor, gain: Tensor, eps: float) -> Tensor:
-    """Tokens (B, S, dim) plus the RMS norm of an update of their shape, scaled by `gain`; in the type of `tokens`."""
-    return _of(tokens).added_rms_normed(tokens, update, gain, eps)
-
-
-def swiglu(gate: Tensor, values: Tensor) -> Tensor:
-    """SiLU of the gate times the values, of one shape and type. Without gradients, either may be written over."""
-    return _of(gate).swiglu(gate, values)
+added_rms_normed = _by_device(plain.added_rms_normed)
+gated = _by_device(plain.gated)
+modulated = _by_device(plain.modulated)
+normed_and_activated = _by_device(plain.normed_and_activated)
+normed_and_rotated = _by_device(plain.normed_and_rotated)
+rms_normed = _by_device(plain.rms_normed)
+swiglu = _by_device(plain.swiglu)
 
 
 def gelu_of_linear(linear: nn.Module, tokens: Tensor) -> Tensor:
@@ -147,9 +98,11 @@ def fused_operators(device_type: str) -> str:
     return _choose(device_type, os.environ.get(VARIABLE))
 
 
-def operators_of(tokens: Tensor, fused: bool = True) -> Operators:
-    """All of them, as the tokens' device computes them; torch's own unless `fused`."""
-    return _of(tokens) if fused else cast(Operators, plain)
+def operators_of(tokens: Tensor, fused: bool = True) -> ModuleType:
+    """What has all functions of `plain`, as the tokens' device computes them; torch's own unless `fused`."""
+    if not fused or torch.compiler.is_compiling():
+        return plain
+    return _load(fused_operators(tokens.device.type))
 
 
 def use_fused(network: nn.Module, fused: bool) -> None:
@@ -179,13 +132,8 @@ class RMSNorm(nn.RMSNorm, OwnOperators):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (B, S, dim) to the same shape and type."""
-        return operators_of(tokens, self.fused).rms_normed(tokens, self.weight, self.eps)
-
-
-def _of(tokens: Tensor) -> Operators:
-    if torch.compiler.is_compiling():
-        return cast(Operators, plain)
-    return _load(fused_operators(tokens.device.type))
+        normed: Tensor = operators_of(tokens, self.fused).rms_normed(tokens, self.weight, self.eps)
+        return normed
 
 
 @functools.cache
@@ -209,7 +157,7 @@ def _choose(device_type: str, asked: str | None) -> str:
 
 
 @torch.no_grad()
-def _try_out(operators: Operators, device_type: str) -> None:
+def _try_out(operators: ModuleType, device_type: str) -> None:
     """Raises where they cannot be compiled or called there."""
     tokens = torch.zeros(1, 2, 32, device=device_type)
     row, table = tokens[:, 0], torch.zeros(2, 1, 16, device=device_type)
@@ -224,8 +172,8 @@ def _is_installed(package: str) -> bool:
 
 
 @functools.cache
-def _load(name: str) -> Operators:
-    return cast(Operators, importlib.import_module(MODULES[name]))
+def _load(name: str) -> ModuleType:
+    return importlib.import_module(MODULES[name])
 
 
 _TOKENS = 16

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -36,16 +35,6 @@ class BytesMoved:
     within_device: int = 0
 
 
-class Origin(Protocol):
-    """Something to read weights from, on the thread that carries them."""
-
-    def fill(self, weights: Sequence[Weight], outs: Sequence[Tensor]) -> None:
-        """Fills contiguous `outs`, all on one device, each converted to its type.
-
-        On a device with streams they may still be under way on the current one.
-        """
-
-
 class Disk:
     """The files.
 
@@ -70,6 +59,10 @@ class Disk:
         self._keys = {weight: next(key_map[key] for key in weight.keys if key in key_map) for weight in weights}
 
     def fill(self, weights: Sequence[Weight], outs: Sequence[Tensor]) -> None:
+        """Fills contiguous `outs`, all on one device, each converted to its type.
+
+        On a device with streams they may still be under way on the current one.
+        """
         keys = [self._keys[weight] for weight in weights]
         if is_host(outs[0].device):
             for key, out in zip(keys, outs, strict=True):
@@ -124,6 +117,7 @@ class HeldCopy:
         return sum(tensor.nbytes for tensor in self.tensors)
 
     def fill(self, weights: Sequence[Weight], outs: Sequence[Tensor]) -> None:
+        """As `Disk.fill`."""
         if self._first is not None:
             self._first.fill(self._weights, self.tensors)
             self._first, self.filled = None, True
@@ -161,6 +155,10 @@ def _copier(values: Tensor) -> Callable[[int, Tensor], None]:
         out.copy_(flat[start : start + out.numel()])
 
     return copy
+
+
+Origin = Disk | HeldCopy
+"""What weights can be read from, on the thread that carries them."""
 
 
 class Carrier:

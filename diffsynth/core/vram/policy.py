@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 
+from diffsynth.core.caller import nearest
 from diffsynth.core.device.npu_compatible_device import UnknownDeviceError, resolve_device
 
 DISK = "disk"
@@ -68,49 +68,50 @@ def parse_vram_config(
         VramConfigError: a key that does not exist, half of a pair, a device that is not there, or placements that
             cannot follow each other.
     """
-    for key in config:
-        if key not in KEYS:
-            near = difflib.get_close_matches(str(key), KEYS, n=1)
-            advice = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(KEYS)}"
-            raise VramConfigError(f"vram_config of {model}: there is no key {key!r}: {advice}")
-    given = {key: value for key, value in config.items() if value is not None}
-    if not given:
-        return None
-    placements = {situation: _placement(given, situation, model) for situation in SITUATIONS}
+    try:
+        for key in config:
+            if key not in KEYS:
+                raise VramConfigError(f"there is no key {key!r}: {nearest(key, KEYS, 'the keys are')}")
+        given = {key: value for key, value in config.items() if value is not None}
+        return _policy(given, torch_dtype, device) if given else None
+    except VramConfigError as error:
+        raise VramConfigError(f"vram_config of {model}: {error}") from error
+
+
+def _policy(given: Mapping[str, object], torch_dtype: torch.dtype, device: torch.device) -> VramPolicy:
+    placements = {situation: _placement(given, situation) for situation in SITUATIONS}
     some = next(iter(given))
     if placements["offload"] is None:
         raise VramConfigError(
-            f"vram_config of {model}: {some} is given without offload_device and offload_dtype: "
+            f"{some} is given without offload_device and offload_dtype: "
             "say where the weights are while the model is not in use, such as 'cpu' or 'disk'"
         )
     computation = placements["computation"]
     if computation is None:
         raise VramConfigError(
-            f"vram_config of {model}: {some} is given without computation_device and computation_dtype: "
+            f"{some} is given without computation_device and computation_dtype: "
             f"add computation_device={str(device)!r}, computation_dtype={torch_dtype}"
         )
     if isinstance(computation, OnDisk):
-        raise VramConfigError(
-            f"vram_config of {model}: computation_device='disk': nothing computes there, write {str(device)!r}"
-        )
-    _check_computation(computation, device, model)
+        raise VramConfigError(f"computation_device='disk': nothing computes there, write {str(device)!r}")
+    _check_computation(computation, device)
     policy = VramPolicy(
         offload=placements["offload"],
         onload=placements["onload"] or computation,
         preparing=placements["preparing"] or computation,
         computation=computation,
     )
-    _check_order(policy, model)
+    _check_order(policy)
     return policy
 
 
-def _placement(given: Mapping[str, object], situation: str, model: str) -> Placement | OnDisk | None:
+def _placement(given: Mapping[str, object], situation: str) -> Placement | OnDisk | None:
     """The placement of one situation, or None where neither of its keys is given."""
     device_key, dtype_key = f"{situation}_device", f"{situation}_dtype"
     for key, other in ((device_key, dtype_key), (dtype_key, device_key)):
         if key in given and other not in given:
             hint = "'disk'" if given[key] == DISK else "it too"
-            raise VramConfigError(f"vram_config of {model}: {key} is given without {other}: give {hint}")
+            raise VramConfigError(f"{key} is given without {other}: give {hint}")
     if device_key not in given:
         return None
     device, dtype = given[device_key], given[dtype_key]
@@ -118,50 +119,45 @@ def _placement(given: Mapping[str, object], situation: str, model: str) -> Place
         return OnDisk()
     if device == DISK or dtype == DISK:
         raise VramConfigError(
-            f"vram_config of {model}: {device_key}={device!r} contradicts {dtype_key}={dtype!r}: "
-            "weights that stay on disk have 'disk' for both"
+            f"{device_key}={device!r} contradicts {dtype_key}={dtype!r}: weights that stay on disk have 'disk' for both"
         )
-    return Placement(_device(device, device_key, model), _dtype(dtype, dtype_key, model))
+    return Placement(_device(device, device_key), _dtype(dtype, dtype_key))
 
 
-def _device(value: object, key: str, model: str) -> torch.device:
+def _device(value: object, key: str) -> torch.device:
     try:
         return resolve_device(value)  # type: ignore[arg-type]
     except UnknownDeviceError as error:
-        raise VramConfigError(f"vram_config of {model}: {key}: {error}") from error
+        raise VramConfigError(f"{key}: {error}") from error
 
 
-def _dtype(value: object, key: str, model: str) -> torch.dtype:
+def _dtype(value: object, key: str) -> torch.dtype:
     if not isinstance(value, torch.dtype):
-        raise VramConfigError(
-            f"vram_config of {model}: {key}={value!r} is no torch dtype: write one such as torch.bfloat16, or 'disk'"
-        )
+        raise VramConfigError(f"{key}={value!r} is no torch dtype: write one such as torch.bfloat16, or 'disk'")
     if not value.is_floating_point:
-        raise VramConfigError(
-            f"vram_config of {model}: {key}={value} cannot hold weights: write a floating type such as torch.bfloat16"
-        )
+        raise VramConfigError(f"{key}={value} cannot hold weights: write a floating type such as torch.bfloat16")
     return value
 
 
-def _check_computation(computation: Placement, device: torch.device, model: str) -> None:
+def _check_computation(computation: Placement, device: torch.device) -> None:
     if computation.dtype.itemsize == 1:
         raise VramConfigError(
-            f"vram_config of {model}: computation_dtype={computation.dtype} is a type for storage: "
+            f"computation_dtype={computation.dtype} is a type for storage: "
             "keep it for onload and preparing, and compute in one such as torch.bfloat16"
         )
     if computation.device != device:
         raise VramConfigError(
-            f"vram_config of {model}: computation_device={str(computation.device)!r}, "
+            f"computation_device={str(computation.device)!r}, "
             f"but the pipeline computes on {str(device)!r}: write the same for both"
         )
 
 
-def _check_order(policy: VramPolicy, model: str) -> None:
+def _check_order(policy: VramPolicy) -> None:
     """Weights go from offload over onload and preparing to computation: never back to the disk on the way."""
     steps = (("offload", policy.offload), ("onload", policy.onload), ("preparing", policy.preparing))
     for (earlier, held), (later, placement) in pairwise(steps):
         if isinstance(placement, OnDisk) and not isinstance(held, OnDisk):
             raise VramConfigError(
-                f"vram_config of {model}: {later}_device='disk' contradicts {earlier}_device={str(held.device)!r}: "
+                f"{later}_device='disk' contradicts {earlier}_device={str(held.device)!r}: "
                 "weights in memory do not go back to the disk to be used"
             )

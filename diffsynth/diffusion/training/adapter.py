@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -19,8 +19,8 @@ from diffsynth.core.data.media_dataset import PLACE, MediaDataset
 from diffsynth.core.loader.detection import load_object
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.guidance import branch_prompts
-from diffsynth.diffusion.training.arguments import checkpointing
-from diffsynth.diffusion.training.files import media_dataset
+from diffsynth.diffusion.training.arguments import checkpointing, names
+from diffsynth.diffusion.training.errors import TrainingError
 from diffsynth.diffusion.training.losses import FlowMatchLoss
 from diffsynth.diffusion.training.runner import Inputs, Sample
 
@@ -134,3 +134,32 @@ class PictureAdapter(TrainingAdapter[OfPictures]):
     def validation_inputs(self) -> dict[str, Any]:
         """What the pipeline is called with for a validation, besides a prompt and a size."""
         return {}
+
+
+def media_dataset(
+    args: argparse.Namespace,
+    size: FrameSize,
+    *,
+    needed: Sequence[str] = (),
+    sizes: Mapping[str, FrameSize] | None = None,
+    lists: Sequence[str] = (),
+) -> MediaDataset:
+    """The images and videos of the metadata file.
+
+    Args:
+        size: of those that `sizes` says nothing of.
+        needed: columns in which every row has to name a file.
+        sizes: by column.
+        lists: columns that may name several.
+
+    Raises:
+        TrainingError: no metadata file is named.
+        DatasetError: see `MediaDataset`.
+    """
+    if args.dataset_metadata_path is None:
+        raise TrainingError(f"--task {args.task} needs --dataset_metadata_path")
+    return MediaDataset(
+        args.dataset_base_path, args.dataset_metadata_path,
+        file_keys=tuple(dict.fromkeys([*names(args.data_file_keys), *needed])), size=size, needed=needed, sizes=sizes,
+        lists=lists, repeat=args.dataset_repeat, on_bad_sample=args.on_bad_sample,
+    )  # fmt: skip

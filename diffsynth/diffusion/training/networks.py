@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +18,6 @@ from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.lora_file import file_metadata, named_as_in, read_lora
 from diffsynth.diffusion.training.arguments import TRAIN, names, split_task, trained_name
 from diffsynth.diffusion.training.errors import TrainingError
-from diffsynth.diffusion.training.files import model_configs, published_config
 from diffsynth.families.family import Family
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def load_pipeline(pipeline: type[Pipeline], args: argparse.Namespace, accelerato
             the preset LoRA cannot be used.
     """
     device = resolve_device(accelerator.device)
-    models, folders = model_configs(args, accelerator.device), _folders(pipeline.family, args)
+    models, folders = _model_configs(args, accelerator.device), _folders(pipeline.family, args)
     if (converted := pipeline.family.converted) is not None:
         models = [redirected(config, converted.model_id, converted.files) for config in models]
     with accelerator.local_main_process_first():  # it downloads what is not there, for all
@@ -70,7 +70,7 @@ def _folders(family: Family, args: argparse.Namespace) -> dict[str, ModelConfig 
         given = getattr(args, folder.keyword.replace("_config", "_path"), None)
         asked = not folder.for_inputs or not set(folder.for_inputs).isdisjoint(names(args.extra_inputs))
         default = ":".join(folder.default) if folder.default is not None and asked else None
-        folders[folder.keyword] = published_config(given or default)
+        folders[folder.keyword] = _config_of(given or default)
     return folders
 
 
@@ -184,3 +184,62 @@ def _endings(names: Iterable[str]) -> list[str]:
     """The last parts of names, with the part before where that is a number's: q, ffn.0, head."""
     parts = (name.split(".") for name in names)
     return sorted({".".join(part[-2:]) if part[-1].isdigit() else part[-1] for part in parts})
+
+
+def _model_configs(args: argparse.Namespace, device: torch.device) -> list[ModelConfig]:
+    """A config for each model of --model_paths and --model_id_with_origin_paths, in their order.
+
+    Those that --fp8_models names are kept in float8, those of --offload_models are read from disk as they run; both
+    compute on `device`.
+
+    Raises:
+        TrainingError: a flag is not written as it has to be, or names a model that is not among those.
+    """
+    computed = {"computation_dtype": getattr(torch, args.torch_dtype), "computation_device": device}
+    settings = {name: _kept(torch.float8_e4m3fn, device) | computed for name in names(args.fp8_models)}
+    settings |= {name: _kept("disk", "disk") | computed for name in names(args.offload_models)}
+    known = [*_paths(args.model_paths), *names(args.model_id_with_origin_paths)]
+    if not known:
+        raise TrainingError("no model is named: give --model_paths or --model_id_with_origin_paths")
+    for name in settings:
+        if name not in known:
+            raise TrainingError(f"--fp8_models or --offload_models: {name} is none of the models, {', '.join(known)}")
+    paths = [ModelConfig(path=path, **settings.get(str(path), {})) for path in _paths(args.model_paths)]
+    ids = [_published(name, settings.get(name, {})) for name in names(args.model_id_with_origin_paths)]
+    return paths + ids
+
+
+def _config_of(name: str | None) -> ModelConfig | None:
+    """The config of ``Org/Name:pattern`` or of a path; None for None."""
+    if name is None:
+        return None
+    return _published(name, {}) if ":" in name else ModelConfig(path=name)
+
+
+def _published(name: str, settings: dict[str, Any]) -> ModelConfig:
+    model_id, colon, pattern = name.partition(":")
+    if not colon or "/" not in model_id:
+        raise TrainingError(
+            f"--model_id_with_origin_paths: {name!r} is not written as Org/Name:pattern, such as "
+            "Org/Name:model*.safetensors"
+        )
+    return ModelConfig(model_id=model_id, origin_file_pattern=pattern, **settings)
+
+
+def _paths(text: str | None) -> list[Any]:
+    if text is None:
+        return []
+    try:
+        paths = json.loads(text)
+    except ValueError as error:
+        raise TrainingError(
+            f"--model_paths: not JSON ({error}); expected a list such as '[\"a.safetensors\"]'"
+        ) from error
+    if not isinstance(paths, list):
+        raise TrainingError(f"--model_paths: {text} is no list; expected one such as '[\"a.safetensors\"]'")
+    return paths
+
+
+def _kept(dtype: torch.dtype | str, device: torch.device | str) -> dict[str, Any]:
+    states = ("offload", "onload", "preparing")
+    return {f"{state}_{key}": value for state in states for key, value in (("dtype", dtype), ("device", device))}

@@ -29,7 +29,6 @@ from diffsynth.diffusion.training.arguments import (
     split_task,
     trained_name,
 )
-from diffsynth.diffusion.training.files import encoding_settings
 from diffsynth.diffusion.training.networks import load_pipeline, network_to_train
 from diffsynth.diffusion.training.runner import lora_dtype, open_accelerator, train
 from diffsynth.diffusion.training.tasks import Distillation, SupervisedFineTuning
@@ -37,6 +36,11 @@ from diffsynth.families.family import Family
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+# A model has some of these.
+_DECIDE_WHAT_IS_ENCODED = (
+    "height", "width", "max_pixels", "num_frames", "torch_dtype", "data_file_keys", "extra_inputs",
+)  # fmt: skip
 
 _TASKS = {"sft": SupervisedFineTuning, "direct_distill": Distillation}
 
@@ -81,7 +85,7 @@ def run_task(accelerator: Accelerator, model: TrainingAdapter[Any], args: argpar
     name, stage = split_task(args.task)
     task = _TASKS[name](model, args)
     if stage == DATA_PROCESS:
-        folder = EncodedFolder(args.output_path, {**encoding_settings(args), "encoders": _encoders(model.pipe)})
+        folder = EncodedFolder(args.output_path, {**_encoding_settings(args), "encoders": _encoders(model.pipe)})
         encode_once(accelerator, task.encode, model.media(), folder, num_workers=args.dataset_num_workers)
         return
     network = network_to_train(model.pipe, args, lora_dtype(accelerator, model.pipe.torch_dtype))
@@ -93,6 +97,12 @@ def run_task(accelerator: Accelerator, model: TrainingAdapter[Any], args: argpar
         dataset = model.media()
     same = {"the data set": dataset.fingerprint(), "the model's files": _files(model.pipe.networks[trained_name(args)])}
     train(accelerator, task, network, dataset, args, same=same, **({} if encoded else {"encode": task.encode}))
+
+
+def _encoding_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """What encoded samples depend on: they are good for another run that has the same."""
+    settings = {flag: getattr(args, flag) for flag in _DECIDE_WHAT_IS_ENCODED if hasattr(args, flag)}
+    return {"task": split_task(args.task)[0], "metadata": str(args.dataset_metadata_path), **settings}
 
 
 def _encoders(pipe: BasePipeline) -> dict[str, str]:

@@ -19,10 +19,9 @@ from diffsynth.core.data.frames import AS_STORED
 from diffsynth.core.data.media_dataset import PLACE, MediaDataset
 from diffsynth.diffusion.conditions import Call, Contribution, contributed
 from diffsynth.diffusion.guidance import POSITIVE
-from diffsynth.diffusion.training.adapter import PictureAdapter
+from diffsynth.diffusion.training.adapter import PictureAdapter, media_dataset
 from diffsynth.diffusion.training.arguments import checkpointing, names, trained_name
 from diffsynth.diffusion.training.errors import TrainingError
-from diffsynth.diffusion.training.files import media_dataset
 from diffsynth.diffusion.training.runner import Inputs, Sample
 from diffsynth.families.qwen_image import CONTROLNETS
 from diffsynth.families.qwen_image.conditions import ContextImage, LayerInput, edit_pictures

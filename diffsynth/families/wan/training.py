@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from diffsynth.core.data.frames import FrameSize
 from diffsynth.core.data.media_dataset import PLACE, MediaDataset
 from diffsynth.diffusion.conditions import Call, Contribution, contributed
-from diffsynth.diffusion.training.adapter import TrainingAdapter
+from diffsynth.diffusion.training.adapter import TrainingAdapter, media_dataset
 from diffsynth.diffusion.training.arguments import checkpointing, names, trained_name
 from diffsynth.diffusion.training.errors import TrainingError
-from diffsynth.diffusion.training.files import media_dataset
 from diffsynth.diffusion.training.runner import Inputs, Sample
 from diffsynth.diffusion.training.tasks import KEPT
 from diffsynth.families.wan.camera import ORIGIN, SPEED

@@ -39,7 +39,6 @@ _IN_A_TRAINING = (
     "multiprocessing.popen_fork",
     "multiprocessing.queues",
     _RUNNER,
-    "diffsynth.diffusion.training.files",
     "diffsynth.diffusion.training.run_task",
     "transformers.optimization",
 )
