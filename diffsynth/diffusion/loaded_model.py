@@ -6,12 +6,12 @@ import math
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import TypeVar
 
 import torch
 from torch import nn
 
+from diffsynth.core.caller import is_number
 from diffsynth.core.loader import Checkpoint, DictSource, ModelConfig, WeightSource, build_on_meta, detect, fill
 from diffsynth.core.progress import progress_bar
 from diffsynth.core.vram import (
@@ -148,8 +148,7 @@ def check_settings(model_configs: object, torch_dtype: object, vram_limit: objec
             f"torch_dtype={torch_dtype} is a type for storage, and nothing computes in it: write torch.bfloat16, and "
             "float8 as the onload_dtype and preparing_dtype of a ModelConfig"
         )
-    limited = vram_limit is not None
-    if limited and (isinstance(vram_limit, bool) or not isinstance(vram_limit, Real) or math.isnan(vram_limit)):
+    if vram_limit is not None and (not is_number(vram_limit) or math.isnan(vram_limit)):
         raise TypeError(f"vram_limit={vram_limit!r}: expected a number of GiB, or None for no limit")
 
 

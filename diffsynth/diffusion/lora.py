@@ -261,13 +261,10 @@ class NetworkLora:
 
     def delete(self, names: Collection[str]) -> None:
         """Takes these off and forgets them. What of them is merged stays in the weights until all LoRA goes."""
-        kept = {name: adapter for name, adapter in self.adapters.items() if name not in names}
-        for adapter in self.adapters.values():
-            if adapter.hot is not None:
-                adapter.hot.remove()
-                adapter.hot = None
-        self.adapters = kept
+        for name, adapter in self.adapters.items():
+            adapter.active = adapter.active and name not in names
         self.refresh()
+        self.adapters = {name: adapter for name, adapter in self.adapters.items() if name not in names}
 
     def merge(self, strengths: Mapping[str, float]) -> None:
         """Puts these adapters, so strong each, into the network's weights, besides those that are there already; with

@@ -53,8 +53,7 @@ class WeightSource(Protocol):
         Raises:
             CheckpointError: as `read_into`, here or when it is called.
         """
-        whole = self.read(key).view(-1)
-        return lambda start, out: _copy(whole[start : start + out.numel()], out)
+        return copier(self.read(key))
 
     def read(self, key: str, dtype: torch.dtype | None = None, device: str | torch.device = "cpu") -> Tensor:
         """Reads a tensor into new memory, in its own type unless `dtype` says otherwise."""
@@ -106,3 +105,9 @@ class DictSource(WeightSource):
 @torch.no_grad()
 def _copy(values: Tensor, out: Tensor) -> None:
     out.copy_(values)
+
+
+def copier(values: Tensor) -> Callable[[int, Tensor], None]:
+    """What `WeightSource.parts` returns, of values in memory."""
+    flat = values.view(-1)
+    return lambda start, out: _copy(flat[start : start + out.numel()], out)

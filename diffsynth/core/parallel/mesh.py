@@ -8,6 +8,7 @@ from math import gcd
 
 import torch
 
+from diffsynth.core.caller import is_whole
 from diffsynth.core.parallel import DegreeError
 from diffsynth.core.parallel.world import Launch, World, join
 
@@ -44,7 +45,7 @@ def check_degrees(size: int, ulysses: int | None, ring: int | None, cfg: int | N
     """
     given: Mapping[str, object] = {"ulysses_degree": ulysses, "ring_degree": ring, "cfg_degree": cfg}
     for name, degree in given.items():
-        if degree is not None and (isinstance(degree, bool) or not isinstance(degree, int) or degree < 1):
+        if degree is not None and (not is_whole(degree) or degree < 1):
             raise DegreeError(f"{name}={degree!r}: expected a whole number above 0, or None")
     if cfg not in (None, 1, 2):
         raise DegreeError(f"cfg_degree={cfg}: expected 1 or 2, since there are two text branches")

@@ -3,7 +3,7 @@ them from there beside the computation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from diffsynth.core.device.npu_compatible_device import synchronize
-from diffsynth.core.loader.weight_source import WeightSource
+from diffsynth.core.loader.weight_source import WeightSource, copier
 from diffsynth.core.vram.memory import has_streams, is_host, side_stream
 from diffsynth.core.vram.policy import Placement
 from diffsynth.core.vram.staging import Cargo, Staging
@@ -136,25 +136,16 @@ class HeldCopy:
         streams = has_streams(outs[0].device)
         through_ring = streams and not self.pinned
         if through_ring and all(values.dtype == out.dtype for values, out in zip(held, outs, strict=True)):
-            self._staging.send(Cargo(out, _copier(values)) for values, out in zip(held, outs, strict=True))
+            self._staging.send(Cargo(out, copier(values)) for values, out in zip(held, outs, strict=True))
             return
         for values, out in zip(held, outs, strict=True):
             # In the type they are held in: a conversion on the way would be the host's work, and its memory.
             if through_ring:
                 arrived = torch.empty_like(values, device=out.device)
-                self._staging.send([Cargo(arrived, _copier(values))])
+                self._staging.send([Cargo(arrived, copier(values))])
             else:
                 arrived = values if values.dtype == out.dtype else values.to(out.device, non_blocking=streams)
             out.copy_(arrived, non_blocking=streams)
-
-
-def _copier(values: Tensor) -> Callable[[int, Tensor], None]:
-    flat = values.view(-1)
-
-    def copy(start: int, out: Tensor) -> None:
-        out.copy_(flat[start : start + out.numel()])
-
-    return copy
 
 
 Origin = Disk | HeldCopy

@@ -62,12 +62,12 @@ class Staging:
         filling: deque[tuple[int, Tensor, Tensor, Future[None]]] = deque()
         try:
             for cargo in cargoes:
-                flat = cargo.out.view(-1)
-                for start, part in _parts(flat):
+                count = BUFFER_BYTES // cargo.out.dtype.itemsize
+                for number, part in enumerate(torch.split(cargo.out.view(-1), count)):
                     if len(filling) == BUFFERS:
                         self._depart(*filling.popleft())
                     turn, host = self._empty_buffer(part)
-                    filling.append((turn, host, part, self._threads.submit(cargo.fill, start, host)))
+                    filling.append((turn, host, part, self._threads.submit(cargo.fill, number * count, host)))
             while filling:
                 self._depart(*filling.popleft())
         finally:
@@ -94,9 +94,3 @@ class Staging:
         self._threads = None
         self._buffers = []
         self._sent = [None] * BUFFERS
-
-
-def _parts(flat: Tensor) -> Iterable[tuple[int, Tensor]]:
-    """What fits into a buffer at a time, and where it starts."""
-    count = BUFFER_BYTES // flat.dtype.itemsize
-    return ((start, flat[start : start + count]) for start in range(0, flat.numel(), count))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -83,11 +84,12 @@ class ManagedUnit:
             return False
         return self._current is None or self._current.placement != placement
 
-    def allocate(self, state: State) -> HeldCopy:
-        """Memory for the copy of that state, which is not on disk."""
+    def allocate(self, state: State, first: Origin | None = None) -> HeldCopy:
+        """Memory for the copy of that state, which is not on disk; `first` as `HeldCopy` takes it."""
         placement = self._placements[state]
         assert isinstance(placement, Placement)
-        return self._new_copy(placement)
+        memory = allocate(total_bytes(self.weights, placement.dtype), placement.device)
+        return self._copy(placement, tensors_in(memory, self.weights, placement.dtype), first=first)
 
     def waits(self, state: State) -> bool:
         """Whether nothing is read for that state before the unit's forward, which is likely to want it elsewhere."""
@@ -99,9 +101,7 @@ class ManagedUnit:
         To be followed by `held`, once the weights have been read.
         """
         if self.state is State.ONLOAD and self.waits(State.ONLOAD) and self._coming is None:
-            placement = self._placements[State.ONLOAD]
-            assert isinstance(placement, Placement)
-            self._coming = self._new_copy(placement, first=self._disk)
+            self._coming = self.allocate(State.ONLOAD, first=self._disk)
 
     def held(self) -> None:
         """Takes the copy that has been left, if there is one."""
@@ -118,19 +118,10 @@ class ManagedUnit:
     def pinned_copy(self, tensors: Sequence[Tensor]) -> HeldCopy:
         """A copy like that on the host in pinned memory, which is still to be filled."""
         assert self._current is not None
-        return HeldCopy(
-            self.weights,
-            self._current.placement,
-            tensors,
-            pinned=True,
-            staging=self._staging,
-            moved=self._moved,
-        )
+        return self._copy(self._current.placement, tensors, pinned=True)
 
-    def _new_copy(self, placement: Placement, first: Origin | None = None) -> HeldCopy:
-        memory = allocate(total_bytes(self.weights, placement.dtype), placement.device)
-        tensors = tensors_in(memory, self.weights, placement.dtype)
-        return HeldCopy(self.weights, placement, tensors, staging=self._staging, moved=self._moved, first=first)
+    def _copy(self, placement: Placement, tensors: Sequence[Tensor], **how: Any) -> HeldCopy:
+        return HeldCopy(self.weights, placement, tensors, staging=self._staging, moved=self._moved, **how)
 
     def arrive(self, state: State, copy: HeldCopy | None) -> None:
         """The unit is in that state from now on.

@@ -21,7 +21,6 @@ from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.guidance import branch_prompts
 from diffsynth.diffusion.training.arguments import checkpointing, names
 from diffsynth.diffusion.training.errors import TrainingError
-from diffsynth.diffusion.training.losses import FlowMatchLoss
 from diffsynth.diffusion.training.runner import Inputs, Sample
 
 if TYPE_CHECKING:
@@ -43,7 +42,6 @@ class TrainingAdapter(ABC, Generic[Pipe]):
         extra_inputs: columns of the metadata that it takes where --extra_inputs names them.
         defaults: of flags that all families have, where this one has others.
         not_offered: published flags that must stay unset, each with what to do instead.
-        flow_match_loss: over the part of the schedule that is trained.
     """
 
     extra_inputs: tuple[str, ...] = ()
@@ -52,10 +50,6 @@ class TrainingAdapter(ABC, Generic[Pipe]):
 
     def __init__(self, pipe: Pipe, args: argparse.Namespace) -> None:
         self.pipe, self.args = pipe, args
-        schedule = FlowMatchScheduler(load_object(pipe.family.levels))
-        schedule.set_training_timesteps()
-        part = (getattr(args, f"{end}_timestep_boundary", whole) for end, whole in (("min", 0.0), ("max", 1.0)))
-        self.flow_match_loss = FlowMatchLoss(schedule, *part)
 
     @staticmethod
     def add_flags(group: argparse._ArgumentGroup) -> None:

@@ -95,7 +95,8 @@ class Checkpoints:
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(parents=True)
         self.accelerator.wait_for_everyone()
-        self.accelerator.save_state(str(unfinished), **self._engine_options("exclude_frozen_parameters", True))
+        options = {"exclude_frozen_parameters": True} if self._engine == "DEEPSPEED" else {}
+        self.accelerator.save_state(str(unfinished), **options)
         _save_device_generator(self.accelerator, unfinished)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
@@ -146,9 +147,6 @@ class Checkpoints:
     def _engine(self) -> str:
         engine: str = self.accelerator.distributed_type.value
         return engine
-
-    def _engine_options(self, name: str, value: Any) -> dict[str, Any]:
-        return {name: value} if self._engine == "DEEPSPEED" else {}
 
     def _only_trained(self, models: list[nn.Module], weights: list[dict[str, Tensor]], folder: str) -> None:
         """What is not trained comes from the model's own files."""

@@ -1,7 +1,7 @@
 import pytest
 
 from diffsynth.core.data import DatasetError
-from diffsynth.core.data.metadata import read_metadata
+from diffsynth.core.data.media_dataset import read_metadata
 
 ROWS = [{"video": "a.mp4", "prompt": "一只狗, running"}, {"video": "b.mp4", "prompt": "a cat"}]
 

@@ -46,7 +46,7 @@ def reset_accelerate():
 def kill_at(*, loss=None, save=None, rank=0):
     """From now on the process with that rank dies at a loss, or when a save has written all but its description."""
     from diffsynth.diffusion.training import checkpoints
-    from diffsynth.diffusion.training.losses import FlowMatchLoss
+    from diffsynth.diffusion.training.tasks import FlowMatchLoss
 
     def dying(function, number):
         calls = []

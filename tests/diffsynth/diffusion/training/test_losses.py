@@ -7,7 +7,7 @@ import torch
 
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.training.errors import TrainingError
-from diffsynth.diffusion.training.losses import FlowMatchLoss, rollout_loss
+from diffsynth.diffusion.training.tasks import FlowMatchLoss, rollout_loss
 from diffsynth.models.wan_video_dit import WanModel
 from tests.diffsynth.pipelines import diffusers_oracle as oracle
 

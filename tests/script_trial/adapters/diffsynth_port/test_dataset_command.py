@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from diffsynth.core.data.metadata import read_metadata
+from diffsynth.core.data.media_dataset import read_metadata
 from diffsynth.utils.data import VideoData
 from script_trial.__main__ import main
 from script_trial.adapters.diffsynth_port import image_dataset
