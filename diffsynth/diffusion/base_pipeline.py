@@ -190,7 +190,7 @@ class BasePipeline(WithLora):
             for name in self.networks
             if (kind := self.family.network_at(name)).cut is not None
         ]
-        self.mesh = sharing.mesh([how.heads(network) for network, how in cut])
+        self.mesh = sharing.mesh(filter(None, [how.heads(network) for network, how in cut]))
         for network, how in cut:
             how.cut(network, SequenceParallel(self.mesh))
 
@@ -380,14 +380,10 @@ class BasePipeline(WithLora):
 
         Args:
             method: "encode" or "decode".
-            tiles: keywords of that method; tiles are shared out among the devices.
+            tiles: keywords of that method.
         """
         self.load_models_to_device(["vae"])
-        vae, tiles_across = self.networks["vae"].module, self.family.network_at("vae").tiles_across
-        if self.mesh is None or tiles_across is None:
-            run = getattr(vae, method)
-        else:
-            run = partial(load_object(f"{tiles_across}.{method}_across"), vae, self.mesh.world)
+        run = getattr(self.networks["vae"].module, method)
         progress = labelled(progress_bar_cmd, f"VAE {method.removesuffix('e')}ing")
         room = self.room_for_tiles("vae")
         made: Tensor = run(what.to(self.device), **tiles, progress=progress, room=room)

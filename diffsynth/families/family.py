@@ -85,12 +85,11 @@ class Network:
         dtype: what the published file holds.
         gains: factors on the made-up values of the parameters whose file key ends so, where the default would be off.
         unused: shapes of the tensors in the file that the network does not have.
-        cut: dotted path of the module that cuts it across devices: `cut(network, sequence)` and `heads(network)`. None:
-            each device runs all of it.
+        cut: dotted path of the module that cuts it across devices: `cut(network, sequence)`, and `heads(network)` of
+            its attention, or None. None: each device runs all of it.
         vram_units: names of submodules, as patterns, whose weights come and go as one, besides those that
             `core.vram.units` finds.
         multiple: pixels that height and width are a multiple of, where it is an autoencoder.
-        tiles_across: of a VAE: dotted path of the module that shares its tiles out: `encode_across`, `decode_across`.
     """
 
     name: str
@@ -102,7 +101,6 @@ class Network:
     gains: Mapping[str, float] = field(default_factory=dict)
     unused: Callable[[Sizes], Shapes] = _nothing
     cut: str | None = None
-    tiles_across: str | None = None
     vram_units: tuple[str, ...] = ()
     multiple: int = 16
 

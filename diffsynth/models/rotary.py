@@ -7,8 +7,9 @@ have that type, and only their cosines and sines, rounded to float32, are ever o
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,35 +27,12 @@ _FIRST_POSITION, _POSITIONS_AHEAD = -128, 1024
 Tables = tuple[Tensor, Tensor]
 """Cosines and sines."""
 
-Layout = TypeVar("Layout", bound=Hashable, contravariant=True)
+Layout = TypeVar("Layout", bound=Hashable)
 Grid = tuple[int, ...]
 TextAndPictures = tuple[tuple[int, ...], tuple[tuple[int, int], ...], bool]
 """Lengths of texts, (rows, columns) of pictures, and whether these are spread as far out as the first."""
-
-
-class Rotary(Protocol[Layout]):
-    """The tables of tokens that are laid out in some way."""
-
-    def tables(self, layout: Layout, device: torch.device) -> Tables:
-        """(cos, sin) for tokens laid out so; shapes as of `rotary_tables`."""
-
-    def warm_up(self, device: torch.device) -> None:
-        """Has the device hold the angles that most tables are made of."""
-
-
-def rotary_tables(positions: Sequence[Tensor], dims: Sequence[int], theta: float = 10000.0) -> Tables:
-    """Cosines and sines for the tokens of a grid, in the grid's row-major order.
-
-    Args:
-        positions: along each axis, the positions of its rows; 1D.
-        dims: channels of a head that turn with each axis; even.
-        theta: base of the geometric series of frequencies.
-
-    Returns:
-        cosines and sines, float32 on the host, each (tokens, 1, sum(dims)), every number twice, once for either
-        channel of its pair, as `core.fused.normed_and_rotated` takes them.
-    """
-    return _over_grid([_of_axis(axis, dim, theta) for axis, dim in zip(positions, dims, strict=True)])
+PictureAndText = tuple[tuple[int, int], int, int]
+"""(rows, columns) of a picture, the tokens that it is filled up to, and those of a prompt."""
 
 
 def _of_axis(positions: Tensor, dim: int, theta: float) -> Tables:
@@ -82,7 +60,13 @@ def _over_grid(axes: Sequence[Tables]) -> Tables:
 class AxisTables:
     """The cosines and sines of each axis by position, computed once and sent to each device once.
 
-    A grid's tables are laid out on the device from these, so that a step of a new size computes no angle.
+    A grid's tables are laid out on the device from these, so that a step of a new size computes no angle. They are
+    float32, each (tokens, 1, sum(dims)), every number twice, once for either channel of its pair, as
+    `core.fused.normed_and_rotated` takes them.
+
+    Args:
+        dims: channels of a head that turn with each axis; even.
+        theta: base of the geometric series of frequencies.
     """
 
     def __init__(self, dims: Sequence[int], theta: float = 10000.0) -> None:
@@ -107,68 +91,75 @@ class AxisTables:
         self._ranges[device] = range(start, stop)
 
     def grid(self, positions: Sequence[Sequence[int]], device: torch.device) -> Tables:
-        """The tables of a grid with these positions along its axes, ranges or any others; see `rotary_tables`."""
-        for axis in positions:
-            self.build(device, range(min(axis), max(axis) + 1))
+        """The tables of a grid's tokens, row by row, with these positions along its axes, ranges or any others."""
         return _over_grid([self._rows(number, axis, device) for number, axis in enumerate(positions)])
 
-    def diagonal(self, positions: range, device: torch.device) -> Tables:
+    def diagonal(self, positions: Sequence[int], device: torch.device) -> Tables:
         """The tables of tokens in a row that have the same position on all axes."""
-        self.build(device, positions)
         parts = [self._rows(number, positions, device) for number in range(len(self.dims))]
         cos, sin = (torch.cat(each, dim=-1).unsqueeze(1) for each in zip(*parts, strict=True))
         return cos, sin
 
     def _rows(self, axis: int, positions: Sequence[int], device: torch.device) -> Tables:
+        self.build(device, range(min(positions, default=0), max(positions, default=0) + 1))
         first = self._ranges[device].start
         cos, sin = self._tables[device][axis]
         if isinstance(positions, range):
             rows = slice(positions.start - first, positions.stop - first)
             return cos[rows], sin[rows]
-        chosen = torch.tensor([position - first for position in positions], device=device)
+        chosen = torch.tensor([position - first for position in positions], device=device, dtype=torch.int64)
         return cos[chosen], sin[chosen]
 
 
-class KeptTables:
-    """Tables by what they are made for, on each device; the oldest go where there are too many.
+class Rotary(ABC, Generic[Layout]):
+    """The tables of tokens that are laid out in some way, built once for each layout and device.
 
     Not a module: the tables are no weights, and a model that is built on the meta device has none to fill.
+
+    Args:
+        dims, theta: as of `AxisTables`.
     """
 
-    def __init__(self) -> None:
-        self._tables: dict[tuple[Hashable, torch.device], Tables] = {}
+    def __init__(self, dims: Sequence[int], theta: float = 10000.0) -> None:
+        self.axes = AxisTables(dims, theta)
+        self._kept: dict[tuple[Hashable, torch.device], Tables] = {}
 
-    def get(self, key: Hashable, device: torch.device, make: Callable[[], Tables]) -> Tables:
-        """The (cos, sin) of `key` on the device, where `make` makes them if they are not there yet."""
-        if (key, device) not in self._tables:
-            while len(self._tables) >= _TABLES_KEPT:
-                del self._tables[next(iter(self._tables))]
-            with torch.inference_mode(False):  # as above
-                cos, sin = make()
-                self._tables[key, device] = cos.to(device), sin.to(device)
-        return self._tables[key, device]
+    def tables(self, layout: Layout, device: torch.device) -> Tables:
+        """(cos, sin) for tokens laid out so; shapes as of `AxisTables`."""
+        return self._built_once(layout, device, lambda: self._make(layout, device))
 
-
-class AxialRotary:
-    """The tables of grids counted from zero, built once for each shape and device."""
-
-    def __init__(self, dims: Sequence[int]) -> None:
-        self.axes = AxisTables(dims)
-        self._kept = KeptTables()
-
-    def tables(self, layout: Grid, device: torch.device) -> Tables:
-        """(cos, sin) for a grid with that many rows along each axis; see `rotary_tables`."""
-        return self._kept.get(layout, device, lambda: self.axes.grid([range(rows) for rows in layout], device))
+    @abstractmethod
+    def _make(self, layout: Layout, device: torch.device) -> Tables: ...
 
     def warm_up(self, device: torch.device) -> None:
+        """Has the device hold the angles that most tables are made of."""
         self.axes.build(device)
 
+    def _built_once(self, key: Hashable, device: torch.device, make: Callable[[], Tables]) -> Tables:
+        """The tables of `key` on the device, where `make` makes them; the oldest go where there are too many."""
+        if (key, device) not in self._kept:
+            while len(self._kept) >= _TABLES_KEPT:
+                del self._kept[next(iter(self._kept))]
+            with torch.inference_mode(False):  # as above
+                cos, sin = make()
+                self._kept[key, device] = cos.to(device), sin.to(device)
+        return self._kept[key, device]
 
-class TextAndPicturesRotary:
-    """The tables of the tokens of texts followed by those of pictures, built once for each lengths, shapes and device.
+
+class AxialRotary(Rotary[Grid]):
+    """Grids counted from zero; their layout is how many rows they have along each axis."""
+
+    def _make(self, layout: Grid, device: torch.device) -> Tables:
+        return self.axes.grid([range(rows) for rows in layout], device)
+
+
+class TextAndPicturesRotary(Rotary[TextAndPictures]):
+    """The tokens of texts, followed by those of pictures.
 
     Each picture has its number as the position on the first axis, and rows and columns counted from its centre. Every
-    text starts where the largest picture ends, with the same position on all axes.
+    text starts where the largest picture ends, with the same position on all axes. Where pictures are spread, all reach
+    as far as the first: their rows and columns stand at positions of its own, some left out by a smaller picture, and
+    some taken several times by a larger one.
 
     Args:
         last_before_first: the last picture has the number -1, and texts start behind the number of the others too, as
@@ -176,23 +167,11 @@ class TextAndPicturesRotary:
     """
 
     def __init__(self, dims: Sequence[int], last_before_first: bool = False) -> None:
-        self.axes, self._last_before_first = AxisTables(dims), last_before_first
-        self._kept = KeptTables()
+        super().__init__(dims)
+        self._last_before_first = last_before_first
 
-    def tables(self, layout: TextAndPictures, device: torch.device) -> Tables:
-        """(cos, sin) for texts of so many tokens and pictures of (rows, columns); shapes as of `rotary_tables`.
-
-        Where they are spread, all pictures reach as far as the first: their rows and columns stand at positions of its
-        own, some left out by a smaller picture, and some taken several times by a larger one.
-        """
-        return self._kept.get(layout, device, lambda: self._make(*layout, device))
-
-    def warm_up(self, device: torch.device) -> None:
-        self.axes.build(device)
-
-    def _make(
-        self, text_lengths: tuple[int, ...], grids: tuple[tuple[int, int], ...], spread: bool, device: torch.device
-    ) -> Tables:
+    def _make(self, layout: TextAndPictures, device: torch.device) -> Tables:
+        text_lengths, grids, spread = layout
         start, numbers = max(length // 2 for grid in grids for length in grid), list(range(len(grids)))
         if self._last_before_first:
             start, numbers = max(start, len(grids) - 1), [*numbers[:-1], -1]
@@ -204,7 +183,7 @@ class TextAndPicturesRotary:
             if spread:
                 axes = [_spread(first, len(axis)) for first, axis in zip(centred[0], axes, strict=True)]
             parts.append(self.axes.grid([range(number, number + 1), *axes], device))
-        return torch.cat([cos for cos, _ in parts]), torch.cat([sin for _, sin in parts])
+        return _one_after_another(parts)
 
 
 def _spread(positions: Sequence[int], length: int) -> Sequence[int]:
@@ -215,46 +194,32 @@ def _spread(positions: Sequence[int], length: int) -> Sequence[int]:
     return [positions[place] for place in places.tolist()]
 
 
-class PictureAndTextRotary:
-    """The tables of a picture's tokens followed by those of a prompt, built once for each length, grid and device.
+class PictureAndTextRotary(Rotary[PictureAndText]):
+    """A picture's tokens, filled up to a length, followed by those of a prompt, which its fillings are part of.
 
     The prompt's tokens stand at 1, 2 and so on along the first axis; the picture stands after them there, and has its
     rows and columns on the others. Tokens that fill the picture up are at the origin; those of the prompt go on.
     """
 
-    def __init__(self, dims: Sequence[int], theta: float) -> None:
-        self.dims, self.theta = tuple(dims), theta
-        self._kept = KeptTables()
-
-    def tables(self, grid: tuple[int, int], picture_length: int, text_length: int, device: torch.device) -> Tables:
-        """(cos, sin) for a picture of (rows, columns), filled up to `picture_length` tokens, and a prompt of
-        `text_length`, which its fillings are part of; shapes as of `rotary_tables`."""
-        key = (grid, picture_length, text_length)
-        return self._kept.get(key, device, lambda: self._make(*key))
-
-    def _make(self, grid: tuple[int, int], picture_length: int, text_length: int) -> Tables:
-        rows, columns = (torch.arange(length, device="cpu") for length in grid)
-        start, after = torch.zeros(1, device="cpu"), torch.tensor([text_length + 1], device="cpu")
-        at_origin = rotary_tables([start.expand(picture_length - len(rows) * len(columns)), *[start] * 2], *self._rest)
-        of_picture = rotary_tables([after, rows, columns], *self._rest)
-        of_text = rotary_tables([torch.arange(1, text_length + 1, device="cpu"), start, start], *self._rest)
-        cos, sin = zip(of_picture, at_origin, of_text, strict=True)
-        return torch.cat(cos), torch.cat(sin)
-
-    @property
-    def _rest(self) -> tuple[tuple[int, ...], float]:
-        return self.dims, self.theta
+    def _make(self, layout: PictureAndText, device: torch.device) -> Tables:
+        (rows, columns), picture_length, text_length = layout
+        after = range(text_length + 1, text_length + 2)
+        of_picture = self.axes.grid([after, range(rows), range(columns)], device)
+        at_origin = self.axes.diagonal([0] * (picture_length - rows * columns), device)
+        of_text = self.axes.grid([range(1, text_length + 1), range(1), range(1)], device)
+        return _one_after_another([of_picture, at_origin, of_text])
 
 
-_HOST = torch.device("cpu")
+def _one_after_another(parts: Sequence[Tables]) -> Tables:
+    return torch.cat([cos for cos, _ in parts]), torch.cat([sin for _, sin in parts])
 
 
 class RotaryOfOwnTokens(Rotary[Layout]):
     """The rows of the rotary tables that belong to this device's tokens; on the device there are no others."""
 
     def __init__(self, rotary: Rotary[Layout], sequence: SequenceParallel) -> None:
+        super().__init__(rotary.axes.dims)
         self._rotary, self._sequence = rotary, sequence
-        self._kept = KeptTables()
 
     def tables(self, layout: Layout, device: torch.device) -> Tables:
         """(cos, sin) of this device's part of the tokens; takes what the whole rotary embedding takes.
@@ -263,14 +228,14 @@ class RotaryOfOwnTokens(Rotary[Layout]):
             RuntimeError: another number of tokens was shared out.
         """
         part, length = self._sequence.part, sum(self._sequence.lengths)
+        return self._built_once((layout, part.start, part.stop, length), device, lambda: self._make(layout, device))
 
-        def make() -> Tables:
-            cos, sin = self._rotary.tables(layout, _HOST)
-            if cos.shape[0] != length:
-                raise RuntimeError(f"tables for {cos.shape[0]} tokens, but {length} are shared out")
-            return cos[part].clone(), sin[part].clone()
-
-        return self._kept.get((layout, part.start, part.stop, length), device, make)
+    def _make(self, layout: Layout, device: torch.device) -> Tables:
+        part, length = self._sequence.part, sum(self._sequence.lengths)
+        cos, sin = self._rotary.tables(layout, torch.device("cpu"))
+        if cos.shape[0] != length:
+            raise RuntimeError(f"tables for {cos.shape[0]} tokens, but {length} are shared out")
+        return cos[part].clone(), sin[part].clone()
 
     def warm_up(self, device: torch.device) -> None:
         """Nothing: the tables of all tokens are made on the host."""

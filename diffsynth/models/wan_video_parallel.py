@@ -1,33 +1,48 @@
-"""How the Wan DiT is cut across devices: along its tokens.
+"""How Wan's networks are cut across devices: DiT and VACE along their tokens, the VAE, which Qwen-Image shares, along
+its tiles.
 
 Every device has all weights. Tokens are shared out before the patch embedding and put together after the head; in
 between, only self-attention looks at the tokens of other devices. The prompt's keys and values are whole on each, since
-its tokens look at all of the prompt.
+its tokens look at all of the prompt. VACE's tokens are cut as those of the DiT beside it, whose rotary tables it gets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
 from diffsynth.core.parallel.sequence import SequenceParallel
 from diffsynth.models.rotary import RotaryOfOwnTokens
+from diffsynth.models.tiles import Tile
 from diffsynth.models.wan_video_dit import WanModel
+from diffsynth.models.wan_video_vace import VaceWanModel
+from diffsynth.models.wan_video_vae import WanVideoVAE
 
 
-def heads(dit: WanModel) -> int:
-    """Of its attention, which are shared out among devices."""
-    return dit.blocks[0].self_attn.num_heads
+def heads(network: WanModel | VaceWanModel | WanVideoVAE) -> int | None:
+    """Of its attention, which are shared out among devices; None of a VAE, whose tiles are."""
+    return None if isinstance(network, WanVideoVAE) else network.blocks[0].self_attn.num_heads
 
 
-def cut(dit: WanModel, sequence: SequenceParallel) -> None:
-    """From now on each device computes its part of the tokens, and gets the whole velocity.
+def cut(network: WanModel | VaceWanModel | WanVideoVAE, sequence: SequenceParallel) -> None:
+    """From now on each device computes its part, and gets the whole velocity, latents or video; of VACE its own hints.
 
     Its weights, its type, LoRA and memory control stay as they are. The forward has to be called on all devices of the
-    sequence alike.
+    sequence alike, and a VAE's `encode` and `decode` on all devices.
     """
+    if isinstance(network, WanVideoVAE):
+        share_tiles(network, sequence)
+        return
+    if isinstance(network, VaceWanModel):
+        share_patches(network.vace_patch_embedding, sequence)
+    else:
+        _cut_dit(network, sequence)
+    for block in network.blocks:
+        block.self_attn.attend = sequence.attend
 
+
+def _cut_dit(dit: WanModel, sequence: SequenceParallel) -> None:
     def own_tokens(tokens: Tensor) -> Tensor:
         sequence.share_out(tokens.shape[1])
         return tokens[:, sequence.part]
@@ -51,8 +66,6 @@ def cut(dit: WanModel, sequence: SequenceParallel) -> None:
     dit.own_frames = own_frames
     dit.head.register_forward_hook(put_together)
     dit.rotary = RotaryOfOwnTokens(dit.rotary, sequence)
-    for block in dit.blocks:
-        block.self_attn.attend = sequence.attend
 
 
 def share_patches(embedding: nn.Conv3d, sequence: SequenceParallel) -> None:
@@ -74,3 +87,13 @@ def cut_into_patches(latents: Tensor, patch_size: Sequence[int]) -> Tensor:
     cut = [part for whole, patch in zip(latents.shape[2:], patch_size, strict=True) for part in (whole // patch, patch)]
     cells = latents.reshape(*latents.shape[:2], *cut).permute(0, 1, 2, 4, 6, 3, 5, 7)
     return cells.flatten(2, 4)
+
+
+def share_tiles(vae: WanVideoVAE, sequence: SequenceParallel) -> None:
+    """From now on each device computes some of the tiles; of one tile alone, each makes all."""
+    group = sequence.mesh.world
+
+    def over_tiles(compute: Callable[[Sequence[Tile]], Tensor], tiles: list[Tile]) -> Tensor:
+        return compute(tiles) if len(tiles) < 2 else group.sum(compute(tiles[group.index :: group.size]))
+
+    vae.over_tiles = over_tiles

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -105,17 +106,16 @@ class Encoder(nn.Module):
     def __init__(self, dim: int, out_channels: int, num_res_blocks: int, colours: int = COLOURS) -> None:
         super().__init__()
         self.conv1 = CausalConv3d(colours, dim, (3, 3, 3))
-        blocks: list[nn.Module] = []
-        width = dim
-        for level, multiple in enumerate(WIDTHS):
-            for _ in range(num_res_blocks):
-                blocks.append(ResidualBlock(width, dim * multiple))
-                width = dim * multiple
+        self.downsamples = nn.ModuleList(self.levels([dim, *(dim * multiple for multiple in WIDTHS)], num_res_blocks))
+        self.middle = middle_blocks(dim * WIDTHS[-1])
+        self.head = Head(dim * WIDTHS[-1], out_channels)
+
+    def levels(self, widths: Sequence[int], num_res_blocks: int) -> Iterator[nn.Module]:
+        """The blocks from full size down; `widths` are those going in, and of each level."""
+        for level, (before, width) in enumerate(pairwise(widths)):
+            yield from residual_blocks(before, width, num_res_blocks)
             if level < len(TIME_HALVES):
-                blocks.append(Downsample(width, TIME_HALVES[level]))
-        self.downsamples = nn.ModuleList(blocks)
-        self.middle = middle_blocks(width)
-        self.head = Head(width, out_channels)
+                yield Downsample(width, TIME_HALVES[level])
 
     def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
         frames = self.conv1(frames, history)
@@ -129,25 +129,29 @@ class Decoder(nn.Module):
 
     def __init__(self, dim: int, in_channels: int, num_res_blocks: int, colours: int = COLOURS) -> None:
         super().__init__()
-        width = dim * WIDTHS[-1]
-        self.conv1 = CausalConv3d(in_channels, width, (3, 3, 3))
-        self.middle = middle_blocks(width)
-        blocks: list[nn.Module] = []
-        for level in reversed(range(len(WIDTHS))):
-            for _ in range(num_res_blocks + 1):
-                blocks.append(ResidualBlock(width, dim * WIDTHS[level]))
-                width = dim * WIDTHS[level]
-            if level > 0:
-                blocks.append(Upsample(width, TIME_HALVES[level - 1]))
-                width //= 2
-        self.upsamples = nn.ModuleList(blocks)
-        self.head = Head(width, colours)
+        widths = [dim * multiple for multiple in (WIDTHS[-1], *reversed(WIDTHS))]
+        self.conv1 = CausalConv3d(in_channels, widths[0], (3, 3, 3))
+        self.middle = middle_blocks(widths[0])
+        self.upsamples = nn.ModuleList(self.levels(widths, num_res_blocks + 1))
+        self.head = Head(dim, colours)
+
+    def levels(self, widths: Sequence[int], num_res_blocks: int) -> Iterator[nn.Module]:
+        """The blocks up to full size; `widths` are those going in, and of each level."""
+        for level, (before, width) in enumerate(pairwise(widths)):
+            yield from residual_blocks(before // 2 if level else before, width, num_res_blocks)
+            if level < len(TIME_HALVES):
+                yield Upsample(width, TIME_HALVES[-1 - level])
 
     def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
         frames = self.conv1(frames, history)
         for block in (*self.middle, *self.upsamples):
             frames = block(frames, history)
         return self.head(frames, history)
+
+
+def residual_blocks(in_channels: int, out_channels: int, count: int) -> list[nn.Module]:
+    widths = [in_channels, *[out_channels] * count]
+    return [ResidualBlock(*pair) for pair in pairwise(widths)]
 
 
 def middle_blocks(width: int) -> nn.ModuleList:
@@ -172,19 +176,34 @@ class WanVideoVAE(nn.Module):
 
     Latents of 16 channels are normalised with the published mean and deviation, those of another number are not.
     Whatever the weights' type, latents and videos are float32.
+
+    Attributes:
+        over_tiles: given what computes some tiles, the others' places zero, and all tiles, makes the whole; another
+            function may be put in its place.
     """
 
     pixels: ClassVar[int] = PIXELS  # of a latent cell, on each axis
     patch: ClassVar[int] = 1  # pixels on each axis that are channels within the network
     statistics: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = (MEAN, DEVIATION)
+    halves: ClassVar[tuple[type[Encoder], type[Decoder]]] = (Encoder, Decoder)
 
-    def __init__(self, dim: int = 96, z_dim: int = 16, num_res_blocks: int = 2, image_channels: int = COLOURS) -> None:
+    def __init__(
+        self,
+        dim: int = 96,
+        z_dim: int = 16,
+        num_res_blocks: int = 2,
+        image_channels: int = COLOURS,
+        decoder_dim: int | None = None,
+    ) -> None:
         super().__init__()
         self.z_dim = z_dim
-        self.encoder = Encoder(dim, 2 * z_dim, num_res_blocks, image_channels)
+        encoder, decoder = self.halves
+        colours = image_channels * self.patch**2
+        self.encoder = encoder(dim, 2 * z_dim, num_res_blocks, colours)
         self.conv1 = CausalConv3d(2 * z_dim, 2 * z_dim, 1)
         self.conv2 = CausalConv3d(z_dim, z_dim, 1)
-        self.decoder = Decoder(dim, z_dim, num_res_blocks, image_channels)
+        self.decoder = decoder(decoder_dim or dim, z_dim, num_res_blocks, colours)
+        self.over_tiles: Callable[[Callable[[Sequence[Tile]], Tensor], list[Tile]], Tensor] = _computed
 
     @property
     def image_channels(self) -> int:
@@ -236,28 +255,19 @@ class WanVideoVAE(nn.Module):
             ValueError: the video is not (B, 3, 4n + 1, h * pixels, w * pixels), or tiles do not overlap.
         """
         check_video(video, framewise, self.pixels, self.image_channels)
-        height, width = video.shape[3] // self.pixels, video.shape[4] // self.pixels
-        tiles = tiles_over(height, width, tile_size, tile_stride) if tiled else [whole(height, width)]
-        return self.encode_tiles(video, tiles, framewise=framewise, progress=progress if tiled else iter, room=room)
-
-    def encode_tiles(
-        self,
-        video: Tensor,
-        tiles: Iterable[Tile],
-        *,
-        framewise: bool = False,
-        progress: Progress = iter,
-        room: int = 0,
-    ) -> Tensor:
-        """What these tiles add to the latents; the others' places are zero."""
         batch, _, count, height, width = video.shape
+        height, width = height // self.pixels, width // self.pixels
         length = count if framewise else (count - 1) // FRAMES + 1
-        size = (height // self.pixels, width // self.pixels)
-        latents = torch.zeros(batch, self.z_dim, length, *size, device=video.device)
         frames = batch * (1 if framewise or count == 1 else FRAMES)
-        for joined in self._batches(tiles, progress, frames, room):
-            self._encode_batch(video, joined, latents, framewise)
-        return latents
+
+        def encoded(tiles: Sequence[Tile]) -> Tensor:
+            latents = torch.zeros(batch, self.z_dim, length, height, width, device=video.device)
+            for joined in self._batches(tiles, progress if tiled else iter, frames, room):
+                self._encode_batch(video, joined, latents, framewise)
+            return latents
+
+        tiles = tiles_over(height, width, tile_size, tile_stride) if tiled else [whole(height, width)]
+        return self.over_tiles(encoded, tiles)
 
     def decode(
         self,
@@ -278,31 +288,19 @@ class WanVideoVAE(nn.Module):
             ValueError: the latents do not have five axes and z_dim channels, or tiles do not overlap.
         """
         check_latents(latents, self.z_dim)
-        height, width = latents.shape[3:]
-        tiles = tiles_over(height, width, tile_size, tile_stride, self.pixels) if tiled else [whole(height, width)]
-        return self.decode_tiles(
-            latents, tiles, framewise=framewise, progress=progress if tiled else iter, room=room
-        ).clamp_(-1, 1)
-
-    def decode_tiles(
-        self,
-        latents: Tensor,
-        tiles: Iterable[Tile],
-        *,
-        framewise: bool = False,
-        progress: Progress = iter,
-        room: int = 0,
-    ) -> Tensor:
-        """What these tiles add to the video, not clipped yet; the others' places are zero."""
         batch, _, length, height, width = latents.shape
+        size = (height * self.pixels, width * self.pixels)
         count = length if framewise else (length - 1) * FRAMES + 1
-        video = torch.zeros(
-            batch, self.image_channels, count, height * self.pixels, width * self.pixels, device=latents.device
-        )
         frames = batch * (1 if framewise or length == 1 else FRAMES)
-        for joined in self._batches(tiles, progress, frames, room):
-            self._decode_batch(latents, joined, video, framewise)
-        return video
+
+        def decoded(tiles: Sequence[Tile]) -> Tensor:
+            video = torch.zeros(batch, self.image_channels, count, *size, device=latents.device)
+            for joined in self._batches(tiles, progress if tiled else iter, frames, room):
+                self._decode_batch(latents, joined, video, framewise)
+            return video
+
+        tiles = tiles_over(height, width, tile_size, tile_stride, self.pixels) if tiled else [whole(height, width)]
+        return self.over_tiles(decoded, tiles).clamp_(-1, 1)
 
     def _batches(self, tiles: Iterable[Tile], progress: Progress, frames: int, room: int) -> Iterator[list[Tile]]:
         """The tiles in lists, each of what there is room to compute together, ``frames`` of each tile at a time."""
@@ -345,6 +343,10 @@ class WanVideoVAE(nn.Module):
         if self.z_dim != len(mean):
             return torch.zeros(self.z_dim, device=device), torch.ones(self.z_dim, device=device)
         return torch.tensor(mean, device=device), torch.tensor(deviation, device=device)
+
+
+def _computed(compute: Callable[[Sequence[Tile]], Tensor], tiles: list[Tile]) -> Tensor:
+    return compute(tiles)
 
 
 def add_to(tiles: Sequence[Tile], values: Tensor, picture: Tensor, first: int, scale: int = 1) -> None:

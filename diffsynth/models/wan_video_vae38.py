@@ -6,7 +6,7 @@ frames. Else it is the VAE of Wan 2.1, layer by layer. The names of the paramete
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import pairwise
 from typing import ClassVar
@@ -14,21 +14,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from diffsynth.models.causal_conv3d import CausalConv3d, FrameHistory
+from diffsynth.models.causal_conv3d import FrameHistory
 from diffsynth.models.video_resampling import Downsample, Upsample
-from diffsynth.models.wan_video_vae import (
-    TIME_HALVES,
-    WIDTHS,
-    Decoder,
-    Encoder,
-    Head,
-    ResidualBlock,
-    WanVideoVAE,
-    middle_blocks,
-)
-
-PATCH = 2  # pixels of one of the network's, on each axis
-COLOURS = 3 * PATCH**2
+from diffsynth.models.wan_video_vae import TIME_HALVES, Decoder, Encoder, WanVideoVAE, residual_blocks
 
 # Of the published VAE's latents, channel by channel: its latents are given to the DiT as (latent - mean) / deviation.
 MEAN = (
@@ -55,8 +43,7 @@ class DownLevel(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, num_res_blocks: int, time: bool | None) -> None:
         super().__init__()
         self.halves, self.time = time is not None, bool(time)
-        widths = [in_channels, *[out_channels] * num_res_blocks]
-        blocks: list[nn.Module] = [ResidualBlock(*pair) for pair in pairwise(widths)]
+        blocks = residual_blocks(in_channels, out_channels, num_res_blocks)
         if time is not None:
             blocks.append(Downsample(out_channels, time))
         self.downsamples = nn.ModuleList(blocks)
@@ -89,8 +76,7 @@ class UpLevel(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, num_res_blocks: int, time: bool | None) -> None:
         super().__init__()
         self.doubles, self.time = time is not None, bool(time)
-        widths = [in_channels, *[out_channels] * num_res_blocks]
-        blocks: list[nn.Module] = [ResidualBlock(*pair) for pair in pairwise(widths)]
+        blocks = residual_blocks(in_channels, out_channels, num_res_blocks)
         if time is not None:
             blocks.append(Upsample(out_channels, time, out_channels))
         self.upsamples = nn.ModuleList(blocks)
@@ -121,31 +107,17 @@ class UpLevel(nn.Module):
 class Encoder38(Encoder):
     """Frames in patches to latents before ``conv1``."""
 
-    def __init__(self, dim: int, out_channels: int, num_res_blocks: int) -> None:
-        nn.Module.__init__(self)
-        widths = [dim, *(dim * multiple for multiple in WIDTHS)]
-        self.conv1 = CausalConv3d(COLOURS, dim, (3, 3, 3))
-        self.downsamples = nn.ModuleList(
-            DownLevel(before, width, num_res_blocks, time)
-            for before, width, time in zip(widths[:-1], widths[1:], (*TIME_HALVES, None), strict=True)
-        )
-        self.middle = middle_blocks(widths[-1])
-        self.head = Head(widths[-1], out_channels)
+    def levels(self, widths: Sequence[int], num_res_blocks: int) -> Iterator[nn.Module]:
+        for pair, time in zip(pairwise(widths), (*TIME_HALVES, None), strict=True):
+            yield DownLevel(*pair, num_res_blocks, time)
 
 
 class Decoder38(Decoder):
     """Latents after ``conv2`` to frames in patches."""
 
-    def __init__(self, dim: int, in_channels: int, num_res_blocks: int) -> None:
-        nn.Module.__init__(self)
-        widths = [dim * multiple for multiple in (WIDTHS[-1], *reversed(WIDTHS))]
-        self.conv1 = CausalConv3d(in_channels, widths[0], (3, 3, 3))
-        self.middle = middle_blocks(widths[0])
-        self.upsamples = nn.ModuleList(
-            UpLevel(before, width, num_res_blocks + 1, time)
-            for before, width, time in zip(widths[:-1], widths[1:], (*reversed(TIME_HALVES), None), strict=True)
-        )
-        self.head = Head(widths[-1], COLOURS)
+    def levels(self, widths: Sequence[int], num_res_blocks: int) -> Iterator[nn.Module]:
+        for pair, time in zip(pairwise(widths), (*reversed(TIME_HALVES), None), strict=True):
+            yield UpLevel(*pair, num_res_blocks, time)
 
 
 class WanVideoVAE38(WanVideoVAE):
@@ -158,16 +130,12 @@ class WanVideoVAE38(WanVideoVAE):
     """
 
     pixels: ClassVar[int] = 16
-    patch: ClassVar[int] = PATCH
+    patch: ClassVar[int] = 2
     statistics: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = (MEAN, DEVIATION)
+    halves: ClassVar[tuple[type[Encoder], type[Decoder]]] = (Encoder38, Decoder38)
 
     def __init__(self, dim: int = 160, decoder_dim: int = 256, z_dim: int = 48, num_res_blocks: int = 2) -> None:
-        nn.Module.__init__(self)
-        self.z_dim = z_dim
-        self.encoder = Encoder38(dim, 2 * z_dim, num_res_blocks)
-        self.conv1 = CausalConv3d(2 * z_dim, 2 * z_dim, 1)
-        self.conv2 = CausalConv3d(z_dim, z_dim, 1)
-        self.decoder = Decoder38(decoder_dim, z_dim, num_res_blocks)
+        super().__init__(dim, z_dim, num_res_blocks, decoder_dim=decoder_dim)
 
     @staticmethod
     def recognises(keys: AbstractSet[str]) -> bool:

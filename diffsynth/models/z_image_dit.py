@@ -222,7 +222,7 @@ class ZImageDiT(nn.Module):
         picture = _filled(self.all_x_embedder["2-1"](patches(latents).to(context.dtype)), self.x_pad_token)
         text = _filled(self.cap_embedder(context), self.cap_pad_token)
         time = self.t_embedder(_TIMESTEPS - timestep).to(context.dtype)
-        cos, sin = self.rotary.tables(grid, picture.shape[1], text.shape[1], latents.device)
+        cos, sin = self.rotary.tables((grid, picture.shape[1], text.shape[1]), latents.device)
         of_picture, of_text = (tuple(table[part] for table in (cos, sin)) for part in _parts(picture.shape[1]))
         checkpointing = use_gradient_checkpointing or use_gradient_checkpointing_offload
         with torch.autograd.graph.save_on_cpu() if use_gradient_checkpointing_offload else nullcontext():
@@ -233,10 +233,11 @@ class ZImageDiT(nn.Module):
         return unpatched(clean_less_noise, *grid).float().neg()
 
     def warm_up(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Has the device load what the first forward would load."""
+        """Has the device load what the first forward would, and hold the angles that rotary tables are made of."""
         block = self.layers[0]
         head_dim, dim = block.attention.head_dim, block.attention.to_q.in_features
         warm_up(device, dtype, dim=dim, head_dim=head_dim, normed=head_dim)
+        self.rotary.warm_up(device)
 
     def _grid(self, latents: Tensor) -> tuple[int, int]:
         """Tokens along height and width."""

@@ -1,39 +1,28 @@
 """Qwen-Image and its kin: a prompt, and if wanted pictures, become a picture, or the layers of one.
 
-Read `QwenImagePipeline.__call__` from top to bottom: check, lay out the noise levels, start from noise (or from a
-noised picture), encode the pictures to edit and the prompts, denoise, decode. Latents, sigmas and timesteps are float32
-all the way. Several pictures of one call are denoised as one batch, or one for each length of their prompts, and
-decoded one by one. Layers of a picture have an axis of their own, (pictures, 16, layers, h, w).
+A call goes the way of `PicturePipeline`; here is what is Qwen-Image's own. Layers of a picture have an axis of their
+own, (pictures, 16, layers, h, w).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from diffsynth.core.caller import check_number, known_keywords_only
+from diffsynth.core.caller import known_keywords_only
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.progress import ProgressBar, progress_bar
-from diffsynth.diffusion.conditions import NOTHING, Call, Contribution, contributed
-from diffsynth.diffusion.flow_match import FlowMatchScheduler
-from diffsynth.diffusion.loaded_model import unwrapped
+from diffsynth.diffusion.conditions import Contribution
 from diffsynth.diffusion.picture_pipeline import (
-    OUTPUT_TYPES,
     TOKEN_PIXELS,
-    Branch,
     PicturePipeline,
     fitting_size,
-    latent_shape,
 )
-from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts
-from diffsynth.diffusion.request import check_output_type
-from diffsynth.diffusion.step_end import LATENTS, Callback, StepEnd
+from diffsynth.diffusion.step_end import LATENTS, Callback
 from diffsynth.diffusion.turns import in_turn
 from diffsynth.families.qwen_image import FAMILY
 from diffsynth.families.qwen_image.conditions import EDIT_AREA, edit_pictures
@@ -143,23 +132,14 @@ class QwenImagePipeline(PicturePipeline):
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = (LATENTS,),
     ) -> PICTURES | list[PICTURES] | Tensor:
-        """Makes a picture, or several: for a list of prompts, or with `num_images_per_prompt` above 1, a list of them.
-        With `layer_num`, each is a list of layers, the whole picture first.
+        """Makes a picture, or several: see `PicturePipeline.__call__`. With `layer_num`, each is a list of layers, the
+        whole picture first, and latents are (pictures, 16, layers, H/8, W/8).
 
         Args:
-            prompt, negative_prompt: what to show, or what to change in `edit_image`, and what not; a list of prompts
-                makes one picture of each, or `num_images_per_prompt`, those of the first prompt first. A negative
-                prompt is for all, or one for each.
-            cfg_scale: guidance scale; 1 means none, in half the time.
-            input_image: a picture of the size asked for to start from; `denoising_strength` below 1 keeps some of it.
+            prompt: what to show, or what to change in `edit_image`.
             inpaint_mask: white where `input_image` may change; `inpaint_blur_size` and `inpaint_blur_sigma` soften its
                 edge, in latents.
-            height, width: rounded up to multiples of 16, with a warning.
-            seed, rand_device: the noise is drawn on that device from that seed, in `torch_dtype`; the same seed gives
-                other noise on another kind of device. Several pictures have the seeds from this one on, or those of a
-                list.
-            num_inference_steps: number of steps.
-            exponential_shift_mu: how strongly they gather where noise is strong; by default it follows from the size.
+            exponential_shift_mu: how strongly steps gather where noise is strong; by default it follows from the size.
             blockwise_controlnet_inputs: what the picture is to follow, for the ControlNets that were loaded.
             eligen_entity_prompts, eligen_entity_masks: what is to be where in the picture, white in its mask;
                 `eligen_enable_on_negative` gives the negative prompt the same areas.
@@ -173,25 +153,13 @@ class QwenImagePipeline(PicturePipeline):
             layer_input_image, layer_num: a picture of the size asked for to take apart, and into how many layers.
             context_image: edges, depths, a pose and so on to follow, for the LoRA of in-context control; resized.
             tiled, tile_size, tile_stride: encode and decode in overlapping square tiles, sizes in latents (8 pixels).
-            progress_bar_cmd: what wraps the loops; tqdm on a terminal by default.
-            output_type: "quantized" for PIL images, "latent" for what would be decoded, (pictures, 16, H/8, W/8),
-                or with layers (pictures, 16, layers, H/8, W/8).
-            latents: to start from, in the place of noise, of that shape.
-            prompt_embeds, negative_prompt_embeds: embedded prompts (prompts, L, dim), in the place of prompts, and
-                masks (prompts, L) of what in them is no padding; as `encode_prompt` makes them. The text encoder is
-                then not needed.
-            callback_on_step_end: called after each step with this pipeline, the step's number, its timestep and a dict
-                of `callback_on_step_end_tensor_inputs`: "latents", "prompt_embeds", "negative_prompt_embeds". What it
-                returns by these names is gone on with. ``pipe.interrupt = True`` ends the steps.
 
         Raises:
             ValueError: a value is out of its range, or a picture, latents or embeddings do not fit.
             RuntimeError: a network that this needs, or the processor for `edit_image`, was not loaded.
         """
-        check_output_type(output_type, OUTPUT_TYPES)
-        step_end = StepEnd(callback_on_step_end, callback_on_step_end_tensor_inputs)
-        check_number("cfg_scale", cfg_scale)
         height, width = fitting_size(height, width)
+        asked = dict(locals())  # every keyword
         tiles: Tiling = {
             "tiled": tiled,
             "tile_size": (tile_size, tile_size),
@@ -199,58 +167,11 @@ class QwenImagePipeline(PicturePipeline):
         }
         if tiled:
             check_tiles(tiles["tile_size"], tiles["tile_stride"])
-        self.needs("dit", "making a picture")
-        assert self.dit is not None
-        embeddings = Embeddings(prompt_embeds, negative_prompt_embeds, prompt_embeds_mask, negative_prompt_embeds_mask)
-        prompts = asked_prompts(
-            prompt,
-            negative_prompt,
-            embeddings.rows(unwrapped(self.dit).text_dim, self.device),
-            guided=cfg_scale != 1,
-            per_prompt=("num_images_per_prompt", num_images_per_prompt),
+        tokens = (height // TOKEN_PIXELS) * (width // TOKEN_PIXELS)
+        pictures: PICTURES | list[PICTURES] | Tensor = self._made(
+            asked, tiles, dynamic_shift_len=tokens, exponential_shift_mu=exponential_shift_mu
         )
-        self.needs_for("making a picture", prompts, output_type)
-
-        schedule = copy(self.scheduler)  # of this call alone
-        schedule.set_timesteps(
-            num_inference_steps,
-            denoising_strength=denoising_strength,
-            dynamic_shift_len=(height // TOKEN_PIXELS) * (width // TOKEN_PIXELS),
-            exponential_shift_mu=exponential_shift_mu,
-        )
-        call = Call(
-            self, "making a picture",
-            {
-                "input_image": input_image, "denoising_strength": denoising_strength,
-                "inpaint_mask": inpaint_mask, "inpaint_blur_size": inpaint_blur_size,
-                "inpaint_blur_sigma": inpaint_blur_sigma, "blockwise_controlnet_inputs": blockwise_controlnet_inputs,
-                "eligen_entity_prompts": eligen_entity_prompts, "eligen_entity_masks": eligen_entity_masks,
-                "eligen_enable_on_negative": eligen_enable_on_negative, "edit_image": edit_image,
-                "edit_image_auto_resize": edit_image_auto_resize,
-                "edit_rope_interpolation": edit_rope_interpolation, "zero_cond_t": zero_cond_t,
-                "layer_input_image": layer_input_image, "layer_num": layer_num, "context_image": context_image,
-            },
-            prompts, height, width, 1, tiles, progress_bar_cmd,
-        )  # fmt: skip
-        for condition in self.conditions:
-            condition.check(call)
-        layers = None if layer_num is None else layer_num + 1
-        draw = partial(self.draw_noise, rand_device=rand_device, height=height, width=width, layers=layers)
-        latents = self.first_latents(latents, seed, prompts.count, latent_shape(height, width, layers), draw)
-        given = contributed(self.conditions, call)
-        if given.latents is not None:
-            clean = given.latents if layers is None else given.latents.unsqueeze(2)
-            latents = schedule.add_noise(clean, latents, 0)
-        texts = self.embedded(prompts, given.with_prompt)
-        latents = self.denoise(latents, schedule, texts, given, cfg_scale, progress_bar_cmd, step_end)
-        pictures = self.finished(latents, output_type, lambda one: self.decode_latents(one, progress_bar_cmd, **tiles))
-        return pictures[0] if prompts.single and not isinstance(pictures, Tensor) else pictures
-
-    def encode_prompts(
-        self, prompts: Mapping[Branch, str], pictures: Sequence[Image.Image] = (), numbered: bool = False
-    ) -> dict[Branch, Tensor]:
-        """Text embeddings (1, length, dim) by branch; of prompts that speak of `pictures`, where there are any."""
-        return self.embeddings_of(prompts, pictures=pictures, numbered=numbered)
+        return pictures
 
     @in_turn
     @torch.no_grad()
@@ -271,7 +192,6 @@ class QwenImagePipeline(PicturePipeline):
             ValueError: a prompt is no string, or a picture does not fit.
             RuntimeError: the text encoder, or the processor for `edit_image`, was not loaded.
         """
-        self.needs("text_encoder", "encoding a prompt")
         edited = edit_pictures(edit_image, area=EDIT_AREA if edit_image_auto_resize else None)
         return self._padded_embeddings(prompt, num_images_per_prompt, **edited.with_prompt())
 
@@ -320,28 +240,6 @@ class QwenImagePipeline(PicturePipeline):
         if latents.dim() == 4:
             return decode(latents.unsqueeze(2))
         return [decode(layer) for layer in torch.split(latents, 1, dim=2)]  # each is a picture of its own
-
-    def denoise(
-        self,
-        latents: Tensor,
-        schedule: FlowMatchScheduler,
-        texts: Texts,
-        given: Contribution = NOTHING,
-        cfg_scale: float = 4.0,
-        progress_bar_cmd: ProgressBar = progress_bar,
-        step_end: StepEnd | None = None,
-    ) -> Tensor:
-        """Walks the latents down the schedule's noise levels, from whichever they are at to clean.
-
-        Args:
-            latents: (pictures, 16, h, w).
-            texts: by branch, (L, dim) for each picture.
-            given: what pictures contribute.
-            step_end: what is told of each step, and may change what follows.
-        """
-        return self._denoised(
-            latents, schedule, texts, given, cfg_scale=cfg_scale, progress_bar_cmd=progress_bar_cmd, step_end=step_end
-        )
 
     def _inputs_of_dit(self, given: Contribution, branch: str) -> Mapping[str, Any]:
         return {**super()._inputs_of_dit(given, branch), "edit_latents": given.pictures}

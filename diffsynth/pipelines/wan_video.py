@@ -216,6 +216,7 @@ class WanVideoPipeline(BasePipeline):
             ValueError: a value is out of its range, or the input video, latents or embeddings do not fit.
             RuntimeError: a network that this needs was not loaded.
         """
+        asked = dict(locals())  # every keyword
         check_output_type(output_type, OUTPUT_TYPES)
         check_number("cfg_scale", cfg_scale)
         check_number("switch_DiT_boundary", switch_DiT_boundary)
@@ -246,21 +247,6 @@ class WanVideoPipeline(BasePipeline):
 
         schedule = copy(self.scheduler)  # of this call alone
         schedule.set_timesteps(num_inference_steps, denoising_strength=denoising_strength, shift=sigma_shift)
-        asked = {
-            "input_image": input_image,
-            "end_image": end_image,
-            "input_video": input_video,
-            "denoising_strength": denoising_strength,
-            "control_video": control_video,
-            "reference_image": reference_image,
-            "camera_control_direction": camera_control_direction,
-            "camera_control_speed": camera_control_speed,
-            "camera_control_origin": camera_control_origin,
-            "vace_video": vace_video,
-            "vace_video_mask": vace_video_mask,
-            "vace_reference_image": vace_reference_image,
-            "vace_scale": vace_scale,
-        }
         call = Call(self, "making a video", asked, prompts, height, width, num_frames, tiles, progress_bar_cmd)
         for condition in self.conditions:
             condition.check(call)

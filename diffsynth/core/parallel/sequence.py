@@ -28,16 +28,17 @@ class SequenceParallel:
     """Ulysses times ring: ring attention between groups within which heads are dealt out.
 
     Attributes:
+        mesh: the devices.
         lengths: tokens of each rank, of the sequence that was shared out last.
     """
 
     def __init__(self, mesh: Mesh) -> None:
-        self._mesh = mesh
+        self.mesh = mesh
         self.lengths: list[int] = []
 
     def share_out(self, length: int) -> None:
         """Each rank gets a part of a sequence of so many tokens; the parts differ by one at most."""
-        self.lengths = even_parts(length, self._mesh.sequence.size)
+        self.lengths = even_parts(length, self.mesh.sequence.size)
 
     @property
     def parts(self) -> list[slice[int, int, int]]:
@@ -48,7 +49,7 @@ class SequenceParallel:
     @property
     def part(self) -> slice[int, int, int]:
         """The tokens of this rank."""
-        return self.parts[self._mesh.sequence.index]
+        return self.parts[self.mesh.sequence.index]
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None = None) -> Tensor:
         """Attention of this rank's tokens to those of all ranks, as `attention` computes it in one process.
@@ -65,9 +66,9 @@ class SequenceParallel:
         """
         if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad):
             raise RuntimeError("a network cut across devices has no gradients: run it under torch.no_grad()")
-        if mask is not None and self._mesh.ring.size > 1:
+        if mask is not None and self.mesh.ring.size > 1:
             raise RuntimeError("a ring has no masks in its attention: give ring_degree=1")
-        ulysses, ring, heads = self._mesh.ulysses, self._mesh.ring, query.shape[2]
+        ulysses, ring, heads = self.mesh.ulysses, self.mesh.ring, query.shape[2]
         of_rings = [self.lengths[start : start + ulysses.size] for start in range(0, len(self.lengths), ulysses.size)]
         lengths, spare = of_rings[ring.index], query
         query, key, value = (to_heads(tensor, ulysses, lengths) for tensor in (query, key, value))
@@ -85,7 +86,7 @@ class SequenceParallel:
 
     def gather(self, tokens: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
         """The tokens (B, S, width) of all ranks, in order; `lengths` where each has others than were shared out."""
-        parts = self._mesh.sequence.gather(tokens.transpose(0, 1), self.lengths if lengths is None else lengths)
+        parts = self.mesh.sequence.gather(tokens.transpose(0, 1), self.lengths if lengths is None else lengths)
         return torch.cat(parts).transpose(0, 1)
 
 

@@ -107,7 +107,7 @@ class PictureAdapter(TrainingAdapter[OfPictures]):
         """The embedded prompts of a sample by branch, which may speak of pictures."""
         prompts = branch_prompts(sample.get("prompt", ""), sample.get("negative_prompt", ""), cfg_scale)
         try:
-            return self.pipe.embeddings_of(prompts, **with_prompt)
+            return self.pipe.encode_prompts(prompts, **with_prompt)
         except ValueError as error:
             raise BadSampleError(f"{sample[PLACE]}: {error}") from error
 

@@ -107,7 +107,7 @@ VAE = Network(
         ),
     ),
     small=lambda sizes: {"dim": sizes.vae_width},
-    tiles_across="diffsynth.models.wan_video_vae_parallel",
+    cut="diffsynth.models.wan_video_parallel",
 )
 
 

@@ -218,7 +218,7 @@ VACE = Network(
         "num_layers": sizes.layers,
     },
     dtype="float32",
-    cut="diffsynth.models.wan_video_vace_parallel",
+    cut="diffsynth.models.wan_video_parallel",
 )
 
 
@@ -268,7 +268,7 @@ VAE = Network(
     ),
     small=lambda sizes: {"dim": sizes.vae_width, "num_res_blocks": sizes.vae_blocks},
     dtype="float32",
-    tiles_across="diffsynth.models.wan_video_vae_parallel",
+    cut="diffsynth.models.wan_video_parallel",
 )
 
 VAE_OF_5B = Network(
@@ -288,6 +288,7 @@ VAE_OF_5B = Network(
         "num_res_blocks": sizes.vae_blocks,
     },
     dtype="float32",
+    cut="diffsynth.models.wan_video_parallel",
     multiple=32,
 )
 

@@ -7,7 +7,13 @@ import torch
 
 from diffsynth.core.fused.plain import rotated
 from diffsynth.models import rotary
-from diffsynth.models.rotary import AxialRotary, AxisTables, TextAndPicturesRotary, rotary_tables
+from diffsynth.models.rotary import AxialRotary, AxisTables, TextAndPicturesRotary
+
+CPU = torch.device("cpu")
+
+
+def rotary_tables(positions, dims, theta=10000.0):
+    return AxisTables(dims, theta).grid([axis.tolist() for axis in positions], CPU)
 
 
 def turned_in_complex_numbers(tokens, positions, dims, theta):
@@ -141,13 +147,10 @@ def test_tables_of_text_and_pictures_are_built_once_for_a_length_shapes_and_devi
         assert rotary.tables(other, device)[0].shape != kept[0].shape
 
 
-CPU = torch.device("cpu")
-
-
 @pytest.mark.parametrize(
     "positions", [[range(3), range(5)], [range(-140, -3), range(2, 4)], [range(1), range(1020, 1030)]]
 )
-def test_axes_laid_out_on_the_device_are_the_tables_computed_whole(positions):
+def test_ranges_are_laid_out_as_any_positions_are(positions):
     whole = rotary_tables([torch.tensor(list(axis)) for axis in positions], (8, 4))
     laid_out = AxisTables((8, 4)).grid(positions, CPU)
     assert all(torch.equal(*each) for each in zip(whole, laid_out, strict=True))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,8 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from diffsynth.models.qwen_image_vae import QwenImageVAE
 from diffsynth.models.tiles import ramps, spans, tiles_over
+from diffsynth.models.wan_video_parallel import share_tiles
 from diffsynth.models.wan_video_vae import WanVideoVAE
-from diffsynth.models.wan_video_vae_parallel import decode_across, encode_across
 
 TILES = {"tiled": True, "tile_size": (6, 8), "tile_stride": (3, 4)}
 
@@ -224,10 +226,13 @@ class One:
 
 def test_each_device_has_its_tiles_together(vae, video, latents):
     options = {"tiled": True, "tile_size": (6, 6), "tile_stride": (3, 3), "room": 1 << 40}  # 2 x 3, all of 6 x 6 cells
-    for across, network, given in ((decode_across, vae.decoder, latents), (encode_across, vae.encoder, video)):
+    shared = [copy(vae) for _ in range(2)]
+    for index, one in enumerate(shared):
+        share_tiles(one, SimpleNamespace(mesh=SimpleNamespace(world=One(index))))
+    for across, network, given in (("decode", vae.decoder, latents), ("encode", vae.encoder, video)):
         seen = []
         hook = network.register_forward_pre_hook(lambda module, taken, seen=seen: seen.append(taken[0].shape[0]))
-        parts = [across(vae, One(index), given, **options) for index in range(2)]
+        parts = [getattr(one, across)(given, **options) for one in shared]
         hook.remove()
         assert set(seen) == {3}
         whole = (vae.decode if network is vae.decoder else vae.encode)(given, **options)

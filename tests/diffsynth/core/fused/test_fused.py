@@ -26,12 +26,12 @@ import json, sys
 import torch
 from diffsynth.core.fused import (
     added_rms_normed, fused_operators, gated, modulated, normed_and_activated, normed_and_rotated, rms_normed, swiglu)
-from diffsynth.models.rotary import rotary_tables
+from diffsynth.models.rotary import AxisTables
 
 device = sys.argv[1]
 BATCH, LENGTH = 2, 5
 torch.manual_seed(0)
-cos, sin = rotary_tables([torch.arange(LENGTH)], [16])
+cos, sin = AxisTables([16]).grid([range(LENGTH)], torch.device("cpu"))
 
 def norm(tokens):
     return (tokens - tokens.mean(-1, keepdim=True)) / (tokens.var(-1, unbiased=False, keepdim=True) + 1e-6).sqrt()
