@@ -17,7 +17,7 @@ from npu_emulator.operators.rotary import rotated
 MODES = ("Norm", "PA", "PA_BNSD", "PA_NZ", "PA_BLK_BNSD", "PA_BLK_NZ")
 
 
-def _token_slots(index: Tensor, mode: str, batch: int, length: int, block: int) -> Tensor:
+def token_slots(index: Tensor, mode: str, batch: int, length: int, block: int) -> Tensor:
     """Where each token [batch * length] goes in a paged cache; negative for nowhere."""
     if "BLK" not in mode:
         return index.flatten()
@@ -35,7 +35,7 @@ def write(cache: Tensor, values: Tensor, index: Tensor, mode: str) -> None:
         cache[rows, 0, index] = values[:, 0]
         return
     blocks, block = cache.shape[:2]
-    slots = _token_slots(index, mode, batch, length, block)
+    slots = token_slots(index, mode, batch, length, block)
     flat, used = values.reshape(-1, width), slots >= 0
     where = slots[used] // block, slots[used] % block
     if mode.endswith("NZ"):  # features in groups of 32 bytes, a group's tokens together

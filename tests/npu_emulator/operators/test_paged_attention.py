@@ -100,7 +100,14 @@ def test_the_last_tokens_of_each_sequence() -> None:
     torch_npu._npu_flash_attention_qlens(
         torch.cat(queries).npu(), key_cache, value_cache, table.npu(), mask, *counts, 2, 4, 0.3, out
     )
-    close(out, torch.cat([attention(*each, 0.3) for each in zip(queries, keys, values, strict=True)]))
+    expected = torch.cat([attention(*each, 0.3) for each in zip(queries, keys, values, strict=True)])
+    close(out, expected)
+    flat = torch.zeros(sum(rows), 32, dtype=kind).npu()  # as serving engines have it
+    for caches in ((key_cache, value_cache), (key_cache.flatten(2), value_cache.flatten(2))):
+        torch_npu._npu_flash_attention_qlens(
+            torch.cat(queries).flatten(1).npu(), *caches, table.npu(), mask, *counts, 2, 4, 0.3, flat.zero_()
+        )
+        close(flat, expected.flatten(1))
     small = key_cache[:, :16].contiguous()
     with pytest.raises(RuntimeError, match="the block of key_cache is 16, expected 128"):
         torch_npu._npu_flash_attention_qlens(
@@ -117,17 +124,62 @@ def test_a_negative_slot_is_nowhere() -> None:
     assert torch.equal(cache.cpu().flatten(0, 1), expected)
 
 
+def test_as_many_heads_of_keys_as_of_queries() -> None:
+    import torch_npu
+
+    torch.manual_seed(3)
+    keys = [made(length, 4, 8, dtype=HALF) for length in LENGTHS]
+    query = made(len(LENGTHS), 4, 8, dtype=HALF)
+    cache, table, _ = stored(keys, 32)
+    lengths = torch.tensor(LENGTHS, dtype=torch.int32)
+    out = torch.zeros(len(LENGTHS), 4, 8, dtype=HALF).npu()
+    torch_npu._npu_paged_attention(query.npu(), cache, cache, 0, 4, 0.3, table.npu(), lengths, out)
+    close(out, torch.cat([attention(q[None], k, k, 0.3) for q, k in zip(query, keys, strict=True)]))
+
+
+def test_an_empty_sequence_and_more_queries_than_sequences() -> None:
+    import torch_npu
+
+    keys = [made(20, 1, 8, dtype=HALF), made(16, 1, 8, dtype=HALF)]
+    query, (cache, table, _) = made(4, 2, 8, dtype=HALF), stored(keys, 16)
+    lengths, out = torch.tensor([20, 0], dtype=torch.int32), torch.full((4, 2, 8), 7.0).half().npu()
+    torch_npu._npu_paged_attention(query.npu(), cache, cache, 1, 2, 0.3, table.npu(), lengths, out)
+    close(out[:1], attention(query[:1], keys[0], keys[0], 0.3))
+    assert bool((out[1:] == 7).all())
+
+
 def test_limits() -> None:
     import torch_npu
 
     query, cache, out = torch.ones(1, 4, 8).half().npu(), torch.ones(2, 16, 2, 8).half().npu(), torch.ones(1, 4, 8)
     table, lengths = torch.zeros(1, 2, dtype=torch.int32).npu(), torch.tensor([40], dtype=torch.int32)
+    out = out.half().npu()
     call = torch_npu._npu_paged_attention
     with pytest.raises(RuntimeError, match="block_table is 2 blocks wide, expected 3 for 40 tokens"):
-        call(query, cache, cache, 2, 4, 1.0, table, lengths, out.half().npu())
+        call(query, cache, cache, 2, 4, 1.0, table, lengths, out)
     with pytest.raises(RuntimeError, match="num_kv_heads is 3, expected a divisor of num_heads, 4"):
-        call(query, cache, cache, 3, 4, 1.0, table, lengths, out.half().npu())
+        call(query, cache, cache, 3, 4, 1.0, table, lengths, out)
     with pytest.raises(RuntimeError, match=r"key_cache is \[2, 16, 2, 8\], expected \[blocks, block, 1, size\]"):
-        call(query, cache, cache, 1, 4, 1.0, table, lengths, out.half().npu())
+        call(query, cache, cache, 1, 4, 1.0, table, lengths, out)
     with pytest.raises(RuntimeError, match="out is float32, expected float16 or bfloat16"):
-        call(query, cache, cache, 2, 4, 1.0, table, lengths, out.npu())
+        call(query, cache, cache, 2, 4, 1.0, table, lengths, out.float())
+    with pytest.raises(RuntimeError, match="block_table is int64, expected int32"):
+        call(query, cache, cache, 2, 4, 1.0, table.long(), lengths, out)
+    with pytest.raises(RuntimeError, match="context_lens is int64, expected int32"):
+        call(query, cache, cache, 2, 4, 1.0, table, lengths.long(), out)
+    with pytest.raises(RuntimeError, match=r"block_table is \[-1\], expected blocks of the cache, 0 to 1"):
+        call(query, cache, cache, 2, 4, 1.0, table - 1, torch.ones_like(lengths), out)
+    narrow = cache[:, :8].contiguous()
+    with pytest.raises(RuntimeError, match="the block of key_cache is 8, expected a multiple of 16"):
+        call(query, narrow, narrow, 2, 4, 1.0, table, lengths, out)
+    deep = torch.ones(1, 256, 1, 512).half().npu()
+    wide = torch.ones(1, 4, 512).half().npu()
+    with pytest.raises(
+        RuntimeError, match="the block of key_cache is 256, expected 128 at most with heads wider than 256"
+    ):
+        call(wide, deep, deep, 1, 4, 1.0, table, lengths, wide)
+    tokens = torch.ones(1, 2, 8).half().npu()
+    with pytest.raises(RuntimeError, match="slot_indices is 32, expected below 32"):
+        torch_npu._npu_reshape_and_cache_siso(tokens, cache, torch.tensor([32], dtype=torch.int32).npu())
+    with pytest.raises(RuntimeError, match="slot_indices is int64, expected int32"):
+        torch_npu._npu_reshape_and_cache_siso(tokens, cache, torch.tensor([3]).npu())
