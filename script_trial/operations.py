@@ -35,6 +35,31 @@ class _Work:
     left_to_host: bool = False
 
 
+class _Calls:
+    """Whoever hears of calls of modules, in this process."""
+
+    heard_by: Operations | None = None
+
+
+def hear_calls() -> None:
+    """Stands in for `nn.Module.__call__` from now on, if it does not yet.
+
+    All classes of modules are told when that one changes, thousands where libraries have been imported: a process that
+    forks others does it for them.
+    """
+    call: Any = nn.Module.__call__
+    if getattr(call, "tells", None) is _Calls:
+        return
+
+    @functools.wraps(call)
+    def told(network: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        heard_by = _Calls.heard_by
+        return call(network, *args, **kwargs) if heard_by is None else heard_by.called(call, network, args, kwargs)
+
+    told.tells = _Calls  # type: ignore[attr-defined]
+    nn.Module.__call__ = told  # type: ignore[method-assign]
+
+
 class Operations:
     """Counts what is computed within `counting`."""
 
@@ -67,8 +92,9 @@ class Operations:
 
         Without `operators` only the networks' calls are, at next to no cost: where there is only one device.
         """
-        call, start = nn.Module.__call__, threading.Thread.start
-        nn.Module.__call__ = self._call_of(call)  # type: ignore[method-assign]
+        start, before = threading.Thread.start, _Calls.heard_by
+        hear_calls()
+        _Calls.heard_by = self
         if operators:
             threading.Thread.start = self._start_of(start)  # type: ignore[method-assign]
         self._counts_operators = operators
@@ -76,7 +102,7 @@ class Operations:
             with self._counter.in_this_thread() if operators else contextlib.nullcontext():
                 yield
         finally:
-            nn.Module.__call__, threading.Thread.start = call, start  # type: ignore[method-assign]
+            threading.Thread.start, _Calls.heard_by = start, before  # type: ignore[method-assign]
             self._counter.finish()
 
     def working_on_host(self, why: str) -> contextlib.AbstractContextManager[None]:
@@ -89,17 +115,12 @@ class Operations:
     def as_json(self) -> dict[str, Any]:
         return self.counts.as_json()
 
-    def _call_of(self, call: Any) -> Any:
+    def called(self, call: Any, network: nn.Module, args: Any, kwargs: Any) -> Any:
         """`nn.Module.__call__`, which tells whose the operators are."""
-
-        @functools.wraps(call)
-        def counted(network: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            at = getattr(self._at_work_now, "record", None)
-            if at is not None and (at.named or network not in self._names):
-                return call(network, *args, **kwargs)
-            return self._at_work(network, functools.partial(call, network), args, kwargs)
-
-        return counted
+        at = getattr(self._at_work_now, "record", None)
+        if at is not None and (at.named or network not in self._names):
+            return call(network, *args, **kwargs)
+        return self._at_work(network, functools.partial(call, network), args, kwargs)
 
     def _counted(self, network: nn.Module, method: Any) -> Any:
         @functools.wraps(method)

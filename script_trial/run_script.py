@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import runpy
@@ -61,13 +62,25 @@ def _stands_for(script: Script, place: Place) -> list[StandsFor]:
     return [(Path(script.folder), beside), *script.stand_for, (place.folder, place.started_in), (place.folder, beside)]
 
 
-def _not_laid_out(script: Script, there_before: set[str]) -> list[str]:
+def _begin_noticing_modules() -> None:
+    """What is imported from now on stands behind this module.
+
+    To look at all modules that are there would copy thousands of pages that a forked process shares with its parent.
+    """
+    sys.modules[__name__] = sys.modules.pop(__name__)
+
+
+def _imported_since() -> list[str]:
+    return list(itertools.takewhile(lambda name: name != __name__, reversed(sys.modules)))
+
+
+def _not_laid_out(script: Script) -> list[str]:
     """Modules of the project that were imported where their user has them, and so not in this way's form."""
     users = [script.beside, *(str(there) for _, there in script.stand_for)]
     found = set()
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None) or ""
-        if name in there_before or name.partition(".")[0] in libraries() or not file.endswith(".py"):
+    for name in _imported_since():
+        file = getattr(sys.modules.get(name), "__file__", None) or ""
+        if name.partition(".")[0] in libraries() or not file.endswith(".py"):
             continue
         is_users = any(file.startswith(folder + os.sep) for folder in users)
         if is_users and "site-packages" not in file and not file.startswith(sys.prefix + os.sep):
@@ -104,7 +117,8 @@ def run_script(script: Script, place: Place, at: Path | None = None) -> tuple[di
     trial.own_folders.keep_to()
     notice_processes(trial.note, script.is_own_code)
 
-    printed, there_before = Printed(script.path), set(sys.modules)
+    printed = Printed(script.path)
+    _begin_noticing_modules()
 
     def run() -> None:
         trial.start()
@@ -124,7 +138,7 @@ def run_script(script: Script, place: Place, at: Path | None = None) -> tuple[di
     if at is None:
         trial.results.look_into(place.folder)
     lines = printed.comparable(place.folder, laid_out, place.made_up)
-    for module in _not_laid_out(script, there_before):
+    for module in _not_laid_out(script):
         trial.note(f"{module} was imported as it lies, not ported: no import names it before the script runs")
     for note in (*trial.results.unread, *printed.left_out):
         trial.note(note)

@@ -228,9 +228,10 @@ def _import_what_jobs_need(named: Iterable[str]) -> None:
     Of the libraries those that are named, and those that they import themselves.
     """
     gc.disable()  # nothing that is imported is garbage, and it would be looked through again and again
-    from script_trial import emulator_counter, run_script  # noqa: F401
+    from script_trial import emulator_counter, operations, run_script  # noqa: F401
 
     emulator_counter.backend()
+    operations.hear_calls()
     for is_wanted in (set(named).__contains__, sys.modules.__contains__):
         for adapter in known_adapters():
             spec = find_spec(adapter.library) if is_wanted(adapter.library) else None
