@@ -52,8 +52,14 @@ def _built(key: _Network) -> nn.Module:
 
 def _built_before(key: _Network) -> nn.Module:
     """Raises _ComputesError: what it computes is the script's work, and counted there."""
-    with _ShapesAlone():  # type: ignore[no-untyped-call]
-        return _built(key)
+    *_, by_default = key
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(by_default)  # as it is in the script
+    try:
+        with _ShapesAlone():  # type: ignore[no-untyped-call]
+            return _built(key)
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _places(key: _File) -> Mapping[str, ByteSpan] | None:

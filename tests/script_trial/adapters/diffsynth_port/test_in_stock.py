@@ -29,6 +29,12 @@ def test_a_network_that_is_ready_is_on_the_meta_device_and_not_for_training() ->
     assert not network.training
 
 
+def test_a_network_has_the_default_type_of_the_script() -> None:
+    network = in_stock._built_before(("torch.nn.Linear", {"in_features": 2, "out_features": 3}, (), torch.bfloat16))
+    assert network.weight.dtype is torch.bfloat16
+    assert torch.get_default_dtype() is FLOAT
+
+
 def test_a_network_that_computes_when_it_is_built_is_left_to_the_script() -> None:
     with pytest.raises(in_stock._ComputesError):
         in_stock._built_before((f"{__name__}.Computing", {}, (), FLOAT))
