@@ -21,7 +21,8 @@ def no_accelerator_patches(detection: Detection) -> Iterator[Patch]:
         found = "; ".join(f"{name}: {reason}" for name, reason in detection.rejected.items())
         raise NoAccelerator(
             f"the program asks for a CUDA device, and no accelerator was found to take its place ({found}). "
-            "Install the accelerator's package (torch_npu for Ascend), or set NPU_COMPAT_FALLBACK=cpu to run on the CPU"
+            "Install the accelerator's package (torch_npu for Ascend), set NPU_COMPAT_FALLBACK=cpu to run on the CPU, "
+            "or run it on an emulated NPU: python -m npu_compat run --emulate SCRIPT"
         )
 
     def set_device(device: Any) -> None:

@@ -198,6 +198,14 @@ def _colored(stream: Any) -> bool:
 
 def main() -> None:
     """The entry point of `diffsynth-port`. Files called `verify` or `server` are ported as ./verify, ./server."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        click.echo(
+            f"diffsynth-port: the current folder is gone or cannot be read ({error.strerror}): cd to one that is there",
+            err=True,
+        )
+        sys.exit(2)
     if sys.argv[1:2] == ["verify"]:
         from porter.verify.verify_command import verify
 

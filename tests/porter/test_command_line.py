@@ -38,6 +38,23 @@ def test_rewrites_in_place_and_says_so(run: Run, tree: Path) -> None:
     assert b"1 file rewritten" in done.stdout
 
 
+@pytest.mark.parametrize("words", [["--check", "--target", "npu", "."], ["verify", "a.py"], ["server"]])
+def test_a_current_folder_that_is_gone_is_one_error(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "gone").mkdir()
+    program = "import os, sys; os.rmdir(os.getcwd()); from porter.cli import main; main()"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        cwd=tmp_path / "gone",
+        env=environment,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    (said,) = done.stderr.decode().splitlines()
+    assert said.startswith("diffsynth-port: the current folder is gone or cannot be read (No such file or directory): ")
+
+
 def test_a_second_run_has_nothing_to_do(run: Run, tree: Path) -> None:
     run("scripts", "--target", "npu")
     before = (tree / "port.py").stat().st_mtime_ns
