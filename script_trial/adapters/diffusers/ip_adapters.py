@@ -18,8 +18,9 @@ TOKENS = 4  # that a picture becomes, as published
 #: Of what projects every patch, a resampler: tokens that it asks for, layers, and the width of a head, as published.
 QUERIES, DEPTH, HEAD = 16, 4, 64
 
-#: Of what tells a face: numbers, as programs that find faces give them.
-FACE = 512
+#: Of what tells a face: numbers, as programs that find faces give them; and the rank of the LoRA that such a file holds
+#: for every layer of attention, published with 128.
+FACE, RANK = 512, 4
 
 
 def make_up_ip_adapters(trial: TrialOfAdapter) -> None:
@@ -80,6 +81,7 @@ def _write_weights(unet: Any, file: Path, seed: str) -> None:
     shapes = {
         **{f"image_proj.{key}": shape for key, shape in _projection(file.name, width)},
         **{f"ip_adapter.{key}": shape for key, shape in _layers(unet, width)},
+        **({f"ip_adapter.{key}": shape for key, shape in _lora(unet)} if "faceid" in file.name else {}),
     }
     weights = {key: random_weight(key, shape, seed) for key, shape in shapes.items()}
     if file.suffix == ".safetensors":
@@ -147,6 +149,15 @@ def _layers(unet: Any, width: int) -> Iterator[tuple[str, tuple[int, int]]]:
             for kind in ("to_k_ip", "to_v_ip"):
                 yield f"{number}.{kind}.weight", (inner, width)
             number += 2
+
+
+def _lora(unet: Any) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Keys and shapes: four matrices, low and high, for each layer of attention in the order of its processors."""
+    for number, name in enumerate(unet.attn_processors):
+        layer = unet.get_submodule(name.removesuffix(".processor"))
+        for kind, matrix in (("q", layer.to_q), ("k", layer.to_k), ("v", layer.to_v), ("out", layer.to_out[0])):
+            yield f"{number}.to_{kind}_lora.down.weight", (RANK, matrix.in_features)
+            yield f"{number}.to_{kind}_lora.up.weight", (matrix.out_features, RANK)
 
 
 def _pixels(extractor: Any) -> int:

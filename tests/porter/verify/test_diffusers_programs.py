@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,16 @@ def test_a_program_passes(running: Verification, name: str) -> None:
     networks = row.outcomes["ported"].networks
     assert "vae" in networks
     assert networks.keys() & {"unet", "transformer"}
+
+
+@pytest.mark.slow
+def test_a_face_brings_its_lora(running: Verification, tmp_path: Path) -> None:
+    text = (PROGRAMS / "ip_adapter_faceid_plus.py").read_text()
+    (tmp_path / "face.py").write_text(text + "print(pipeline.get_active_adapters(), 0.5)\n")
+    (script,) = find_scripts([str(tmp_path / "face.py")], None)
+    row = running.run(script)
+    assert row.problems == []
+    assert row.outcomes["ported"].printed[0][-1] == "['faceid_0'] 0.5"
 
 
 PROGRAM = """\
