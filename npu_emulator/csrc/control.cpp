@@ -93,6 +93,7 @@ TORCH_LIBRARY(npu_emulator, m) {
   m.def("forked_after_use() -> bool", forked_after_use);
   m.def("default_generator(int device) -> Generator?",
         [](int64_t device) { return std::optional(default_generator(checked(device))); });
+  m.def("draw_from_host() -> ()", draw_from_host);
   m.def("host_memory() -> int[]", host_memory);
   m.def("reset_peak_host_memory() -> ()", [] { pinned_allocator()->reset_peak_stats(); });
   m.def("reset_accumulated_host_memory() -> ()", [] { pinned_allocator()->reset_accumulated_stats(); });

@@ -24,9 +24,16 @@ class NpuGenerator final : public c10::GeneratorImpl {
     position_.start(host()->current_seed());
   }
 
+  // From now on the numbers are those of the host's default generator, as if this device were the host. A state is then
+  // the seed and the number of a kept state of that generator, since whoever seeds it says nothing here.
+  void draw_from_host() {
+    engine_ = at::detail::getDefaultCPUGenerator();
+    is_host_ = true;
+  }
+
   void set_current_seed(uint64_t seed) override {
     std::lock_guard<std::mutex> lock(host()->mutex_);
-    go_to(seed, 0);
+    is_host_ ? host()->set_current_seed(seed) : go_to(seed, 0);
   }
   uint64_t current_seed() const override { return host()->current_seed(); }
   uint64_t seed() override {
@@ -41,6 +48,10 @@ class NpuGenerator final : public c10::GeneratorImpl {
   }
   uint64_t get_offset() const override {
     std::lock_guard<std::mutex> lock(host()->mutex_);
+    if (is_host_) {
+      kept_.push_back(host()->get_state());
+      return kept_.size() - 1;
+    }
     // The second of a pair of normals, which the host keeps for later, has no place in an offset.
     host()->set_next_float_normal_sample(std::nullopt);
     host()->set_next_double_normal_sample(std::nullopt);
@@ -70,6 +81,10 @@ class NpuGenerator final : public c10::GeneratorImpl {
   at::CPUGeneratorImpl* host() const { return engine_.get<at::CPUGeneratorImpl>(); }
 
   void go_to(uint64_t seed, uint64_t offset) {
+    if (is_host_) {
+      TORCH_CHECK(offset < kept_.size(), "the state of an npu generator that draws from the host has to be one of its own");
+      return host()->set_state(*kept_[offset]);
+    }
     if (offset == 0 || seed != host()->current_seed()) {
       host()->set_current_seed(seed);
       position_.start(seed);
@@ -82,12 +97,14 @@ class NpuGenerator final : public c10::GeneratorImpl {
   NpuGenerator* clone_impl() const override {
     std::lock_guard<std::mutex> lock(host()->mutex_);
     auto* copy = new NpuGenerator(device_.index(), engine_.clone());
-    copy->position_ = position_;
+    if (!is_host_) copy->position_ = position_;
     return copy;
   }
 
   at::Generator engine_;
+  bool is_host_ = false;
   mutable Position position_;
+  mutable std::deque<c10::intrusive_ptr<c10::TensorImpl>> kept_;
 };
 
 thread_local const at::Generator* lent = nullptr;
@@ -133,6 +150,11 @@ const at::Generator& default_generator(c10::DeviceIndex device) {
   auto index = resolve(device);
   check_device(index);
   return (*generators)[index];
+}
+
+void draw_from_host() {
+  for (c10::DeviceIndex index = 0; index < device_count(); ++index)
+    static_cast<NpuGenerator*>(default_generator(index).unsafeGetGeneratorImpl())->draw_from_host();
 }
 
 at::Generator host_engine(const at::Generator& generator) {

@@ -10,6 +10,9 @@ namespace npu_emulator {
 const at::Generator& default_generator(c10::DeviceIndex device);
 at::Generator new_generator(c10::DeviceIndex device);
 
+// From now on all devices draw from the host's default generator, so that a program draws the same on it as on the host.
+void draw_from_host();
+
 // Whether an argument of an op is a generator, or may be.
 bool names_a_generator(const c10::Argument& argument);
 
