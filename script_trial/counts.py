@@ -90,6 +90,13 @@ class Counts:
         self.host_work: dict[str, Counter[str]] = {}
         self.by_name: dict[str, Counter[str]] = {}
 
+    def clear(self) -> None:
+        """Of records that somebody holds their content alone."""
+        for record in (self.outside, self.backward, *self.networks.values()):
+            vars(record).update(vars(NetworkRecord(record.named)))
+        self.host_work.clear()
+        self.by_name.clear()
+
     def as_json(self) -> dict[str, Any]:
         return {
             "networks": {name: record.as_json() for name, record in self.networks.items() if record.calls},

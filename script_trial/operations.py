@@ -103,7 +103,16 @@ class Operations:
                 yield
         finally:
             threading.Thread.start, _Calls.heard_by = start, before  # type: ignore[method-assign]
-            self._counter.finish()
+            self.finish()
+
+    def finish(self) -> None:
+        """All that has been counted is in `counts` afterwards."""
+        self._counter.finish()
+
+    def begin_anew(self) -> None:
+        """Forgets what has been counted so far."""
+        self.finish()
+        self.counts.clear()
 
     def working_on_host(self, why: str) -> contextlib.AbstractContextManager[None]:
         return self._counter.working_on_host(why)

@@ -5,7 +5,9 @@ All ways run at once, so that a place outside would be written to by all of them
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -37,6 +39,10 @@ class OwnFolders:
         own: folders of the trial.
         users: folders of its user, where nothing is written though they lie in one for temporary files.
         note: told of each file in a place that all ways share.
+
+    Attributes:
+        unique: places among temporary files whose names nobody else has.
+        left: others that it has made there, and that nobody else had.
     """
 
     def __init__(self, own: Iterable[Path], users: Iterable[Path], note: Callable[[str], None]) -> None:
@@ -44,7 +50,8 @@ class OwnFolders:
         self._temporary = _whole(tempfile.gettempdir())
         self._users = [one for one in map(_whole, users) if not _is_in(self._temporary, one)]
         self._home = _whole(Path.home())
-        self._unique: list[str] = []
+        self.unique: list[str] = []
+        self.left: list[str] = []
         self._note = note
 
     def keep_to(self) -> None:
@@ -56,14 +63,16 @@ class OwnFolders:
         if not isinstance(file, (str, bytes, os.PathLike)):
             return
         path = os.path.realpath(os.fsdecode(file))
-        if path.startswith(_FREE) or any(_is_in(path, folder) for folder in (*self._own, *self._unique)):
+        if path.startswith(_FREE) or any(_is_in(path, folder) for folder in (*self._own, *self.unique)):
             return
         if _is_of_a_library(path):
             return
         if _is_in(path, self._home) and os.path.relpath(path, self._home).startswith("."):
             return  # caches and settings of libraries
-        if _is_in(path, self._temporary) and not any(_is_in(path, folder) for folder in self._users):
+        if self._is_temporary(path):
             if path != self._temporary:  # of which a file without a name is made
+                if not os.path.lexists(path):
+                    self.left.append(path)
                 self._note(f"it writes to {os.fsdecode(file)}, a place that all ways share")
             return
         raise WritesElsewhere(
@@ -71,20 +80,36 @@ class OwnFolders:
             "nothing of its user's: let it write to a relative path"
         )
 
+    def _is_temporary(self, file: Any) -> bool:
+        path = _whole(file)
+        return _is_in(path, self._temporary) and not any(_is_in(path, folder) for folder in self._users)
+
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             path, mode, flags = arguments
             if (set(mode) & set("wax+")) if isinstance(mode, str) else flags & _WRITES:
+                if not isinstance(mode, str) and flags & os.O_EXCL and self._is_temporary(path):
+                    self.unique.append(_whole(path))  # whose name nobody else had
                 self.check(path)
         elif event == "os.mkdir":
             if not os.path.isdir(arguments[0]):
                 self.check(arguments[0])
         elif event in ("tempfile.mkstemp", "tempfile.mkdtemp"):
-            self._unique.append(_whole(arguments[0]))
+            self.unique.append(_whole(arguments[0]))
         elif event in _CHANGES and not any(isinstance(one, int) and one >= 0 for one in arguments):
             for path in arguments[: _CHANGES[event]]:
                 if os.path.lexists(path):
                     self.check(path)
+
+
+def remove_left(paths: Iterable[str]) -> None:
+    """Removes what scripts have `left` among temporary files, so that no other finds it."""
+    for path in paths:
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                os.remove(path)
 
 
 def _whole(path: str | bytes | os.PathLike[Any]) -> str:

@@ -1,18 +1,14 @@
-"""Processes that a script starts by itself, rather than by a launcher: nobody watches them, which is told."""
+"""Processes that a script starts by itself, and not by multiprocessing: nobody watches them, which is told."""
 
 from __future__ import annotations
 
-import functools
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-#: Modules whose processes only load data.
-_LOADERS = ("torch.utils.data", "multiprocessing.managers")
-
-_UNSEEN = (
+UNSEEN = (
     "it starts processes by {}: what they compute, print and save is not seen (let a launcher start them, such as "
     "torchrun, or have it run in one process)"
 )
@@ -20,24 +16,13 @@ _UNSEEN = (
 
 def notice_processes(note: Callable[[str], None], is_its_own: Callable[[str], bool]) -> None:
     """From now on, for the rest of the process, `note` is told of them. `is_its_own` tells the script's files."""
-    from multiprocessing.process import BaseProcess
-
-    start = BaseProcess.start
-
-    @functools.wraps(start)
-    def started(process: Any) -> None:
-        module = str(getattr(getattr(process, "_target", None) or type(process), "__module__", ""))
-        if not module.startswith(_LOADERS):
-            note(_UNSEEN.format("multiprocessing"))
-        start(process)
 
     def hear(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "subprocess.Popen" and _is_python(arguments[0], arguments[1]) and is_its_own(_caller()):
-            note(_UNSEEN.format("subprocess"))
+            note(UNSEEN.format("subprocess"))
         elif event == "os.fork" and is_its_own(sys._getframe(1).f_code.co_filename):
-            note(_UNSEEN.format("os.fork"))
+            note(UNSEEN.format("os.fork"))
 
-    BaseProcess.start = started  # type: ignore[method-assign,assignment]
     sys.addaudithook(hear)
 
 

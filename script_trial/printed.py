@@ -32,7 +32,7 @@ _AMOUNT = re.compile(
 #: A number that is called one of these.
 _MEASURED = re.compile(
     rf"\b((?:\w*_)?(?:time|elapsed|duration|took|takes|eta|speed|throughput|fps|latency|mem|memory|allocated|reserved|"
-    rf"runtime|per_second|seconds|pid|port|host|date|timestamp)(?:_\w*)?\W{{0,4}}\s*){_NUMBER}",
+    rf"runtime|per_second|seconds|ms|msec|pid|port|host|date|timestamp)(?:_\w*|/\w+)?\W{{0,4}}\s*){_NUMBER}",
     re.IGNORECASE,
 )
 #: What a tensor says of itself anywhere but on the CPU, maybe in the next line.
@@ -95,6 +95,10 @@ class Printed:
     def __init__(self, script: str) -> None:
         self._script = script
         self._parts: list[str] = []
+
+    def begin_anew(self) -> None:
+        """In a process that was forked off: what has been printed so far is another's."""
+        self._parts.clear()
 
     @property
     def left_out(self) -> list[str]:

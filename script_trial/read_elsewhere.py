@@ -1,38 +1,300 @@
-"""Files that a script reads where it runs, and that its user has in another folder: read there, and never written."""
+"""What a script reads where it runs, and its user has elsewhere: it is seen in both folders, and changed in the first.
+
+The folder that a script runs in lies over its user's: whatever is not here is read there, listed with what is here, and
+taken away here alone. A folder of its user's is made here once the script has seen it, for files to be put into it.
+"""
 
 from __future__ import annotations
 
 import builtins
+import contextlib
 import functools
 import io
 import os
-from collections.abc import Callable, Sequence
+import pathlib
+import shutil
+import stat
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
+
+from script_trial.written_files import is_to_go_on
 
 #: A folder where a script looks, and the one that it stands for.
 StandsFor = tuple[Path, Path]
 
+#: Functions of libraries that are given a path and open it without Python, by the module that holds them.
+READERS = {
+    "cv2": ("imread", "VideoCapture"),
+    "safetensors": ("safe_open",),
+    "safetensors.torch": ("safe_open",),
+    "safetensors.numpy": ("safe_open",),
+    "soundfile": ("read", "info", "SoundFile"),
+    "imageio": ("imread", "get_reader", "mimread"),
+    "imageio.v2": ("imread", "get_reader", "mimread"),
+    "imageio.v3": ("imread", "imiter", "improps", "immeta"),
+    "torchaudio": ("load", "info"),
+    "torchvision.io": ("read_file", "read_image", "read_video", "decode_image"),
+    "av": ("open",),
+    "decord": ("VideoReader", "AudioReader"),
+}
 
-def read_elsewhere(folders: Sequence[StandsFor]) -> None:
-    """From now on `open` reads what is missing in one of these folders in the folder that it stands for."""
-    open_here = io.open
-
-    @functools.wraps(open_here)
-    def opened(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-        if isinstance(file, (str, bytes, os.PathLike)) and not set(mode) & set("wax+"):
-            file = found(file, folders)
-        return open_here(file, mode, *args, **kwargs)
-
-    builtins.open = io.open = opened
+_stat, _scandir, _mkdir = os.stat, os.scandir, os.mkdir  # the real ones
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
+_SETS = (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks, os.supports_effective_ids)
 
 
-def found(file: Any, folders: Sequence[StandsFor], exists: Callable[[Any], bool] = os.path.exists) -> Any:
-    """The file itself where it is there, or nowhere; else where it is."""
-    if exists(file):
-        return file
-    path = Path(os.path.abspath(os.fsdecode(file)))
-    for here, elsewhere in folders:
-        if path.is_relative_to(here) and (there := elsewhere / path.relative_to(here)).is_file():
-            return str(there)
-    return file
+def read_elsewhere(folders: Sequence[StandsFor]) -> Elsewhere:
+    """From now on, for the rest of the process, what is missing in one of these folders is read in the other."""
+    elsewhere = Elsewhere(folders)
+    for module, name, function in elsewhere.functions():
+        own = getattr(module, name)
+        wrapped = functools.wraps(own)(function)
+        for functions in _SETS:
+            if own in functions:
+                functions.add(wrapped)
+        setattr(module, name, wrapped)
+    for name in ("stat", "lstat", "listdir", "scandir", "open"):  # bound when pathlib was imported, before Python 3.11
+        accessor = getattr(pathlib, "_NormalAccessor", None)
+        if accessor is not None and hasattr(accessor, name):
+            setattr(accessor, name, staticmethod(getattr(io if name == "open" else os, name)))
+    return elsewhere
+
+
+class Elsewhere:
+    """Where the files and folders are that a script reads."""
+
+    def __init__(self, folders: Sequence[StandsFor]) -> None:
+        self._folders = [(str(here), str(there)) for here, there in folders]
+        self._gone: set[str] = set()
+        self._busy = threading.local()
+        self._is_over = False
+
+    def end(self) -> None:
+        """From now on only what is here is seen."""
+        self._is_over = True
+
+    def functions(self) -> Iterable[tuple[Any, str, Callable[..., Any]]]:
+        """What is done in place of which functions."""
+        yield from ((module, "open", self._opening(io.open)) for module in (builtins, io))
+        yield os, "open", self._opening_number(os.open)
+        yield from ((os, name, self._seen(getattr(os, name))) for name in ("stat", "lstat", "chdir"))
+        yield os, "access", self._accessed(os.access)
+        yield os, "listdir", self._listed(os.listdir)
+        yield os, "scandir", self._scanned(os.scandir)
+        yield from ((os, name, self._removed(getattr(os, name))) for name in ("remove", "unlink", "rmdir"))
+        yield from ((os, name, self._moved(getattr(os, name))) for name in ("rename", "replace"))
+
+    def readers(self) -> dict[str, Callable[[ModuleSpec], None]]:
+        """By the module of `READERS`, what has its functions find files as well."""
+
+        def have(spec: ModuleSpec) -> None:
+            module = sys.modules[spec.name]
+            for name in READERS[spec.name]:
+                if callable(read := getattr(module, name, None)):
+                    setattr(module, name, self._reading(read))
+
+        return dict.fromkeys(READERS, have)
+
+    def file(self, path: Any) -> Any:
+        """Where it is, if it is a file that is not here; else the path itself."""
+        there = self._there(path)
+        return there if there is not None and _is_file(there) else path
+
+    def make_room(self, path: Any) -> None:
+        """What is going to be written lies in a folder that is here, if its user has that folder."""
+        if isinstance(path, (str, bytes, os.PathLike)):
+            self._made_here(os.path.dirname(os.path.abspath(os.fsdecode(path))))
+
+    def _there(self, path: Any, is_here_too: bool = False) -> str | None:
+        """Where something is that is not here, unless it `is_here_too`."""
+        if self._is_over or getattr(self._busy, "now", False) or not isinstance(path, (str, bytes, os.PathLike)):
+            return None
+        whole = os.path.abspath(os.fsdecode(path))
+        if not is_here_too and _lies(whole):
+            return None
+        if is_to_go_on(Path(whole, "any")) or any(_is_in(whole, one) for one in self._gone):
+            return None
+        for here, elsewhere in self._folders:
+            if _is_in(whole, here):
+                there = os.path.join(elsewhere, os.path.relpath(whole, here))
+                if _lies(there):
+                    return os.path.normpath(there)
+        return None
+
+    def _made_here(self, path: Any) -> bool:
+        """Whether this is a folder that is not here, and now is."""
+        there = self._there(path)
+        if there is None or not _is_folder(there):
+            return False
+        missing = [os.path.abspath(os.fsdecode(path))]
+        while not _lies(os.path.dirname(missing[-1])):
+            missing.append(os.path.dirname(missing[-1]))
+        with self._only_here():  # what hears of it may look at the path
+            for folder in reversed(missing):
+                with contextlib.suppress(FileExistsError):
+                    _mkdir(folder)
+        return True
+
+    @contextlib.contextmanager
+    def _only_here(self) -> Iterator[None]:
+        self._busy.now = True
+        try:
+            yield
+        finally:
+            self._busy.now = False
+
+    def _opening(self, own: Callable[..., Any]) -> Callable[..., Any]:
+        def opened(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+            if set(mode) & set("wax+"):
+                self.make_room(file)
+            else:
+                file = self.file(file)
+            return own(file, mode, *args, **kwargs)
+
+        return opened
+
+    def _opening_number(self, own: Callable[..., Any]) -> Callable[..., Any]:
+        def opened(path: Any, flags: int, *args: Any, **kwargs: Any) -> Any:
+            if not flags & _WRITES and kwargs.get("dir_fd") is None:
+                path = self.file(path)
+            return own(path, flags, *args, **kwargs)
+
+        return opened
+
+    def _reading(self, own: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(own)
+        def read(file: Any, *args: Any, **kwargs: Any) -> Any:
+            return own(self.file(file), *args, **kwargs)
+
+        return read
+
+    def _seen(self, own: Callable[..., Any]) -> Callable[..., Any]:
+        def seen(path: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return own(path, *args, **kwargs)
+            except FileNotFoundError:
+                there = self._there(path) if kwargs.get("dir_fd") is None else None
+                if there is None:
+                    raise
+            return own(path if self._made_here(path) else there, *args, **kwargs)
+
+        return seen
+
+    def _accessed(self, own: Callable[..., bool]) -> Callable[..., bool]:
+        def accessed(path: Any, *args: Any, **kwargs: Any) -> bool:
+            if kwargs.get("dir_fd") is None and not self._made_here(path):
+                path = self.file(path)
+            return own(path, *args, **kwargs)
+
+        return accessed
+
+    def _listed(self, own: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+        def listed(path: Any = None) -> list[Any]:
+            asked = "." if path is None else path
+            self._made_here(asked)
+            names = own(asked)
+            return [*names, *(entry.name for entry in self._more(asked, names))]
+
+        return listed
+
+    def _scanned(self, own: Callable[..., Any]) -> Callable[..., Any]:
+        def scanned(path: Any = None) -> Any:
+            asked = "." if path is None else path
+            self._made_here(asked)
+            if self._there(asked, is_here_too=True) is None:
+                return own(asked)
+            with own(asked) as entries:
+                here = list(entries)
+            return _Entries([*here, *self._more(asked, [entry.name for entry in here])])
+
+        return scanned
+
+    def _more(self, folder: Any, names: Iterable[Any]) -> Iterator[_Entry]:
+        """What is in the other folder besides."""
+        there = self._there(folder, is_here_too=True)
+        if there is None or not _is_folder(there):
+            return
+        known = set(map(os.fsdecode, names))
+        with _scandir(there) as entries:
+            for entry in sorted(entries, key=lambda one: one.name):
+                name = os.fsencode(entry.name) if isinstance(folder, bytes) else entry.name
+                path = os.path.join(os.fspath(folder), name)
+                if entry.name not in known and self._there(path) is not None:
+                    yield _Entry(entry, name, path)
+
+    def _removed(self, own: Callable[..., None]) -> Callable[..., None]:
+        def removed(path: Any, *args: Any, **kwargs: Any) -> None:
+            is_by_path = kwargs.get("dir_fd") is None
+            if not is_by_path or self.file(path) is path:
+                own(path, *args, **kwargs)
+            if is_by_path:
+                self._gone.add(os.path.abspath(os.fsdecode(path)))
+
+        return removed
+
+    def _moved(self, own: Callable[..., None]) -> Callable[..., None]:
+        def moved(src: Any, dst: Any, **kwargs: Any) -> None:
+            if not kwargs and (there := self.file(src)) is not src:
+                self.make_room(src)
+                with self._only_here():
+                    shutil.copy2(there, src)
+            own(src, dst, **kwargs)
+            if not kwargs:
+                self._gone.add(os.path.abspath(os.fsdecode(src)))
+
+        return moved
+
+
+class _Entry:
+    """An `os.DirEntry` as if it were in another folder."""
+
+    def __init__(self, entry: Any, name: Any, path: Any) -> None:
+        self._entry, self.name, self.path = entry, name, path
+
+    def __fspath__(self) -> Any:
+        return self.path
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._entry, name)
+
+
+class _Entries(Iterator[Any]):
+    """What `os.scandir` gives."""
+
+    def __init__(self, entries: list[Any]) -> None:
+        self._entries = iter(entries)
+
+    def __next__(self) -> Any:
+        return next(self._entries)
+
+    def __enter__(self) -> _Entries:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _lies(path: str) -> bool:
+    """Whether there is something at a path. The real function: this is asked in the ones that stand for it."""
+    try:
+        _stat(path)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _is_file(path: str) -> bool:
+    return stat.S_ISREG(_stat(path).st_mode)
+
+
+def _is_folder(path: str) -> bool:
+    return stat.S_ISDIR(_stat(path).st_mode)
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder + os.sep)

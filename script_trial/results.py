@@ -8,7 +8,7 @@ import math
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 #: Keys of what no two devices have alike: states of random number generators and of loss scalers, and the time.
-_NOT_ALIKE = re.compile(r"rng|random_state|scaler|elapsed|timestamp|(?:^|_)(?:time|seconds|date)(?:$|_)", re.IGNORECASE)
+_NOT_ALIKE = re.compile(
+    r"rng|random_(?:state|seed)|manual_seed|scaler|elapsed|timestamp|(?:^|_)(?:time|seconds|date)(?:$|_)", re.IGNORECASE
+)
 
 _NUMBERS = (bool, int, float)
 
@@ -37,6 +39,11 @@ class Results:
         self._files: set[str] = set()
         self._local = threading.local()
         self._lock = threading.Lock()
+
+    def begin_anew(self, folder: Path) -> None:
+        """In a process that was forked off: what has been kept so far is another's."""
+        self.kept, self.unread, self._folder = [], [], folder
+        self._frames, self._files, self._lock = set(), set(), threading.Lock()
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -93,6 +100,15 @@ class Results:
         """What this file holds was given to a saver, and need not be looked for at the end."""
         if isinstance(file, (str, os.PathLike)):
             self._files.add(os.path.realpath(file))
+
+    @property
+    def seen(self) -> list[str]:
+        """The files that `has_seen` was told of."""
+        return sorted(self._files)
+
+    def have_seen(self, files: Iterable[str]) -> None:
+        """So have others."""
+        self._files.update(files)
 
     def look_into(self, folder: Path) -> None:
         """Keeps what the script wrote into its folder and handed to no saver that is listened at."""

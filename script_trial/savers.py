@@ -84,6 +84,7 @@ class _Savers:
         """Files in the script's folder are looked into at its end."""
 
         def keep(tensors: Any, filename: Any, *_: Any, **__: Any) -> None:
+            self._check(filename)
             full = os.path.realpath(filename)
             if os.path.commonpath([full, os.path.realpath(self._folder)]) != os.path.realpath(self._folder):
                 self._tensors(filename, tensors)

@@ -1,7 +1,8 @@
 """A process that pays for its imports once: it reads jobs, one JSON object a line, and forks a child for each.
 
     {"do": "run", "path": ..., "module": null, "arguments": [], "beside": ..., "stand_for": [[..., ...]],
-     "folder": ..., "started_in": ..., "made_up": ..., "results": ..., "noise_on_cpu": false, "result": FILE}
+     "folder": ..., "started_in": ..., "made_up": ..., "results": ..., "noise_on_cpu": false, "devices": 1,
+     "result": FILE}
     {"do": "launch", "script": ..., "arguments": [], "root": ..., "folder": ..., "started_in": ..., "made_up": ...,
      "processes": 2, "noise_on_cpu": false, "result": FILE}
     {"do": "compare", "first": [{"kind": "array", "name": ..., "array": FILE} ...], "second": [...], "result": FILE}
@@ -172,13 +173,19 @@ def perform(job: dict[str, Any]) -> int:
 
 
 def _run(job: dict[str, Any]) -> dict[str, Any]:
-    from script_trial.run_script import Script, run_script
+    from script_trial.own_folders import remove_left
+    from script_trial.run_script import run_script
+    from script_trial.together import of_one_program
     from script_trial.trial import Place
+    from script_trial.watched_script import Script
 
     stand_for = [(Path(here), Path(there)) for here, there in job["stand_for"]]
-    script = Script(job["path"], job["beside"], tuple(job["arguments"]), job["module"], tuple(stand_for))
+    script = Script(
+        job["path"], job["beside"], tuple(job["arguments"]), job["module"], tuple(stand_for), job["devices"]
+    )
     told, _ = run_script(script, Place.from_json(job))
-    return told
+    remove_left(path for one in (told, *told["workers"]) for path in one["left"])
+    return of_one_program(told)
 
 
 def _launch(job: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""What Python does when a script has come to its last line: it waits for threads, and calls what was put off till then.
+"""What Python does when a script has come to its last line: it waits for threads and processes, and calls what was put
+off till then.
 
 The process of a trial ends otherwise than a script's own, and has to do so before it looks at what came of it.
 """
@@ -54,5 +55,8 @@ def _come_to_the_end(put_off: list[functools.partial[object]]) -> None:
     for thread in threading.enumerate():
         if not thread.daemon and thread is not threading.current_thread():
             thread.join()
+    processes: Any = sys.modules.get("multiprocessing.util")
+    if processes is not None:
+        processes._exit_function()  # it waits for them too, but for daemons, which it ends
     while put_off:
         put_off.pop()()

@@ -7,6 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def of_one_program(told: dict[str, Any]) -> dict[str, Any]:
+    """What is told of a script, see `run_script`, and of the processes that it started, each of which printed."""
+    every = [told, *told["workers"]]
+    return {
+        "error": told["error"],
+        "seconds": told["seconds"],
+        "saved": [result for one in every for result in one["saved"]],
+        "printed": [one["printed"] for one in every],
+        "curves": [one["curve"] for one in every if one["curve"]][:1],
+        "notes": list(dict.fromkeys(note for one in every for note in one["notes"])),
+        **together(every),
+    }
+
+
 def together(ranks: list[dict[str, Any]]) -> dict[str, Any]:
     """What is told of networks and operators, `refused`, `on_host`, `adapters` and `peak_memory`."""
     networks: dict[str, dict[str, Any]] = {}

@@ -18,7 +18,7 @@ from script_trial.made_up import found_or_made_up, once, with_picture
 from script_trial.on_import import Then, on_import
 from script_trial.operations import Operations
 from script_trial.own_folders import OwnFolders
-from script_trial.read_elsewhere import StandsFor, found
+from script_trial.read_elsewhere import Elsewhere, StandsFor
 from script_trial.results import Results
 from script_trial.savers import listeners
 from script_trial.small import data_sets
@@ -58,7 +58,8 @@ class Trial:
     def __init__(self, place: Place) -> None:
         self.folder, self.started_in, self.made_up = place.folder, place.started_in, place.made_up
         self.noise_on_cpu = place.noise_on_cpu
-        self.elsewhere: list[StandsFor] = []
+        self.stand_for: list[StandsFor] = []
+        self.elsewhere = Elsewhere([])
         self.own_folders: OwnFolders | None = None
         self.operations = Operations()
         self.results = Results(place.results)
@@ -85,10 +86,21 @@ class Trial:
             pictures(spec)
             Image.open = with_picture(Image.open, self.found_or_made_up, self.once)
 
+        waiting |= {"PIL.Image": listen_and_make_up, "torch": self._watch_torch(waiting["torch"])}
+        for name, find in self.elsewhere.readers().items():
+            waiting[name] = _both(find, waiting[name]) if name in waiting else find
         on_import(
-            {**waiting, "PIL.Image": listen_and_make_up, "torch": self._watch_torch(waiting["torch"])},
+            waiting,
             by_name=dict.fromkeys(libraries(), self._install),
         )
+
+    def begin_anew(self, results: Path) -> None:
+        """Forgets all that was recorded, and keeps results in this folder from now on."""
+        self.results.begin_anew(results)
+        self.operations.begin_anew()
+        self.curve, self.notes, self.mixed_precision = [], [], False
+        if self.own_folders is not None:
+            self.own_folders.left = []
 
     def once(self, name: str, write: Callable[[Path], object]) -> Path:
         with self._making_up():
@@ -96,7 +108,7 @@ class Trial:
 
     def found_or_made_up(self, file: Any, write: Callable[[Path], object]) -> Path:
         with self._making_up():
-            return found_or_made_up(found(file, self.elsewhere), self.started_in, self.folder, write)
+            return found_or_made_up(self.elsewhere.file(file), self.started_in, self.folder, write)
 
     def keep(self, name: str, array: Any) -> None:
         self.results.keep(name, array)
@@ -118,6 +130,7 @@ class Trial:
         """All that was recorded, but for how the script ended."""
         import torch
 
+        self.operations.finish()
         npu: Any = getattr(torch, "npu", None)
         devices = range(npu.device_count()) if npu is not None and npu.is_available() else None
         return {
@@ -126,6 +139,7 @@ class Trial:
             "notes": self.notes,
             "adapters": self.adapters,
             "mixed_precision": self.mixed_precision,
+            "left": [] if self.own_folders is None else self.own_folders.left,
             **self.operations.as_json(),
             "peak_memory": None if devices is None else sum(map(npu.max_memory_allocated, devices)),
         }
@@ -136,7 +150,7 @@ class Trial:
             next(
                 (
                     there / Path(path).relative_to(here)
-                    for here, there in self.elsewhere
+                    for here, there in self.stand_for
                     if Path(path).is_relative_to(here)
                 ),
                 path,
@@ -144,6 +158,7 @@ class Trial:
         )
 
     def _check(self, file: Any) -> None:
+        self.elsewhere.make_room(file)
         if self.own_folders is not None:
             self.own_folders.check(file)
 
@@ -185,3 +200,11 @@ class Trial:
         """What is made up is no result, and computing it is no work of the script's."""
         with self.results.paused(), self.operations.paused():
             yield
+
+
+def _both(one: Then, other: Then) -> Then:
+    def then(spec: ModuleSpec) -> None:
+        one(spec)
+        other(spec)
+
+    return then

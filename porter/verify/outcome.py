@@ -30,7 +30,8 @@ class Outcome:
         mixed_precision: whether it computed by autocast.
         refused, on_host: operators that the device refuses, and those it leaves to the host's processor.
         refusals: the same, each with ``line`` of the script, ``message`` and whether it ``runs`` on the host instead.
-        threads: why threads ended early, ``message`` and ``line`` each, though the script went on.
+        threads: why threads ended early, ``message`` and ``line`` each, though the script went on; of a process that it
+            started, with ``of`` "process".
         peak_memory: bytes that tensors held on the device at once; None without a device.
         notes: what was done otherwise than a launch script says.
         output: the end of what it printed, where it failed.
@@ -67,8 +68,11 @@ class Outcome:
     def ended_threads(self) -> list[str]:
         """Each thread that an error ended, in words."""
         where = [f"line {one['line']}: " if one["line"] else "" for one in self.threads]
-        told = (f"{at}{one['message']}" for at, one in zip(where, self.threads, strict=True))
-        return [f"an error ended a thread, and the script went on: {one}" for one in dict.fromkeys(told)]
+        told = (
+            f"{one.get('of', 'thread')}, and the script went on: {at}{one['message']}"
+            for at, one in zip(where, self.threads, strict=True)
+        )
+        return [f"an error ended a {one}" for one in dict.fromkeys(told)]
 
     @property
     def arrays(self) -> list[str]:

@@ -35,6 +35,12 @@ _BESIDE_DEFINITIONS = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, as
 #: As what a command that launches something is laid out.
 COMMAND_LINE = "command-line.sh"
 
+#: In a script that works on several devices by itself: it starts processes for them, or numbers them.
+_SEVERAL_DEVICES = re.compile(rb"multiprocessing|\bspawn\(|\b(?:cuda|npu):[1-9]")
+
+#: Where a script writes that all ways of it would write to at once: fixed names among temporary files.
+_SHARED = re.compile(rb"/tmp\b|\bgettempdir\b|\bTMPDIR\b")
+
 #: Numbers of processes that launch scripts are run with.
 PROCESSES = (1, 2)
 
@@ -71,6 +77,11 @@ class Script:
         if self.processes is None:
             return path
         return f"{path} ({self.processes} {'process' if self.processes == 1 else 'processes'})"
+
+    @property
+    def devices_told(self) -> int:
+        """How many a script that is run by itself is told of, in every way the same."""
+        return 2 if _SEVERAL_DEVICES.search(self.cuda) else 1
 
     @property
     def repeat(self) -> str:
@@ -147,6 +158,11 @@ def command_line(words: Sequence[str], hardware: str | None, processes: Sequence
 def libraries_of(scripts: Iterable[Script]) -> frozenset[str]:
     """The libraries that a trial knows and that are named in scripts that are run, or in what they launch."""
     return frozenset(name for data in _texts_of(scripts) for name in libraries() if name.encode() in data)
+
+
+def shares_places(script: Script) -> bool:
+    """Whether it may write to a place that all ways share, by its text, its arguments and what it launches."""
+    return any(map(_SHARED.search, (*_texts_of([script]), *(word.encode() for word in script.arguments))))
 
 
 def _texts_of(scripts: Iterable[Script]) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from typing import Any
 from porter.verify.outcome import Outcome
 from porter.verify.placement import misplaced, worth_knowing
 from porter.verify.printed_verdict import no_numbers, other_words, unlike_printed
+from porter.verify.random_numbers import hint
 from porter.verify.saved_verdict import unlike_saved
 from porter.verify.training_verdict import TOLERATED, unlike_curves
 from porter.verify.ways import Way
@@ -31,13 +32,18 @@ def problems(ways: list[Way], outcomes: Mapping[str, Outcome], differences: Diff
     return _together(ways, of_way)
 
 
-def notes(ways: list[Way], outcomes: Mapping[str, Outcome]) -> list[str]:
-    """What is no failure and worth knowing."""
+def notes(
+    ways: list[Way], outcomes: Mapping[str, Outcome], differences: Differences | None = None, exact: bool = True
+) -> list[str]:
+    """What is no failure and worth knowing, and what may be the reason of one."""
     told = _together(ways, lambda way: worth_knowing(way.device, outcomes[way.name], _other(way, ways, outcomes)))
     reference = outcomes[ways[0].name]
     told += _together(ways, lambda way: _words(reference, outcomes[way.name]))
     if reference.threads:  # the program's own affair, on any device
         told += _together(ways, lambda way: outcomes[way.name].ended_threads)
+    told += _together(
+        ways, lambda way: _hint(way, reference, outcomes[way.name], (differences or {}).get(way.name), exact)
+    )
     if any(outcome.mixed_precision for outcome in outcomes.values()):
         told.append(
             "autocast rounds other operators on the CPU than on the NPU: the reference counts to within "
@@ -92,6 +98,14 @@ def _unlike_results(
         yield from unlike_saved(reference, outcome, difference, exact)
         if not any(reference.curves):  # the same numbers, with all their digits
             yield from unlike_printed(reference, outcome, exact)
+
+
+def _hint(
+    way: Way, reference: Outcome, outcome: Outcome, difference: Mapping[str, Any] | None, exact: bool
+) -> Iterator[str]:
+    """On a real card: an emulated one draws as the reference does."""
+    if outcome is not reference and not exact and any(_unlike_results(reference, outcome, difference, exact)):
+        yield from hint(way.device, outcome)
 
 
 def _unlike_the_other(outcome: Outcome, other: Outcome | None) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ from porter.verify.outcome import Outcome, Row
 from porter.verify.progress import Progress
 from porter.verify.saved_verdict import not_compared
 from porter.verify.script_folder import lay_out
-from porter.verify.scripts import NotTwoForms, Script, both_forms, libraries_of
+from porter.verify.scripts import NotTwoForms, Script, both_forms, libraries_of, shares_places
 from porter.verify.trial_process import CannotStart, Ended, TrialProcess
 from porter.verify.verdict import notes, problems
 from porter.verify.ways import Way
@@ -57,6 +58,7 @@ class Verification:
         self._forms: dict[tuple[str, bytes], tuple[bytes, bytes]] = {}  # of what lies beside scripts
         self._processes = [TrialProcess(way, folder, libraries) for way in request.ways]
         self._progress = progress
+        self._shared_places = threading.Lock()
         self._pool = ThreadPoolExecutor(len(self._processes) * _scripts_at_once(request))
 
     def start(self) -> dict[str, dict[str, Any]]:
@@ -91,13 +93,20 @@ class Verification:
 
     def _skipped_without_devices(self, script: Script) -> Script:
         """The script, skipped if it is for more processes than there are NPUs for."""
-        there = min(process.machine["npus"] for process in self._processes if process.way.device == "npu")
+        there = self._devices_there()
         if script.skipped is not None or script.processes is None or script.processes <= there:
             return script
         return replace(script, skipped=f"{script.processes} processes need as many NPUs, and there are {there} here")
 
+    def _devices_there(self) -> int:
+        there: int = min(process.machine["npus"] for process in self._processes if process.way.device == "npu")
+        return there
+
     def outcomes(self, script: Script, ways: list[Way], folder: Path) -> dict[str, Outcome]:
-        """What comes of running a script some of the ways, beside each other. Raises CannotStart."""
+        """What comes of running a script some of the ways, beside each other. Raises CannotStart.
+
+        One that writes to places that all share is run one way after the other, and beside no other like it.
+        """
         chosen = [process for process in self._processes if process.way in ways]
         one_way = self._run_one_way if script.processes is None else self._launch_one_way
 
@@ -105,14 +114,19 @@ class Verification:
             with self._progress.running(script, process.way):
                 return one_way(process, script, folder)
 
-        ran = self._pool.map(run, chosen)
+        if shares_places(script):
+            with self._shared_places:
+                ran = [run(process) for process in chosen]
+        else:
+            ran = list(self._pool.map(run, chosen))
         return {process.way.name: outcome for process, outcome in zip(chosen, ran, strict=True)}
 
     def judged(self, script: Script, outcomes: dict[str, Outcome], folder: Path) -> Row:
         """The row of a script that has been run all ways. Raises CannotStart."""
         differences = self._differences(outcomes, folder)
         found = problems(self.request.ways, outcomes, differences, self.request.exact)
-        return Row(script, self.request.ways, outcomes, differences, found, notes(self.request.ways, outcomes))
+        told = notes(self.request.ways, outcomes, differences, self.request.exact)
+        return Row(script, self.request.ways, outcomes, differences, found, told)
 
     def stop(self) -> None:
         for process in self._processes:
@@ -133,6 +147,7 @@ class Verification:
             "arguments": list(script.arguments),
             "beside": os.path.dirname(os.path.abspath(script.path)),
             "stand_for": laid_out.stand_for,
+            "devices": min(script.devices_told, self._devices_there()),
             "folder": str(work),
             "results": str(folder / "results"),
             **self._everywhere(),
@@ -277,9 +292,6 @@ def _check_machine(way: Way, machine: dict[str, Any]) -> None:
 
 def _outcome(result: dict[str, Any]) -> Outcome:
     error = result.pop("error") or {}
-    if "curve" in result:  # of a script that is run in one process
-        result |= {"curves": [result["curve"]] if result["curve"] else [], "printed": [result["printed"]]}
-        del result["curve"]
     return Outcome(error=error.get("message"), line=error.get("line"), **result)
 
 

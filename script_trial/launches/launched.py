@@ -25,11 +25,13 @@ def launched(module: bool, local_rank: bool, script: str, arguments: tuple[str, 
 
 def run_process(script: str, arguments: list[str], *, is_module: bool) -> None:
     """Runs it in this process, and ends the process as the script would where that is early."""
-    from script_trial.run_script import Script, run_script
+    from script_trial.run_script import run_script
     from script_trial.trial import Place
+    from script_trial.watched_script import Script
 
     settings = LaunchSettings.from_environment()
-    record, rank = Path(os.environ.pop(RECORD_VARIABLE)), os.environ.get("RANK", "0")
+    record, given = Path(os.environ.pop(RECORD_VARIABLE)), os.environ.get("RANK")
+    rank = given or "0"
     (record / f"rank-{rank}.begun").write_text(str(os.getpid()), encoding="utf-8")
     place = Place(
         settings.folder, settings.started_in, settings.made_up, record / f"results-{rank}", settings.noise_on_cpu
@@ -40,7 +42,7 @@ def run_process(script: str, arguments: list[str], *, is_module: bool) -> None:
         runs = Script(file, beside, tuple(arguments), script, _stand_for(settings))
     else:
         runs = Script(script, beside, tuple(arguments))
-    told, raised = run_script(runs, place, at=Path.cwd())
+    told, raised = run_script(runs, place, at=Path.cwd(), is_launched=given is not None)
     unfinished = record / f"rank-{rank}.unfinished"
     unfinished.write_text(json.dumps(told), encoding="utf-8")
     unfinished.replace(record / f"rank-{rank}.json")

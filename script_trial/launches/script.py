@@ -22,6 +22,7 @@ from typing import Any
 from script_trial.launches import client
 from script_trial.launches.requests import LaunchRequests
 from script_trial.launches.settings import VARIABLE
+from script_trial.own_folders import remove_left
 from script_trial.processes import how_it_ended
 from script_trial.results import Results
 from script_trial.together import together
@@ -147,8 +148,9 @@ class LaunchScript:
         folders = sorted(self.records.glob("launch-*"))
         launches = [_read(folder / "launch.json") for folder in folders]
         ranks = [[_read(file) for file in sorted(folder.glob("rank-*.json"))] for folder in folders]
-        every = [rank for launch in ranks for rank in launch]
+        every = [one for launch in ranks for rank in launch for one in (rank, *rank["workers"])]
         noted = self.notes.read_text("utf-8").splitlines() if self.notes.exists() else []
+        remove_left(path for rank in every for path in rank["left"])
         handed_over = [result for rank in every for result in rank["saved"]]
         results = Results(self.folder / "results")
         results.look_into(self.work)

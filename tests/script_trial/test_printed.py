@@ -24,6 +24,8 @@ from script_trial.printed import Printed, comparable, figures
         ("  1%\r 50%\rdone", "done"),
         ("\x1b[31mred\x1b[0m", "red"),
         ("a\n\nb\n", "a\nb"),
+        ("lr 0.5 | ms/batch 12.34 | loss", "lr 0.5 | ms/batch 0.25 | loss"),
+        ("step 0 | ms 144.4 | ppl 3.5", "step 0 | ms 9.1 | ppl 3.5"),
         ("max allocated 1.5 GiB, 33 ms", "max allocated 7 GiB, 1.25 ms"),
     ],
 )
@@ -33,7 +35,13 @@ def test_what_does_not_count(one: str, other: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("loss 0.6931", "loss 0.6930"), ("epoch 1", "epoch 2"), ("a cat", "a dog"), ("ratio 1/3.5", "ratio 1/3.4")],
+    [
+        ("loss 0.6931", "loss 0.6930"),
+        ("epoch 1", "epoch 2"),
+        ("a cat", "a dog"),
+        ("ratio 1/3.5", "ratio 1/3.4"),
+        ("rms 1.5", "rms 1.4"),
+    ],
 )
 def test_what_counts(one: str, other: str) -> None:
     assert comparable(one) != comparable(other)

@@ -1,54 +1,151 @@
-"""What is missing where a script runs is read where its user has it; nothing is written there."""
+"""What is missing where a script runs is read where its user has it; nothing is written, moved or removed there."""
 
 from __future__ import annotations
 
+import builtins
+import glob
+import io
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from script_trial import read_elsewhere
+from script_trial.read_elsewhere import Elsewhere, read_elsewhere
+
+OF_OS = "open stat lstat chdir access listdir scandir remove unlink rmdir rename replace".split()
+OF_PATHLIB = "stat lstat listdir scandir open".split()
 
 
 @pytest.fixture
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
+    """A folder to run in, and its user's, which must be as it was in the end."""
     work, mine = tmp_path / "work", tmp_path / "mine"
-    for folder in (work, mine / "data"):
+    for folder in (work, mine / "data" / "cats", mine / "data" / "dogs", mine / "out" / "checkpoint-5"):
         folder.mkdir(parents=True)
-    (mine / "data" / "a.txt").write_text("mine")
+    for name in ("data/a.txt", "data/cats/1.txt", "data/dogs/2.txt", "out/old.txt", "out/checkpoint-5/w.pt", "top.csv"):
+        (mine / name).write_text(f"mine: {name}")
+    before = {path: path.is_file() and path.read_text() for path in mine.rglob("*")}
     monkeypatch.chdir(work)
-    for module in (read_elsewhere.builtins, read_elsewhere.io):
-        monkeypatch.setattr(module, "open", open)  # put back afterwards
-    read_elsewhere.read_elsewhere([(work, mine)])
-    return work, mine
+    for module in (builtins, io):  # put back afterwards
+        monkeypatch.setattr(module, "open", module.open)
+    for name in OF_OS:
+        monkeypatch.setattr(os, name, getattr(os, name))
+    elsewhere = read_elsewhere([(work, mine)])
+    yield work, mine
+    elsewhere.end()
+    assert {path: path.is_file() and path.read_text() for path in mine.rglob("*")} == before
 
 
 def test_a_missing_file_is_read_where_it_is(folders: tuple[Path, Path]) -> None:
     work, _ = folders
     with open("data/a.txt") as file:
-        assert file.read() == "mine"
-    assert (work / "data" / "a.txt").read_text() == "mine"
+        assert file.read() == "mine: data/a.txt"
+    assert (work / "data" / "a.txt").read_text() == "mine: data/a.txt"
     with open(b"data/a.txt", "rb") as file:
-        assert file.read() == b"mine"
+        assert file.read() == b"mine: data/a.txt"
+    number = os.open("data/a.txt", os.O_RDONLY)
+    assert os.read(number, 4) == b"mine"
+    os.close(number)
 
 
-def test_what_is_there_comes_first(folders: tuple[Path, Path]) -> None:
-    work, mine = folders
+def test_a_folder_is_found_by_every_means(folders: tuple[Path, Path]) -> None:
+    assert all(map(os.path.exists, ["data/cats", "data", "data/cats/1.txt"]))
+    assert [os.path.isdir(one) for one in ("data/cats", "data/cats/1.txt")] == [True, False]
+    assert [os.access(one, os.W_OK) for one in ("data", "data/cats", "data/b.txt")] == [True, True, False]
+    assert os.path.getsize("data/a.txt") == 16
+    assert sorted(os.listdir("data")) == ["a.txt", "cats", "dogs"]
+    assert os.listdir(b"data/cats") == [b"1.txt"]
+    assert sorted(os.listdir()) == ["data", "out", "top.csv"]
+    with os.scandir("data") as entries:
+        assert sorted((entry.name, entry.path, entry.is_dir()) for entry in entries) == [
+            ("a.txt", "data/a.txt", False),
+            ("cats", "data/cats", True),
+            ("dogs", "data/dogs", True),
+        ]
+    walked = [(top, sorted(names)) for top, _, names in os.walk("data")]
+    assert sorted(walked) == [("data", ["a.txt"]), ("data/cats", ["1.txt"]), ("data/dogs", ["2.txt"])]
+    assert sorted(glob.glob("data/*/*.txt")) == ["data/cats/1.txt", "data/dogs/2.txt"]
+    assert glob.glob("*.csv") == ["top.csv"]
+    assert sorted(map(str, Path("data").rglob("*.txt"))) == ["data/a.txt", "data/cats/1.txt", "data/dogs/2.txt"]
+    assert [one.name for one in Path("data/cats").iterdir()] == ["1.txt"]
+    os.chdir("data/cats")
+    assert Path("1.txt").read_text() == "mine: data/cats/1.txt"
+
+
+def test_what_is_there_comes_first_and_is_listed_with_the_rest(folders: tuple[Path, Path]) -> None:
+    work, _ = folders
     (work / "data").mkdir()
     (work / "data" / "a.txt").write_text("work")
+    (work / "data" / "b.txt").write_text("work")
     assert Path("data/a.txt").read_text() == "work"
-    assert (mine / "data" / "a.txt").read_text() == "mine"
+    assert sorted(os.listdir("data")) == ["a.txt", "b.txt", "cats", "dogs"]
 
 
-@pytest.mark.parametrize("mode", ["a", "r+", "x"])
+@pytest.mark.parametrize("mode", ["r+", "a", "x", "w"])
 def test_nothing_is_written_there(folders: tuple[Path, Path], mode: str) -> None:
-    _, mine = folders
+    if mode == "r+":
+        with pytest.raises(FileNotFoundError):
+            Path("data/a.txt").open(mode).close()
+        return
+    with Path("data/a.txt").open(mode) as file:
+        file.write("work")
+    assert Path("data/a.txt").read_text() == "work"
+
+
+def test_into_a_folder_that_was_seen_anything_can_be_put(folders: tuple[Path, Path]) -> None:
+    work, _ = folders
+    os.makedirs("out/run/1", exist_ok=True)
+    assert os.path.isdir(work / "out" / "run" / "1")
+    assert os.path.isdir("data/cats")
+    with io.FileIO("data/cats/new.txt", "w") as file:  # not by `open`
+        file.write(b"work")
+    assert sorted(os.listdir("data/cats")) == ["1.txt", "new.txt"]
+
+
+def test_what_is_removed_is_gone_here_alone(folders: tuple[Path, Path]) -> None:
+    os.remove("data/a.txt")
+    assert not os.path.exists("data/a.txt")
+    assert sorted(os.listdir("data")) == ["cats", "dogs"]
+    shutil.rmtree("data")
+    assert not os.path.exists("data")
+    assert "data" not in os.listdir()
+    os.makedirs("data")
+    assert os.listdir("data") == []
+    os.rename("out/old.txt", "out/new.txt")
+    assert Path("out/new.txt").read_text() == "mine: out/old.txt"
+    assert os.listdir("out") == ["new.txt"]
     with pytest.raises(FileNotFoundError):
-        Path("data/a.txt").open(mode).close()
-    assert (mine / "data" / "a.txt").read_text() == "mine"
+        os.remove("data/a.txt")
 
 
-def test_a_file_that_is_nowhere_is_missed_by_its_own_name(folders: tuple[Path, Path]) -> None:
+def test_what_a_training_would_go_on_from_is_not_seen(folders: tuple[Path, Path]) -> None:
+    assert os.listdir("out") == ["old.txt"]
+    assert not os.path.exists("out/checkpoint-5/w.pt")
+
+
+def test_there_is_room_for_what_is_written_by_others(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    elsewhere = Elsewhere([folders])
+    elsewhere.make_room("data/dogs/new.txt")
+    assert os.path.isdir(folders[0] / "data" / "dogs")
+    elsewhere.make_room("new/new.txt")
+    assert not os.path.exists("new")
+
+
+def test_what_is_nowhere_is_missed_by_its_own_name(folders: tuple[Path, Path]) -> None:
     with pytest.raises(FileNotFoundError, match=r"'data/b\.txt'"):
         Path("data/b.txt").read_text()
     with pytest.raises(FileNotFoundError, match="outside"):
         Path("../outside.txt").read_text()
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        os.listdir("nothing")
+
+
+def test_at_its_end_only_what_is_here_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.txt").touch()
+    elsewhere = Elsewhere([(tmp_path / "work", tmp_path / "mine")])
+    assert elsewhere.file(tmp_path / "work" / "a.txt") == str(tmp_path / "mine" / "a.txt")
+    elsewhere.end()
+    assert elsewhere.file("a.txt") == "a.txt"

@@ -11,7 +11,7 @@ from porter.verify import table
 from porter.verify.outcome import Outcome, Row
 from porter.verify.placement import worth_knowing
 from porter.verify.scripts import Script
-from porter.verify.verdict import problems
+from porter.verify.verdict import notes, problems
 from porter.verify.ways import emulated_ways
 
 WAYS = emulated_ways(None, None)
@@ -223,3 +223,17 @@ def test_a_number_read_on_the_host_is_no_computing_that_is_worth_a_note() -> Non
     assert list(worth_knowing("npu", here, there)) == [
         "2 operations on the CPU that the other way has not (aten.neg 2)"
     ]
+
+
+def test_random_numbers_of_a_card_are_named_as_what_may_be_the_reason() -> None:
+    drawn = replace(
+        other_frames("npu"), operators={"npu": {"aten.mm": 1200, "aten.normal_": 3, "aten.native_dropout": 1}}
+    )
+    told = notes(WAYS, outcomes(ported=drawn), {"ported": MUCH}, exact=False)
+    assert told == [
+        "ported: it drew random numbers on npu (aten.native_dropout, aten.normal_), which come from another generator "
+        "than the reference's: if that is all that differs, draw them on the CPU and move them, or give them a "
+        "torch.Generator that is seeded right before (DP206)"
+    ]
+    assert notes(WAYS, outcomes(ported=drawn), {"ported": LITTLE}, exact=False) == []
+    assert notes(WAYS, outcomes(ported=drawn), {"ported": MUCH}) == []

@@ -1,0 +1,187 @@
+"""Processes that a script starts by multiprocessing: each is watched as the script is, and told of with it.
+
+torch.multiprocessing.spawn(train, nprocs=2)     two workers, with their results, operators and errors
+DataLoader(..., num_workers=2)                   they load data: nothing of them counts
+multiprocessing.Pool(2).map(f, data)             any of them may do any of it: noted, and not watched
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import pickle
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from multiprocessing import spawn
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from script_trial.own_processes import UNSEEN
+from script_trial.trial import Place
+from script_trial.watched_run import watched_run
+from script_trial.watched_script import Script, WatchedScript
+
+#: Modules whose processes only load data.
+_LOADERS = ("torch.utils.data", "multiprocessing.managers")
+_POOLS = ("multiprocessing.pool", "concurrent.futures.process")
+
+#: What these raise when a process of theirs has ended early.
+_RAISED_FOR_OTHERS = ("ProcessRaisedException", "ProcessExitedException")
+
+_LOST = "{} of the processes that it started were ended before their last line: what they computed is not seen"
+
+
+class Workers:
+    """Those of a script that is watched in this process, numbered as they are started."""
+
+    def __init__(
+        self, watched: WatchedScript, recording: contextlib.AbstractContextManager[object] | None = None
+    ) -> None:
+        """`recording` is of a worker itself: what has to end before it is told of."""
+        self._watched = watched
+        self._recording = recording
+        self._process = os.getpid()
+        self._numbers = itertools.count()
+        self._started = 0
+        self._starting = threading.local()
+
+    def watch(self) -> None:
+        """From now on, for the rest of the process."""
+        start, bootstrap, prepare = BaseProcess.start, BaseProcess._bootstrap, spawn.get_preparation_data  # type: ignore[attr-defined]
+
+        def started(process: Any) -> None:
+            worker = self._next(process)
+            self._starting.worker = process._tried = worker
+            try:
+                start(process)
+            finally:
+                self._starting.worker = None
+
+        def prepared(name: str) -> dict[str, Any]:
+            worker = getattr(self._starting, "worker", None)
+            begins = {} if worker is None else {"script_trial": _Begins(worker)}
+            return {**begins, **prepare(name)}
+
+        def begun(process: Any, *args: Any, **kwargs: Any) -> Any:
+            worker = vars(process).pop("_tried", None)
+            if worker is not None:
+                self._be(worker, process)
+            return bootstrap(process, *args, **kwargs)
+
+        BaseProcess.start = started  # type: ignore[method-assign,assignment]
+        BaseProcess._bootstrap = begun  # type: ignore[attr-defined]
+        spawn.get_preparation_data = prepared
+
+    def told(self) -> list[dict[str, Any]]:
+        """What was recorded of all that came to their end, and of what they started themselves."""
+        results = self._watched.place.results
+        files = [_record(_results_of(results, number)) for number in range(self._started)]
+        written = [json.loads(file.read_text("utf-8")) for file in files if file.exists()]
+        if len(written) < len(files):
+            self._watched.trial.note(_LOST.format(len(files) - len(written)))
+        return [one for worker in written for one in (worker, *worker["workers"])]
+
+    @staticmethod
+    def with_their_errors(told: dict[str, Any], raised: BaseException | None) -> dict[str, Any]:
+        """What is told of a script, with the errors of its workers: they are its own where it ended for them."""
+        errors = [one["error"] for one in told["workers"] if one["error"]]
+        if errors and type(raised).__name__ in _RAISED_FOR_OTHERS:
+            return {**told, "error": errors[0]}
+        return {**told, "threads": [*told["threads"], *({**error, "of": "process"} for error in errors)]}
+
+    def _next(self, process: Any) -> Worker | None:
+        """None for one that is not watched."""
+        module = str(getattr(getattr(process, "_target", None) or type(process), "__module__", ""))
+        if module.startswith(_LOADERS):
+            return None
+        if module.startswith(_POOLS):
+            self._watched.trial.note(UNSEEN.format("multiprocessing"))
+            return None
+        number = next(self._numbers)
+        self._started = number + 1
+        watched = self._watched
+        place = replace(watched.place, results=_results_of(watched.place.results, number))
+        return Worker(watched.script, place, watched.meet_at, tuple(watched.own_folders.unique))
+
+    def _be(self, worker: Worker, process: Any) -> None:
+        """In the worker: it is told of when it has run."""
+        if os.getpid() != self._process:  # it was forked off
+            self._process, self._numbers, self._started = os.getpid(), itertools.count(), 0
+            self._watched.begin_anew(worker.place)
+        run = process.run
+        process.run = lambda: self._run(run)
+
+    def _run(self, run: Callable[[], object]) -> None:
+        def whole() -> None:
+            with self._recording or contextlib.nullcontext():
+                try:
+                    run()
+                except SystemExit as ended:
+                    raise _cause(ended) from None
+
+        ending = watched_run(whole, self._watched.script.path)
+        place = self._watched.place
+        told = {**ending.as_json(), **self._watched.told(), "workers": self.told()}
+        told = self.with_their_errors({**told, "seen": self._watched.trial.results.seen}, ending.raised)
+        place.results.mkdir(parents=True, exist_ok=True)
+        unfinished = _record(place.results).with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(told), encoding="utf-8")
+        unfinished.replace(_record(place.results))
+        if ending.raised is not None:
+            raise ending.raised
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What a fresh process is told, to watch the script there, too; `unique` see `OwnFolders`."""
+
+    script: Script
+    place: Place
+    meet_at: Path | None
+    unique: tuple[str, ...]
+
+    def begin(self) -> None:
+        """In that process, before it has imported anything of the script."""
+        watched = WatchedScript(self.script, self.place, self.meet_at)
+        watched.own_folders.unique.extend(self.unique)
+        recording = watched.recording()
+        recording.__enter__()
+        ends = contextlib.ExitStack()
+        ends.push(recording)
+        Workers(watched, ends).watch()
+
+
+class _Begins:
+    """As a process unpickles what it is prepared by, the trial begins there."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        lies_in = str(Path(__file__).parents[1])
+        program = (
+            f"import pickle, sys\nsys.path.append({lies_in!r})\npickle.loads({pickle.dumps(self._worker)!r}).begin()\n"
+        )
+        return exec, (program, {})
+
+
+def _results_of(results: Path, number: int) -> Path:
+    return results / f"worker-{number}"
+
+
+def _record(results: Path) -> Path:
+    return results / "told.json"
+
+
+def _cause(ended: SystemExit) -> BaseException:
+    """torch.multiprocessing.spawn ends a process whose function has raised something."""
+    frame = ended.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    raised_by = frame.tb_frame.f_globals.get("__name__") if frame is not None else None
+    is_for_another = raised_by == "torch.multiprocessing.spawn" and isinstance(ended.__context__, Exception)
+    return ended.__context__ if is_for_another and ended.__context__ is not None else ended
