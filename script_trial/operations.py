@@ -21,6 +21,9 @@ from script_trial.counts import Counts, NetworkRecord, OperatorCounter, tensors_
 from script_trial.dispatch_mode import ModeCounter
 from script_trial.emulator_counter import EmulatorCounter, backend
 
+#: Bytes, of what torch's allocator for the host gives.
+_ALIGNMENT = 64
+
 #: Besides its call, what a network that an adapter names may be called by: a VAE is.
 _METHODS = ("encode", "decode")
 
@@ -69,6 +72,7 @@ class Operations:
         self._holders: weakref.WeakKeyDictionary[nn.Module, bool] = weakref.WeakKeyDictionary()
         # A part that is called by itself, after the whole has been, is the whole's: `model.decode(z)`.
         self._whole: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
+        self._aligned: weakref.WeakSet[nn.Module] = weakref.WeakSet()
         self._at_work_now = threading.local()
         self._memory_held = _memory_held()
         self._counter = _counter(self.counts, self._memory_held)
@@ -144,6 +148,9 @@ class Operations:
         record = self._record_of(network)
         if record is None or before is record:
             return method(*args, **kwargs)
+        if network not in self._aligned:
+            self._aligned.add(network)
+            _align(network)
         record.calls += torch._C._current_graph_task_id() == -1  # what is computed again on the way back is no call
         inputs = tensors_in(args, kwargs)
         self._at_work_now.record = record
@@ -207,6 +214,19 @@ class Operations:
             start(thread)
 
         return started
+
+
+def _align(network: nn.Module) -> None:
+    """Weights that lie in a file's own bytes, as safetensors reads them, go to where torch would put them.
+
+    A product of matrices is rounded otherwise where they are not aligned, which on another device they are.
+    """
+    for tensor in (*network.parameters(), *network.buffers()):
+        if type(tensor) not in (Tensor, nn.Parameter) or tensor.device.type != "cpu" or tensor.layout != torch.strided:
+            continue
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() % _ALIGNMENT and storage.nbytes() == tensor.nbytes:
+            tensor.data = tensor.data.clone()
 
 
 def _memory_held() -> Any:

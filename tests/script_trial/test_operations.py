@@ -279,3 +279,24 @@ def test_threads_and_work_on_the_host_by_design_are_counted_apart() -> None:
     assert operations.counts.networks["WithTable"].calls == 1
     assert operations.counts.host_work == {"tiles are put together": {"aten.cos": 1}}
     assert operations.counts.by_name["cpu"] == {"aten.cos": 1, "aten.mul": 1, "aten.add": 1}
+
+
+def test_weights_that_lie_in_the_bytes_of_a_file_are_aligned() -> None:
+    network = nn.Linear(8, 8, bias=False)
+    network.weight.data = torch.frombuffer(bytearray(8 * 8 * 4 + 4), dtype=torch.float32, offset=4).view(8, 8).normal_()
+    weight, before = network.weight, network.weight.clone()
+    with Operations().counting(operators=False):
+        network(torch.ones(1, 8))
+    assert network.weight is weight
+    assert weight.data_ptr() % 64 == 0
+    assert torch.equal(weight, before)
+
+
+def test_weights_that_share_their_bytes_still_do() -> None:
+    whole = torch.rand(2 * 8 * 8 + 1)
+    network = nn.Linear(8, 8, bias=False)
+    network.weight.data = whole[1:65].view(8, 8)
+    with Operations().counting(operators=False):
+        network(torch.ones(1, 8))
+    whole.zero_()
+    assert not network.weight.any()
