@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -145,17 +146,15 @@ class Trial:
         }
 
     def _place(self, path: str) -> str:
-        """A path in a folder that stands for another one, as it would be there: in every way the same."""
-        return str(
-            next(
-                (
-                    there / Path(path).relative_to(here)
-                    for here, there in self.stand_for
-                    if Path(path).is_relative_to(here)
-                ),
-                path,
-            )
-        )
+        """A path in a folder that stands for another one, or whose name is drawn, as it is in every way."""
+        for here, there in self.stand_for:
+            if Path(path).is_relative_to(here):
+                return str(there / Path(path).relative_to(here))
+        whole = os.path.realpath(path)
+        for drawn in [] if self.own_folders is None else self.own_folders.unique:
+            if Path(whole).is_relative_to(drawn):
+                return os.path.join("<temporary>", os.path.relpath(whole, os.path.dirname(drawn)).partition(os.sep)[2])
+        return path
 
     def _check(self, file: Any) -> None:
         self.elsewhere.make_room(file)

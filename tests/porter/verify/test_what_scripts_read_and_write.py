@@ -72,6 +72,23 @@ def test_a_fixed_name_among_temporary_files_is_each_ways_own(verify_text: Callab
     assert not place.with_suffix(".txt").exists()
 
 
+DRAWN_NAMES = """\
+import os, tempfile, torch
+x = torch.ones(3, device="cuda").mul(2)
+with tempfile.TemporaryDirectory() as folder, tempfile.NamedTemporaryFile(suffix=".pt") as file:
+    torch.save(x, os.path.join(folder, "best.pt"))
+    torch.save(x, file.name)
+    print(float(torch.load(os.path.join(folder, "best.pt")).sum()))
+"""
+
+
+def test_names_that_are_drawn_are_no_difference(verify_text: Callable[..., Row]) -> None:
+    row = verify_text(DRAWN_NAMES, DRAWN_NAMES.replace('"cuda"', '"npu"'))
+    assert (row.problems, row.equal) == ([], True)
+    assert [one["name"] for one in row.outcomes["ported"].saved] == ["<temporary>/best.pt", "<temporary>/"]
+    assert row.outcomes["ported"].notes == []
+
+
 DRAWS = """\
 import torch
 torch.manual_seed(1)
