@@ -3,7 +3,7 @@
     python benchmarks/verify_time.py ANOTHER_CHECKOUT [PATHS...]
 
 Runs both in turn, twice each, and prints wall and processor seconds, the ratios of the least of each, whether the
-verdicts are the same, and the operators that a row ran on a device in one build alone, where both tell them.
+verdicts are the same, and which operators and networks a row ran on a device in one build alone, where both tell.
 ANOTHER_CHECKOUT is a folder with the other build, PATHS are examples (default: all of them). Each build runs its own
 form of an example.
 """
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,24 @@ def verdict(row: dict[str, Any] | None) -> str:
 
 
 def operators(row: dict[str, Any] | None) -> set[tuple[str, str, str]]:
-    """The way, the device and the name of each operator that ran; none of a build that does not tell."""
+    """The way, the device and the name of each operator that ran, and of each network that computed something there.
+
+    None of a build that does not tell.
+    """
     outcomes = {} if row is None else row["outcomes"]
     return {
         (way, device, name)
         for way, outcome in outcomes.items()
-        for device, counts in outcome.get("operators", {}).items()
-        for name in counts
+        if "operators" in outcome
+        for device, names in _by_device(outcome)
+        for name in names
     }
+
+
+def _by_device(outcome: dict[str, Any]) -> Iterator[tuple[str, Iterable[str]]]:
+    yield from outcome["operators"].items()
+    for name, network in outcome["networks"].items():
+        yield from ((device, [name]) for device in network["computed"])
 
 
 def main() -> int:
@@ -94,8 +105,8 @@ def main() -> int:
 
 def _told(seconds: dict[str, list[tuple[float, float]]], found: dict[str, dict[str, dict[str, Any]]]) -> int:
     for number, kind in enumerate(("wall", "processors")):
-        before, now = (min(one[number] for one in seconds[name]) for name in ("before", "now"))
-        print(f"{kind}, now to before: {now / before:.2f}")
+        least = {name: min(one[number] for one in told) for name, told in seconds.items()}
+        print(f"{kind}, now to before: {least['now'] / least['before']:.2f}")
     both = {
         name: [found[build].get(name) for build in ("before", "now")] for name in {**found["before"], **found["now"]}
     }

@@ -16,7 +16,7 @@ from torch import nn
 from script_trial.adapter import TrialOfAdapter
 from script_trial.adapters.diffsynth_port.made_up_checkpoints import Checkpoints
 from script_trial.adapters.diffsynth_port.made_up_files import dataset, published_file, with_clip, with_weights
-from script_trial.adapters.diffsynth_port.smaller import CONDITION_AREA, smaller_call
+from script_trial.adapters.diffsynth_port.smaller import CONDITION_AREA, TEXT_LENGTH, smaller_call
 from script_trial.adapters.diffsynth_port.smaller_training import is_of_training, smaller_arguments
 
 if TYPE_CHECKING:
@@ -73,10 +73,12 @@ def install(trial: TrialOfAdapter) -> None:
     from diffsynth.core.loader.model_config import ModelConfig
     from diffsynth.diffusion.base_pipeline import BasePipeline
     from diffsynth.families.qwen_image import CONTROLNET, conditions
+    from diffsynth.models.wan_video_tokenizer import WanTokenizer
     from diffsynth.utils import data
     from script_trial.adapters.diffsynth_port.in_stock import take_from_stock
 
     conditions.CONDITION_AREA = CONDITION_AREA
+    WanTokenizer.__init__ = functools.partialmethod(WanTokenizer.__init__, length=TEXT_LENGTH)  # type: ignore[method-assign,assignment]
     take_from_stock(trial)
     checkpoints = Checkpoints(trial.started_in)
 

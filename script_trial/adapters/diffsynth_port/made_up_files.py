@@ -25,7 +25,7 @@ CLIP_RATE = 16
 
 #: A second block of a text encoder or of a VAE's level computes nothing that its first does not. Of a DiT's two, one
 #: can be on the device while the other is not.
-SIZES = Sizes(text_layers=1, vae_blocks=1)
+SIZES = Sizes(text_layers=1, vae_width=4, vae_blocks=1)
 
 #: The folder for all of it, below that for everything that is made up.
 _OWN = "diffsynth-port"

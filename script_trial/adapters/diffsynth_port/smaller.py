@@ -6,6 +6,7 @@ directions, a second latent frame, and a step on either side of the boundary bet
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -20,6 +21,11 @@ STEPS = 2
 EDIT_SIZE = (48, 32)  # of pictures to edit
 TILES = {"tile_size": (3, 4), "tile_stride": (1, 2)}  # of one size: they can be computed together
 
+#: Characters of a prompt, each about a token of the made-up tokenizers; a negative one is of another length.
+PROMPT, OTHER_PROMPTS = 24, 16
+#: Tokens that Wan's prompts are padded to: more than the 64 that its text encoder computes at least.
+TEXT_LENGTH = 128
+
 #: Of a picture of a list, as the text encoder sees it: several windows of its attention, in both directions.
 CONDITION_AREA = 168**2
 
@@ -30,6 +36,8 @@ _PICTURES = (
     *("inpaint_mask", "context_image", "layer_input_image"),
 )
 _MANY_PICTURES = ("eligen_entity_masks",)
+
+_TEXTS = {"prompt": PROMPT, "negative_prompt": OTHER_PROMPTS, "eligen_entity_prompts": OTHER_PROMPTS}
 
 # A window has to be left for another, and a cache to be filled before it is used.
 WINDOW = {"num_frames": 9, "sliding_window_size": 2, "sliding_window_stride": 1}
@@ -69,10 +77,11 @@ def _less(asked: Mapping[str, Any]) -> dict[str, Any]:
     less["num_inference_steps"] = min(asked.get("num_inference_steps", steps), steps)
     if asked.get("sliding_window_size") is not None:
         less.update(WINDOW)
+    less.update({name: _cut(asked[name], most) for name, most in _TEXTS.items() if name in asked})
     size = (WIDTH, HEIGHT)
     for name in _VIDEOS:
         if asked.get(name) is not None and not isinstance(asked[name], Image.Image):
-            less[name] = [_resized(asked[name][index], size) for index in range(less["num_frames"])]
+            less[name] = _frames(asked[name], less["num_frames"])
     for name in (*_VIDEOS, *_PICTURES):
         if isinstance(asked.get(name), Image.Image):
             less[name] = _resized(asked[name], size)
@@ -84,6 +93,21 @@ def _less(asked: Mapping[str, Any]) -> dict[str, Any]:
     if getattr(asked.get("latents"), "ndim", 0) >= 4:
         less["latents"] = _corner(asked, less["num_frames"])
     return {name: value for name, value in less.items() if name in asked}
+
+
+def _cut(texts: Any, most: int) -> Any:
+    """A text, or those of a list, so short; what is none is left for the pipeline to refuse."""
+    if isinstance(texts, (list, tuple)):
+        return [_cut(text, most) for text in texts]
+    return texts[:most] if isinstance(texts, str) else texts
+
+
+def _frames(video: Any, count: int) -> list[Image.Image]:
+    """The first of a video, which makes them no larger than they are used."""
+    if getattr(video, "height", None) is not None:
+        video = copy.copy(video)
+        video.height, video.width = HEIGHT, WIDTH
+    return [_resized(video[index], (WIDTH, HEIGHT)) for index in range(count)]
 
 
 def _tiles(asked: Mapping[str, Any]) -> dict[str, Any]:

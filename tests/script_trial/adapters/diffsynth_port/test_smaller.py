@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from PIL import Image
 
 from diffsynth.pipelines.qwen_image import ControlNetInput, QwenImagePipeline
 from diffsynth.pipelines.wan_video import WanVideoPipeline
+from diffsynth.utils.data import VideoData
 from script_trial.adapters.diffsynth_port.smaller import smaller_call
 
 CALL = WanVideoPipeline.__call__
@@ -72,6 +74,27 @@ def test_an_input_video_is_cut_to_the_same() -> None:
     assert [frame.getpixel((0, 0))[0] for frame in frames] == [0, 1, 2, 3, 4]
 
 
+class Watched(VideoData):
+    """Tells of the sizes of frames that are read."""
+
+    read: ClassVar[list[tuple[int, int]]] = []
+
+    def __getitem__(self, index: Any) -> Any:
+        frame = super().__getitem__(index)
+        self.read.append(frame.size)
+        return frame
+
+
+def test_a_video_makes_its_frames_no_larger_than_they_are_used(tmp_path: Path) -> None:
+    for index in range(5):
+        Image.new("RGB", (96, 64), (index, 0, 0)).save(tmp_path / f"{index}.png")
+    video = Watched(image_folder=tmp_path, height=720, width=1280)
+    frames = work_of(input_video=video)["input_video"]
+    assert Watched.read == [(48, 32)] * 5
+    assert [frame.getpixel((0, 0))[0] for frame in frames] == [0, 1, 2, 3, 4]
+    assert video[0].size == (1280, 720)
+
+
 def test_noise_on_the_cpu_for_cards_that_draw_other_numbers() -> None:
     assert work_of(rand_device="npu", noise_on_cpu=True)["rand_device"] == "cpu"
 
@@ -106,6 +129,17 @@ def test_a_picture_is_small_and_its_tiles_are_numbers() -> None:
     assert (work["height"], work["width"], work["num_inference_steps"]) == (32, 48, 2)
     assert (work["tile_size"], work["tile_stride"]) == (3, 1)
     assert "edit_image" not in work
+
+
+def test_prompts_are_short_and_not_of_one_length() -> None:
+    asked = "A potter shapes a tall clay vase on a spinning wheel in a sunlit workshop."
+    work = work_of_a_picture(prompt=asked, negative_prompt=asked, eligen_entity_prompts=[asked, "a cat"])
+    assert asked.startswith(work["prompt"])
+    assert asked.startswith(work["negative_prompt"])
+    assert len(work["negative_prompt"]) < len(work["prompt"]) < 32
+    assert work["eligen_entity_prompts"] == [work["negative_prompt"], "a cat"]
+    assert work_of_a_picture(prompt=["a cat", asked])["prompt"] == ["a cat", work["prompt"]]
+    assert work_of_a_picture(prompt=7)["prompt"] == 7
 
 
 def test_pictures_to_start_from_and_to_edit_are_small_too() -> None:
