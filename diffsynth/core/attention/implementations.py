@@ -48,7 +48,7 @@ class Implementation:
 
     def why_not_installed(self) -> str:
         """What is missing; empty where nothing is."""
-        return "" if not self.module or _is_installed(self.module) else f"the module {self.module} is not installed"
+        return "" if not self.module or is_installed(self.module) else f"the module {self.module} is not installed"
 
     def why_not_on(self, device: torch.device) -> str:
         """Why it does not run on that device; empty where it does."""
@@ -126,7 +126,8 @@ def _load_npu_fusion_attention() -> Kernel:
     return fusion_attention
 
 
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Whether a module, perhaps one in a package, can be imported."""
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # the package around it
