@@ -160,8 +160,8 @@ class HotLora:
         weight: what the changes are multiplied with.
     """
 
-    def __init__(self, weight: float = 1.0) -> None:
-        self.weight = weight
+    def __init__(self) -> None:
+        self.weight = 1.0
         self._additions: list[_Addition] = []
         self._handles: list[RemovableHandle] = []
 

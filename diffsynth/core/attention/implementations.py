@@ -80,7 +80,7 @@ def torch_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | No
 
 
 def _function(module: str, name: str = "flash_attn_func", **settings: Any) -> Callable[[], Kernel]:
-    """A package's function of query, key and value that takes the same layout: by default as flash-attention calls it."""
+    """A package's function of query, key and value that takes the same layout; its default is flash-attention's."""
     return lambda: _kernel(getattr(importlib.import_module(module), name), **settings)
 
 
