@@ -79,15 +79,16 @@ class ParameterState:
 
     def __init__(self, parameter: nn.Parameter) -> None:
         self._parameter = weakref.ref(parameter)
-        self._written = self._mark(parameter)
+        self._version, self._memory = parameter._version, parameter.data_ptr()
 
     def is_state_of(self, parameter: nn.Parameter) -> bool:
         """Whether the parameter is still the same, and has the same memory with nothing new written to it."""
-        return self._parameter() is parameter and self._written == self._mark(parameter)
+        is_same = self._parameter() is parameter and self._memory == parameter.data_ptr()
+        return is_same and self._version == parameter._version
 
-    @staticmethod
-    def _mark(parameter: nn.Parameter) -> tuple[int, int]:
-        return parameter._version, parameter.data_ptr()
+    def was_overwritten(self, parameter: nn.Parameter) -> bool:
+        """Whether the same parameter was written since; one that was moved to another device was not."""
+        return self._parameter() is parameter and self._version != parameter._version
 
 
 def load_models(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from diffsynth.core.caller import warn_caller
-from diffsynth.diffusion.loaded_model import LoadedModel
+from diffsynth.diffusion.loaded_model import LoadedModel, ParameterState
 from diffsynth.diffusion.lora_file import LowRank
 
 
@@ -100,7 +99,7 @@ class FusedLora:
                     self._before[name] = _Before(parameter.dtype, copy)
             fuse({layer: module}, {layer: pair})
             for name in names:
-                self._before[name].note(self._network.module.get_parameter(name))
+                self._before[name].changed = ParameterState(self._network.module.get_parameter(name))
 
     def _write_anew(self, layer: str, merged: list[LowRank]) -> None:
         self._restore(layer)
@@ -119,7 +118,10 @@ class FusedLora:
     def _forget_what_others_wrote(self, layer: str) -> bool:
         """Whether somebody has written the layer since. It is then as if it had been so before the first change."""
         names = self._parameters(layer)
-        if not any(self._before[name].was_overwritten(self._network.module.get_parameter(name)) for name in names):
+        changed = {name: self._before[name].changed for name in names}
+        if not any(
+            one and one.was_overwritten(self._network.module.get_parameter(name)) for name, one in changed.items()
+        ):
             return False
         self._overwritten.add(layer)
         for name in names:
@@ -143,21 +145,12 @@ def _tell_what_others_wrote(layers: set[str], by: str) -> None:
 
 @dataclass
 class _Before:
-    """One weight before its first change: its type, and a copy on the host, or None where its file has it; and what was
-    written."""
+    """One weight before its first change: its type, and a copy on the host, or None where its file has it; and how the
+    last change has left it."""
 
     dtype: torch.dtype
     copy: Tensor | None
-    _weight: weakref.ref[Tensor] | None = None
-    _version: int = 0
-
-    def note(self, weight: Tensor) -> None:
-        """This is how the change has left the weight."""
-        self._weight, self._version = weakref.ref(weight), weight._version
-
-    def was_overwritten(self, weight: Tensor) -> bool:
-        """Whether the same weight was written after that; one that was moved to another device was not."""
-        return self._weight is not None and self._weight() is weight and self._version != weight._version
+    changed: ParameterState | None = None
 
 
 class HotLora:
@@ -167,8 +160,8 @@ class HotLora:
         weight: what the changes are multiplied with.
     """
 
-    def __init__(self, weight: float = 1.0) -> None:
-        self.weight = weight
+    def __init__(self) -> None:
+        self.weight = 1.0
         self._additions: list[_Addition] = []
         self._handles: list[RemovableHandle] = []
 

@@ -28,17 +28,14 @@ KERNELS: dict[str, Kernel] = {}
 logger = logging.getLogger(__name__)
 
 
-def attention(
-    query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None = None, scale: float | None = None
-) -> Tensor:
-    """Softmax of the scaled products of queries and keys, over the keys, times the values.
+def attention(query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None = None) -> Tensor:
+    """Softmax of the products of queries and keys, scaled by 1 / sqrt(head_dim), over the keys, times the values.
 
     Args:
         query: (batch, length, heads, head_dim).
         key, value: (batch, key length, heads, head_dim).
         mask: broadcastable to (batch, heads, length, key length). Of bool, True where a key takes part; else added to
             the scaled products.
-        scale: of the products; 1 / sqrt(head_dim) where it is None.
 
     Returns:
         (batch, length, heads, head_dim), in the type of the query.
@@ -48,7 +45,7 @@ def attention(
     """
     mask_dtype = None if mask is None else mask.dtype
     name = chosen_implementation(query.device.type, query.dtype, query.shape[-1], mask_dtype)
-    return KERNELS[name](query, key, value, mask, scale)
+    return KERNELS[name](query, key, value, mask)
 
 
 class AttentionImplementationError(ValueError):

@@ -1,7 +1,7 @@
 """The attention kernels there may be: what each takes, and a small adapter to one signature.
 
-An adapter is ``kernel(query, key, value, mask, scale)``. All tensors but the mask are (batch, length, heads, head_dim),
-and so is the result.
+An adapter is ``kernel(query, key, value, mask)``, which scales the products of queries and keys by 1 / sqrt(head_dim).
+All tensors but the mask are (batch, length, heads, head_dim), and so is the result.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from diffsynth.core.device.device_types import CUDA, NPU, compute_capability
 
-Kernel = Callable[[Tensor, Tensor, Tensor, "Tensor | None", "float | None"], Tensor]
+Kernel = Callable[[Tensor, Tensor, Tensor, "Tensor | None"], Tensor]
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -48,7 +48,7 @@ class Implementation:
 
     def why_not_installed(self) -> str:
         """What is missing; empty where nothing is."""
-        return "" if not self.module or _is_installed(self.module) else f"the module {self.module} is not installed"
+        return "" if not self.module or is_installed(self.module) else f"the module {self.module} is not installed"
 
     def why_not_on(self, device: torch.device) -> str:
         """Why it does not run on that device; empty where it does."""
@@ -72,26 +72,21 @@ class Implementation:
         return ""
 
 
-def torch_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None) -> Tensor:
+def torch_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
     """torch's own, which in turn picks the best of the kernels that came with torch or the vendor's package."""
     query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
-    output = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
+    output = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     return output.transpose(1, 2)
 
 
-def _function(module: str, name: str, scale_keyword: str, **settings: Any) -> Callable[[], Kernel]:
-    """A package's function of query, key and value that takes the same layout."""
-    return lambda: _kernel(getattr(importlib.import_module(module), name), scale_keyword, **settings)
+def _function(module: str, name: str = "flash_attn_func", **settings: Any) -> Callable[[], Kernel]:
+    """A package's function of query, key and value that takes the same layout; its default is flash-attention's."""
+    return lambda: _kernel(getattr(importlib.import_module(module), name), **settings)
 
 
-def _flash_attention(module: str) -> Callable[[], Kernel]:
-    """Under this name in every generation."""
-    return _function(module, "flash_attn_func", "softmax_scale")
-
-
-def _kernel(function: Callable[..., Any], scale_keyword: str, **settings: Any) -> Kernel:
-    def kernel(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None) -> Tensor:
-        output = function(query, key, value, **settings, **{scale_keyword: scale})
+def _kernel(function: Callable[..., Any], **settings: Any) -> Kernel:
+    def kernel(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        output = function(query, key, value, **settings)
         attended: Tensor = output[0] if isinstance(output, tuple) else output  # some versions add the log-sum-exp
         return attended
 
@@ -106,27 +101,27 @@ def _load_from_hub() -> Kernel:
         raise ImportError("DIFFSYNTH_FLASH_ATTN_KERNEL_REPO_ID names no repository")
     options = {"version": int(version)} if version else {}
     kernels = importlib.import_module("kernels").get_kernel(repository, **options)
-    return _kernel(kernels.flash_attn_func, "softmax_scale")
+    return _kernel(kernels.flash_attn_func)
 
 
 def _load_npu_fusion_attention() -> Kernel:
     npu_fusion_attention = importlib.import_module("torch_npu").npu_fusion_attention
 
-    def fusion_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None) -> Tensor:
+    def fusion_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         left_out = None
         if mask is not None:  # there True leaves a key out, and the last two dimensions are given in full
             of_heads = mask.shape[-3] if mask.dim() > 2 else 1
             batch = query.shape[0] if of_heads > 1 or mask.dim() > 3 else 1
             left_out = ~mask.expand(batch, of_heads, query.shape[1], key.shape[1])
-        scale = query.shape[-1] ** -0.5 if scale is None else scale
-        heads = query.shape[2]
+        heads, scale = query.shape[2], query.shape[-1] ** -0.5
         output: Tensor = npu_fusion_attention(query, key, value, heads, "BSND", atten_mask=left_out, scale=scale)[0]
         return output
 
     return fusion_attention
 
 
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Whether a module, perhaps one in a package, can be imported."""
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # the package around it
@@ -144,15 +139,15 @@ _on_cuda = functools.partial(Implementation, device_type=CUDA, dtypes=HALF)
 # Blackwell. AMD has no compute capability in this sense; there the second generation alone is built.
 IMPLEMENTATIONS = {
     "flash_attention_3": _on_cuda(
-        _flash_attention("flash_attn_interface"),
+        _function("flash_attn_interface"),
         module="flash_attn_interface", largest_head=256, capability=((9, 0), (10, 0)),
     ),
     "flash_attention_4": _on_cuda(
-        _flash_attention("flash_attn.cute"),
+        _function("flash_attn.cute"),
         module="flash_attn.cute", largest_head=128, capability=((9, 0), _EVERY_LATER),
     ),
     "flash_attention_2": _on_cuda(
-        _flash_attention("flash_attn"),
+        _function("flash_attn"),
         module="flash_attn", largest_head=256, capability=((8, 0), _EVERY_LATER),
     ),
     "npu_fusion_attention": Implementation(
@@ -161,11 +156,11 @@ IMPLEMENTATIONS = {
     ),
     "torch": Implementation(lambda: torch_attention, mask_dtypes=None),
     "sage_attention": _on_cuda(
-        _function("sageattention", "sageattn", "sm_scale", tensor_layout="NHD", is_causal=False),
+        _function("sageattention", "sageattn", tensor_layout="NHD", is_causal=False),
         module="sageattention", largest_head=128, capability=((8, 0), _EVERY_LATER),
     ),
     "xformers": _on_cuda(
-        _function("xformers.ops", "memory_efficient_attention", "scale"),
+        _function("xformers.ops", "memory_efficient_attention"),
         module="xformers", dtypes=(*HALF, torch.float32),
     ),
     "customized_fa_kernel": _on_cuda(_load_from_hub, module="kernels", largest_head=256),

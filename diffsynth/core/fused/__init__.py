@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 import logging
 import os
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffsynth.core.attention.attention import attention
+from diffsynth.core.attention.implementations import is_installed
 from diffsynth.core.device.device_types import CPU, CUDA, NPU
 from diffsynth.core.fused import plain
 
@@ -141,11 +141,11 @@ def _choose(device_type: str, asked: str | None) -> str:
     if asked:
         if asked not in MODULES:
             raise FusedOperatorsError(f"{VARIABLE}={asked!r}: expected one of {', '.join(MODULES)}, or nothing")
-        if not _is_installed(asked):
+        if not is_installed(asked):
             raise FusedOperatorsError(f"{VARIABLE}={asked!r}: {asked} is not installed; unset the variable")
         return asked
     name = OF_DEVICE.get(device_type, "torch")
-    if name == "torch" or not _is_installed(name):
+    if name == "torch" or not is_installed(name):
         return "torch"
     try:
         _try_out(_load(name), device_type)
@@ -165,10 +165,6 @@ def _try_out(operators: ModuleType, device_type: str) -> None:
     operators.gated(tokens, tokens, row)
     operators.normed_and_rotated(tokens, row[0], 1e-6, 16, table, table)
     operators.swiglu(operators.added_rms_normed(tokens, operators.rms_normed(tokens, row, 1e-6), row, 1e-6), tokens)
-
-
-def _is_installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
 
 
 @functools.cache

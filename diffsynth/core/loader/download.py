@@ -105,7 +105,8 @@ def _missing_shards(paths: Sequence[str]) -> list[str]:
 
 def _download(model_id: str, patterns: Sequence[str], folder: str, source: str, have_all: bool) -> None:
     """Asks the client of `source` for the files; with `have_all`, being unable to is but a warning."""
-    allowed = None if any(pattern in ("", "./") for pattern in patterns) else [_for_client(p) for p in patterns]
+    below_folders = [pattern + "*" if pattern.endswith("/") else pattern for pattern in patterns]
+    allowed = None if any(pattern in ("", "./") for pattern in patterns) else below_folders
     try:
         if source == "huggingface":
             import huggingface_hub
@@ -126,10 +127,6 @@ def _download(model_id: str, patterns: Sequence[str], folder: str, source: str, 
         if not have_all:
             raise ModelNotFoundError(f"{reason}; it was looked for in {folder}. {_other_ways(source)}") from error
         warnings.warn(f"{reason}; using what is in {folder}", stacklevel=2)
-
-
-def _for_client(pattern: str) -> str:
-    return pattern + "*" if pattern.endswith("/") else pattern
 
 
 def _first_line(error: Exception) -> str:

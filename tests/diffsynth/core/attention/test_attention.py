@@ -19,22 +19,21 @@ def inputs(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tens
     return random(2, 5, 3, 16, dtype=dtype), random(2, 7, 3, 16, dtype=dtype), random(2, 7, 3, 16, dtype=dtype)
 
 
-def written_out(query, key, value, mask=None, scale=None):
+def written_out(query, key, value, mask=None):
     """In float64, head by head as the formula stands."""
     query, key, value = (one.double().transpose(1, 2) for one in (query, key, value))
-    scores = query @ key.mT * (query.shape[-1] ** -0.5 if scale is None else scale)
+    scores = query @ key.mT * query.shape[-1] ** -0.5
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask.double()
     return (scores.softmax(-1) @ value).transpose(1, 2)
 
 
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-6), (torch.bfloat16, 2e-2), (torch.float16, 2e-3)])
-@pytest.mark.parametrize("scale", [None, 0.7])
-def test_torch(dtype, close, scale):
+def test_torch(dtype, close):
     query, key, value = inputs(dtype)
-    output = attention(query, key, value, scale=scale)
+    output = attention(query, key, value)
     assert (output.shape, output.dtype) == (query.shape, dtype)
-    torch.testing.assert_close(output.double(), written_out(query, key, value, scale=scale), rtol=0, atol=close)
+    torch.testing.assert_close(output.double(), written_out(query, key, value), rtol=0, atol=close)
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (2, 1, 1, 7), (2, 3, 5, 7), (1, 1, 5, 1)])
@@ -44,8 +43,8 @@ def test_masks(shape, additive):
     mask = random(*shape) if additive else random(*shape) > -0.5
     if not additive:
         mask[..., 0] = True
-    output = attention(query, key, value, mask=mask, scale=0.5)
-    torch.testing.assert_close(output.double(), written_out(query, key, value, mask, 0.5), rtol=0, atol=1e-6)
+    output = attention(query, key, value, mask=mask)
+    torch.testing.assert_close(output.double(), written_out(query, key, value, mask), rtol=0, atol=1e-6)
 
 
 def test_a_query_that_is_a_view():
@@ -84,15 +83,14 @@ def test_compiled_whole():
         "customized_fa_kernel",
     ],
 )
-@pytest.mark.parametrize("scale", [None, 0.7])
-def test_adapters(install, monkeypatch, name, scale):
+def test_adapters(install, monkeypatch, name):
     monkeypatch.setenv("DIFFSYNTH_FLASH_ATTN_KERNEL_REPO_ID", "someone/flash-attn")
     monkeypatch.setenv("DIFFSYNTH_FLASH_ATTN_KERNEL_VERSION", "2")
     install(name)
     assert IMPLEMENTATIONS[name].why_not_installed() == ""
     query, key, value = inputs()
-    output = IMPLEMENTATIONS[name].load()(query, key, value, None, scale)
-    torch.testing.assert_close(output.double(), written_out(query, key, value, scale=scale), rtol=0, atol=1e-6)
+    output = IMPLEMENTATIONS[name].load()(query, key, value, None)
+    torch.testing.assert_close(output.double(), written_out(query, key, value), rtol=0, atol=1e-6)
 
 
 def test_on_the_emulated_npu(run_on):
@@ -108,12 +106,12 @@ def test_on_the_emulated_npu(run_on):
         assert torch.equal(compiled(query, key, value), expected)
         masks = [(torch.rand(shape) > 0.3).index_fill(-1, torch.tensor(0), True).to("npu")
                  for shape in [(5, 5), (3, 5, 5), (2, 1, 1, 5), (1, 3, 5, 5)]]
-        masked = [attention(query, key, value, mask=mask, scale=0.5) for mask in masks]
+        masked = [attention(query, key, value, mask=mask) for mask in masks]
         os.environ["DIFFSYNTH_ATTENTION_IMPLEMENTATION"] = "npu_fusion_attention"
         print(chosen_implementation("npu:0", torch.bfloat16, 16))
         torch.testing.assert_close(attention(query, key, value), expected, rtol=0, atol=2e-2)
         for mask, wanted in zip(masks, masked):
-            torch.testing.assert_close(attention(query, key, value, mask=mask, scale=0.5), wanted, rtol=0, atol=2e-2)
+            torch.testing.assert_close(attention(query, key, value, mask=mask), wanted, rtol=0, atol=2e-2)
         print(chosen_implementation("npu", torch.bfloat16, 16, torch.bfloat16))
     """
     assert run_on("npu", program).split() == ["torch", "npu_fusion_attention", "torch"]

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from diffsynth.core.device import device_types, memory, resolution
+from diffsynth.core.device import device_types, npu_compatible_device, resolution
 from diffsynth.core.device.npu_compatible_device import UnknownDeviceError, memory_info, resolve_device
 
 ANSWERS = {
@@ -183,14 +183,14 @@ def test_types_are_read_without_the_device():
 def test_memory_of_the_host_is_what_programs_can_still_have():
     free, total = memory_info("cpu")
     assert 0 < free < total
-    if memory._MEMINFO.exists():
-        kib = dict(line.split()[:2] for line in memory._MEMINFO.read_text().splitlines())
+    if npu_compatible_device._MEMINFO.exists():
+        kib = dict(line.split()[:2] for line in npu_compatible_device._MEMINFO.read_text().splitlines())
         assert total == int(kib["MemTotal:"]) * 1024
         assert abs(free - int(kib["MemAvailable:"]) * 1024) < 2**30
 
 
 def test_memory_of_a_host_that_says_nothing(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "absent")
+    monkeypatch.setattr(npu_compatible_device, "_MEMINFO", tmp_path / "absent")
     monkeypatch.setitem(sys.modules, "psutil", None)
     with pytest.raises(RuntimeError, match="install psutil"):
         memory_info("cpu")

@@ -220,7 +220,7 @@ def test_what_does_not_work_leaves_it_to_torch(
             raise TypeError("an unexpected keyword argument")
 
     monkeypatch.setitem(choice.OF_DEVICE, "cpu", "triton")
-    monkeypatch.setattr(choice, "_is_installed", lambda name: True)
+    monkeypatch.setattr(choice, "is_installed", lambda name: True)
     monkeypatch.setattr(choice, "_load", lambda name: Older())
     choice._choose.cache_clear()
     assert fused_operators("cpu") == "torch"
