@@ -28,7 +28,7 @@ from benchmarks.dit_speed import DTYPES, compare, random_weights
 from benchmarks.record import made
 from diffsynth.families.family import Sizes
 from diffsynth.families.qwen_image import DIT, VAE
-from diffsynth.models.qwen_image_patches import patches
+from diffsynth.models.layers import patches
 
 BOUND = 1.0
 LAYERS = 3

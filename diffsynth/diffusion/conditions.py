@@ -141,6 +141,19 @@ class Condition(Protocol[Pipe_contra]):
         """What it adds, for which it may run networks; None where nothing is asked of it."""
 
 
+def check_start(call: Call[Any], name: str) -> None:
+    """Of the unit of what a generation starts from, by its keyword: noised as much as `denoising_strength` says.
+
+    Raises:
+        ValueError: part of it is to be kept, and none was given.
+    """
+    strength = call.asked["denoising_strength"]
+    if call.asked[name] is not None:
+        call.needs("vae")
+    elif strength < 1:
+        raise ValueError(f"denoising_strength={strength} keeps part of an {name}, and none was given")
+
+
 def contributed(conditions: Sequence[Condition[Pipe]], call: Call[Pipe]) -> Contribution:
     """What all units add to a call that each has checked."""
     return combined(filter(None, [condition.prepare(call) for condition in conditions]))

@@ -20,13 +20,22 @@ from torch import Tensor, nn
 from diffsynth.core.caller import check_number
 from diffsynth.core.progress import ProgressBar, progress_bar
 from diffsynth.diffusion.base_pipeline import BasePipeline
-from diffsynth.diffusion.conditions import NOTHING, Call, Contribution, contributed, of_batch
+from diffsynth.diffusion.conditions import (
+    NOTHING,
+    Call,
+    Condition,
+    Contribution,
+    check_start,
+    contributed,
+    of_batch,
+)
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.guidance import POSITIVE
 from diffsynth.diffusion.loaded_model import unwrapped
 from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts, of_each_length, padded
 from diffsynth.diffusion.request import check_output_type, drawn_noise, rounded_up
 from diffsynth.diffusion.step_end import StepEnd
+from diffsynth.utils.frames import check_size
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -213,6 +222,24 @@ class PicturePipeline(BasePipeline, ABC):
     def _inputs_of_dit(self, given: Contribution, branch: str) -> Mapping[str, Any]:
         """What it is called with for a text branch, besides noisy latents, timestep and prompt."""
         return {**given.inputs, **given.of_branch.get(branch, {})}
+
+
+class InputImage:
+    """`input_image`: the generation starts from it, noised as much as `denoising_strength` says."""
+
+    def check(self, call: Call[PicturePipeline]) -> None:
+        check_start(call, "input_image")
+
+    def prepare(self, call: Call[PicturePipeline]) -> Contribution | None:
+        picture = call.asked["input_image"]
+        if picture is None:
+            return None
+        check_size("input_image", picture, call.height, call.width)
+        return Contribution(latents=call.pipe.encode_picture(picture, call.progress_bar_cmd, **call.tiles))
+
+
+CONDITIONS: tuple[Condition[PicturePipeline], ...] = (InputImage(),)
+"""Of a family that takes no others."""
 
 
 def latent_shape(height: int, width: int, layers: int | None = None) -> tuple[int, ...]:

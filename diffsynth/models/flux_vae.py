@@ -6,17 +6,17 @@ Synthesis with Latent Diffusion Models", 2022, with 16 channels).
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffsynth.core.attention.attention import attention
-from diffsynth.models.containers import ModuleList
+from diffsynth.core.loader.detection import ToldByNames
+from diffsynth.models.layers import ModuleList
 
 # Of the published configuration: a latent is what the encoder gives, less the shift, times the scale.
 SHIFT, SCALE = 0.1159, 0.3611
@@ -24,11 +24,6 @@ _MULTIPLES = (1, 2, 4, 4)  # of the base width, from full resolution to the late
 _RES_BLOCKS = 2  # of a level of the encoder; the decoder has one more
 _GROUPS, _EPS = 32, 1e-6
 _COLOURS = 3
-_TELLING = {
-    f"{half}.{key}"
-    for half in ("encoder", "decoder")
-    for key in ("conv_in.weight", "mid_block.attentions.0.group_norm.weight", "conv_norm_out.weight", "conv_out.weight")
-}
 
 
 class _Norm(nn.GroupNorm):
@@ -112,15 +107,11 @@ class Doubling(nn.Module):
 
 
 class Level(nn.Module):
-    """The blocks of one resolution, and what leads to the next, under the name that it has in the file."""
+    """The blocks of one resolution, and what leads to the next, `downsamplers` or `upsamplers`, but for the last."""
 
-    def __init__(self, width: int, out_width: int, blocks: int, **leading: nn.Module | None) -> None:
+    def __init__(self, width: int, out_width: int, blocks: int) -> None:
         super().__init__()
-        widths = [width] + [out_width] * blocks
-        self.resnets = ModuleList(ResBlock(*pair) for pair in itertools.pairwise(widths))
-        for name, module in leading.items():
-            if module is not None:
-                self.add_module(name, ModuleList([module]))
+        self.resnets = ModuleList(ResBlock(*pair) for pair in pairwise([width] + [out_width] * blocks))
 
     def forward(self, picture: Tensor) -> Tensor:
         """(B, width, H, W) to (B, out_width, ...), at the next resolution if there is one."""
@@ -144,10 +135,9 @@ class FluxVAEEncoder(nn.Module):
         super().__init__()
         widths = [dim * multiple for multiple in _MULTIPLES]
         self.conv_in = nn.Conv2d(_COLOURS, dim, 3, padding=1)
-        self.down_blocks = ModuleList(
-            Level(before, width, _RES_BLOCKS, downsamplers=None if last else Halving(width))
-            for before, width, last in _levels([dim, *widths])
-        )
+        self.down_blocks = ModuleList(Level(*pair, _RES_BLOCKS) for pair in pairwise([dim, *widths]))
+        for level, width in zip(self.down_blocks[:-1], widths, strict=False):
+            level.downsamplers = ModuleList([Halving(width)])
         self.mid_block = Middle(widths[-1])
         self.conv_norm_out = _Norm(widths[-1])
         self.conv_out = nn.Conv2d(widths[-1], 2 * z_dim, 3, padding=1)
@@ -174,10 +164,9 @@ class FluxVAEDecoder(nn.Module):
         widths = [dim * multiple for multiple in reversed(_MULTIPLES)]
         self.conv_in = nn.Conv2d(z_dim, widths[0], 3, padding=1)
         self.mid_block = Middle(widths[0])
-        self.up_blocks = ModuleList(
-            Level(before, width, _RES_BLOCKS + 1, upsamplers=None if last else Doubling(width))
-            for before, width, last in _levels([widths[0], *widths])
-        )
+        self.up_blocks = ModuleList(Level(*pair, _RES_BLOCKS + 1) for pair in pairwise([widths[0], *widths]))
+        for level, width in zip(self.up_blocks[:-1], widths, strict=False):
+            level.upsamplers = ModuleList([Doubling(width)])
         self.conv_norm_out = _Norm(dim)
         self.conv_out = nn.Conv2d(dim, _COLOURS, 3, padding=1)
 
@@ -189,12 +178,18 @@ class FluxVAEDecoder(nn.Module):
         return self.conv_out(F.silu(self.conv_norm_out(cells), inplace=True))
 
 
-class FluxVAE(nn.Module):
-    """Both halves.
+class FluxVAE(nn.Module, ToldByNames):
+    """Both halves. A file with quant_conv too, which changes latents after the encoder, is of another.
 
     Attributes:
         encoder, decoder: a `FluxVAEEncoder` and a `FluxVAEDecoder`.
     """
+
+    telling = ("encoder.conv_in.weight", "decoder.conv_out.weight", "encoder.mid_block.attentions.0.group_norm.weight")
+    words = (
+        "encoder decoder conv_in conv_out conv_norm_out mid_block attentions resnets group_norm to_q to_k to_v to_out "
+        "norm1 norm2 conv1 conv2 conv_shortcut conv down_blocks up_blocks downsamplers upsamplers weight bias"
+    )
 
     def __init__(self, dim: int = 128, z_dim: int = 16) -> None:
         super().__init__()
@@ -209,17 +204,6 @@ class FluxVAE(nn.Module):
         return self.decoder(latents)
 
     @staticmethod
-    def recognises(keys: AbstractSet[str]) -> bool:
-        """Whether a file with these keys holds this VAE, whose latents no convolution changes after the encoder."""
-        return keys >= _TELLING and "quant_conv.weight" not in keys
-
-    @staticmethod
     def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
         """The arguments that make a model of these tensors' shapes."""
         return {"dim": shapes["encoder.conv_in.weight"][0], "z_dim": shapes["decoder.conv_in.weight"][1]}
-
-
-def _levels(widths: Sequence[int]) -> list[tuple[int, int, bool]]:
-    """Of each level: its channels before and after, and whether it is the last."""
-    pairs = list(itertools.pairwise(widths))
-    return [(*pair, number == len(pairs) - 1) for number, pair in enumerate(pairs)]

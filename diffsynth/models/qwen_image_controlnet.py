@@ -7,15 +7,14 @@ between. The names of the parameters are those of the published files.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffsynth.models.containers import ModuleList
-from diffsynth.models.qwen_image_patches import PATCH, patches
+from diffsynth.core.loader.detection import ToldByNames
+from diffsynth.models.layers import PATCH, ModuleList, patches
 
 _EPS = 1e-6  # of all norms
 
@@ -33,7 +32,7 @@ class ControlBlock(nn.Module):
         return self.output_proj(F.gelu(self.input_proj(self.x_rms(tokens) + self.y_rms(control))))
 
 
-class QwenImageBlockWiseControlNet(nn.Module):
+class QwenImageBlockWiseControlNet(nn.Module, ToldByNames):
     """The ControlNet of edges or depths, or with `additional_in_dim` 4 that of inpainting.
 
     Args:
@@ -42,6 +41,8 @@ class QwenImageBlockWiseControlNet(nn.Module):
         additional_in_dim: of what goes with them: 4 of a mask.
         dim: width of the DiT's tokens.
     """
+
+    telling = ("img_in.weight", "controlnet_blocks.0.x_rms.weight", "controlnet_blocks.0.output_proj.weight")
 
     def __init__(self, num_layers: int = 60, in_dim: int = 64, additional_in_dim: int = 0, dim: int = 3072) -> None:
         super().__init__()
@@ -75,11 +76,6 @@ class QwenImageBlockWiseControlNet(nn.Module):
                 layer.bias.zero_()
 
     @staticmethod
-    def recognises(keys: AbstractSet[str]) -> bool:
-        """Whether a file with these keys holds this network."""
-        return {"img_in.weight", "controlnet_blocks.0.x_rms.weight", "controlnet_blocks.0.output_proj.weight"} <= keys
-
-    @staticmethod
     def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
         """The constructor's sizes, from the shapes in a file; every published one has latents of 16 channels."""
         dim, in_dim = shapes["img_in.weight"]
@@ -111,36 +107,29 @@ class Control:
 
 @dataclass(frozen=True)
 class Controls:
-    """All of a generation."""
+    """All of a generation; in a forward of the DiT with the tokens of what each follows."""
 
     each: Sequence[Control]
+    embedded: Sequence[Tensor] = ()
 
     def at(self, left: float) -> Controls:
         """Those that count where so much of the generation is left, from 1 to 0."""
         rounding = 1e-4
         return Controls([one for one in self.each if one.end - rounding <= left <= one.start + rounding])
 
-    def begun(self, tokens: Tensor, own: Callable[[Tensor], Tensor]) -> Controlling:
+    def begun(self, tokens: Tensor, own: Callable[[Tensor], Tensor]) -> Controls:
         """In one forward with these tokens of the DiT; `own` has those of the picture that are on this device."""
         embedded = [own(one.network.embedded(one.conditioning.to(tokens.dtype))) for one in self.each]
-        return Controlling(self.each, [one.expand(len(tokens), -1, -1) for one in embedded])
-
-
-@dataclass(frozen=True)
-class Controlling:
-    """ControlNets in one forward of the DiT, with the tokens of what each follows."""
-
-    controls: Sequence[Control]
-    embedded: Sequence[Tensor]
+        return Controls(self.each, [one.expand(len(tokens), -1, -1) for one in embedded])
 
     def after(self, number: int, tokens: Tensor, made: int) -> Tensor:
         """The tokens (B, S, dim) behind block `number` of the DiT, of which the first `made` are of the picture."""
-        if not self.controls:
+        if not self.each:
             return tokens
         picture = tokens[:, :made]
         changes = sum(
             control.network.controlnet_blocks[number](picture, embedded) * control.scale
-            for control, embedded in zip(self.controls, self.embedded, strict=True)
+            for control, embedded in zip(self.each, self.embedded, strict=True)
         )
         return torch.cat([picture + changes, tokens[:, made:]], dim=1)
 

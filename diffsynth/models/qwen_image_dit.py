@@ -7,42 +7,36 @@ rotary embedding are float32.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from diffsynth.core.attention.attention import attention
 from diffsynth.core.fused import gated, gelu_of_linear, modulated, normed_and_rotated, warm_up
-from diffsynth.models.containers import ModuleDict, ModuleList
-from diffsynth.models.qwen_image_controlnet import NO_CONTROLS, Controlling, Controls
-from diffsynth.models.qwen_image_entities import Entities
-from diffsynth.models.qwen_image_patches import PATCH, patches, unpatched
+from diffsynth.core.loader.detection import ToldByNames
+from diffsynth.models.layers import (
+    PATCH,
+    Float32Linear,
+    ModuleDict,
+    ModuleList,
+    grid_of,
+    in_parts,
+    patches,
+    sinusoid,
+    through,
+    unpatched,
+)
+from diffsynth.models.qwen_image_controlnet import NO_CONTROLS, Controls
 from diffsynth.models.rotary import Rotary, TextAndPictures, TextAndPicturesRotary
-from diffsynth.models.time_embedding import Float32Linear, sinusoid
 
 _FREQUENCIES = 256  # cosines and sines that describe the timestep
 _EPS = 1e-6  # of all norms
-
-# The feed-forward networks take their tokens in so many parts, which bounds the memory of their wide activations and
-# lets a CPU keep them in its caches. Still thousands of rows for each matmul, where memory matters; a prompt is whole.
-_FFN_PARTS, _FFN_WHOLE = 4, 512
-
-_LAYERS_OF_A_BLOCK = (
-    r"(img|txt)_mod\.1|(img|txt)_mlp\.net\.(0\.proj|2)|attn\.(to_[qkv]|add_[qkv]_proj|to_out\.0|to_add_out)"
-)
-_KEY = re.compile(
-    r"(time_text_embed\.timestep_embedder\.linear_[12]|img_in|txt_in|norm_out\.linear|proj_out)\.(weight|bias)"
-    r"|txt_norm\.weight|time_text_embed\.addition_t_embedding\.weight"
-    rf"|transformer_blocks\.\d+\.(({_LAYERS_OF_A_BLOCK})\.(weight|bias)|attn\.norm_(added_)?[qk]\.weight)"
-)
-_TELLING_KEYS = {"img_in.weight", "txt_norm.weight", "norm_out.linear.weight", "transformer_blocks.0.img_mod.1.weight"}
 
 
 class TimestepEmbedder(nn.Module):
@@ -129,9 +123,7 @@ class FeedForward(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (B, S, dim) to (B, S, dim)."""
-        if tokens.shape[1] <= _FFN_WHOLE:
-            return self.net["2"](self.net["0"](tokens))
-        return torch.cat([self.net["2"](self.net["0"](part)) for part in tokens.chunk(_FFN_PARTS, dim=1)], dim=1)
+        return in_parts(lambda part: self.net["2"](self.net["0"](part)), tokens)
 
 
 class Steered(NamedTuple):
@@ -220,7 +212,7 @@ class LastNorm(nn.Module):
         return modulated(tokens, shift, scale, _EPS)
 
 
-class QwenImageDiT(nn.Module):
+class QwenImageDiT(nn.Module, ToldByNames):
     """The network of Qwen-Image, Qwen-Image-Edit, Edit-2509 and Edit-2511, and of Qwen-Image-Layered.
 
     Args:
@@ -240,6 +232,13 @@ class QwenImageDiT(nn.Module):
     Raises:
         ValueError: `head_dim` does not divide into the three axes of the rotary embedding.
     """
+
+    telling = ("img_in.weight", "txt_norm.weight", "norm_out.linear.weight", "transformer_blocks.0.img_mod.1.weight")
+    words = (
+        "time_text_embed timestep_embedder linear_1 linear_2 addition_t_embedding img_in txt_in txt_norm norm_out "
+        "linear proj_out transformer_blocks img_mod txt_mod img_mlp txt_mlp net proj attn to_q to_k to_v add_q_proj "
+        "add_k_proj add_v_proj to_out to_add_out norm_q norm_k norm_added_q norm_added_k weight bias"
+    )
 
     def __init__(
         self,
@@ -309,7 +308,7 @@ class QwenImageDiT(nn.Module):
         """
         layers = latents.unbind(2) if latents.dim() == 5 else (latents,)
         given = (*layers, *edit_latents)
-        grids = tuple(self._grid(picture) for picture in given)
+        grids = tuple((rows, columns) for rows, columns in map(self._grid, given))
         pictures = self.img_in(torch.cat([patches(picture) for picture in given], dim=1).to(context.dtype))
         texts = [context] if entities is None else entities.texts(context)
         lengths = tuple(text.shape[1] for text in texts)
@@ -320,14 +319,18 @@ class QwenImageDiT(nn.Module):
         attended = None if entities is None else entities.attended(lengths, grids, latents.device)
         rows, columns = len(layers) * grids[0][0], grids[0][1]
         made = self.made_here(rows * columns)
-        course = Course((time, *tables, at_zero, made, attended), controls.begun(pictures, self.own), made)
+        controlling = controls.begun(pictures, self.own)
+
+        def block_and_controls(
+            pictures: Tensor, text: Tensor, number: int, block: QwenImageBlock
+        ) -> tuple[Tensor, Tensor]:
+            pictures, text = block(pictures, text, time, *tables, at_zero, made, attended)
+            return controlling.after(number, pictures, made), text
+
         checkpointing = use_gradient_checkpointing or use_gradient_checkpointing_offload
         with torch.autograd.graph.save_on_cpu() if use_gradient_checkpointing_offload else nullcontext():
-            for number, block in enumerate(self.transformer_blocks):
-                if checkpointing and torch.is_grad_enabled():
-                    pictures, text = checkpoint(course.through, block, number, pictures, text, use_reentrant=False)
-                else:
-                    pictures, text = course.through(block, number, pictures, text)
+            for each in enumerate(self.transformer_blocks):
+                pictures, text = through(block_and_controls, pictures, text, rest=each, checkpointing=checkpointing)
         velocity = self.proj_out(self.norm_out(pictures[:, : rows * columns], time))
         # Layers one above the other are a higher picture.
         return torch.unflatten(self.unpatch(velocity, rows, columns).float(), 2, latents.shape[2:-1])
@@ -347,19 +350,8 @@ class QwenImageDiT(nn.Module):
         warm_up(device, dtype, dim=attention.num_heads * head_dim, head_dim=head_dim, normed=head_dim)
         self.rotary.warm_up(device)
 
-    def _grid(self, latents: Tensor) -> tuple[int, int]:
-        """Tokens along height and width."""
-        _, channels, height, width = latents.shape
-        if channels * PATCH**2 != self.in_features:
-            raise ValueError(f"latents have {channels} channels, this model takes {self.in_features // PATCH**2}")
-        if height % PATCH or width % PATCH:
-            raise ValueError(f"latents of size {height}x{width} do not divide into patches of {PATCH}x{PATCH}")
-        return height // PATCH, width // PATCH
-
-    @staticmethod
-    def recognises(keys: AbstractSet[str]) -> bool:
-        """Whether a file with these keys holds this network, and nothing besides it."""
-        return keys >= _TELLING_KEYS and all(_KEY.fullmatch(key) for key in keys)
+    def _grid(self, latents: Tensor) -> tuple[int, ...]:
+        return grid_of(latents, self.in_features // PATCH**2, (PATCH, PATCH))
 
     @staticmethod
     def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
@@ -377,19 +369,6 @@ class QwenImageDiT(nn.Module):
         }
 
 
-class Course(NamedTuple):
-    """What all blocks of one forward are given besides the tokens, and what comes after each."""
-
-    given: tuple[Tensor, Tensor, Tensor, Tensor | None, int, Tensor | None]
-    controlling: Controlling
-    made: int
-
-    def through(self, block: QwenImageBlock, number: int, pictures: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-        """The tokens of both behind the block of that number."""
-        pictures, text = block(pictures, text, *self.given)
-        return self.controlling.after(number, pictures, self.made), text
-
-
 def _whole(tokens: Tensor) -> Tensor:
     return tokens
 
@@ -401,3 +380,56 @@ def rotary_dims(head_dim: int) -> tuple[int, int, int]:
     number = head_dim // 8
     along = (head_dim - number) // 2
     return number, along, along
+
+
+@dataclass(frozen=True)
+class Entities:
+    """What is to be where: prompts of entities besides the prompt, each for its own area of the picture.
+
+    Zhang et al., "EliGen: Entity-Level Controlled Image Generation with Regional Attention", 2025. The tokens of a text
+    attend to one another and to the picture's within its area, and the picture's tokens to the texts whose area they
+    are in; no text attends to another. The prompt's own area is the whole picture.
+
+    Attributes:
+        masks: where each entity may be, (1 or B, entities, h, w), bool, a value for each latent cell of the picture.
+        contexts: features of each entity's prompt, (1 or B, L, text_dim); None: for each entity those of the prompt.
+    """
+
+    masks: Tensor
+    contexts: tuple[Tensor, ...] | None = None
+    _kept: dict[object, Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+    def texts(self, context: Tensor) -> list[Tensor]:
+        """Features of all texts, the prompt's own (B, L, text_dim) last."""
+        contexts = [context] * self.masks.shape[1] if self.contexts is None else self.contexts
+        return [*(one.to(context).expand(len(context), -1, -1) for one in contexts), context]
+
+    def attended(self, lengths: Sequence[int], grids: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
+        """Which tokens attend to which, (1 or B, 1, tokens, tokens): of texts that long, then of pictures of so many
+        rows and columns of tokens, each of which shows the same areas."""
+        key = (tuple(lengths), tuple(grids), device)
+        if key not in self._kept:
+            self._kept[key] = self._attended(lengths, grids, device)
+        return self._kept[key]
+
+    def _attended(self, lengths: Sequence[int], grids: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
+        masks = self.masks.to(device).float()
+        areas = torch.cat([_tokens(masks, grid) for grid in grids], dim=2)
+        areas = torch.cat([areas, torch.ones_like(areas[:, :1])], dim=1)  # the prompt's own
+        of_texts = torch.cat([areas[:, text : text + 1].expand(-1, n, -1) for text, n in enumerate(lengths)], dim=1)
+        length = sum(lengths)
+        attended = torch.ones(len(areas), *[length + areas.shape[2]] * 2, dtype=torch.bool, device=device)
+        attended[:, :length, :length] = False
+        for end, n in zip(accumulate(lengths), lengths, strict=True):
+            attended[:, end - n : end, end - n : end] = True
+        attended[:, :length, length:] = of_texts
+        attended[:, length:, :length] = of_texts.transpose(1, 2)
+        return attended.unsqueeze(1)
+
+
+def _tokens(masks: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Whether any cell of each token is in an area: (1 or B, entities, rows * columns), of masks of 0 and 1."""
+    size = tuple(PATCH * length for length in grid)
+    if masks.shape[2:] != size:
+        masks = F.interpolate(masks, size=size, mode="nearest")
+    return F.max_pool2d(masks, PATCH).flatten(2) > 0

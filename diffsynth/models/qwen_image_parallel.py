@@ -14,8 +14,8 @@ from math import prod
 from torch import Tensor
 
 from diffsynth.core.parallel.sequence import SequenceParallel
+from diffsynth.models.layers import PATCH, unpatched
 from diffsynth.models.qwen_image_dit import LastNorm, QwenImageDiT
-from diffsynth.models.qwen_image_patches import PATCH, unpatched
 from diffsynth.models.rotary import RotaryOfOwnTokens
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 
 from diffsynth.models.wan_video_vae import COLOURS, WanVideoVAE
 
@@ -32,17 +31,10 @@ class QwenImageVAE(WanVideoVAE):
     """Encodes and decodes pictures: videos (B, image_channels, 1, H, W) of one frame, as `WanVideoVAE` takes them. Of
     Qwen-Image-Layered they have 4 channels, the last of them how opaque it is."""
 
+    telling = ("encoder.down_blocks.0.norm1.gamma", "decoder.up_blocks.0.resnets.0.norm1.gamma", "quant_conv.weight")
+
     def __init__(self, dim: int = 96, z_dim: int = 16, image_channels: int = COLOURS) -> None:
         super().__init__(dim, z_dim, _RES_BLOCKS, image_channels)
-
-    @staticmethod
-    def recognises(keys: AbstractSet[str]) -> bool:
-        """Whether a file with these keys holds this VAE."""
-        return {
-            "encoder.down_blocks.0.norm1.gamma",
-            "decoder.up_blocks.0.resnets.0.norm1.gamma",
-            "quant_conv.weight",
-        } <= keys
 
     @staticmethod
     def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:

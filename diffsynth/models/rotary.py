@@ -227,8 +227,8 @@ class RotaryOfOwnTokens(Rotary[Layout]):
         Raises:
             RuntimeError: another number of tokens was shared out.
         """
-        part, length = self._sequence.part, sum(self._sequence.lengths)
-        return self._built_once((layout, part.start, part.stop, length), device, lambda: self._make(layout, device))
+        part, lengths = self._sequence.part, tuple(self._sequence.lengths)
+        return self._built_once((layout, part.start, lengths), device, lambda: self._make(layout, device))
 
     def _make(self, layout: Layout, device: torch.device) -> Tables:
         part, length = self._sequence.part, sum(self._sequence.lengths)

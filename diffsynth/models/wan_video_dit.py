@@ -6,24 +6,32 @@ modulation that it steers, the statistics of the norms and the rotary embedding 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import repeat
 from math import prod
-from typing import ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from diffsynth.core.attention.attention import attention
 from diffsynth.core.fused import gated, gelu_of_linear, modulated, normed_and_rotated, warm_up
-from diffsynth.models.containers import ModuleDict, ModuleList
+from diffsynth.core.loader.detection import ToldByNames, blocks_below
+from diffsynth.models.layers import (
+    Float32Linear,
+    ModuleDict,
+    ModuleList,
+    cut_into_patches,
+    grid_of,
+    in_parts,
+    sinusoid,
+    through,
+    unpatched_from_channels_last,
+)
 from diffsynth.models.rotary import AxialRotary, Grid, Rotary
-from diffsynth.models.time_embedding import Float32Linear, sinusoid
 
 # Every published size has heads of this width; the files do not say how many heads there are.
 HEAD_DIM = 128
@@ -31,28 +39,9 @@ HEAD_DIM = 128
 # Pixels of a latent cell, on each axis, where a camera's path is told for each pixel.
 CAMERA_PIXELS = 8
 
-# The feed-forward networks take their tokens in so many parts, which bounds the memory of their wide activations and
-# lets a CPU keep them in its caches. Still thousands of rows for each matmul, where memory matters.
-_FFN_PARTS = 4
-
-_KEY = re.compile(
-    r"(patch_embedding|text_embedding\.[02]|time_embedding\.[02]|time_projection\.1|head\.head)\.(weight|bias)"
-    r"|head\.modulation"
-    r"|blocks\.\d+\.("
-    r"modulation|norm3\.(weight|bias)|ffn\.[02]\.(weight|bias)"
-    r"|(self_attn|cross_attn)\.([qkvo]\.(weight|bias)|norm_[qk]\.weight)"
-    r"|cross_attn\.([kv]_img\.(weight|bias)|norm_k_img\.weight))"
-    r"|img_emb\.(proj\.[0134]\.(weight|bias)|emb_pos)"
-    r"|ref_conv\.(weight|bias)"
-    r"|control_adapter\.(conv|residual_blocks\.\d+\.conv[12])\.(weight|bias)"
-)
-_TELLING_KEYS = {"patch_embedding.weight", "time_projection.1.weight", "head.modulation", "blocks.0.modulation"}
-
 
 # Of one attention of a block to what is no video: the keys and the values, each (B, L, heads, head_dim).
 KeysValues = tuple[Tensor, Tensor]
-
-Made = TypeVar("Made")
 
 
 class StepCache(Protocol):
@@ -68,15 +57,9 @@ class StepCache(Protocol):
 class Guide(Protocol):
     """What adds to the tokens between the blocks, such as `diffsynth.models.wan_video_vace.Vace`."""
 
-    def hints(self, model: WanModel, tokens: Tensor, course: Course, cache: TextCache | None) -> Hints:
-        """What to add behind each block of a forward of the model, whose tokens are these before the first."""
-
-
-class Hints(Protocol):
-    """Of one forward, asked for behind each block in its turn."""
-
-    def after(self, block: int, count: int) -> Tensor | None:
-        """What is added to the tokens behind block number `block` of `count`, (B, S, dim); None for nothing."""
+    def hints(self, model: WanModel, tokens: Tensor, course: Course) -> Iterator[Tensor | None]:
+        """What to add behind each block of a forward of the model, whose tokens are these before the first: (B, S, dim)
+        for each in its turn, or None for nothing. Each is asked for behind its block."""
 
 
 class TextCache:
@@ -85,13 +68,16 @@ class TextCache:
     Holds the embedded features of the prompt, and of a picture, and each block's keys and values of them. It belongs to
     one model, one prompt and one picture: make another for the negative prompt, and for the second expert. It takes
     2 * layers * B * L * dim numbers.
+
+    Attributes:
+        keys_values: of the prompt, and of the picture, by block; empty before the first step.
     """
 
     def __init__(self) -> None:
         self._model: WanModel | None = None
         self._given: tuple[Tensor, ...] = ()
         self._embedded: tuple[Tensor, ...] = ()
-        self._keys_values: dict[int | nn.Module, tuple[KeysValues, ...]] = {}
+        self.keys_values: dict[nn.Module, tuple[KeysValues, ...]] = {}
 
     def embedded(self, model: WanModel, *given: Tensor) -> tuple[Tensor, ...]:
         """The prompt's features (B, L, text_dim), and those of a picture, in the width of the model, (B, L, dim) each.
@@ -106,26 +92,13 @@ class TextCache:
             raise ValueError("a TextCache holds one prompt as one model sees it: make a new one for each")
         return self._embedded
 
-    def keys_values(self, block: int | nn.Module) -> tuple[KeysValues, ...] | None:
-        """Of the prompt in a block, and of the picture; None before the first step."""
-        return self._keys_values.get(block)
-
-    def keep(self, block: int | nn.Module, keys_values: tuple[KeysValues, ...]) -> None:
-        """Keeps what the block computed."""
-        self._keys_values[block] = keys_values
-
 
 class PatchEmbedding(nn.Conv3d):
     """A convolution whose kernel is its stride, computed as what it is: a matmul over patches."""
 
     def forward(self, latents: Tensor) -> Tensor:
         """(B, C, T, H, W), each axis a multiple of the patch's, to tokens (B, S, dim)."""
-        batch, channels, *size = latents.shape
-        cut = [
-            length for whole, patch in zip(size, self.kernel_size, strict=True) for length in (whole // patch, patch)
-        ]
-        patches = latents.reshape(batch, channels, *cut).permute(0, 2, 4, 6, 1, 3, 5, 7)
-        patches = patches.reshape(batch, -1, channels * prod(self.kernel_size))
+        patches = cut_into_patches(latents, self.kernel_size).movedim(1, 4).flatten(4).flatten(1, 3)
         return F.linear(patches.to(self.weight.dtype), self.weight.flatten(1), self.bias)
 
 
@@ -207,7 +180,7 @@ class FeedForward(nn.Sequential):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (B, S, dim) to (B, S, dim)."""
-        return torch.cat([self[2](gelu_of_linear(self[0], part)) for part in tokens.chunk(_FFN_PARTS, dim=1)], dim=1)
+        return in_parts(lambda part: self[2](gelu_of_linear(self[0], part)), tokens, whole=0)
 
 
 class WanBlock(nn.Module):
@@ -261,28 +234,24 @@ class Course:
 
     Attributes:
         checkpointing: run each block again on the way back, and keep only the tokens between them.
+        cache: of the context's keys and values.
     """
 
     context: tuple[Tensor, ...]
     time: Tensor
     tables: tuple[Tensor, Tensor]
     checkpointing: bool
-    lengths: tuple[int, ...] | None = None
+    lengths: tuple[int, ...] | None
+    cache: TextCache | None
 
-    def through(
-        self,
-        block: Callable[..., tuple[Made, tuple[KeysValues, ...]]],
-        tokens: object,
-        known: tuple[KeysValues, ...] | None,
-    ) -> tuple[Made, tuple[KeysValues, ...]]:
-        """The tokens behind a block, and the context's keys and values in it, which may be `known`."""
+    def through(self, block: WanBlock, tokens: Any) -> Any:
+        """The tokens behind a block."""
+        known = None if self.cache is None else self.cache.keys_values.get(block)
         rest = (self.context, self.time, *self.tables, known, self.lengths)
-        if self.checkpointing and torch.is_grad_enabled():
-            # Only the tokens are saved for the way back: the rest is alive anyway, and shared by all.
-            made: tuple[Made, tuple[KeysValues, ...]]
-            made = checkpoint(lambda tokens: block(tokens, *rest), tokens, use_reentrant=False)
-            return made
-        return block(tokens, *rest)
+        tokens, keys_values = through(block, tokens, rest=rest, checkpointing=self.checkpointing)
+        if self.cache is not None:
+            self.cache.keys_values[block] = keys_values
+        return tokens
 
 
 def modulated_in_groups(
@@ -410,7 +379,7 @@ def _all_frames(timestep: Tensor, tokens: int) -> tuple[Tensor, None]:
     return timestep, None
 
 
-class WanModel(nn.Module):
+class WanModel(nn.Module, ToldByNames):
     """The network of all Wan2.1 and Wan2.2 models here, and of either expert of Wan2.2-A14B.
 
     Args:
@@ -436,6 +405,13 @@ class WanModel(nn.Module):
     Raises:
         ValueError: the heads do not divide `dim` into even widths.
     """
+
+    telling = ("patch_embedding.weight", "time_projection.1.weight", "head.modulation", "blocks.0.modulation")
+    words = (
+        "patch_embedding text_embedding time_embedding time_projection head modulation blocks norm3 ffn self_attn "
+        "cross_attn q k v o norm_q norm_k k_img v_img norm_k_img img_emb proj emb_pos ref_conv control_adapter conv "
+        "residual_blocks conv1 conv2 weight bias"
+    )
 
     # Endings of its linear layers' names, and what diffusers' WanTransformer3DModel calls the same.
     diffusers_names: ClassVar[dict[str, str]] = {
@@ -529,7 +505,7 @@ class WanModel(nn.Module):
                 with another prompt or of another model; a picture, a reference or a camera's path for a model that
                 takes none, or none for one that needs it.
         """
-        grid = self._grid(latents)
+        grid = grid_of(latents, self.in_dim, self.patch_size)
         self._check_conditions(timestep, grid[0], picture=picture, reference=reference, camera=camera)
         tokens = self.patch_embedding(latents).to(context.dtype)
         if self.control_adapter is not None and camera is not None:
@@ -547,15 +523,16 @@ class WanModel(nn.Module):
             checkpointing = use_gradient_checkpointing or use_gradient_checkpointing_offload
             given = (context,) if picture is None else (context, picture.to(context.dtype))
             embedded = self.embedded(*given) if text_cache is None else text_cache.embedded(self, *given)
-            course = Course(embedded, time_of_blocks, self.rotary.tables(grid, latents.device), checkpointing, lengths)
+            tables = self.rotary.tables(grid, latents.device)
+            course = Course(embedded, time_of_blocks, tables, checkpointing, lengths, text_cache)
             with torch.autograd.graph.save_on_cpu() if use_gradient_checkpointing_offload else nullcontext():
-                after = self._through_blocks(tokens, course, text_cache, guide)
+                after = self._through_blocks(tokens, course, guide)
             if step_cache is not None:
                 step_cache.store(tokens, after)
         patches = self.head(after, time, lengths).float()
         if reference is not None:
             patches, grid = patches[:, grid[1] * grid[2] :], (grid[0] - 1, *grid[1:])
-        return _unpatchify(patches, grid, self.patch_size)
+        return unpatched_from_channels_last(patches, grid, self.patch_size)
 
     def embedded(self, context: Tensor, picture: Tensor | None = None) -> tuple[Tensor, ...]:
         """The prompt's features, and those of a picture, in the width of the model."""
@@ -569,14 +546,11 @@ class WanModel(nn.Module):
         warm_up(device, dtype, dim=dim, head_dim=dim // attention.num_heads, normed=dim)
         self.rotary.warm_up(device)
 
-    def _through_blocks(self, tokens: Tensor, course: Course, cache: TextCache | None, guide: Guide | None) -> Tensor:
-        hints = None if guide is None else guide.hints(self, tokens, course, cache)
-        for index, block in enumerate(self.blocks):
-            known = None if cache is None else cache.keys_values(index)
-            tokens, keys_values = course.through(block, tokens, known)
-            if cache is not None:
-                cache.keep(index, keys_values)
-            if hints is not None and (hint := hints.after(index, len(self.blocks))) is not None:
+    def _through_blocks(self, tokens: Tensor, course: Course, guide: Guide | None) -> Tensor:
+        hints = repeat(None) if guide is None else guide.hints(self, tokens, course)
+        for block in self.blocks:
+            tokens = course.through(block, tokens)
+            if (hint := next(hints)) is not None:
                 tokens = tokens + hint
         return tokens
 
@@ -593,38 +567,15 @@ class WanModel(nn.Module):
                 f"{frames} frames of tokens where no reference stands before them"
             )
 
-    def _grid(self, latents: Tensor) -> tuple[int, ...]:
-        """Tokens along time, height and width."""
-        channels, *size = latents.shape[1:]
-        if channels != self.in_dim:
-            raise ValueError(f"latents have {channels} channels, this model takes {self.in_dim}")
-        if any(length % patch for length, patch in zip(size, self.patch_size, strict=True)):
-            raise ValueError(f"latents of size {tuple(size)} do not divide into patches of {self.patch_size}")
-        return tuple(length // patch for length, patch in zip(size, self.patch_size, strict=True))
-
-    @staticmethod
-    def recognises(keys: AbstractSet[str]) -> bool:
-        """Whether a file with these keys holds this network, and nothing besides it."""
-        return keys >= _TELLING_KEYS and all(_KEY.fullmatch(key) for key in keys)
-
     @staticmethod
     def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int | tuple[int, ...]]:
-        """The constructor's sizes, from the shapes in a file that `recognises` accepts.
-
-        Raises:
-            ValueError: the width is no multiple of 128, the width of a head in every published size.
-        """
-        dim, in_dim, *patch_size = shapes["patch_embedding.weight"]
+        """The constructor's sizes, from the shapes in a file that `recognises` accepts; raises as `sizes_of_blocks`."""
+        sizes = sizes_of_blocks(shapes, "patch_embedding", "blocks")
         return {
-            "dim": dim,
-            "ffn_dim": shapes["blocks.0.ffn.0.weight"][0],
-            "num_heads": head_count("patch_embedding.weight", dim),
-            "num_layers": 1 + max(int(key.split(".")[1]) for key in shapes if key.startswith("blocks.")),
-            "in_dim": in_dim,
-            "out_dim": shapes["head.head.weight"][0] // prod(patch_size),
+            **sizes,
+            "out_dim": shapes["head.head.weight"][0] // prod(sizes["patch_size"]),
             "text_dim": shapes["text_embedding.0.weight"][1],
             "freq_dim": shapes["time_embedding.0.weight"][1],
-            "patch_size": tuple(patch_size),
             "picture_dim": _axis(shapes, "img_emb.proj.0.weight", 0),
             "picture_positions": _axis(shapes, "img_emb.emb_pos", 1),
             "reference_dim": _axis(shapes, "ref_conv.weight", 1),
@@ -632,18 +583,23 @@ class WanModel(nn.Module):
         }
 
 
-def head_count(key: str, dim: int) -> int:
-    """Heads of a published network of that width.
-
-    Args:
-        key: of the tensor that has this width, for an error.
+def sizes_of_blocks(shapes: Mapping[str, tuple[int, ...]], embedding: str, blocks: str) -> dict[str, Any]:
+    """The sizes that a network's embedding of patches and its blocks have, by the names of both in a file.
 
     Raises:
-        ValueError: the width is no multiple of 128.
+        ValueError: the width is no multiple of 128, the width of a head in every published size.
     """
+    dim, in_dim, *patch_size = shapes[f"{embedding}.weight"]
     if dim % HEAD_DIM:
-        raise ValueError(f"{key} has width {dim}, expected a multiple of {HEAD_DIM}")
-    return dim // HEAD_DIM
+        raise ValueError(f"{embedding}.weight has width {dim}, expected a multiple of {HEAD_DIM}")
+    return {
+        "dim": dim,
+        "ffn_dim": shapes[f"{blocks}.0.ffn.0.weight"][0],
+        "num_heads": dim // HEAD_DIM,
+        "num_layers": blocks_below(shapes, f"{blocks}."),
+        "in_dim": in_dim,
+        "patch_size": tuple(patch_size),
+    }
 
 
 def rotary_dims(head_dim: int) -> tuple[int, int, int]:
@@ -655,12 +611,6 @@ def rotary_dims(head_dim: int) -> tuple[int, int, int]:
 def _axis(shapes: Mapping[str, tuple[int, ...]], key: str, axis: int) -> int:
     """The length of a tensor's axis; 0 where there is no such tensor."""
     return shapes[key][axis] if key in shapes else 0
-
-
-def _unpatchify(patches: Tensor, grid: tuple[int, ...], patch_size: tuple[int, ...]) -> Tensor:
-    """(B, S, prod(patch_size) * C), the channel fastest, to (B, C, T, H, W)."""
-    cells = torch.unflatten(torch.unflatten(patches, -1, (*patch_size, -1)), 1, grid)
-    return cells.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
 
 
 def _same(known: Tensor, given: Tensor) -> bool:

@@ -8,7 +8,6 @@ models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth below "visual.".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from math import isqrt
 
 import torch
@@ -16,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffsynth.core.attention.attention import attention
-from diffsynth.models.containers import ModuleDict, ModuleList
+from diffsynth.core.loader.detection import ToldByNames
+from diffsynth.models.layers import ModuleDict, ModuleList
 
 # Every published size has heads of this width; the files do not say how many heads there are.
 HEAD_DIM = 80
@@ -57,7 +57,7 @@ class PictureBlock(nn.Module):
         return tokens + self.mlp["2"](F.gelu(self.mlp["0"](self.norm2(tokens))))
 
 
-class WanImageEncoder(nn.Module):
+class WanImageEncoder(nn.Module, ToldByNames):
     """Pictures to the features that a DiT attends to.
 
     Args:
@@ -65,6 +65,8 @@ class WanImageEncoder(nn.Module):
         num_heads, num_layers: of the blocks that run.
         image_size, patch_size: pixels of the picture that it sees, and of a patch, on each axis.
     """
+
+    telling = ("visual.cls_embedding", "visual.pre_norm.weight", "visual.transformer.0.attn.to_qkv.weight")
 
     def __init__(
         self, dim: int, ffn_dim: int, num_heads: int, num_layers: int, image_size: int = 224, patch_size: int = 14
@@ -94,11 +96,6 @@ class WanImageEncoder(nn.Module):
     def file_key(model_key: str) -> str:
         """The key in the published file of this module's parameter `model_key`."""
         return f"visual.{model_key}"
-
-    @staticmethod
-    def recognises(keys: AbstractSet[str]) -> bool:
-        """Whether these are the keys of this network in a file."""
-        return {"visual.cls_embedding", "visual.pre_norm.weight", "visual.transformer.0.attn.to_qkv.weight"} <= keys
 
     @staticmethod
     def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from diffsynth.core.parallel.sequence import SequenceParallel
+from diffsynth.models.layers import cut_into_patches
 from diffsynth.models.rotary import RotaryOfOwnTokens
 from diffsynth.models.tiles import Tile
 from diffsynth.models.wan_video_dit import WanModel
@@ -72,21 +73,11 @@ def share_patches(embedding: nn.Conv3d, sequence: SequenceParallel) -> None:
     """From now on the embedding is given this device's patches alone, as latents of a column of patches."""
 
     def take_own(embedding: nn.Conv3d, given: tuple[Tensor]) -> tuple[Tensor]:
-        patches = cut_into_patches(given[0], embedding.kernel_size)
+        patches = cut_into_patches(given[0], embedding.kernel_size).flatten(2, 4)
         sequence.share_out(patches.shape[2])
         return (patches[:, :, sequence.part].flatten(2, 3),)
 
     embedding.register_forward_pre_hook(take_own)
-
-
-def cut_into_patches(latents: Tensor, patch_size: Sequence[int]) -> Tensor:
-    """(B, C, T, H, W) to patches in the order of the tokens, (B, C, S, frames, rows, columns) of `patch_size`.
-
-    With the axes S and frames joined, they are again latents, of a column of patches, whose tokens are the same.
-    """
-    cut = [part for whole, patch in zip(latents.shape[2:], patch_size, strict=True) for part in (whole // patch, patch)]
-    cells = latents.reshape(*latents.shape[:2], *cut).permute(0, 1, 2, 4, 6, 3, 5, 7)
-    return cells.flatten(2, 4)
 
 
 def share_tiles(vae: WanVideoVAE, sequence: SequenceParallel) -> None:

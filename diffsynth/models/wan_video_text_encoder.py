@@ -1,12 +1,20 @@
-"""The Wan text encoder: the encoder half of UMT5-XXL as transformers writes it, under the names of Wan's own file."""
+"""The Wan text encoder: the encoder half of UMT5-XXL as transformers writes it, under the names of Wan's own file; and
+prompts to token ids, with the cleaning and the padding that it was trained with.
+"""
 
 from __future__ import annotations
 
+import html
+import os
 import re
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
+from pathlib import Path
 
+import torch
 from torch import Tensor, nn
+
+from diffsynth.core.caller import missing_folder, warn_of_cut_prompt
+from diffsynth.core.loader.detection import ToldByNames
 
 # transformers' names on the left, those of models_t5_umt5-xxl-enc-bf16.pth on the right.
 _FILE_NAMES = {
@@ -30,7 +38,7 @@ _FILE_BLOCK = re.compile(r"blocks\.(\d+)\.")
 _LENGTH_STEP = 64
 
 
-class WanTextEncoder(nn.Module):
+class WanTextEncoder(nn.Module, ToldByNames):
     """Token ids to text features, one vector a token.
 
     The numbers of the published checkpoint are the defaults. `dim_attn` is the width of all heads together. The
@@ -39,6 +47,8 @@ class WanTextEncoder(nn.Module):
 
     Raises ValueError when `dim_attn` is not a multiple of `num_heads`.
     """
+
+    telling = ("token_embedding.weight", "blocks.0.ffn.gate.0.weight", "blocks.0.pos_embedding.embedding.weight")
 
     def __init__(
         self,
@@ -83,17 +93,6 @@ class WanTextEncoder(nn.Module):
         return nn.functional.pad(features, (0, 0, 0, length - computed))
 
     @staticmethod
-    def recognises(keys: AbstractSet[str]) -> bool:
-        """Whether a file with these keys holds this model."""
-        return {
-            "token_embedding.weight",
-            "norm.weight",
-            "blocks.0.attn.q.weight",
-            "blocks.0.ffn.gate.0.weight",
-            "blocks.0.pos_embedding.embedding.weight",
-        } <= keys
-
-    @staticmethod
     def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
         """The constructor's arguments for a file whose keys have these shapes."""
         vocab_size, dim = shapes["token_embedding.weight"]
@@ -119,3 +118,52 @@ class WanTextEncoder(nn.Module):
             raise KeyError(model_key)
         name = _FILE_NAMES[found["name"]]
         return name if found["block"] is None else f"blocks.{found['block']}.{name}"
+
+
+def clean_prompt(prompt: str) -> str:
+    """The prompt with broken Unicode mended, HTML entities read (twice) and whitespace collapsed."""
+    import ftfy
+
+    prompt = html.unescape(html.unescape(ftfy.fix_text(prompt)))
+    return " ".join(prompt.split())
+
+
+class WanTokenizer:
+    """The tokenizer of a local folder, such as `google/umt5-xxl/` of a Wan model.
+
+    Reads the folder's `tokenizer.json` as it stands. (transformers' T5Tokenizer builds its own around the vocabulary
+    and loses the byte fallback: what is not in the vocabulary, many Chinese characters among it, is one and the same
+    unknown token there.)
+
+    Raises FileNotFoundError where there is no such file, ValueError where it is not a tokenizer.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], length: int = 512) -> None:
+        import tokenizers
+
+        file = Path(folder) / "tokenizer.json"
+        if not file.is_file():
+            named = {"place": "google/umt5-xxl/", "model": "a Wan model", "model_id": "Wan-AI/Wan2.1-T2V-1.3B"}
+            raise FileNotFoundError(missing_folder(file.parent, "tokenizer", f"has no {file.name}", **named))
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises plain Exception
+            raise ValueError(
+                f"{file} is not a tokenizer of the `tokenizers` library ({error}); fetch it anew"
+            ) from error
+        self._tokenizer.enable_truncation(length)
+        self._tokenizer.enable_padding(length=length, pad_id=0, pad_token="<pad>", direction="right")
+
+    def __call__(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
+        """Ids and mask of the prompts: int64, both (prompts, length), padded with 0 on the right.
+
+        A prompt ends with the end token, also where it was too long and is cut, with a warning.
+        """
+        encoded = self._tokenizer.encode_batch([clean_prompt(prompt) for prompt in prompts])
+        for prompt, one in zip(prompts, encoded, strict=True):
+            # Each piece that did not fit is padded, and has an end token of its own.
+            if cut := sum(sum(piece.attention_mask) - 1 for piece in one.overflowing):
+                warn_of_cut_prompt(prompt, cut=cut, limit=len(one.ids))
+        ids = torch.tensor([one.ids for one in encoded], dtype=torch.int64)
+        mask = torch.tensor([one.attention_mask for one in encoded], dtype=torch.int64)
+        return ids, mask

@@ -6,22 +6,20 @@ published files, which hold the DiT as well. The hints are computed one at a tim
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from diffsynth.models.containers import ModuleList
+from diffsynth.core.loader.detection import ToldByNames
+from diffsynth.models.layers import ModuleList
 from diffsynth.models.wan_video_dit import (
     Course,
-    Hints,
     KeysValues,
     PatchEmbedding,
-    TextCache,
     WanBlock,
     WanModel,
-    head_count,
+    sizes_of_blocks,
 )
 
 CONTEXT_CHANNELS = 96  # of what is kept and of what is made anew, 16 each, and 64 of the mask
@@ -65,7 +63,7 @@ class VaceBlock(WanBlock):
         return (own, self.after_proj(own)), keys_values
 
 
-class VaceWanModel(nn.Module):
+class VaceWanModel(nn.Module, ToldByNames):
     """The part of a VACE model that is not the DiT.
 
     Args:
@@ -75,6 +73,8 @@ class VaceWanModel(nn.Module):
         patch_size: latent cells of a token, (frames, rows, columns).
         eps: of all norms.
     """
+
+    telling = ("vace_patch_embedding.weight", "vace_blocks.0.before_proj.weight")
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class VaceWanModel(nn.Module):
         """The repeated part."""
         return self.vace_blocks
 
-    def forward(self, context: Tensor, tokens: Tensor, course: Course, cache: TextCache | None = None) -> list[Tensor]:
+    def forward(self, context: Tensor, tokens: Tensor, course: Course) -> list[Tensor]:
         """All hints, (B, S, dim) each.
 
         Args:
@@ -109,8 +109,16 @@ class VaceWanModel(nn.Module):
         Raises:
             ValueError: the context has other channels, or makes another number of tokens.
         """
-        hints = VaceHints(self, self.embedded(context, tokens), tokens, course, cache)
-        return [hints.next() for _ in self.vace_blocks]
+        return list(self.hints(self.embedded(context, tokens), tokens, course))
+
+    def hints(self, own: Tensor, tokens: Tensor, course: Course) -> Iterator[Tensor]:
+        """The hints, computed one at a time as they are asked for, of `embedded` tokens and those of the DiT."""
+        of_dit = [tokens]
+        del tokens
+        for block in self.vace_blocks:
+            # The first block takes the DiT's tokens in; neither they nor a hint are held here any longer.
+            own, *hint = course.through(block, (own, of_dit.pop() if of_dit else None))
+            yield hint.pop()
 
     def embedded(self, context: Tensor, tokens: Tensor) -> Tensor:
         """The context as tokens of VACE, (B, S, dim), one for each of the DiT's."""
@@ -122,26 +130,9 @@ class VaceWanModel(nn.Module):
         return own.expand(len(tokens), -1, -1)
 
     @staticmethod
-    def recognises(keys: AbstractSet[str]) -> bool:
-        """Whether these are the keys of this part."""
-        return {"vace_patch_embedding.weight", "vace_blocks.0.before_proj.weight"} <= keys
-
-    @staticmethod
     def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int | tuple[int, ...]]:
-        """The constructor's sizes, from the shapes in a file.
-
-        Raises:
-            ValueError: the width is no multiple of 128, the width of a head in every published size.
-        """
-        dim, in_dim, *patch_size = shapes["vace_patch_embedding.weight"]
-        return {
-            "dim": dim,
-            "ffn_dim": shapes["vace_blocks.0.ffn.0.weight"][0],
-            "num_heads": head_count("vace_patch_embedding.weight", dim),
-            "num_layers": 1 + max(int(key.split(".")[1]) for key in shapes if key.startswith("vace_blocks.")),
-            "in_dim": in_dim,
-            "patch_size": tuple(patch_size),
-        }
+        """The constructor's sizes, from the shapes in a file; raises as `sizes_of_blocks`."""
+        return sizes_of_blocks(shapes, "vace_patch_embedding", "vace_blocks")
 
 
 @dataclass(frozen=True)
@@ -161,57 +152,20 @@ class Vace:
     scale: float = 1.0
     whole: bool = False
 
-    def hints(self, model: WanModel, tokens: Tensor, course: Course, cache: TextCache | None) -> Hints:
-        """Those of a forward of the DiT with these tokens (B, S, dim); raises ValueError as `VaceWanModel.forward`."""
-        network = self.networks[model]
+    def hints(self, model: WanModel, tokens: Tensor, course: Course) -> Iterator[Tensor | None]:
+        """Those of a forward of the DiT with these tokens (B, S, dim), spread over its blocks as even as can be; raises
+        ValueError as `VaceWanModel.forward`."""
+        network, count = self.networks[model], len(model.blocks)
         if self.whole or not isinstance(network, VaceWanModel):
-            return Spread(network(self.context, tokens, course, cache), self.scale)
-        hints = VaceHints(network, network.embedded(self.context, tokens), tokens, course, cache)
-        return Spread(hints, self.scale)
+            hints: list[Tensor] = network(self.context, tokens, course)
+            return self._spread(iter(hints), count // len(hints), count)
+        own = network.embedded(self.context, tokens)
+        return self._spread(network.hints(own, tokens, course), count // len(network.vace_blocks), count)
 
+    def _spread(self, hints: Iterator[Tensor], between: int, count: int) -> Iterator[Tensor | None]:
+        def scaled() -> Tensor | None:
+            hint = next(hints, None)
+            return hint if hint is None or self.scale == 1 else hint * self.scale
 
-class Spread:
-    """Hints over the layers of a DiT, as even as can be.
-
-    Args:
-        hints: their number, and each in its turn.
-    """
-
-    def __init__(self, hints: list[Tensor] | VaceHints, scale: float) -> None:
-        self._count, self._scale = len(hints), scale
-        self._next = hints.next if isinstance(hints, VaceHints) else iter(hints).__next__
-
-    def after(self, block: int, count: int) -> Tensor | None:
-        """The hint behind block number `block` of the DiT's `count`, (B, S, dim); None where there is none."""
-        number, between = divmod(block, count // self._count)
-        if between or number >= self._count:
-            return None
-        hint = self._next()
-        return hint if self._scale == 1 else hint * self._scale
-
-
-class VaceHints:
-    """The hints of one forward of the DiT, each computed when it is asked for."""
-
-    def __init__(
-        self, network: VaceWanModel, own: Tensor, of_dit: Tensor, course: Course, cache: TextCache | None
-    ) -> None:
-        self._blocks, self._course, self._cache = network.vace_blocks, course, cache
-        self._coming = iter(self._blocks)
-        self._own = own
-        self._of_dit: Tensor | None = of_dit
-
-    def __len__(self) -> int:
-        return len(self._blocks)
-
-    def next(self) -> Tensor:
-        """The next one, (B, S, dim)."""
-        block = next(self._coming)
-        known = None if self._cache is None else self._cache.keys_values(block)
-        tokens: tuple[Tensor, Tensor]
-        tokens, keys_values = self._course.through(block, (self._own, self._of_dit), known)
-        if self._cache is not None:
-            self._cache.keep(block, keys_values)
-        self._own, hint = tokens
-        self._of_dit = None  # the first block has taken them in
-        return hint
+        for block in range(count):
+            yield None if block % between else scaled()

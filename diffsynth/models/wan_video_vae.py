@@ -7,7 +7,6 @@ the length of the video. The names of the parameters are those of Wan2.1_VAE.pth
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from itertools import pairwise
 from typing import ClassVar
 
@@ -17,9 +16,9 @@ from torch import Tensor, nn
 
 from diffsynth.core.attention.attention import attention
 from diffsynth.core.fused import normed_and_activated
-from diffsynth.models.causal_conv3d import CausalConv3d, Convolve, FrameHistory, each_frame
+from diffsynth.core.loader.detection import ToldByNames
+from diffsynth.models.causal_conv3d import CausalConv3d, Convolve, Downsample, FrameHistory, Upsample, each_frame
 from diffsynth.models.tiles import Tile, batches, tiles_over, whole
-from diffsynth.models.video_resampling import Downsample, Upsample
 
 PIXELS = 8  # of a latent cell, on each axis
 FRAMES = 4  # of a latent frame, but one of the first
@@ -170,7 +169,7 @@ class Head(nn.ModuleDict):
         return made
 
 
-class WanVideoVAE(nn.Module):
+class WanVideoVAE(nn.Module, ToldByNames):
     """Encodes and decodes videos; ``dim`` is the width of the first level, ``z_dim`` the channels of a latent,
     ``image_channels`` those of a frame: 3, or 4 with transparency.
 
@@ -181,6 +180,11 @@ class WanVideoVAE(nn.Module):
         over_tiles: given what computes some tiles, the others' places zero, and all tiles, makes the whole; another
             function may be put in its place.
     """
+
+    telling: ClassVar[tuple[str, ...]] = (
+        "encoder.downsamples.0.residual.2.weight",
+        "decoder.upsamples.0.residual.2.weight",
+    )
 
     pixels: ClassVar[int] = PIXELS  # of a latent cell, on each axis
     patch: ClassVar[int] = 1  # pixels on each axis that are channels within the network
@@ -209,11 +213,6 @@ class WanVideoVAE(nn.Module):
     def image_channels(self) -> int:
         """Of a frame."""
         return int(self.encoder.conv1.in_channels) // self.patch**2
-
-    @staticmethod
-    def recognises(keys: AbstractSet[str]) -> bool:
-        """Whether a file with these keys holds this VAE."""
-        return {"encoder.downsamples.0.residual.2.weight", "decoder.upsamples.0.residual.2.weight"} <= keys
 
     @staticmethod
     def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:

@@ -7,15 +7,13 @@ frames. Else it is the VAE of Wan 2.1, layer by layer. The names of the paramete
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from itertools import pairwise
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from diffsynth.models.causal_conv3d import FrameHistory
-from diffsynth.models.video_resampling import Downsample, Upsample
+from diffsynth.models.causal_conv3d import Downsample, FrameHistory, Upsample
 from diffsynth.models.wan_video_vae import TIME_HALVES, Decoder, Encoder, WanVideoVAE, residual_blocks
 
 # Of the published VAE's latents, channel by channel: its latents are given to the DiT as (latent - mean) / deviation.
@@ -129,6 +127,11 @@ class WanVideoVAE38(WanVideoVAE):
         num_res_blocks: of a level of the encoder; the decoder's have one more.
     """
 
+    telling = (
+        "encoder.downsamples.0.downsamples.0.residual.2.weight",
+        "decoder.upsamples.0.upsamples.0.residual.2.weight",
+    )
+
     pixels: ClassVar[int] = 16
     patch: ClassVar[int] = 2
     statistics: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = (MEAN, DEVIATION)
@@ -136,14 +139,6 @@ class WanVideoVAE38(WanVideoVAE):
 
     def __init__(self, dim: int = 160, decoder_dim: int = 256, z_dim: int = 48, num_res_blocks: int = 2) -> None:
         super().__init__(dim, z_dim, num_res_blocks, decoder_dim=decoder_dim)
-
-    @staticmethod
-    def recognises(keys: AbstractSet[str]) -> bool:
-        """Whether a file with these keys holds this VAE."""
-        return {
-            "encoder.downsamples.0.downsamples.0.residual.2.weight",
-            "decoder.upsamples.0.upsamples.0.residual.2.weight",
-        } <= keys
 
     @staticmethod
     def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:

@@ -8,43 +8,35 @@ embedding, the statistics of the norms and the rotary embedding are float32.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
-from math import prod
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from diffsynth.core.attention.attention import attention
 from diffsynth.core.fused import OwnOperators, RMSNorm, modulated, operators_of, warm_up
-from diffsynth.core.loader.detection import blocks_below
-from diffsynth.models.containers import ModuleDict, ModuleList
+from diffsynth.core.loader.detection import ToldByNames, blocks_below
+from diffsynth.models.layers import (
+    PATCH,
+    Float32Linear,
+    ModuleDict,
+    ModuleList,
+    cut_into_patches,
+    grid_of,
+    in_parts,
+    sinusoid,
+    through,
+    unpatched_from_channels_last,
+)
 from diffsynth.models.rotary import PictureAndTextRotary
-from diffsynth.models.time_embedding import Float32Linear, sinusoid
 
-PATCH = 2  # latent cells of a token, on each axis
 TOKENS_OF_A_GROUP = 32  # either stream is filled up to a multiple of it, with a token that was learned
 _FREQUENCIES = 256  # cosines and sines that describe the timestep
 _TIME_DIM, _TIME_HIDDEN = 256, 1024
 _EPS, _LAST_EPS = 1e-5, 1e-6
 _TIMESTEPS = 1000  # the network counts from noise (0) to clean
 _THETA = 256.0
-
-# The feed-forward networks take their tokens in so many parts, which bounds the memory of their wide activations and
-# lets a CPU keep them in its caches; a short sequence is taken whole.
-_FFN_PARTS, _FFN_WHOLE = 4, 512
-
-_LAYERS_OF_A_BLOCK = r"attention\.(to_[qkv]|to_out\.0|norm_[qk])|feed_forward\.w[123]|(attention|ffn)_norm[12]"
-_KEY = re.compile(
-    r"(all_x_embedder\.2-1|all_final_layer\.2-1\.(linear|adaLN_modulation\.1)|t_embedder\.mlp\.[02])\.(weight|bias)"
-    r"|cap_embedder\.(0\.weight|1\.(weight|bias))|(x|cap)_pad_token"
-    rf"|(layers|noise_refiner|context_refiner)\.\d+\.({_LAYERS_OF_A_BLOCK})\.weight"
-    r"|(layers|noise_refiner)\.\d+\.adaLN_modulation\.0\.(weight|bias)"
-)
-_TELLING_KEYS = {"x_pad_token", "cap_embedder.1.weight", "layers.0.attention.to_q.weight", "t_embedder.mlp.0.weight"}
 
 
 class SelfAttention(nn.Module, OwnOperators):
@@ -78,10 +70,7 @@ class FeedForward(nn.Module, OwnOperators):
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (B, S, dim) to (B, S, dim)."""
         swiglu = operators_of(tokens, self.fused).swiglu
-        if tokens.shape[1] <= _FFN_WHOLE:
-            return self.w2(swiglu(self.w1(tokens), self.w3(tokens)))
-        parts = tokens.chunk(_FFN_PARTS, dim=1)
-        return torch.cat([self.w2(swiglu(self.w1(part), self.w3(part))) for part in parts], dim=1)
+        return in_parts(lambda part: self.w2(swiglu(self.w1(part), self.w3(part))), tokens)
 
 
 class ZImageBlock(nn.Module, OwnOperators):
@@ -153,7 +142,7 @@ class FinalLayer(nn.Module):
         return self.linear(modulated(tokens, torch.zeros_like(scale), scale, _LAST_EPS))
 
 
-class ZImageDiT(nn.Module):
+class ZImageDiT(nn.Module, ToldByNames):
     """The network of Z-Image and Z-Image-Turbo.
 
     Args:
@@ -167,6 +156,13 @@ class ZImageDiT(nn.Module):
     Raises:
         ValueError: `head_dim` does not divide into the three axes of the rotary embedding.
     """
+
+    telling = ("x_pad_token", "cap_embedder.1.weight", "layers.0.attention.to_q.weight", "t_embedder.mlp.0.weight")
+    words = (
+        "all_x_embedder all_final_layer 2-1 linear adaLN_modulation t_embedder mlp cap_embedder x_pad_token "
+        "cap_pad_token layers noise_refiner context_refiner attention to_q to_k to_v to_out norm_q norm_k feed_forward "
+        "w1 w2 w3 attention_norm1 attention_norm2 ffn_norm1 ffn_norm2 weight bias"
+    )
 
     def __init__(
         self,
@@ -218,19 +214,19 @@ class ZImageDiT(nn.Module):
         Raises:
             ValueError: latents of other channels or of an odd size.
         """
-        grid = self._grid(latents)
+        rows, columns = grid_of(latents, self.in_channels, (PATCH, PATCH))
         picture = _filled(self.all_x_embedder["2-1"](patches(latents).to(context.dtype)), self.x_pad_token)
         text = _filled(self.cap_embedder(context), self.cap_pad_token)
         time = self.t_embedder(_TIMESTEPS - timestep).to(context.dtype)
-        cos, sin = self.rotary.tables((grid, picture.shape[1], text.shape[1]), latents.device)
+        cos, sin = self.rotary.tables(((rows, columns), picture.shape[1], text.shape[1]), latents.device)
         of_picture, of_text = (tuple(table[part] for table in (cos, sin)) for part in _parts(picture.shape[1]))
         checkpointing = use_gradient_checkpointing or use_gradient_checkpointing_offload
         with torch.autograd.graph.save_on_cpu() if use_gradient_checkpointing_offload else nullcontext():
             picture = _through(self.noise_refiner, picture, (*of_picture, time), checkpointing)
             text = _through(self.context_refiner, text, of_text, checkpointing)
             tokens = _through(self.layers, torch.cat([picture, text], dim=1), (cos, sin, time), checkpointing)
-        clean_less_noise = self.all_final_layer["2-1"](tokens[:, : prod(grid)], time)
-        return unpatched(clean_less_noise, *grid).float().neg()
+        clean_less_noise = self.all_final_layer["2-1"](tokens[:, : rows * columns], time)
+        return unpatched_from_channels_last(clean_less_noise, (rows, columns), (PATCH, PATCH)).float().neg()
 
     def warm_up(self, device: torch.device, dtype: torch.dtype) -> None:
         """Has the device load what the first forward would, and hold the angles that rotary tables are made of."""
@@ -238,20 +234,6 @@ class ZImageDiT(nn.Module):
         head_dim, dim = block.attention.head_dim, block.attention.to_q.in_features
         warm_up(device, dtype, dim=dim, head_dim=head_dim, normed=head_dim)
         self.rotary.warm_up(device)
-
-    def _grid(self, latents: Tensor) -> tuple[int, int]:
-        """Tokens along height and width."""
-        _, channels, height, width = latents.shape
-        if channels != self.in_channels:
-            raise ValueError(f"latents have {channels} channels, this model takes {self.in_channels}")
-        if height % PATCH or width % PATCH:
-            raise ValueError(f"latents of size {height}x{width} do not divide into patches of {PATCH}x{PATCH}")
-        return height // PATCH, width // PATCH
-
-    @staticmethod
-    def recognises(keys: AbstractSet[str]) -> bool:
-        """Whether a file with these keys holds this network, and nothing besides it."""
-        return keys >= _TELLING_KEYS and all(_KEY.fullmatch(key) for key in keys)
 
     @staticmethod
     def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
@@ -269,12 +251,8 @@ class ZImageDiT(nn.Module):
 
 
 def _through(blocks: Iterable[ZImageBlock], tokens: Tensor, rest: tuple[Tensor, ...], checkpointing: bool) -> Tensor:
-    """The tokens after the blocks. Checkpointed, only they are saved for the way back: the rest is alive anyway."""
     for block in blocks:
-        if checkpointing and torch.is_grad_enabled():
-            tokens = checkpoint(lambda given, block=block: block(given, *rest), tokens, use_reentrant=False)
-        else:
-            tokens = block(tokens, *rest)
+        tokens = through(block, tokens, rest=rest, checkpointing=checkpointing)
     return tokens
 
 
@@ -301,11 +279,4 @@ def rotary_dims(head_dim: int) -> tuple[int, int, int]:
 
 def patches(latents: Tensor) -> Tensor:
     """(B, C, H, W) to tokens (B, S, 4 C), the channel fastest."""
-    cells = torch.unflatten(torch.unflatten(latents, 3, (-1, PATCH)), 2, (-1, PATCH))
-    return cells.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
-
-
-def unpatched(tokens: Tensor, rows: int, columns: int) -> Tensor:
-    """Tokens (B, rows * columns, 4 C), the channel fastest, to (B, C, H, W)."""
-    cells = torch.unflatten(torch.unflatten(tokens, 2, (PATCH, PATCH, -1)), 1, (rows, columns))
-    return cells.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
+    return cut_into_patches(latents, (PATCH, PATCH)).movedim(1, -1).flatten(3).flatten(1, 2)

@@ -1,15 +1,19 @@
-"""The Z-Image text encoder: Qwen3 as transformers writes it, without its last layer, whose input the DiT reads."""
+"""The Z-Image text encoder: Qwen3 as transformers writes it, without its last layer, whose input the DiT reads; and
+what it is given for a prompt.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
-import torch
 from torch import Tensor, nn
 
+from diffsynth.core.caller import warn_of_cut_prompt
 from diffsynth.core.fused import RMSNorm
 from diffsynth.core.loader.detection import blocks_below
+from diffsynth.models.layers import HostFrequencies
+from diffsynth.models.qwen_image_text_encoder import QwenImageTokenizer
 
 # What the file does not say, and every published size has.
 HEAD_DIM = 128
@@ -64,14 +68,11 @@ class ZImageTextEncoder(nn.Module):
                 setattr(layer, name, RMSNorm(dim, _EPS))
             for name in _NORMS_OF_HEADS:
                 setattr(layer.self_attn, name, HeadsRMSNorm(HEAD_DIM, _EPS))
-        self._frequencies = 1.0 / _THETA ** (torch.arange(0, HEAD_DIM, 2, dtype=torch.float32, device="cpu") / HEAD_DIM)
-        # A model that is built on the meta device would have these to fill.
-        self.model.rotary_emb._buffers.clear()
-        self.model.rotary_emb.inv_freq = self._frequencies
+        self._frequencies = HostFrequencies(self.model.rotary_emb, HEAD_DIM, _THETA)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Features (1, length, dim) in the weights' type, of one prompt's tokens (1, length), all of them its own."""
-        self.model.rotary_emb.inv_freq = self._frequencies.to(ids.device)
+        self._frequencies.to(ids.device)
         features: Tensor = self.model(input_ids=ids, use_cache=False).last_hidden_state
         return features
 
@@ -101,3 +102,23 @@ class HeadsRMSNorm(RMSNorm):
     def forward(self, tokens: Tensor) -> Tensor:
         """To the same shape and type."""
         return super().forward(tokens.flatten(0, 1)).view(tokens.shape)
+
+
+_TURN = "<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"  # of Qwen3, which may think before it answers
+
+LENGTH = 512  # tokens of a prompt, the template around it included
+
+
+class ZImageTokenizer(QwenImageTokenizer):
+    """The tokenizer of a local folder: `tokenizer/` of Z-Image or Z-Image-Turbo. Raises as `QwenImageTokenizer`."""
+
+    made_for = "Z-Image"
+    published_in = "Tongyi-MAI/Z-Image-Turbo"
+    needed_token = "<|im_start|>"
+
+    def ids_of_prompt(self, prompt: str) -> Tensor:
+        """Ids of a prompt as a user's turn, (1, tokens); of one that is too long, its start, with a warning."""
+        whole = self(_TURN.format(prompt=prompt))
+        if (cut := whole.shape[1] - LENGTH) > 0:
+            warn_of_cut_prompt(prompt, cut=cut, limit=LENGTH)
+        return whole[:, :LENGTH]

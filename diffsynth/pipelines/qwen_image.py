@@ -25,18 +25,17 @@ from diffsynth.diffusion.picture_pipeline import (
 from diffsynth.diffusion.step_end import LATENTS, Callback
 from diffsynth.diffusion.turns import in_turn
 from diffsynth.families.qwen_image import FAMILY
-from diffsynth.families.qwen_image.conditions import EDIT_AREA, edit_pictures
-from diffsynth.families.qwen_image.control import ControlNetInput
+from diffsynth.families.qwen_image.conditions import EDIT_AREA, ControlNetInput, edit_pictures
 from diffsynth.models.qwen_image_controlnet import QwenImageBlockWiseControlNet
 from diffsynth.models.qwen_image_dit import QwenImageDiT
-from diffsynth.models.qwen_image_prompt import (
+from diffsynth.models.qwen_image_text_encoder import (
     PromptInputs,
     QwenImageProcessor,
+    QwenImageTextEncoder,
     QwenImageTokenizer,
     edit_inputs,
     text_inputs,
 )
-from diffsynth.models.qwen_image_text_encoder import QwenImageTextEncoder
 from diffsynth.models.qwen_image_vae import QwenImageVAE
 from diffsynth.models.tiles import check_tiles
 from diffsynth.utils.frames import frames_from_video, video_from_frames

@@ -36,8 +36,7 @@ from diffsynth.families.wan.camera import ORIGIN, SPEED
 from diffsynth.models.tiles import check_tiles
 from diffsynth.models.wan_video_dit import TextCache, WanModel
 from diffsynth.models.wan_video_image_encoder import WanImageEncoder
-from diffsynth.models.wan_video_text_encoder import WanTextEncoder
-from diffsynth.models.wan_video_tokenizer import WanTokenizer
+from diffsynth.models.wan_video_text_encoder import WanTextEncoder, WanTokenizer
 from diffsynth.models.wan_video_vace import VaceWanModel
 from diffsynth.models.wan_video_vae import WanVideoVAE
 from diffsynth.utils.frames import frames_from_video
@@ -410,28 +409,24 @@ class WanVideoPipeline(BasePipeline):
         return "dit2" if self.dit2 is not None and timestep < boundary * TRAINING_STEPS else "dit"
 
 
+@dataclass
 class Branches:
     """The text branches of one DiT over a generation: what is computed once for each and used at every step."""
 
-    def __init__(
-        self,
-        pipe: WanVideoPipeline,
-        expert: str,
-        texts: Texts,
-        guidance: Guidance,
-        steps: int,
-        given: Contribution,
-    ) -> None:
-        network = pipe.networks[expert]
-        self.pipe, self.expert, self.texts = pipe, expert, texts
+    pipe: WanVideoPipeline
+    expert: str
+    texts: Texts
+    guidance: Guidance
+    steps: int
+    given: Contribution
+
+    def __post_init__(self) -> None:
+        network = self.pipe.networks[self.expert]
         self.dit = network.module
-        self.guidance = guidance
-        self.cfg_scale = guidance.cfg_scale[expert]
-        self.steps = steps
-        self.given = given
-        self.contexts = {name: together(rows).to(network.dtype) for name, rows in texts.items()}
-        if guidance.cfg_merge and self.cfg_scale != 1:
-            self.contexts = {BOTH: both(self.contexts, len(texts[POSITIVE]))}
+        self.cfg_scale = self.guidance.cfg_scale[self.expert]
+        self.contexts = {name: together(rows).to(network.dtype) for name, rows in self.texts.items()}
+        if self.guidance.cfg_merge and self.cfg_scale != 1:
+            self.contexts = {BOTH: both(self.contexts, len(self.texts[POSITIVE]))}
         self.text_caches = {name: TextCache() for name in self.contexts}
         self.tea_caches: dict[tuple[str, int], TeaCache] = {}
 

@@ -23,8 +23,7 @@ from diffsynth.diffusion.turns import in_turn
 from diffsynth.families.z_image import FAMILY
 from diffsynth.models.flux_vae import FluxVAE, FluxVAEDecoder, FluxVAEEncoder
 from diffsynth.models.z_image_dit import ZImageDiT
-from diffsynth.models.z_image_prompt import ZImageTokenizer
-from diffsynth.models.z_image_text_encoder import ZImageTextEncoder
+from diffsynth.models.z_image_text_encoder import ZImageTextEncoder, ZImageTokenizer
 from diffsynth.utils.frames import frames_from_video, video_from_frames
 
 if TYPE_CHECKING:

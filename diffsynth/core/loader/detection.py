@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -148,3 +149,23 @@ def _entry(source: WeightSource, row: Mapping[str, Any]) -> ModelEntry:
 def blocks_below(keys: Iterable[str], prefix: str) -> int:
     """How many blocks have keys that start so, for networks that read their sizes from a file's names and shapes."""
     return len({key.removeprefix(prefix).split(".")[0] for key in keys if key.startswith(prefix)})
+
+
+class ToldByNames:
+    """A network that is told from the names in a file.
+
+    Attributes:
+        telling: names that all of its files have.
+        words: what all names are made of between their dots, besides numbers, where a file that has others too holds a
+            relative of it, or more than it; empty: any.
+    """
+
+    telling: ClassVar[tuple[str, ...]]
+    words: ClassVar[str] = ""
+
+    @classmethod
+    def recognises(cls, keys: AbstractSet[str]) -> bool:
+        """Whether a file with these names holds this network."""
+        words = set(cls.words.split())
+        own = not words or all(word.isdecimal() or word in words for key in keys for word in key.split("."))
+        return own and keys >= set(cls.telling)

@@ -202,14 +202,14 @@ FAMILY = Family(
         Folder(
             "processor_config",
             "processor",
-            "diffsynth.models.qwen_image_prompt.QwenImageProcessor",
+            "diffsynth.models.qwen_image_text_encoder.QwenImageProcessor",
             default=("Qwen/Qwen-Image-Edit", "processor/"),
             for_inputs=("edit_image",),
         ),
         Folder(
             "tokenizer_config",
             "tokenizer",
-            "diffsynth.models.qwen_image_prompt.QwenImageTokenizer",
+            "diffsynth.models.qwen_image_text_encoder.QwenImageTokenizer",
             needed_by="text_encoder",
             instead="processor_config",
             default=("Qwen/Qwen-Image", "tokenizer/"),

@@ -24,11 +24,20 @@ from diffsynth.diffusion.training.arguments import checkpointing, names, trained
 from diffsynth.diffusion.training.errors import TrainingError
 from diffsynth.diffusion.training.runner import Inputs, Sample
 from diffsynth.families.qwen_image import CONTROLNETS
-from diffsynth.families.qwen_image.conditions import ContextImage, LayerInput, edit_pictures
-from diffsynth.families.qwen_image.control import KEYWORD, BlockwiseControl, ControlNetInput, conditioning
-from diffsynth.families.qwen_image.entities import MASKS, PROMPTS, EntityControl
+from diffsynth.families.qwen_image.conditions import (
+    CONTROL,
+    MASKS,
+    PROMPTS,
+    BlockwiseControl,
+    ContextImage,
+    ControlNetInput,
+    EntityControl,
+    LayerInput,
+    conditioning,
+    edit_pictures,
+)
 from diffsynth.models.qwen_image_controlnet import Control, Controls, QwenImageBlockWiseControlNet
-from diffsynth.models.qwen_image_entities import Entities
+from diffsynth.models.qwen_image_dit import Entities
 
 if TYPE_CHECKING:
     from diffsynth.pipelines.qwen_image import QwenImagePipeline
@@ -36,9 +45,9 @@ if TYPE_CHECKING:
 IMAGE, EDIT_IMAGE = "image", "edit_image"
 EDIT_LATENTS = "edit_latents_"
 CONTEXT, LAYER_NUM, LAYER_INPUT = "context_image", "layer_num", "layer_input_image"
-CONTROL, CONTROL_MASK = "blockwise_controlnet_image", "blockwise_controlnet_inpaint_mask"
-EXTRA_INPUTS = (CONTEXT, CONTROL, CONTROL_MASK, PROMPTS, MASKS, LAYER_NUM, LAYER_INPUT)
-FILES = (CONTEXT, CONTROL, CONTROL_MASK, MASKS, LAYER_INPUT)
+FOLLOWED, FOLLOWED_MASK = "blockwise_controlnet_image", "blockwise_controlnet_inpaint_mask"
+EXTRA_INPUTS = (CONTEXT, FOLLOWED, FOLLOWED_MASK, PROMPTS, MASKS, LAYER_NUM, LAYER_INPUT)
+FILES = (CONTEXT, FOLLOWED, FOLLOWED_MASK, MASKS, LAYER_INPUT)
 """Those that are pictures."""
 
 # How the tensors of a sample are called. Pictures are seen in the order of their units: before the edited ones, after.
@@ -169,7 +178,7 @@ def encoded_extras(
         for unit in (ContextImage(), LayerInput(), BlockwiseControl(), EntityControl()):
             unit.check(call)
         tensors = _tensors(*(contributed([unit], call) for unit in (ContextImage(), LayerInput(), EntityControl())))
-        for given in call.asked[KEYWORD] or ():  # the ControlNet itself is called in the training
+        for given in call.asked[CONTROL] or ():  # the ControlNet itself is called in the training
             tensors[CONDITIONING] = conditioning(call, given)
     except RuntimeError as error:
         raise TrainingError(str(error)) from error
@@ -188,11 +197,11 @@ def _asked(sample: Mapping[str, Any], own: Sequence[str]) -> dict[str, Any]:
         PROMPTS: values.get(PROMPTS),
         MASKS: [_first(mask) for mask in values[MASKS]] if MASKS in values else None,
         "eligen_enable_on_negative": False,
-        KEYWORD: None,
+        CONTROL: None,
     }
-    if CONTROL in values:
-        mask = _first(values.get(CONTROL_MASK))
-        asked[KEYWORD] = [ControlNetInput(image=_first(values[CONTROL]), inpaint_mask=mask)]
+    if FOLLOWED in values:
+        mask = _first(values.get(FOLLOWED_MASK))
+        asked[CONTROL] = [ControlNetInput(image=_first(values[FOLLOWED]), inpaint_mask=mask)]
     return asked
 
 

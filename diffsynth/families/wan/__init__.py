@@ -91,97 +91,52 @@ _5B = {"dim": 3072, "ffn_dim": 14336, "num_heads": 24, "num_layers": 30, "in_dim
 _SEES = {"picture_dim": 1280}
 _SHARDS = "diffusion_pytorch_model*.safetensors"
 
+# fmt: off
+_DITS = (
+    Published("9269f8db9040a9d860eaca435be61814", sizes=_1_3B,
+              where=f"Wan-AI/Wan2.1-T2V-1.3B: {_SHARDS}"),
+    Published("aafcfd9672c3a2456dc46e1cb6e52c70", sizes=_14B,
+              where=f"Wan-AI/Wan2.1-T2V-14B, both experts of Wan-AI/Wan2.2-T2V-A14B: {_SHARDS}"),
+    Published("5ec04e02b42d2580483ad69f4e76346a", names=without_model_prefix, sizes=_14B,
+              where="krea/krea-realtime-video: krea-realtime-video-14b.safetensors, 14B with names below 'model.'"),
+    Published("6bfcfb3b342cb286ce886889d519a77e", sizes={**_14B, **_SEES, "in_dim": 36},
+              where=f"Wan-AI/Wan2.1-I2V-14B-480P and -720P, PAI/Wan2.1-Fun-14B-InP and its V1.1: {_SHARDS}"),
+    Published("3ef3b1f8e1dab83d5b71fd7b617f859f", sizes={**_14B, **_SEES, "in_dim": 36, "picture_positions": 514},
+              where=f"Wan-AI/Wan2.1-FLF2V-14B-720P: {_SHARDS}"),
+    Published("5b013604280dd715f8457c6ed6d6a626", sizes={**_14B, "in_dim": 36},
+              where=f"both experts of Wan-AI/Wan2.2-I2V-A14B and of PAI/Wan2.2-Fun-A14B-InP: {_SHARDS}"),
+    Published("1f5ab7703c6fc803fdded85ff040c316", sizes=_5B,
+              where=f"Wan-AI/Wan2.2-TI2V-5B: {_SHARDS}"),
+    Published("6d6ccde6845b95ad9114ab993d917893", sizes={**_1_3B, **_SEES, "in_dim": 36},
+              where=f"PAI/Wan2.1-Fun-1.3B-InP and its V1.1: {_SHARDS}"),
+    Published("349723183fc063b2bfc10bb2835cf677", sizes={**_1_3B, **_SEES, "in_dim": 48},
+              where=f"PAI/Wan2.1-Fun-1.3B-Control: {_SHARDS}"),
+    Published("efa44cddf936c70abd0ea28b6cbe946c", sizes={**_14B, **_SEES, "in_dim": 48},
+              where=f"PAI/Wan2.1-Fun-14B-Control: {_SHARDS}"),
+    Published("70ddad9d3a133785da5ea371aae09504", sizes={**_1_3B, **_SEES, "in_dim": 48, "reference_dim": 16},
+              where=f"PAI/Wan2.1-Fun-V1.1-1.3B-Control: {_SHARDS}"),
+    Published("26bde73488a92e64cc20b0a7485b9e5b", sizes={**_14B, **_SEES, "in_dim": 48, "reference_dim": 16},
+              where=f"PAI/Wan2.1-Fun-V1.1-14B-Control: {_SHARDS}"),
+    Published("ac6a5aa74f4a0aab6f64eb9a72f19901", sizes={**_1_3B, **_SEES, "in_dim": 32, "camera_dim": 24},
+              where=f"PAI/Wan2.1-Fun-V1.1-1.3B-Control-Camera: {_SHARDS}"),
+    Published("b61c605c2adbd23124d152ed28e049ae", sizes={**_14B, **_SEES, "in_dim": 32, "camera_dim": 24},
+              where=f"PAI/Wan2.1-Fun-V1.1-14B-Control-Camera: {_SHARDS}"),
+    Published("2267d489f0ceb9f21836532952852ee5", sizes={**_14B, "in_dim": 52, "reference_dim": 16},
+              where=f"both experts of PAI/Wan2.2-Fun-A14B-Control: {_SHARDS}"),
+    Published("47dbeab5e560db3180adf51dc0232fb1", sizes={**_14B, "in_dim": 36, "camera_dim": 24},
+              where=f"both experts of PAI/Wan2.2-Fun-A14B-Control-Camera: {_SHARDS}"),
+    Published("a61453409b67cd3246cf0c3bebad47ba", names=without_vace, sizes=_1_3B,
+              where=f"Wan-AI/Wan2.1-VACE-1.3B, iic/VACE-Wan2.1-1.3B-Preview: {_SHARDS}"),
+    Published("7a513e1f257a861512b1afd387a8ecd9", names=without_vace, sizes=_14B,
+              where=f"Wan-AI/Wan2.1-VACE-14B, both experts of PAI/Wan2.2-VACE-Fun-A14B: {_SHARDS}"),
+)
+# fmt: on
+
 DIT = Network(
     name="wan_video_dit",
     model_class="diffsynth.models.wan_video_dit.WanModel",
     attributes=("dit", "dit2"),
-    published=(
-        Published("9269f8db9040a9d860eaca435be61814", f"Wan-AI/Wan2.1-T2V-1.3B: {_SHARDS}", sizes=_1_3B),
-        Published(
-            "aafcfd9672c3a2456dc46e1cb6e52c70",
-            f"Wan-AI/Wan2.1-T2V-14B, both experts of Wan-AI/Wan2.2-T2V-A14B: {_SHARDS}",
-            sizes=_14B,
-        ),
-        Published(
-            "5ec04e02b42d2580483ad69f4e76346a",
-            "krea/krea-realtime-video: krea-realtime-video-14b.safetensors, the 14B network with names below 'model.'",
-            names=without_model_prefix,
-            sizes=_14B,
-        ),
-        Published(
-            "6bfcfb3b342cb286ce886889d519a77e",
-            f"Wan-AI/Wan2.1-I2V-14B-480P and -720P, PAI/Wan2.1-Fun-14B-InP and its V1.1: {_SHARDS}",
-            sizes={**_14B, **_SEES, "in_dim": 36},
-        ),
-        Published(
-            "3ef3b1f8e1dab83d5b71fd7b617f859f",
-            f"Wan-AI/Wan2.1-FLF2V-14B-720P: {_SHARDS}",
-            sizes={**_14B, **_SEES, "in_dim": 36, "picture_positions": 514},
-        ),
-        Published(
-            "5b013604280dd715f8457c6ed6d6a626",
-            f"both experts of Wan-AI/Wan2.2-I2V-A14B and of PAI/Wan2.2-Fun-A14B-InP: {_SHARDS}",
-            sizes={**_14B, "in_dim": 36},
-        ),
-        Published("1f5ab7703c6fc803fdded85ff040c316", f"Wan-AI/Wan2.2-TI2V-5B: {_SHARDS}", sizes=_5B),
-        Published(
-            "6d6ccde6845b95ad9114ab993d917893",
-            f"PAI/Wan2.1-Fun-1.3B-InP and its V1.1: {_SHARDS}",
-            sizes={**_1_3B, **_SEES, "in_dim": 36},
-        ),
-        Published(
-            "349723183fc063b2bfc10bb2835cf677",
-            f"PAI/Wan2.1-Fun-1.3B-Control: {_SHARDS}",
-            sizes={**_1_3B, **_SEES, "in_dim": 48},
-        ),
-        Published(
-            "efa44cddf936c70abd0ea28b6cbe946c",
-            f"PAI/Wan2.1-Fun-14B-Control: {_SHARDS}",
-            sizes={**_14B, **_SEES, "in_dim": 48},
-        ),
-        Published(
-            "70ddad9d3a133785da5ea371aae09504",
-            f"PAI/Wan2.1-Fun-V1.1-1.3B-Control: {_SHARDS}",
-            sizes={**_1_3B, **_SEES, "in_dim": 48, "reference_dim": 16},
-        ),
-        Published(
-            "26bde73488a92e64cc20b0a7485b9e5b",
-            f"PAI/Wan2.1-Fun-V1.1-14B-Control: {_SHARDS}",
-            sizes={**_14B, **_SEES, "in_dim": 48, "reference_dim": 16},
-        ),
-        Published(
-            "ac6a5aa74f4a0aab6f64eb9a72f19901",
-            f"PAI/Wan2.1-Fun-V1.1-1.3B-Control-Camera: {_SHARDS}",
-            sizes={**_1_3B, **_SEES, "in_dim": 32, "camera_dim": 24},
-        ),
-        Published(
-            "b61c605c2adbd23124d152ed28e049ae",
-            f"PAI/Wan2.1-Fun-V1.1-14B-Control-Camera: {_SHARDS}",
-            sizes={**_14B, **_SEES, "in_dim": 32, "camera_dim": 24},
-        ),
-        Published(
-            "2267d489f0ceb9f21836532952852ee5",
-            f"both experts of PAI/Wan2.2-Fun-A14B-Control: {_SHARDS}",
-            sizes={**_14B, "in_dim": 52, "reference_dim": 16},
-        ),
-        Published(
-            "47dbeab5e560db3180adf51dc0232fb1",
-            f"both experts of PAI/Wan2.2-Fun-A14B-Control-Camera: {_SHARDS}",
-            sizes={**_14B, "in_dim": 36, "camera_dim": 24},
-        ),
-        Published(
-            "a61453409b67cd3246cf0c3bebad47ba",
-            f"Wan-AI/Wan2.1-VACE-1.3B, iic/VACE-Wan2.1-1.3B-Preview: {_SHARDS}",
-            names=without_vace,
-            sizes=_1_3B,
-        ),
-        Published(
-            "7a513e1f257a861512b1afd387a8ecd9",
-            f"Wan-AI/Wan2.1-VACE-14B, both experts of PAI/Wan2.2-VACE-Fun-A14B: {_SHARDS}",
-            names=without_vace,
-            sizes=_14B,
-        ),
-    ),
+    published=_DITS,
     small=lambda sizes: {
         "dim": sizes.width,
         "ffn_dim": 2 * sizes.width,
@@ -395,7 +350,7 @@ FAMILY = Family(
         Folder(
             "tokenizer_config",
             "tokenizer",
-            "diffsynth.models.wan_video_tokenizer.WanTokenizer",
+            "diffsynth.models.wan_video_text_encoder.WanTokenizer",
             needed_by="text_encoder",
             default=("Wan-AI/Wan2.1-T2V-1.3B", "google/umt5-xxl/"),
         ),

@@ -149,14 +149,14 @@ FAMILY = Family(
         Folder(
             "tokenizer_config",
             "tokenizer",
-            "diffsynth.models.z_image_prompt.ZImageTokenizer",
+            "diffsynth.models.z_image_text_encoder.ZImageTokenizer",
             needed_by="text_encoder",
             default=("Tongyi-MAI/Z-Image-Turbo", "tokenizer/"),
         ),
     ),
     levels="diffsynth.diffusion.flow_match.z_image_levels",
     training="diffsynth.families.z_image.training.ZImageTraining",
-    conditions="diffsynth.families.z_image.conditions.CONDITIONS",
+    conditions="diffsynth.diffusion.picture_pipeline.CONDITIONS",
     lora_targets=("to_q", "to_k", "to_v", "to_out.0", "w1", "w2", "w3"),
     imported_late=(
         "transformers.models.qwen2.tokenization_qwen2",

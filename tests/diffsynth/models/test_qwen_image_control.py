@@ -8,10 +8,9 @@ import torch.nn.functional as F
 
 from diffsynth.core.attention.attention import attention
 from diffsynth.core.loader.detection import model_hash
+from diffsynth.models.layers import patches
 from diffsynth.models.qwen_image_controlnet import Control, Controls, QwenImageBlockWiseControlNet
-from diffsynth.models.qwen_image_dit import QwenImageDiT
-from diffsynth.models.qwen_image_entities import Entities
-from diffsynth.models.qwen_image_patches import patches
+from diffsynth.models.qwen_image_dit import Entities, QwenImageDiT
 
 SIZES = {"num_layers": 2, "num_heads": 2, "head_dim": 64, "text_dim": 48}
 CPU = torch.device("cpu")

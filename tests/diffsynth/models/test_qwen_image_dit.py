@@ -7,8 +7,8 @@ import torch
 from diffusers import QwenImageTransformer2DModel
 
 from diffsynth.core.loader.detection import model_hash
+from diffsynth.models.layers import patches
 from diffsynth.models.qwen_image_dit import QwenImageDiT, rotary_dims
-from diffsynth.models.qwen_image_patches import patches
 from diffsynth.models.wan_video_dit import WanModel
 
 WIDE = {"num_layers": 2, "num_heads": 2, "head_dim": 128, "text_dim": 48}

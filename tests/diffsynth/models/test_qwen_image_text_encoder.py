@@ -11,15 +11,15 @@ from PIL import Image
 
 from diffsynth.core.loader.detection import model_hash
 from diffsynth.families.qwen_image import without_language_head
-from diffsynth.models.qwen_image_prompt import (
+from diffsynth.models.qwen_image_text_encoder import (
     LENGTH,
     PICTURE,
     QwenImageProcessor,
+    QwenImageTextEncoder,
     QwenImageTokenizer,
     edit_inputs,
     text_inputs,
 )
-from diffsynth.models.qwen_image_text_encoder import QwenImageTextEncoder
 from script_trial.small.tokenizer_files import FILES, MOST_TOKENS
 from tests.diffsynth.pipelines.qwen_oracle import TextEncoder
 

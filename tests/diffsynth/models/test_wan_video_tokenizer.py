@@ -8,7 +8,7 @@ import pytest
 import tokenizers
 import torch
 
-from diffsynth.models.wan_video_tokenizer import WanTokenizer, clean_prompt
+from diffsynth.models.wan_video_text_encoder import WanTokenizer, clean_prompt
 from script_trial.small.tokenizer_files import FILES
 
 PROMPTS = ["A red boat, in the rain", "夜晚的老城小巷，雨水滴落。", "🦙 on a hill", "", "word " * 600]

@@ -9,8 +9,9 @@ from diffusers import ZImageTransformer2DModel
 from diffsynth.core.fused import use_fused
 from diffsynth.core.loader.detection import model_hash
 from diffsynth.families.z_image import without_prefix
+from diffsynth.models.layers import unpatched_from_channels_last
 from diffsynth.models.qwen_image_dit import QwenImageDiT
-from diffsynth.models.z_image_dit import ZImageDiT, patches, rotary_dims, unpatched
+from diffsynth.models.z_image_dit import ZImageDiT, patches, rotary_dims
 
 WIDE = {"num_layers": 2, "num_refiner_layers": 2, "num_heads": 3, "head_dim": 128, "text_dim": 48}
 NARROW = {"num_layers": 3, "num_refiner_layers": 1, "num_heads": 3, "head_dim": 32, "text_dim": 40}
@@ -165,7 +166,7 @@ def test_patches_have_their_channels_last():
     assert tokens[1, 4].tolist() == [
         latents[1, c, 2 + y, 2 + x].item() for y in (0, 1) for x in (0, 1) for c in range(3)
     ]
-    assert torch.equal(unpatched(tokens, 2, 3), latents)
+    assert torch.equal(unpatched_from_channels_last(tokens, (2, 3), (2, 2)), latents)
 
 
 def on_meta(model_class=ZImageDiT, **sizes):

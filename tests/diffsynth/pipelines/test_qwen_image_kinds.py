@@ -11,9 +11,8 @@ from diffusers import QwenImageLayeredPipeline
 from diffusers.pipelines.qwenimage import pipeline_qwenimage_layered
 from PIL import Image
 
-from diffsynth.families.qwen_image.conditions import blurred
-from diffsynth.families.qwen_image.entities import areas_of
-from diffsynth.models.qwen_image_patches import patches
+from diffsynth.families.qwen_image.conditions import areas_of, blurred
+from diffsynth.models.layers import patches
 from diffsynth.pipelines.qwen_image import ControlNetInput, ModelConfig, QwenImagePipeline
 from tests.diffsynth.pipelines import qwen_oracle as oracle
 from tests.diffsynth.pipelines.conftest import LAYERED, QUICK_PICTURE

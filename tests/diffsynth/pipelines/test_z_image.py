@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3Model
 
 from diffsynth.models.flux_vae import SCALE, SHIFT
-from diffsynth.models.z_image_prompt import LENGTH
+from diffsynth.models.z_image_text_encoder import LENGTH
 from diffsynth.pipelines.z_image import ModelConfig, ZImagePipeline
 from script_trial.adapters.diffsynth_port.weights import make_weights
 from tests.diffsynth.pipelines.test_qwen_image_offload import MODES, keys

@@ -10,8 +10,8 @@ from diffsynth.diffusion.training.run_task import family_parser
 from diffsynth.diffusion.training.tasks import Distillation, SupervisedFineTuning
 from diffsynth.families.qwen_image import FAMILY
 from diffsynth.families.qwen_image.training import QwenImageTraining
+from diffsynth.models.layers import patches
 from diffsynth.models.qwen_image_dit import QwenImageDiT
-from diffsynth.models.qwen_image_patches import patches
 from diffsynth.pipelines.qwen_image import QwenImagePipeline
 from tests.diffsynth.pipelines import qwen_oracle as oracle
 

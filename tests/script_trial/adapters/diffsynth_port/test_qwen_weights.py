@@ -13,7 +13,7 @@ from diffsynth.core.loader import Checkpoint, build_on_meta, detect, fill
 from diffsynth.families import MODEL_CONFIGS
 from diffsynth.families.family import Sizes
 from diffsynth.families.qwen_image import FAMILY as QWEN_FAMILY
-from diffsynth.models.qwen_image_prompt import QwenImageTokenizer
+from diffsynth.models.qwen_image_text_encoder import QwenImageTokenizer
 from diffsynth.pipelines.qwen_image import ModelConfig, QwenImagePipeline
 from script_trial.adapters.diffsynth_port.weights import make_weights
 

@@ -17,8 +17,7 @@ from diffsynth.core.loader import Checkpoint, detect
 from diffsynth.families import FAMILIES, MODEL_CONFIGS
 from diffsynth.families.family import Sizes, WeightFile
 from diffsynth.models.wan_video_dit import WanModel
-from diffsynth.models.wan_video_text_encoder import WanTextEncoder
-from diffsynth.models.wan_video_tokenizer import WanTokenizer
+from diffsynth.models.wan_video_text_encoder import WanTextEncoder, WanTokenizer
 from diffsynth.models.wan_video_vae import WanVideoVAE
 from script_trial.adapters.diffsynth_port.catalogue import MODELS, REDIRECTED_TO, UnknownModelError
 from script_trial.adapters.diffsynth_port.weights import make_for_patterns, make_weights
