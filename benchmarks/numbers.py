@@ -61,6 +61,7 @@ Row = dict[str, Apart]
 
 
 def apart(found: Tensor, expected: Tensor) -> Apart:
+    """Of two results that are meant to be the same."""
     assert found.shape == expected.shape, (found.shape, expected.shape)
     return Apart((found - expected).abs().max().item(), expected.abs().max().item())
 
@@ -113,11 +114,12 @@ def of_vae(ours: Any, theirs: Any, pixels: Tensor) -> Row:
 
 
 def random_pixels(*size: int) -> Tensor:
+    """Of a batch of one, -1 to 1."""
     return torch.rand(1, *size, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
 def of_wan(model_id: str, root: Path, kind: Any = diffusers.WanPipeline, **given: Any) -> Row:
-    """Of what is given, the names are ours; diffusers' are those of `named`."""
+    """A video by this pipeline of diffusers; the names of what is given are ours."""
     base = "Wan-AI/Wan2.1-T2V-1.3B"
     pipe = opened(WanVideoPipeline, wan.FAMILY, model_id, base, root, tokenizer_config=(base, "google/umt5-xxl"))
     named = {
@@ -178,6 +180,7 @@ def small_pictures() -> Iterator[None]:
 
 
 def opened_qwen(model_id: str, base: str, root: Path) -> tuple[Any, Path]:
+    """A pipeline of ours, and the folder of the tokenizer and processor that both sides read."""
     folder = ("Qwen/Qwen-Image-Edit", "processor")
     pipe = opened(QwenImagePipeline, qwen_image.FAMILY, model_id, base, root, processor_config=folder)
     return pipe, root.joinpath(*folder)
