@@ -1,4 +1,5 @@
-"""Time of a Qwen-Image DiT call, of one for three layers, and of a VAE decode, beside diffusers' on the same weights.
+"""Time of a Qwen-Image DiT call, of others for layers and edits, and of a VAE decode, beside diffusers' on the same
+weights.
 
 The networks, and their sizes as published, are those of the family's record.
 
@@ -31,7 +32,7 @@ from diffsynth.families.qwen_image import DIT, VAE
 from diffsynth.models.layers import patches
 
 BOUND = 1.0
-LAYERS = 3
+LAYERS = EDITED = 3
 LATENT_CHANNELS = 16
 Calls = dict[str, Callable[[], Tensor]]
 
@@ -51,33 +52,39 @@ SMALL = Case(DIT.small(SIZES), VAE.small(SIZES), 80, 24, 64)
 FULL = Case(*(network.published_as("Qwen/Qwen-Image").sizes for network in (DIT, VAE)), 166, 166, 128)
 
 
-def dit_calls(case: Case, device: torch.device, dtype: torch.dtype, layers: int | None = None) -> Calls:
-    """One prediction by either, without gradients: of a picture, or of so many layers of one that it is given."""
+def dit_calls(
+    case: Case, device: torch.device, dtype: torch.dtype, layers: int | None = None, *, edited: int = 0
+) -> Calls:
+    """One prediction by either, without gradients: of a picture, of so many layers of one that it is given, or of one
+    beside so many to edit, which timestep 0 steers, as in Edit-2511."""
     layered = layers is not None
     with random_weights(device, dtype):
         ours = made(DIT, {**case.dit, "layered": layered})
         theirs = QwenImageTransformer2DModel(
             num_layers=case.dit["num_layers"], num_attention_heads=case.dit["num_heads"],
             joint_attention_dim=case.dit["text_dim"], use_layer3d_rope=layered, use_additional_t_cond=layered,
+            zero_cond_t=bool(edited),
         )  # fmt: skip
     ours.eval().requires_grad_(False)
     theirs.load_state_dict(ours.state_dict(), assign=True)  # one set of weights for both
     theirs.eval().requires_grad_(False)
     generator = torch.Generator().manual_seed(1)
-    side = case.dit_latents if layers is None else case.dit_latents // 4 * 2  # as many tokens, of four pictures
-    pictures = torch.randn(1 + (layers or 0), LATENT_CHANNELS, side, side, generator=generator).to(device)
-    latents = pictures[:1] if layers is None else pictures[:layers].transpose(0, 1).unsqueeze(0)
-    given = [] if layers is None else [pictures[-1:]]
+    count = 1 + edited + (layers or 0)
+    side = case.dit_latents // 4 * 2 if count > 1 else case.dit_latents  # as many tokens, of four pictures
+    pictures = torch.randn(count, LATENT_CHANNELS, side, side, generator=generator).to(device)
+    predicted = layers or 1
+    given = [one.unsqueeze(0) for one in pictures[predicted:]]
+    latents = pictures[:predicted].transpose(0, 1).unsqueeze(0) if layered else pictures[:1]
     context = torch.randn(1, case.text_length, case.dit["text_dim"], generator=generator).to(device, dtype)
     timestep = torch.tensor([500.0], device=device)
-    packed = torch.cat([patches(one.unsqueeze(0)) for one in pictures], dim=1).to(dtype)
-    tokens = (side // 2) ** 2 * (layers or 1)
-    asked = {"img_shapes": [[(1, side // 2, side // 2)] * len(pictures)], "return_dict": False}
+    packed = torch.cat([patches(one) for one in pictures.split(1)], dim=1).to(dtype)
+    tokens = (side // 2) ** 2 * predicted
+    asked = {"img_shapes": [[(1, side // 2, side // 2)] * count], "return_dict": False}
     if layered:
         asked["additional_t_cond"] = torch.zeros(1, dtype=torch.long, device=device)
 
     def call_ours() -> Tensor:
-        velocity = ours(latents, timestep, context, edit_latents=given)
+        velocity = ours(latents, timestep, context, edit_latents=given, zero_cond_t=bool(edited))
         return torch.cat([patches(one) for one in (velocity.unbind(2) if layered else [velocity])], dim=1)
 
     def call_theirs() -> Tensor:
@@ -132,8 +139,13 @@ def main() -> int:
     print(f"{case}, {device}, {options.dtype}, median of {options.rounds}")
     met = True
     with torch.inference_mode():
-        layered = partial(dit_calls, layers=LAYERS)
-        for work, make in {"DiT call": dit_calls, "DiT call of layers": layered, "VAE decode": vae_calls}.items():
+        work_of: dict[str, Callable[[Case, torch.device, torch.dtype], Calls]] = {
+            "DiT call": dit_calls,
+            "DiT call of layers": partial(dit_calls, layers=LAYERS),
+            "DiT call of an edit": partial(dit_calls, edited=EDITED),
+            "VAE decode": vae_calls,
+        }
+        for work, make in work_of.items():
             met &= report(work, make(case, device, dtype), options.rounds, device)
     return 0 if met else 1
 

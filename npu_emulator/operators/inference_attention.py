@@ -17,6 +17,7 @@ from npu_emulator.npu.not_emulated import NotEmulated
 from npu_emulator.operators import attention_core as core
 from npu_emulator.operators.attention_call import EVERYTHING, bounds, from_heads, to_heads
 from npu_emulator.operators.attention_masks import Masking, check, keep_of
+from npu_emulator.operators.kv_cache import blocks_of
 from npu_emulator.operators.limits import HALVES, limit, one_of, require, same_type, types
 from npu_emulator.operators.precision import wide
 from npu_emulator.operators.quantization import rounded_to_int8
@@ -113,12 +114,8 @@ class Call:
         assert self.kv_lengths is not None
         assert self.block_table is not None
         length = self.kv_lengths[index if len(self.kv_lengths) > 1 else 0]
-        count = -(-length // self.block_size) if self.block_size > 0 else 0
         require(self.block_size > 0, operator, "block_size", self.block_size, "a positive number, with block_table")
-        require(
-            count <= self.block_table.shape[1], operator, "block_table", list(self.block_table.shape), f"{count} blocks"
-        )
-        blocks = cache[self.block_table[index, :count].long()]
+        blocks = blocks_of(operator, cache, self.block_table[index], length, self.block_size)
         by_token = torch.unflatten(blocks, -1, (heads, -1)) if cache.dim() == 3 else blocks.transpose(1, 2)
         return by_token.flatten(0, 1)[:length].transpose(0, 1)
 

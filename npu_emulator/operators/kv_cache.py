@@ -26,6 +26,20 @@ def token_slots(index: Tensor, mode: str, batch: int, length: int, block: int) -
     return torch.where(starts < 0, -1, starts + within).flatten()
 
 
+def blocks_of(operator: str, cache: Tensor, table: Tensor, length: int, block: int) -> Tensor:
+    """The blocks of a paged cache that hold the first tokens of a sequence, in order.
+
+    Raises RuntimeError where ``table``, the numbers of its blocks, has too few, or one that the cache has not.
+    """
+    count = -(-length // block)
+    require(count <= len(table), operator, "block_table", f"{len(table)} blocks wide", f"{count} for {length} tokens")
+    used = table[:count].long()
+    if used.device.type != "meta":
+        there = bool(((used >= 0) & (used < len(cache))).all())
+        require(there, operator, "block_table", f"{used.tolist()}", f"blocks of the cache, 0 to {len(cache) - 1}")
+    return cache[used]
+
+
 def write(cache: Tensor, values: Tensor, index: Tensor, mode: str) -> None:
     """Puts values [B, 1, S, D] into the cache."""
     batch, _, length, width = values.shape

@@ -72,14 +72,12 @@ class Call:
             limit(found[name] == expected, operator, name, found[name], expected)
         limit(x.shape[-1] in WIDTHS, operator, "He", x.shape[-1], WIDTHS)
         limit(heads in HEADS, operator, "N", heads, HEADS)
+        self._check_index()
         self._check_caches()
 
     def _check_caches(self) -> None:
         operator, mode, x = self.operator, self.cache_mode, self.tensors["token_x"]
         paged = mode in _PAGED
-        require(paged == (self.cache_index is not None), operator, "cache_index", "given" if not paged else None,
-                "slots" if paged else f"None with {mode}")  # fmt: skip
-        types(operator, (torch.int64,), cache_index=self.cache_index)
         if not paged:
             most = 3 if mode == "BSND" else 2
             require(x.dim() == most, operator, f"token_x with {mode}", f"{x.dim()}-dimensional", f"{most} dimensions")
@@ -94,10 +92,24 @@ class Call:
         if paged:
             block = self.tensors["kv_cache"].shape[1]
             limit(block % 16 == 0 and 16 <= block <= 1024, operator, "BlockSize", block, "a multiple of 16 up to 1024")
+
+    def _check_index(self) -> None:
+        """The slots, or blocks, that tokens go to."""
+        operator, mode, x = self.operator, self.cache_mode, self.tensors["token_x"]
+        paged = mode in _PAGED
+        require(paged == (self.cache_index is not None), operator, "cache_index", "given" if not paged else None,
+                "slots" if paged else f"None with {mode}")  # fmt: skip
+        types(operator, (torch.int64,), cache_index=self.cache_index)
         in_a_row = "BLK" in mode and x.dim() == 2
         wanted = "given" if in_a_row else "None, but for tokens in a row and PA_BLK"
         given = None if self.lengths is None else "given"
         require(in_a_row == (given is not None), operator, "actual_seq_len", given, wanted)
+        if self.cache_index is not None and not in_a_row:
+            places = list(x.shape[:-1])
+            if "BLK" in mode:
+                places[-1] = -(-places[-1] // self.tensors["kv_cache"].shape[1])
+            index = list(self.cache_index.shape)
+            require(index == places, operator, "cache_index", index, places)
 
     def run(self) -> tuple[Tensor, Tensor, Tensor, int8.Rows]:
         """The queries in low rank, the scales of theirs, their turned part, and the normed low-rank query.
@@ -155,6 +167,7 @@ class Call:
             count = -(-length // block)
             slots.append(token_slots(starts[used : used + count], self.cache_mode, 1, length, block))
             used += count
+        require(used == len(starts), self.operator, "cache_index", [len(starts)], f"{[used]}, the sequences' blocks")
         return torch.cat(slots)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from npu_emulator.operators import attention_core as core
+from npu_emulator.operators.kv_cache import blocks_of
 from npu_emulator.operators.limits import HALVES, dimensions, limit, require, same_type, types
 from npu_emulator.operators.registry import kernel
 
@@ -24,12 +25,7 @@ def _writes(*_: object, **__: object) -> None:
 
 def _sequence(cache: Tensor, blocks: Tensor, length: int, operator: str) -> Tensor:
     """The first tokens of a sequence, [kv heads, length, size]."""
-    count = -(-length // cache.shape[1])
-    require(count <= len(blocks), operator, "block_table", f"{len(blocks)} blocks wide", f"{count} for {length} tokens")
-    used = blocks[:count].long()
-    there = bool(((used >= 0) & (used < len(cache))).all())
-    require(there, operator, "block_table", f"{used.tolist()}", f"blocks of the cache, 0 to {len(cache) - 1}")
-    return cache[used].flatten(0, 1)[:length].transpose(0, 1)
+    return blocks_of(operator, cache, blocks, length, cache.shape[1]).flatten(0, 1)[:length].transpose(0, 1)
 
 
 def _check(operator: str, query: Tensor, caches: dict[str, Tensor], heads: int, kv_heads: int, out: Tensor) -> None:

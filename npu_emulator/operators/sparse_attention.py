@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from npu_emulator.operators.kv_cache import blocks_of
 from npu_emulator.operators.limits import FLOATS, HALVES, limit, one_of, require, same_type, types
 from npu_emulator.operators.precision import wide
 from npu_emulator.operators.registry import kernel
@@ -39,6 +40,7 @@ class _Keys:
     """The keys of each sequence, or what else is laid out as they are."""
 
     def __init__(self, operator: str, key: Tensor, lengths: Tensor | None, table: Tensor | None, layout: str) -> None:
+        self._operator = operator
         self._table = table if layout == "PA_BSND" else None
         if layout != "PA_BSND":
             self._spans = _spans(operator, "the lengths of key", key, lengths, layout)
@@ -57,8 +59,8 @@ class _Keys:
         first, last = self._spans[index]
         if self._table is None:
             return tensor.reshape(-1, tensor.shape[-1])[first:last]
-        blocks = -(-last // tensor.shape[1])
-        return tensor[self._table[index, :blocks].long()].reshape(-1, tensor.shape[-1])[:last]
+        blocks = blocks_of(self._operator, tensor, self._table[index], last, tensor.shape[1])
+        return blocks.reshape(-1, tensor.shape[-1])[:last]
 
 
 def _check_sequences(

@@ -27,10 +27,10 @@ def test_a_call_of_each_kind_of_wan_gives_what_diffusers_gives(name: str) -> Non
     torch.testing.assert_close(pair.ours(), pair.theirs(), rtol=0, atol=BOUND)
 
 
-@pytest.mark.parametrize("layers", [None, 3])
+@pytest.mark.parametrize("asked", [{}, {"layers": 3}, {"edited": 3}], ids=str)
 @torch.inference_mode()
-def test_calls_of_qwen_image(layers: int | None) -> None:
-    calls = qwen_speed.dit_calls(networks.QWEN_SMALL._replace(dit_latents=16), CPU, torch.float32, layers)
+def test_calls_of_qwen_image(asked: dict[str, int]) -> None:
+    calls = qwen_speed.dit_calls(networks.QWEN_SMALL._replace(dit_latents=16), CPU, torch.float32, **asked)
     torch.testing.assert_close(calls["diffsynth"](), calls["diffusers"](), rtol=0, atol=BOUND)
 
 

@@ -3,19 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from diffusers import (
-    WanImageToVideoPipeline,
-    WanPipeline,
-    WanTransformer3DModel,
-    WanVACEPipeline,
-    WanVACETransformer3DModel,
-)
-from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
+from diffusers import WanImageToVideoPipeline, WanPipeline, WanVACEPipeline
 from PIL import Image
-from transformers import AutoTokenizer
 
 from script_trial.adapters.diffsynth_port.weights import make_weights
-from tests.diffsynth.models.vae38_oracle import peer_of
 from tests.diffsynth.pipelines import diffusers_oracle as oracle
 
 PROMPT, NEGATIVE = "a red boat leaves the harbour", "static, blurry"
@@ -98,42 +89,10 @@ def difference(one, other):
     return (one - other).abs().max().item()
 
 
-def transformer(dit):
-    """diffusers' DiT with the weights of one of ours."""
-    weights = {key: value.clone() for key, value in dit.state_dict().items()}
-    sizes = type(dit).kwargs_from_shapes({key: tuple(value.shape) for key, value in weights.items()})
-    named = convert_wan_transformer_to_diffusers(weights)
-    if sizes["picture_positions"]:
-        named["condition_embedder.image_embedder.pos_embed"] = named.pop("img_emb.emb_pos")
-    theirs = WanTransformer3DModel(
-        num_attention_heads=sizes["num_heads"],
-        attention_head_dim=sizes["dim"] // sizes["num_heads"],
-        in_channels=sizes["in_dim"],
-        out_channels=sizes["out_dim"],
-        text_dim=sizes["text_dim"],
-        ffn_dim=sizes["ffn_dim"],
-        num_layers=sizes["num_layers"],
-        image_dim=sizes["picture_dim"] or None,
-        added_kv_proj_dim=sizes["dim"] if sizes["picture_dim"] else None,
-        pos_embed_seq_len=sizes["picture_positions"] or None,
-    )
-    theirs.load_state_dict(named)
-    return theirs.eval()
-
-
-def peer(kind, ours, root, **networks):
-    """A pipeline of diffusers with the weights of `ours`, which stay where they are."""
-    tokenizer = next(root.glob("*/*/google/umt5-xxl"))
-    scheduler = oracle.LinearGrid(shift=5.0)
-    scheduler.strength = 1.0
-    theirs = kind(
-        tokenizer=AutoTokenizer.from_pretrained(tokenizer),
-        text_encoder=oracle.TextEncoder(ours.text_encoder),
-        scheduler=scheduler,
-        **{"vae": None if "vae" in networks else oracle.autoencoder(ours.vae), **networks},
-    )
-    theirs.set_progress_bar_config(disable=True)
-    return theirs
+def peer(kind, ours, root, **options):
+    """A pipeline of diffusers with the weights of `ours`, whose second DiT takes over where ours does."""
+    boundary = None if ours.dit2 is None else 0.875
+    return oracle.pipeline(ours, next(root.glob("*/*/google/umt5-xxl")), kind, boundary=boundary, **options)
 
 
 def ours_of(pipe, **options):
@@ -173,14 +132,7 @@ def test_from_a_first_frame_as_in_diffusers(open_model, model_id, last):
         seen = [torch.from_numpy(np.array(one)).permute(2, 0, 1)[None] / 127.5 - 1 for one in (first, end) if one]
         with torch.no_grad():
             features = torch.cat([pipe.image_encoder(one.float()) for one in seen])
-    theirs = peer(
-        WanImageToVideoPipeline,
-        pipe,
-        open_model.root,
-        transformer=transformer(pipe.dit),
-        transformer_2=None if pipe.dit2 is None else transformer(pipe.dit2),
-        boundary_ratio=None if pipe.dit2 is None else 0.875,
-    )
+    theirs = peer(WanImageToVideoPipeline, pipe, open_model.root)
     noise = pipe.draw_noise(0, "cpu", 32, 64, 5)
     given = {} if features is None else {"image_embeds": features}
     if features is not None:  # which it takes in the place of a picture, and then encodes one all the same
@@ -196,35 +148,12 @@ def test_from_a_first_frame_as_in_diffusers(open_model, model_id, last):
 def test_ti2v_5b_as_in_diffusers(open_model, from_picture):
     pipe = open_model("Wan-AI/Wan2.2-TI2V-5B")
     kind = WanImageToVideoPipeline if from_picture else WanPipeline
-    theirs = peer(
-        kind,
-        pipe,
-        open_model.root,
-        vae=peer_of(pipe.vae),
-        transformer=transformer(pipe.dit),
-        expand_timesteps=True,
-    )
+    theirs = peer(kind, pipe, open_model.root, expand_timesteps=True)
     given = {"image": picture(1)} if from_picture else {}
     found = ours_of(pipe, **({"input_image": picture(1)} if from_picture else {}))
     noise = pipe.draw_noise(0, "cpu", 32, 64, 5)
     assert noise.shape == (1, 48, 2, 2, 4)
     assert difference(found, theirs_of(theirs, noise, **given)) < BOUND
-
-
-def vace_transformer(dit, vace):
-    weights = {key: value.clone() for model in (dit, vace) for key, value in model.state_dict().items()}
-    sizes = type(dit).kwargs_from_shapes({key: tuple(value.shape) for key, value in dit.state_dict().items()})
-    theirs = WanVACETransformer3DModel(
-        num_attention_heads=sizes["num_heads"],
-        attention_head_dim=sizes["dim"] // sizes["num_heads"],
-        text_dim=sizes["text_dim"],
-        ffn_dim=sizes["ffn_dim"],
-        num_layers=sizes["num_layers"],
-        vace_layers=list(range(len(vace.vace_blocks))),
-        vace_in_channels=96,
-    )
-    theirs.load_state_dict(convert_wan_transformer_to_diffusers(weights))
-    return theirs.eval()
 
 
 @pytest.mark.parametrize("model_id", ["Wan-AI/Wan2.1-VACE-1.3B", "PAI/Wan2.2-VACE-Fun-A14B"])
@@ -233,14 +162,7 @@ def test_vace_as_in_diffusers(open_model, model_id):
     video, reference = clip(1), picture(7)
     mask = [Image.fromarray(np.uint8(np.random.default_rng(n).integers(0, 2, (32, 64)) * 255)) for n in range(5)]
     found = ours_of(pipe, vace_video=video, vace_video_mask=mask, vace_reference_image=reference, vace_scale=0.7)
-    theirs = peer(
-        WanVACEPipeline,
-        pipe,
-        open_model.root,
-        transformer=vace_transformer(pipe.dit, pipe.vace),
-        transformer_2=None if pipe.dit2 is None else vace_transformer(pipe.dit2, pipe.vace2),
-        boundary_ratio=None if pipe.dit2 is None else 0.875,
-    )
+    theirs = peer(WanVACEPipeline, pipe, open_model.root)
     noise = pipe.draw_noise(0, "cpu", 32, 64, 5, before=1)
     expected = theirs_of(theirs, noise, video=video, mask=mask, reference_images=[[reference]], conditioning_scale=0.7)
     assert found.shape == (1, 16, 2, 4, 8)

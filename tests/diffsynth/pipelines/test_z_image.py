@@ -6,16 +6,14 @@ import json
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImageTransformer2DModel
-from diffusers import ZImagePipeline as DiffusersPipeline
 from PIL import Image
-from safetensors.torch import load_file, save_file
-from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3Model
+from safetensors.torch import save_file
 
 from diffsynth.models.flux_vae import SCALE, SHIFT
 from diffsynth.models.z_image_text_encoder import LENGTH
 from diffsynth.pipelines.z_image import ModelConfig, ZImagePipeline
 from script_trial.adapters.diffsynth_port.weights import make_weights
+from tests.diffsynth.pipelines import z_image_oracle as oracle
 from tests.diffsynth.pipelines.test_qwen_image_offload import MODES, keys
 
 MODEL = "Tongyi-MAI/Z-Image-Turbo"
@@ -52,68 +50,8 @@ def pipe(folder):
 
 @pytest.fixture(scope="module")
 def theirs(pipe, folder):
-    """diffusers' pipeline with the same weights, and the published scheduler's configuration."""
-    sizes = type(pipe.dit).kwargs_from_shapes({key: tuple(value.shape) for key, value in pipe.dit.state_dict().items()})
-    dit = ZImageTransformer2DModel(
-        n_layers=sizes["num_layers"],
-        n_refiner_layers=sizes["num_refiner_layers"],
-        n_heads=sizes["num_heads"],
-        n_kv_heads=sizes["num_heads"],
-        dim=sizes["num_heads"] * sizes["head_dim"],
-        cap_feat_dim=sizes["text_dim"],
-    )
-    dit.load_state_dict(pipe.dit.state_dict())
-    width = pipe.vae.state_dict()["encoder.conv_in.weight"].shape[0]
-    vae = AutoencoderKL(
-        down_block_types=["DownEncoderBlock2D"] * 4,
-        up_block_types=["UpDecoderBlock2D"] * 4,
-        block_out_channels=[width * multiple for multiple in (1, 2, 4, 4)],
-        layers_per_block=2,
-        latent_channels=16,
-        norm_num_groups=width,  # of these few channels each is a group of its own at first
-        use_quant_conv=False,
-        use_post_quant_conv=False,
-        scaling_factor=SCALE,
-        shift_factor=SHIFT,
-    )
-    for module in vae.modules():
-        if isinstance(module, torch.nn.GroupNorm):
-            module.num_groups = min(32, module.num_channels)
-    vae.load_state_dict(pipe.vae.state_dict())
-    scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=3.0, use_dynamic_shifting=False)
-    tokenizer = Qwen2Tokenizer.from_pretrained(folder / MODEL / "tokenizer")
-    # Of Qwen3's own template, what a single turn of the user comes to.
-    tokenizer.chat_template = (
-        "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
-        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-    )
-    found = DiffusersPipeline(scheduler, vae.eval(), whole_text_encoder(folder), tokenizer, dit.eval())
-    found.set_progress_bar_config(disable=True)
-    return found
-
-
-def whole_text_encoder(folder):
-    """transformers' own, with the last layer that ours does without."""
-    published = {}
-    for path in (folder / MODEL / "text_encoder").glob("*.safetensors"):
-        published.update(load_file(path))
-    dim = published["model.embed_tokens.weight"].shape[1]
-    config = Qwen3Config(
-        vocab_size=published["model.embed_tokens.weight"].shape[0],
-        hidden_size=dim,
-        intermediate_size=2 * dim,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=128,
-        rope_theta=1_000_000.0,
-        rms_norm_eps=1e-6,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
-    model = Qwen3Model(config).eval().requires_grad_(False)
-    model.load_state_dict({key.removeprefix("model."): value.float() for key, value in published.items()})
-    return model
+    """diffusers' pipeline with the same weights."""
+    return oracle.pipeline(pipe, folder / MODEL)
 
 
 def latents_of(pipe, **options):

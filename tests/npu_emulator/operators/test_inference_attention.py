@@ -170,6 +170,16 @@ def test_paged_keys(by_token: bool) -> None:
     )
     close(result, expected)
     assert lse.tolist() == [0.0]
+    with pytest.raises(RuntimeError, match=r"block_table is \[3, 4\], expected blocks of the cache, 0 to 3"):
+        torch_npu.npu_incre_flash_attention(
+            q.npu(),
+            paged(k).npu(),
+            paged(v).npu(),
+            actual_seq_lengths=lengths,
+            num_heads=4,
+            input_layout="BNSD",
+            **options | {"block_table": torch.tensor([[3, 4], [2, 0]], dtype=torch.int32).npu()},
+        )
     out, log = torch.empty_like(result), torch.empty(1).npu()
     torch_npu.npu_fused_infer_attention_score.out(
         q.npu(),

@@ -293,5 +293,9 @@ def test_limits(weights: dict[str, Tensor]) -> None:
     }
     with pytest.raises(RuntimeError, match="actual_seq_len is None, expected given"):
         v3(**paged)
+    with pytest.raises(RuntimeError, match=r"cache_index is \[1\], expected \[2\], the sequences' blocks"):
+        v3(**paged, actual_seq_len=torch.tensor([1, 2], dtype=torch.int32))
+    with pytest.raises(RuntimeError, match=r"cache_index is \[1\], expected \[2\]"):
+        v3(**paged | {"cache_mode": "PA_NZ"})
     with pytest.raises(RuntimeError, match="the last of actual_seq_len is 3, expected 2, the tokens"):
         v3(**paged, actual_seq_len=torch.tensor([3], dtype=torch.int32))
