@@ -73,7 +73,7 @@ def install(trial: TrialOfAdapter) -> None:
     from diffsynth.core.loader.model_config import ModelConfig
     from diffsynth.diffusion.base_pipeline import BasePipeline
     from diffsynth.families.qwen_image import CONTROLNET, conditions
-    from diffsynth.models.wan_video_tokenizer import WanTokenizer
+    from diffsynth.models.wan_video_text_encoder import WanTokenizer
     from diffsynth.utils import data
     from script_trial.adapters.diffsynth_port.in_stock import take_from_stock
 
