@@ -26,7 +26,6 @@ from unittest.mock import patch
 import diffusers
 import numpy as np
 import torch
-from diffsynth.models.qwen_image_patches import patches
 from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit as edit
 from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus as edit_plus
 from diffusers.pipelines.qwenimage import pipeline_qwenimage_layered as layered
@@ -37,6 +36,7 @@ from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.families import qwen_image, wan, z_image
 from diffsynth.families.family import Family, WeightFile
 from diffsynth.families.qwen_image import conditions
+from diffsynth.models.layers import patches
 from diffsynth.pipelines.qwen_image import QwenImagePipeline
 from diffsynth.pipelines.wan_video import WanVideoPipeline
 from diffsynth.pipelines.z_image import ZImagePipeline
