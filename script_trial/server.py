@@ -181,7 +181,7 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
 
     stand_for = [(Path(here), Path(there)) for here, there in job["stand_for"]]
     script = Script(
-        job["path"], job["beside"], tuple(job["arguments"]), job["module"], tuple(stand_for), job["devices"]
+        job["path"], job["beside"], tuple(job["arguments"]), job["module"], tuple(stand_for), job.get("devices")
     )
     told, _ = run_script(script, Place.from_json(job))
     remove_left(path for one in (told, *told["workers"]) for path in one["left"])

@@ -90,7 +90,7 @@ def test_names_that_are_drawn_are_no_difference(verify_text: Callable[..., Row])
 
 
 DRAWS = """\
-import torch
+import torch, torch.utils.checkpoint
 torch.manual_seed(1)
 model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1)).to("cuda")
 for step in range(3):
@@ -98,9 +98,18 @@ for step in range(3):
     noise = torch.randn(4, 8, device="cuda")
     out = model(x.to("cuda") + noise + torch.rand_like(noise))
     print(f"loss {out.square().mean().item():.6f}", torch.rand(1).item(), torch.randperm(4, device="cuda").tolist())
+state = torch.cuda.get_rng_state()
+first = torch.randn(3, device="cuda").tolist()
+torch.cuda.set_rng_state(state)
+print(first == torch.randn(3, device="cuda").tolist(), torch.rand(1).item())
+x = torch.ones(16, device="cuda", requires_grad=True)
+torch.utils.checkpoint.checkpoint(torch.nn.Dropout(0.5), x, use_reentrant=False).sum().backward()
+print(x.grad.tolist(), torch.randn(3).tolist(), torch.randn(3, device="cuda").tolist())
+torch.cuda.manual_seed_all(7)
+print(torch.randn(3, device="cuda").tolist(), torch.Generator(device="cuda").manual_seed(3).initial_seed() + 0.5)
 """
 
 
 def test_random_numbers_are_the_same_in_whichever_order_they_are_drawn(verify_text: Callable[..., Row]) -> None:
-    row = verify_text(DRAWS, DRAWS.replace('"cuda"', '"npu"'))
+    row = verify_text(DRAWS, DRAWS.replace('"cuda"', '"npu"').replace("torch.cuda", "torch.npu"))
     assert (row.problems, row.equal) == ([], True)
