@@ -7,8 +7,11 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-#: What a process runs, after the imports that make its device.
-_TRIAL = "import runpy; runpy.run_module('script_trial', run_name='__main__', alter_sys=True)"
+#: What a process runs before the imports that make its device: nothing that is imported is garbage, and it would be
+#: looked through again and again.
+_COLLECT_NOTHING = "import gc; gc.disable()"
+#: What it runs after them.
+_TRIAL = "gc.freeze(); gc.enable(); import runpy; runpy.run_module('script_trial', run_name='__main__', alter_sys=True)"
 _EMULATE = "import npu_emulator; npu_emulator.enable()"
 _REDIRECT = "import npu_compat"
 
@@ -52,7 +55,7 @@ class Way:
 
     def trial(self) -> list[str]:
         """`python -m script_trial` on the way's device."""
-        return [sys.executable, "-c", "; ".join([*self.imports, _TRIAL])]
+        return [sys.executable, "-c", "; ".join([_COLLECT_NOTHING, *self.imports, _TRIAL])]
 
     def full_environment(self) -> dict[str, str]:
         """The caller's environment with this way's over it."""
