@@ -59,9 +59,19 @@ class Way:
 
     def full_environment(self) -> dict[str, str]:
         """The caller's environment with this way's over it."""
-        # The networks are tiny: one thread is the fastest, and the ways run beside each other.
-        inherited = {"OMP_NUM_THREADS": "1", **os.environ}
-        return {**inherited, **_OFFLINE, **_FASTER, **_SWITCHES, **self.environment}
+        return {**common_environment(), **self.environment}
+
+
+def common_environment() -> dict[str, str]:
+    """That of every way, without a device."""
+    # The networks are tiny: one thread is the fastest, and the ways run beside each other.
+    inherited = {"OMP_NUM_THREADS": "1", **os.environ}
+    return {**inherited, **_OFFLINE, **_FASTER, **_SWITCHES}
+
+
+def common_command(number: int) -> list[str]:
+    """What begins the ways' processes from one that has imported what they have in common, asked for at a socket."""
+    return [sys.executable, "-c", f"{_COLLECT_NOTHING}; {_TRIAL}", "begin", str(number)]
 
 
 def emulated_ways(memory: str | None, hardware: str | None) -> list[Way]:
