@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from concurrent.futures import TimeoutError as TookTooLong
 from typing import IO, Any, Protocol
 
@@ -54,6 +54,7 @@ class CommonStart:
                 start_new_session=True,
             )
         self._turn = threading.Lock()
+        self._is_over = False
         self._begun: Future[int] = Future()
         self._statuses: dict[int, Future[int]] = {}
         threading.Thread(target=self._listen, daemon=True).start()
@@ -76,15 +77,23 @@ class CommonStart:
             return _Begun(pid, *mine, self._statuses[pid])
         for one in mine:
             one.close()
+        if self._is_over:
+            raise CancelledError
         return None
 
     def _asked(self, told: dict[str, Any], streams: list[int]) -> int:
         """The number of the process that has begun; 0 for none."""
         with self._turn, contextlib.suppress(OSError, TookTooLong):
             begun = self._begun = Future()
-            socket.send_fds(self._asking, [json.dumps(told).encode()], streams)
-            return begun.result(_TIMEOUT)
+            if not self._is_over:
+                socket.send_fds(self._asking, [json.dumps(told).encode()], streams)
+                return begun.result(_TIMEOUT)
         return 0
+
+    def cancel(self) -> None:
+        """Begins no more: who waits for a process, or asks for one from now on, has a `CancelledError` raised."""
+        self._is_over = True
+        self._set(self._begun, 0)
 
     def stop(self) -> None:
         """What it has begun is not ended."""
@@ -98,13 +107,17 @@ class CommonStart:
             told = json.loads(line)
             if "begun" in told:
                 self._statuses[told["begun"]] = Future()
-                self._begun.set_result(told["begun"])
+                self._set(self._begun, told["begun"])
             else:
                 self._statuses[told["ended"]].set_result(told["status"])
         self._process.stdout.close()
         for waiting in (self._begun, *self._statuses.values()):
-            if not waiting.done():
-                waiting.set_result(0)
+            self._set(waiting, 0)
+
+    @staticmethod
+    def _set(waiting: Future[int], result: int) -> None:
+        with contextlib.suppress(InvalidStateError):
+            waiting.set_result(result)
 
 
 class _Begun:

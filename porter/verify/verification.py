@@ -65,7 +65,7 @@ class Verification:
         self._made_up.mkdir()
         self._forms: dict[tuple[str, bytes], tuple[bytes, bytes]] = {}  # of what lies beside scripts
         self._processes = [TrialProcess(way, folder, libraries, common) for way in request.ways]
-        self._progress = progress
+        self._progress, self._common = progress, common
         self._shared_places = threading.Lock()
         self._pool = ThreadPoolExecutor(len(self._processes) * _scripts_at_once(request))
 
@@ -137,6 +137,8 @@ class Verification:
         return Row(script, self.request.ways, outcomes, differences, found, told)
 
     def stop(self) -> None:
+        if self._common is not None:
+            self._common.cancel()
         for process in self._processes:
             process.stop()
         self._pool.shutdown()

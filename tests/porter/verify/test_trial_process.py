@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,18 @@ def test_without_others_it_starts_by_itself(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(CannotStart, match="ended without a word"):
         process.start()
     process.stop()
+
+
+def test_the_command_ends_while_torch_is_still_imported(tmp_path: Path) -> None:
+    with common_start([REFERENCE]) as common:
+        assert common is not None
+        process = TrialProcess(REFERENCE, tmp_path, common=common)
+        with ThreadPoolExecutor() as pool:
+            starting = pool.submit(process.start)
+            common.cancel()
+            with pytest.raises(CancelledError):
+                starting.result()
+        assert process._process is None
 
 
 def test_a_module_that_is_missing(process: TrialProcess) -> None:
