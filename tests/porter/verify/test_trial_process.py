@@ -56,6 +56,7 @@ def job(folder: Path, program: str) -> dict[str, Any]:
         "made_up": str(folder / "made_up"),
         "results": str(folder / "results"),
         "noise_on_cpu": False,
+        "devices": 1,
         "result": str(folder / "result.json"),
     }
 
