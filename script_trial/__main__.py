@@ -6,6 +6,7 @@ import click
 
 from script_trial.adapters.diffsynth_port.dataset_command import dataset
 from script_trial.adapters.diffsynth_port.weights_command import weights
+from script_trial.common_start import begin
 from script_trial.launches.launch import launch
 from script_trial.launches.launched import launched
 from script_trial.server import serve
@@ -16,6 +17,7 @@ def main() -> None:
     """Try scripts without the weights of their models."""
 
 
+main.add_command(begin)
 main.add_command(dataset)
 main.add_command(launch)
 main.add_command(launched)

@@ -244,6 +244,7 @@ def _import_what_jobs_need(named: Iterable[str]) -> None:
             spec = find_spec(adapter.library) if is_wanted(adapter.library) else None
             if spec is not None and adapter_for(spec) is adapter:
                 adapter.warm()
+    gc.freeze()
     gc.enable()
 
 

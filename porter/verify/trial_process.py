@@ -15,6 +15,7 @@ from concurrent.futures import TimeoutError as TookTooLong
 from pathlib import Path
 from typing import Any
 
+from porter.verify.common_start import CommonStart, Process
 from porter.verify.ways import Way
 from script_trial.processes import end_with_all_below, how_it_ended
 
@@ -43,14 +44,18 @@ class TrialProcess:
         machine: what it said it runs on, once it is started.
     """
 
-    def __init__(self, way: Way, folder: Path, libraries: Iterable[str] = ()) -> None:
-        """`libraries` are those that it imports before the first job; others are imported in each job."""
+    def __init__(
+        self, way: Way, folder: Path, libraries: Iterable[str] = (), common: CommonStart | None = None
+    ) -> None:
+        """`libraries` are those that it imports before the first job; others are imported in each job. The process is
+        begun by `common` where there is one, unless it has ended and is started again."""
         self.way = way
+        self._common = common
         self._libraries = libraries
         self.machine: dict[str, Any] = {}
         self._environment = way.full_environment()
         self._log = folder / f"{way.name}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._numbers = itertools.count()
         self._waiting: dict[int, Future[int]] = {}
         self._lock = threading.Lock()
@@ -61,17 +66,7 @@ class TrialProcess:
         with self._lock:
             if self._process is not None and self._process.poll() is None:
                 return
-            with open(self._log, "wb") as log:
-                process = subprocess.Popen(
-                    self.way.command(self._libraries),
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    bufsize=0,
-                    env=self._environment,
-                    start_new_session=True,  # an interrupt from the keyboard is for the command, which ends this one
-                )
-            self._process = process
+            process = self._process = self._begun()
             assert process.stdout is not None
             first = process.stdout.readline() if select.select([process.stdout], [], [], _START_TIMEOUT)[0] else b""
             if first:
@@ -80,6 +75,21 @@ class TrialProcess:
         if not first:
             self.stop()
             raise CannotStart(_why_not(self._log.read_text("utf-8", "replace")))
+
+    def _begun(self) -> Process:
+        command = self.way.command(self._libraries)
+        common, self._common = self._common, None
+        with open(self._log, "wb") as log:
+            begun = common.begin(self.way, command, log) if common is not None else None
+            return begun or subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                bufsize=0,
+                env=self._environment,
+                start_new_session=True,  # an interrupt from the keyboard is for the command, which ends this one
+            )
 
     def ask(self, job: dict[str, Any], timeout: float) -> Any:
         """The result of a job. Raises CannotStart, and Ended where it died or took longer than `timeout` seconds."""
@@ -124,12 +134,12 @@ class TrialProcess:
             raise Ended(f"its trial failed, which is no fault of the script: {told['trial_failed']}")
         return told
 
-    def _send(self, process: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
+    def _send(self, process: Process, message: dict[str, Any]) -> None:
         assert process.stdin is not None
         with self._lock, contextlib.suppress(BrokenPipeError):  # that it has ended is told by its listener
             process.stdin.write(json.dumps(message).encode() + b"\n")
 
-    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+    def _listen(self, process: Process) -> None:
         """Hands on the answers; where the process ends before it has given one, its exit status."""
         assert process.stdout is not None
         for line in process.stdout:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from porter.verify.common_start import CommonStart
 from porter.verify.launch_tree import Forms, launch_tree
 from porter.verify.outcome import Outcome, Row
 from porter.verify.progress import Progress
@@ -50,14 +51,21 @@ class Request:
 class Verification:
     """The processes of a run, and the temporary folder it works in."""
 
-    def __init__(self, request: Request, folder: Path, progress: Progress, libraries: Iterable[str]) -> None:
+    def __init__(
+        self,
+        request: Request,
+        folder: Path,
+        progress: Progress,
+        libraries: Iterable[str],
+        common: CommonStart | None = None,
+    ) -> None:
         self.request = request
         self._folder = folder
         self._made_up = folder / "made_up"
         self._made_up.mkdir()
         self._forms: dict[tuple[str, bytes], tuple[bytes, bytes]] = {}  # of what lies beside scripts
-        self._processes = [TrialProcess(way, folder, libraries) for way in request.ways]
-        self._progress = progress
+        self._processes = [TrialProcess(way, folder, libraries, common) for way in request.ways]
+        self._progress, self._common = progress, common
         self._shared_places = threading.Lock()
         self._pool = ThreadPoolExecutor(len(self._processes) * _scripts_at_once(request))
 
@@ -129,9 +137,13 @@ class Verification:
         return Row(script, self.request.ways, outcomes, differences, found, told)
 
     def stop(self) -> None:
+        if self._common is not None:
+            self._common.cancel()
         for process in self._processes:
             process.stop()
         self._pool.shutdown()
+        for process in self._processes:
+            process.stop()  # which was beginning meanwhile
 
     def _run_one_way(self, process: TrialProcess, script: Script, parent: Path) -> Outcome:
         folder = parent / process.way.name
@@ -243,23 +255,32 @@ class Verification:
 
 @contextmanager
 def verification(
-    request: Request, progress: Progress = _SILENT, libraries: Iterable[str] = ()
+    request: Request,
+    progress: Progress = _SILENT,
+    libraries: Iterable[str] = (),
+    common: CommonStart | None = None,
 ) -> Iterator[Verification]:
     """A run of the command; at its end no process and no temporary file of it is left.
 
-    `libraries` are those that its scripts use; what one uses besides is imported by itself.
+    `libraries` are those that its scripts use; what one uses besides is imported by itself. `common` begins the
+    processes of the ways.
     """
     with tempfile.TemporaryDirectory(prefix="diffsynth-verify-", ignore_cleanup_errors=True) as folder:
-        running = Verification(request, Path(folder), progress, libraries)
+        running = Verification(request, Path(folder), progress, libraries, common)
         try:
             yield running
         finally:
             running.stop()
 
 
-def verify(request: Request, scripts: list[Script], progress: Progress) -> tuple[list[Row], dict[str, dict[str, Any]]]:
+def verify(
+    request: Request, scripts: list[Script], progress: Progress, common: CommonStart | None = None
+) -> tuple[list[Row], dict[str, dict[str, Any]]]:
     """Every script's row, and what each way ran on. `progress` hears of what happens. Raises CannotStart."""
-    with verification(request, progress, libraries_of(scripts)) as running:
+    libraries = libraries_of(scripts)
+    if common is not None:
+        common.import_for(libraries)
+    with verification(request, progress, libraries, common) as running:
         machines = running.start()
         with ThreadPoolExecutor(_scripts_at_once(request)) as pool:
             asked = [pool.submit(running.run, script) for script in scripts]

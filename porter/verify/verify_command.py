@@ -85,6 +85,7 @@ def verify(context: click.Context, /, paths: tuple[str, ...], **options: Any) ->
 
 
 def _run(paths: tuple[str, ...], behind: tuple[str, ...], options: dict[str, Any]) -> int:
+    from porter.verify.common_start import common_start
     from porter.verify.progress import Progress
     from porter.verify.scripts import PROCESSES, NothingToVerify, command_line, find_scripts
     from porter.verify.trial_process import CannotStart
@@ -94,14 +95,15 @@ def _run(paths: tuple[str, ...], behind: tuple[str, ...], options: dict[str, Any
     try:
         request = _request(options)
         processes, hardware = sorted(set(options["processes"])), options["hardware"]
-        if paths:
-            scripts = find_scripts(paths, hardware, processes or PROCESSES, behind, options["skip_others"])
-        else:
-            scripts = command_line(behind, hardware, processes)
-        check_torch()
-        check_bash(scripts)
-        with Progress(len(scripts), sys.stderr).shown() as progress:
-            rows, machines = verify(request, scripts, progress)
+        with common_start(request.ways) as common:
+            if paths:
+                scripts = find_scripts(paths, hardware, processes or PROCESSES, behind, options["skip_others"])
+            else:
+                scripts = command_line(behind, hardware, processes)
+            check_torch()
+            check_bash(scripts)
+            with Progress(len(scripts), sys.stderr).shown() as progress:
+                rows, machines = verify(request, scripts, progress, common)
     except NothingToVerify as error:
         if options["skip_others"] and all(map(os.path.exists, paths)):
             click.echo("no script to verify", err=True)

@@ -7,8 +7,11 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-#: What a process runs, after the imports that make its device.
-_TRIAL = "import runpy; runpy.run_module('script_trial', run_name='__main__', alter_sys=True)"
+#: What a process runs before the imports that make its device: nothing that is imported is garbage, and it would be
+#: looked through again and again.
+_COLLECT_NOTHING = "import gc; gc.disable()"
+#: What it runs after them.
+_TRIAL = "gc.freeze(); gc.enable(); import runpy; runpy.run_module('script_trial', run_name='__main__', alter_sys=True)"
 _EMULATE = "import npu_emulator; npu_emulator.enable()"
 _REDIRECT = "import npu_compat"
 
@@ -52,13 +55,23 @@ class Way:
 
     def trial(self) -> list[str]:
         """`python -m script_trial` on the way's device."""
-        return [sys.executable, "-c", "; ".join([*self.imports, _TRIAL])]
+        return [sys.executable, "-c", "; ".join([_COLLECT_NOTHING, *self.imports, _TRIAL])]
 
     def full_environment(self) -> dict[str, str]:
         """The caller's environment with this way's over it."""
-        # The networks are tiny: one thread is the fastest, and the ways run beside each other.
-        inherited = {"OMP_NUM_THREADS": "1", **os.environ}
-        return {**inherited, **_OFFLINE, **_FASTER, **_SWITCHES, **self.environment}
+        return {**common_environment(), **self.environment}
+
+
+def common_environment() -> dict[str, str]:
+    """That of every way, without a device."""
+    # The networks are tiny: one thread is the fastest, and the ways run beside each other.
+    inherited = {"OMP_NUM_THREADS": "1", **os.environ}
+    return {**inherited, **_OFFLINE, **_FASTER, **_SWITCHES}
+
+
+def common_command(number: int) -> list[str]:
+    """What begins the ways' processes from one that has imported what they have in common, asked for at a socket."""
+    return [sys.executable, "-c", f"{_COLLECT_NOTHING}; {_TRIAL}", "begin", str(number)]
 
 
 def emulated_ways(memory: str | None, hardware: str | None) -> list[Way]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from porter.verify.common_start import common_start
 from porter.verify.outcome import Row
 from porter.verify.scripts import Script
 from porter.verify.verification import Request, Verification, verification
@@ -26,7 +27,8 @@ def running() -> Iterator[Verification]:
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = str(ROOT)
     try:
-        with verification(Request(emulated_ways("8GiB", None), exact=True, timeout=300)) as started:
+        request = Request(emulated_ways("8GiB", None), exact=True, timeout=300)
+        with common_start(request.ways) as common, verification(request, common=common) as started:
             started.start()
             yield started
     finally:
