@@ -46,8 +46,11 @@ def grid_of(latents: Tensor, channels: int, patch: Sequence[int]) -> tuple[int, 
     """Tokens along each axis of latents (B, C, ...), of patches of so many cells.
 
     Raises:
-        ValueError: they have other channels, or a size that is no multiple of the patch's.
+        ValueError: they have other axes or channels, or a size that is no multiple of the patch's.
     """
+    if latents.ndim != 2 + len(patch):
+        of_picture = ", ".join(("frames", "height", "width")[-len(patch) :])
+        raise ValueError(f"latents are of shape {tuple(latents.shape)}: expected (batch, {channels}, {of_picture})")
     _, found, *size = latents.shape
     if found != channels:
         raise ValueError(f"latents have {found} channels, this model takes {channels}")

@@ -262,6 +262,7 @@ def test_bfloat16_is_close_to_float32_and_timesteps_are_not_rounded():
     [
         ((1, 36, 2, 4, 4), "latents have 36 channels, this model takes 16"),
         ((1, 16, 2, 5, 4), "latents of size 2x5x4 do not divide into patches of 1x2x2"),
+        ((16, 2, 4, 4), r"latents are of shape \(16, 2, 4, 4\): expected \(batch, 16, frames, height, width\)"),
     ],
 )
 def test_latents_that_do_not_fit(shape, message):

@@ -148,6 +148,7 @@ def test_fused_operators_can_be_left_out():
     [
         ((1, 12, 4, 4), "latents have 12 channels, this model takes 16"),
         ((1, 16, 5, 4), "latents of size 5x4 do not divide into patches of 2x2"),
+        ((16, 4, 4), r"latents are of shape \(16, 4, 4\): expected \(batch, 16, height, width\)"),
     ],
 )
 def test_latents_that_do_not_fit(shape, message):
