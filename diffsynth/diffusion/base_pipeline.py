@@ -380,13 +380,13 @@ class BasePipeline(WithLora):
 
         Args:
             method: "encode" or "decode".
-            tiles: keywords of that method.
+            tiles: keywords of that method; tiles are shared out among the devices.
         """
         self.load_models_to_device(["vae"])
         run = getattr(self.networks["vae"].module, method)
         progress = labelled(progress_bar_cmd, f"VAE {method.removesuffix('e')}ing")
         room = self.room_for_tiles("vae")
-        made: Tensor = run(what.to(self.device), **tiles, progress=progress, room=room)
+        made: Tensor = run(what.to(self.device), **tiles, progress=progress, room=room, shared=True)
         return made
 
     def adopt(self, name: str, network: LoadedModel) -> None:

@@ -30,7 +30,7 @@ def cut(network: WanModel | VaceWanModel | WanVideoVAE, sequence: SequenceParall
     """From now on each device computes its part, and gets the whole velocity, latents or video; of VACE its own hints.
 
     Its weights, its type, LoRA and memory control stay as they are. The forward has to be called on all devices of the
-    sequence alike, and a VAE's `encode` and `decode` on all devices.
+    sequence alike, and a VAE's `encode` and `decode` on all devices where they are `shared`.
     """
     if isinstance(network, WanVideoVAE):
         share_tiles(network, sequence)
@@ -81,7 +81,7 @@ def share_patches(embedding: nn.Conv3d, sequence: SequenceParallel) -> None:
 
 
 def share_tiles(vae: WanVideoVAE, sequence: SequenceParallel) -> None:
-    """From now on each device computes some of the tiles; of one tile alone, each makes all."""
+    """From now on each device computes some of the tiles where they are `shared`; of one tile alone, each makes all."""
     group = sequence.mesh.world
 
     def over_tiles(compute: Callable[[Sequence[Tile]], Tensor], tiles: list[Tile]) -> Tensor:

@@ -177,8 +177,8 @@ class WanVideoVAE(nn.Module, ToldByNames):
     Whatever the weights' type, latents and videos are float32.
 
     Attributes:
-        over_tiles: given what computes some tiles, the others' places zero, and all tiles, makes the whole; another
-            function may be put in its place.
+        over_tiles: given what computes some tiles, the others' places zero, and all tiles, makes the whole where they
+            are shared; another function may be put in its place.
     """
 
     telling: ClassVar[tuple[str, ...]] = (
@@ -240,6 +240,7 @@ class WanVideoVAE(nn.Module, ToldByNames):
         framewise: bool = False,
         progress: Progress = iter,
         room: int = 0,
+        shared: bool = False,
     ) -> Tensor:
         """Latents (B, z_dim, (F-1)/4 + 1, h, w) of a video (B, 3, F, h * pixels, w * pixels) in [-1, 1], not sampled.
 
@@ -249,6 +250,7 @@ class WanVideoVAE(nn.Module, ToldByNames):
             progress: wraps the tiles as ``tqdm`` does; called only if ``tiled``.
             room: bytes of memory that tiles may take at once: as many as it has room for are encoded together, and
                 one at a time where it has room for less.
+            shared: by `over_tiles`, which all devices have to call alike.
 
         Raises:
             ValueError: the video is not (B, 3, 4n + 1, h * pixels, w * pixels), or tiles do not overlap.
@@ -266,7 +268,7 @@ class WanVideoVAE(nn.Module, ToldByNames):
             return latents
 
         tiles = tiles_over(height, width, tile_size, tile_stride) if tiled else [whole(height, width)]
-        return self.over_tiles(encoded, tiles)
+        return (self.over_tiles if shared else _computed)(encoded, tiles)
 
     def decode(
         self,
@@ -278,6 +280,7 @@ class WanVideoVAE(nn.Module, ToldByNames):
         framewise: bool = False,
         progress: Progress = iter,
         room: int = 0,
+        shared: bool = False,
     ) -> Tensor:
         """The video (B, 3, 4(T-1) + 1, h * pixels, w * pixels) in [-1, 1] of latents (B, z_dim, T, h, w).
 
@@ -299,7 +302,7 @@ class WanVideoVAE(nn.Module, ToldByNames):
             return video
 
         tiles = tiles_over(height, width, tile_size, tile_stride, self.pixels) if tiled else [whole(height, width)]
-        return self.over_tiles(decoded, tiles).clamp_(-1, 1)
+        return (self.over_tiles if shared else _computed)(decoded, tiles).clamp_(-1, 1)
 
     def _batches(self, tiles: Iterable[Tile], progress: Progress, frames: int, room: int) -> Iterator[list[Tile]]:
         """The tiles in lists, each of what there is room to compute together, ``frames`` of each tile at a time."""

@@ -232,8 +232,10 @@ def test_each_device_has_its_tiles_together(vae, video, latents):
     for across, network, given in (("decode", vae.decoder, latents), ("encode", vae.encoder, video)):
         seen = []
         hook = network.register_forward_pre_hook(lambda module, taken, seen=seen: seen.append(taken[0].shape[0]))
-        parts = [getattr(one, across)(given, **options) for one in shared]
+        parts = [getattr(one, across)(given, **options, shared=True) for one in shared]
         hook.remove()
         assert set(seen) == {3}
         whole = (vae.decode if network is vae.decoder else vae.encode)(given, **options)
         torch.testing.assert_close(sum(parts), whole, rtol=0, atol=1e-5)
+        # Asked by its own user, perhaps on one device alone, it waits for no other.
+        assert torch.equal(getattr(shared[1], across)(given, **options), whole)
