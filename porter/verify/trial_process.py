@@ -60,12 +60,12 @@ class TrialProcess:
         self._waiting: dict[int, Future[int]] = {}
         self._lock = threading.Lock()
         self._turn = threading.Lock()
-        self._is_over = False
+        self._over = threading.Event()
 
     def start(self) -> None:
         """Does nothing if it runs already. Raises CannotStart, and CancelledError after `end`."""
         with self._lock:
-            if self._is_over:
+            if self._over.is_set():
                 raise CancelledError
             if self._process is not None and self._process.poll() is None:
                 return
@@ -75,7 +75,7 @@ class TrialProcess:
             if first:
                 self.machine = json.loads(first)
                 threading.Thread(target=self._listen, args=[process], daemon=True).start()
-        if self._is_over:  # meanwhile
+        if self._over.is_set():  # meanwhile
             self.stop()
             raise CancelledError
         if not first:
@@ -109,7 +109,7 @@ class TrialProcess:
 
     def end(self) -> None:
         """Stops, for good."""
-        self._is_over = True
+        self._over.set()
         self.stop()
 
     def stop(self) -> None:
