@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from npu_compat import wrappers
+from npu_compat import host_device, wrappers
 from npu_compat.accelerators import Accelerator
 from npu_compat.patcher import Attribute, Patch
 
@@ -40,3 +40,11 @@ def device_query_patches(accelerator: Accelerator) -> Iterator[Patch]:
 
         replaced = wrappers.like(current_accelerator, raw_current)
         yield Attribute(accelerators, "current_accelerator", replaced, "torch.accelerator.current_accelerator")
+
+
+def host_module_patches(accelerator: Accelerator) -> Iterator[Patch]:
+    """On the CPU, what `torch.random.fork_rng` asks the module of its device for, which torch.cpu lacks."""
+    if accelerator.name == "cpu":
+        for name in ("get_rng_state", "set_rng_state"):
+            if not hasattr(torch.cpu, name):
+                yield Attribute(torch.cpu, name, getattr(host_device, name), f"torch.cpu.{name}")

@@ -17,7 +17,7 @@ from npu_compat.checkpoints import checkpoint_patches
 from npu_compat.cuda_namespace import CudaNamespace
 from npu_compat.data_parallel import data_parallel_patches
 from npu_compat.detection import Detection
-from npu_compat.device_queries import device_query_patches
+from npu_compat.device_queries import device_query_patches, host_module_patches
 from npu_compat.late_imports import LateImports
 from npu_compat.no_accelerator import no_accelerator_patches
 from npu_compat.patcher import Attribute, Patch
@@ -57,6 +57,7 @@ def make_plan(detection: Detection, translation: Translation | None, late: Calla
     patches += process_group_patches(accelerator)
     patches += data_parallel_patches(accelerator)
     patches += device_query_patches(accelerator)
+    patches += host_module_patches(accelerator)
     patches += _elsewhere(accelerator)
     patches.append(libraries.raw_stream_patch(accelerator))
     for module in sorted(libraries.MODULES):

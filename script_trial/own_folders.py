@@ -14,13 +14,22 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-#: Events of `sys.addaudithook` that change what a path leads to, with how many of their arguments are paths.
+#: Events of `sys.addaudithook` that change something, and what their arguments are: a `file` that a path leads to, an
+#: `entry` of a folder, which may be a link, or a `new` one; and the `folder` that these are relative to, by its number.
 _CHANGES = {
-    "os.remove": 1,
-    "os.rename": 2,
-    "os.rmdir": 1,
-    "os.truncate": 1,
-    "shutil.rmtree": 1,
+    "os.chmod": "file mode folder",
+    "os.chown": "file user group folder",
+    "os.link": "file new folder folder",
+    "os.remove": "entry folder",
+    "os.removexattr": "file",
+    "os.rename": "entry new folder folder",
+    "os.rmdir": "entry folder",
+    "os.setxattr": "file",
+    "os.symlink": "target new folder",
+    "os.truncate": "file",
+    "os.utime": "file times nanoseconds folder",
+    "shutil.rmtree": "entry folder",
+    "sqlite3.connect": "file",
 }
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
 
@@ -58,11 +67,14 @@ class OwnFolders:
         """From now on, for the rest of the process, writing elsewhere raises WritesElsewhere."""
         sys.addaudithook(self._hear)
 
-    def check(self, file: Any) -> None:
-        """Raises WritesElsewhere for a file that is not to be written, removed or moved."""
+    def check(self, file: Any, place: str | None = None) -> None:
+        """Raises WritesElsewhere for a file that is not to be written, removed or moved.
+
+        It is in that `place`, which is what it leads to if that is not given.
+        """
         if not isinstance(file, (str, bytes, os.PathLike)):
             return
-        path = os.path.realpath(os.fsdecode(file))
+        path = place or os.path.realpath(os.fsdecode(file))
         if path.startswith(_FREE) or any(_is_in(path, folder) for folder in (*self._own, *self.unique)):
             return
         if _is_of_a_library(path):
@@ -96,10 +108,20 @@ class OwnFolders:
                 self.check(arguments[0])
         elif event in ("tempfile.mkstemp", "tempfile.mkdtemp"):
             self.unique.append(_whole(arguments[0]))
-        elif event in _CHANGES and not any(isinstance(one, int) and one >= 0 for one in arguments):
-            for path in arguments[: _CHANGES[event]]:
-                if os.path.lexists(path):
-                    self.check(path)
+        elif event in _CHANGES:
+            self._hear_change(list(zip(_CHANGES[event].split(), arguments, strict=False)))
+
+    def _hear_change(self, arguments: list[tuple[str, Any]]) -> None:
+        if any(kind == "folder" and isinstance(one, int) and one >= 0 for kind, one in arguments):
+            return
+        for kind, path in arguments:
+            if not isinstance(path, (str, bytes, os.PathLike)):
+                continue
+            if kind == "new" or (kind == "entry" and os.path.lexists(path)):
+                folder, name = os.path.split(os.path.abspath(os.fsdecode(path)))
+                self.check(path, os.path.join(os.path.realpath(folder), name))
+            elif kind == "file" and os.path.lexists(path):
+                self.check(path)
 
 
 def remove_left(paths: Iterable[str]) -> None:

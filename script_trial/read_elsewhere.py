@@ -1,13 +1,15 @@
 """What a script reads where it runs, and its user has elsewhere: it is seen in both folders, and changed in the first.
 
 The folder that a script runs in lies over its user's: whatever is not here is read there, listed with what is here, and
-taken away here alone. A folder of its user's is made here once the script has seen it, for files to be put into it.
+taken away here alone. A folder of its user's is made here once the script has seen it, for files to be put into it; a
+file is copied here before it is changed. What a link leads to is seen in the link's place.
 """
 
 from __future__ import annotations
 
 import builtins
 import contextlib
+import errno
 import functools
 import io
 import os
@@ -41,6 +43,8 @@ READERS = {
     "av": ("open",),
     "decord": ("VideoReader", "AudioReader"),
 }
+#: Those that may write to it as well.
+CHANGERS = {"sqlite3": ("connect",)}
 
 _stat, _scandir, _mkdir = os.stat, os.scandir, os.mkdir  # the real ones
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
@@ -57,10 +61,9 @@ def read_elsewhere(folders: Sequence[StandsFor]) -> Elsewhere:
             if own in functions:
                 functions.add(wrapped)
         setattr(module, name, wrapped)
-    for name in ("stat", "lstat", "listdir", "scandir", "open"):  # bound when pathlib was imported, before Python 3.11
-        accessor = getattr(pathlib, "_NormalAccessor", None)
-        if accessor is not None and hasattr(accessor, name):
-            setattr(accessor, name, staticmethod(getattr(io if name == "open" else os, name)))
+        accessor = getattr(pathlib, "_NormalAccessor", None)  # it holds them, before Python 3.11
+        if getattr(accessor, name, None) is own:
+            setattr(accessor, name, staticmethod(wrapped))
     return elsewhere
 
 
@@ -85,19 +88,24 @@ class Elsewhere:
         yield os, "access", self._accessed(os.access)
         yield os, "listdir", self._listed(os.listdir)
         yield os, "scandir", self._scanned(os.scandir)
-        yield from ((os, name, self._removed(getattr(os, name))) for name in ("remove", "unlink", "rmdir"))
+        yield from ((os, name, self._reading(getattr(os, name))) for name in ("listxattr", "getxattr", "statvfs"))
+        yield from ((os, name, self._changing(getattr(os, name))) for name in ("utime", "chmod", "truncate", "link"))
+        yield from ((os, name, self._removed(getattr(os, name))) for name in ("remove", "unlink"))
+        yield os, "rmdir", self._removed_empty(os.rmdir)
+        yield shutil, "rmtree", self._removed_whole(shutil.rmtree)
         yield from ((os, name, self._moved(getattr(os, name))) for name in ("rename", "replace"))
 
     def readers(self) -> dict[str, Callable[[ModuleSpec], None]]:
-        """By the module of `READERS`, what has its functions find files as well."""
+        """By the module of `READERS` and `CHANGERS`, what has its functions find files as well."""
 
         def have(spec: ModuleSpec) -> None:
             module = sys.modules[spec.name]
-            for name in READERS[spec.name]:
-                if callable(read := getattr(module, name, None)):
-                    setattr(module, name, self._reading(read))
+            finding = self._changing if spec.name in CHANGERS else self._reading
+            for name in (READERS | CHANGERS)[spec.name]:
+                if callable(own := getattr(module, name, None)):
+                    setattr(module, name, finding(own))
 
-        return dict.fromkeys(READERS, have)
+        return dict.fromkeys(READERS | CHANGERS, have)
 
     def file(self, path: Any) -> Any:
         """Where it is, if it is a file that is not here; else the path itself."""
@@ -108,6 +116,21 @@ class Elsewhere:
         """What is going to be written lies in a folder that is here, if its user has that folder."""
         if isinstance(path, (str, bytes, os.PathLike)):
             self._made_here(os.path.dirname(os.path.abspath(os.fsdecode(path))))
+
+    def bring(self, path: Any) -> None:
+        """A file that is going to be changed is here, if there is one."""
+        self.make_room(path)
+        if (there := self.file(path)) is not path:
+            with self._only_here():
+                shutil.copy2(there, path)
+
+    def _bring_whole(self, path: Any) -> None:
+        """So is a folder, with all that is in it."""
+        self.bring(path)
+        there = self._there(path, is_here_too=True)
+        if there is not None and _is_folder(there):
+            for name in os.listdir(path):
+                self._bring_whole(os.path.join(path, name))
 
     def _there(self, path: Any, is_here_too: bool = False) -> str | None:
         """Where something is that is not here, unless it `is_here_too`."""
@@ -122,7 +145,7 @@ class Elsewhere:
             if _is_in(whole, here):
                 there = os.path.join(elsewhere, os.path.relpath(whole, here))
                 if _lies(there):
-                    return os.path.normpath(there)
+                    return os.path.realpath(there)
         return None
 
     def _made_here(self, path: Any) -> bool:
@@ -149,8 +172,10 @@ class Elsewhere:
 
     def _opening(self, own: Callable[..., Any]) -> Callable[..., Any]:
         def opened(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-            if set(mode) & set("wax+"):
+            if set(mode) & set("wx"):
                 self.make_room(file)
+            elif set(mode) & set("a+"):
+                self.bring(file)
             else:
                 file = self.file(file)
             return own(file, mode, *args, **kwargs)
@@ -159,8 +184,13 @@ class Elsewhere:
 
     def _opening_number(self, own: Callable[..., Any]) -> Callable[..., Any]:
         def opened(path: Any, flags: int, *args: Any, **kwargs: Any) -> Any:
-            if not flags & _WRITES and kwargs.get("dir_fd") is None:
-                path = self.file(path)
+            if kwargs.get("dir_fd") is None:
+                if flags & (os.O_TRUNC | os.O_EXCL):
+                    self.make_room(path)
+                elif flags & _WRITES:
+                    self.bring(path)
+                elif not self._made_here(path):
+                    path = self.file(path)
             return own(path, flags, *args, **kwargs)
 
         return opened
@@ -171,6 +201,15 @@ class Elsewhere:
             return own(self.file(file), *args, **kwargs)
 
         return read
+
+    def _changing(self, own: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(own)
+        def changed(file: Any, *args: Any, **kwargs: Any) -> Any:
+            if kwargs.get("dir_fd") is None and not self._made_here(file):
+                self.bring(file)
+            return own(file, *args, **kwargs)
+
+        return changed
 
     def _seen(self, own: Callable[..., Any]) -> Callable[..., Any]:
         def seen(path: Any, *args: Any, **kwargs: Any) -> Any:
@@ -236,12 +275,33 @@ class Elsewhere:
 
         return removed
 
+    def _removed_empty(self, own: Callable[..., None]) -> Callable[..., None]:
+        def removed(path: Any, *args: Any, **kwargs: Any) -> None:
+            is_by_path = kwargs.get("dir_fd") is None
+            if is_by_path:
+                self._made_here(path)
+                if any(self._more(path, ())):
+                    raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
+            own(path, *args, **kwargs)
+            if is_by_path:
+                self._gone.add(os.path.abspath(os.fsdecode(path)))
+
+        return removed
+
+    def _removed_whole(self, own: Callable[..., None]) -> Callable[..., None]:
+        def removed(path: Any, *args: Any, **kwargs: Any) -> None:
+            if kwargs.get("dir_fd") is None:
+                self._made_here(path)
+                self._gone.add(os.path.abspath(os.fsdecode(path)))  # already: what is not here is not to be found
+            own(path, *args, **kwargs)
+
+        return removed
+
     def _moved(self, own: Callable[..., None]) -> Callable[..., None]:
         def moved(src: Any, dst: Any, **kwargs: Any) -> None:
-            if not kwargs and (there := self.file(src)) is not src:
-                self.make_room(src)
-                with self._only_here():
-                    shutil.copy2(there, src)
+            if not kwargs:
+                self._bring_whole(src)
+                self.make_room(dst)
             own(src, dst, **kwargs)
             if not kwargs:
                 self._gone.add(os.path.abspath(os.fsdecode(src)))
@@ -250,7 +310,7 @@ class Elsewhere:
 
 
 class _Entry:
-    """An `os.DirEntry` as if it were in another folder."""
+    """An `os.DirEntry` as if it were in another folder, and no link."""
 
     def __init__(self, entry: Any, name: Any, path: Any) -> None:
         self._entry, self.name, self.path = entry, name, path
@@ -258,8 +318,20 @@ class _Entry:
     def __fspath__(self) -> Any:
         return self.path
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._entry, name)
+    def is_symlink(self) -> bool:
+        return False
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> Any:
+        return self._entry.is_dir()
+
+    def is_file(self, *, follow_symlinks: bool = True) -> Any:
+        return self._entry.is_file()
+
+    def stat(self, *, follow_symlinks: bool = True) -> Any:
+        return self._entry.stat()
+
+    def inode(self) -> Any:
+        return self.stat().st_ino
 
 
 class _Entries(Iterator[Any]):

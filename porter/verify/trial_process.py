@@ -10,7 +10,7 @@ import select
 import subprocess
 import threading
 from collections.abc import Iterable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as TookTooLong
 from pathlib import Path
 from typing import Any
@@ -60,10 +60,13 @@ class TrialProcess:
         self._waiting: dict[int, Future[int]] = {}
         self._lock = threading.Lock()
         self._turn = threading.Lock()
+        self._over = threading.Event()
 
     def start(self) -> None:
-        """Does nothing if it runs already. Raises CannotStart."""
+        """Does nothing if it runs already. Raises CannotStart, and CancelledError after `end`."""
         with self._lock:
+            if self._over.is_set():
+                raise CancelledError
             if self._process is not None and self._process.poll() is None:
                 return
             process = self._process = self._begun()
@@ -72,6 +75,9 @@ class TrialProcess:
             if first:
                 self.machine = json.loads(first)
                 threading.Thread(target=self._listen, args=[process], daemon=True).start()
+        if self._over.is_set():  # meanwhile
+            self.stop()
+            raise CancelledError
         if not first:
             self.stop()
             raise CannotStart(_why_not(self._log.read_text("utf-8", "replace")))
@@ -100,6 +106,11 @@ class TrialProcess:
                 return self._asked(job, timeout)
             finally:
                 self.stop()
+
+    def end(self) -> None:
+        """Stops, for good."""
+        self._over.set()
+        self.stop()
 
     def stop(self) -> None:
         """Ends the process and whatever it started."""

@@ -67,6 +67,7 @@ class Verification:
         self._processes = [TrialProcess(way, folder, libraries, common) for way in request.ways]
         self._progress, self._common = progress, common
         self._shared_places = threading.Lock()
+        self._is_over = False
         self._pool = ThreadPoolExecutor(len(self._processes) * _scripts_at_once(request))
 
     def start(self) -> dict[str, dict[str, Any]]:
@@ -81,7 +82,8 @@ class Verification:
         """Runs one script. Raises CannotStart."""
         self._progress.begun(script)
         row = self._run(script)
-        self._progress.ended(row)
+        if not self._is_over:  # or its processes were ended for no fault of its own
+            self._progress.ended(row)
         return row
 
     def _run(self, script: Script) -> Row:
@@ -137,10 +139,11 @@ class Verification:
         return Row(script, self.request.ways, outcomes, differences, found, told)
 
     def stop(self) -> None:
+        self._is_over = True
         if self._common is not None:
             self._common.cancel()
         for process in self._processes:
-            process.stop()
+            process.end()
         self._pool.shutdown()
         for process in self._processes:
             process.stop()  # which was beginning meanwhile

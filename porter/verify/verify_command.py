@@ -81,7 +81,12 @@ def verify(context: click.Context, /, paths: tuple[str, ...], **options: Any) ->
                  1 a script did not pass, or none was run
                  2 the scripts could not be run
     """
-    sys.exit(_run(paths, tuple(context.meta[_BEHIND]), options))
+    try:
+        status = _run(paths, tuple(context.meta[_BEHIND]), options)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        status = 2
+    sys.exit(status)
 
 
 def _run(paths: tuple[str, ...], behind: tuple[str, ...], options: dict[str, Any]) -> int:
@@ -111,9 +116,6 @@ def _run(paths: tuple[str, ...], behind: tuple[str, ...], options: dict[str, Any
         raise click.UsageError(str(error)) from None
     except CannotStart as error:
         click.echo(f"diffsynth-port verify: {_as_asked(str(error), options)}", err=True)
-        return 2
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
         return 2
     _tell(rows, machines, options, request.exact)
     return 1 if any(row.failed for row in rows) or not any(row.passed for row in rows) else 0

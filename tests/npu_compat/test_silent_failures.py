@@ -103,7 +103,7 @@ def test_every_device_is_seeded(redirect):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("given", [{}, {"devices": ["cuda:0"]}, {"devices": [0]}, {"device_type": "cuda"}])
-def test_fork_rng(redirect, given):
+def test_fork_rng(redirect_anywhere, given):
     torch.cuda.manual_seed(3)
     expected = torch.randn(3, device="cuda")
     torch.cuda.manual_seed(3)

@@ -7,6 +7,7 @@ import glob
 import io
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +15,14 @@ import pytest
 
 from script_trial.read_elsewhere import Elsewhere, read_elsewhere
 
-OF_OS = "open stat lstat chdir access listdir scandir remove unlink rmdir rename replace".split()
-OF_PATHLIB = "stat lstat listdir scandir open".split()
+OF_OS = (
+    "open stat lstat chdir access listdir scandir listxattr getxattr statvfs utime chmod truncate link "
+    "remove unlink rmdir rename replace"
+).split()
 
 
 @pytest.fixture
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
+def overlay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path, Elsewhere]]:
     """A folder to run in, and its user's, which must be as it was in the end."""
     work, mine = tmp_path / "work", tmp_path / "mine"
     for folder in (work, mine / "data" / "cats", mine / "data" / "dogs", mine / "out" / "checkpoint-5"):
@@ -32,10 +35,16 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[P
         monkeypatch.setattr(module, "open", module.open)
     for name in OF_OS:
         monkeypatch.setattr(os, name, getattr(os, name))
+    monkeypatch.setattr(shutil, "rmtree", shutil.rmtree)
     elsewhere = read_elsewhere([(work, mine)])
-    yield work, mine
+    yield work, mine, elsewhere
     elsewhere.end()
     assert {path: path.is_file() and path.read_text() for path in mine.rglob("*")} == before
+
+
+@pytest.fixture
+def folders(overlay: tuple[Path, Path, Elsewhere]) -> tuple[Path, Path]:
+    return overlay[:2]
 
 
 def test_a_missing_file_is_read_where_it_is(folders: tuple[Path, Path]) -> None:
@@ -83,15 +92,93 @@ def test_what_is_there_comes_first_and_is_listed_with_the_rest(folders: tuple[Pa
     assert sorted(os.listdir("data")) == ["a.txt", "b.txt", "cats", "dogs"]
 
 
-@pytest.mark.parametrize("mode", ["r+", "a", "x", "w"])
+@pytest.mark.parametrize("mode", ["x", "w", "w+"])
 def test_nothing_is_written_there(folders: tuple[Path, Path], mode: str) -> None:
-    if mode == "r+":
-        with pytest.raises(FileNotFoundError):
-            Path("data/a.txt").open(mode).close()
-        return
     with Path("data/a.txt").open(mode) as file:
         file.write("work")
     assert Path("data/a.txt").read_text() == "work"
+
+
+def test_what_is_changed_is_a_copy(folders: tuple[Path, Path]) -> None:
+    with open("data/a.txt", "a+") as file:
+        file.seek(0)
+        assert file.read() == "mine: data/a.txt"
+        file.write("; work")
+    assert Path("data/a.txt").read_text() == "mine: data/a.txt; work"
+    with open("data/cats/1.txt", "r+") as file:
+        file.write("work")
+    assert Path("data/cats/1.txt").read_text() == "work: data/cats/1.txt"
+    number = os.open("data/dogs/2.txt", os.O_WRONLY | os.O_APPEND)
+    os.write(number, b"; work")
+    os.close(number)
+    assert Path("data/dogs/2.txt").read_text() == "mine: data/dogs/2.txt; work"
+    os.utime("top.csv", (1, 1))
+    os.truncate("top.csv", 4)
+    os.chmod("out/old.txt", 0o600)
+    assert (Path("top.csv").read_text(), os.stat("out/old.txt").st_mode & 0o777) == ("mine", 0o600)
+    with pytest.raises(FileNotFoundError):
+        open("data/b.txt", "r+").close()
+
+
+def test_a_data_base_is_copied_before_it_is_opened(
+    overlay: tuple[Path, Path, Elsewhere], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, mine, elsewhere = overlay
+    monkeypatch.setattr(sqlite3, "connect", sqlite3.connect)
+    assert sqlite3.__spec__ is not None
+    elsewhere.readers()["sqlite3"](sqlite3.__spec__)
+    sqlite3.connect("top.csv").close()
+    assert (work / "top.csv").read_bytes() == (mine / "top.csv").read_bytes()
+
+
+def test_files_and_folders_are_copied(folders: tuple[Path, Path]) -> None:
+    work, _ = folders
+    shutil.copy2("top.csv", "data/cats")
+    assert (work / "data" / "cats" / "top.csv").read_text() == "mine: top.csv"
+    shutil.copytree("data", "copy")
+    assert sorted(map(str, Path("copy").rglob("*.*"))) == [
+        *("copy/a.txt", "copy/cats/1.txt", "copy/cats/top.csv", "copy/dogs/2.txt")
+    ]
+
+
+def test_a_folder_is_moved_with_all_that_is_in_it(folders: tuple[Path, Path]) -> None:
+    work, _ = folders
+    os.rename("data", "moved")
+    shutil.move("moved/cats", "cats")
+    assert not os.path.exists("data")
+    assert sorted(os.listdir("moved")) == ["a.txt", "dogs"]
+    assert (work / "cats" / "1.txt").read_text() == "mine: data/cats/1.txt"
+    shutil.move("out", "moved")
+    assert os.listdir("moved/out") == ["old.txt"]
+
+
+def test_a_folder_that_is_not_empty_stays(folders: tuple[Path, Path]) -> None:
+    for _ in ("unseen", "seen"):
+        with pytest.raises(OSError, match="not empty"):
+            os.rmdir("data")
+        assert os.listdir("data/cats") == ["1.txt"]
+    os.remove("data/cats/1.txt")
+    os.removedirs("data/cats")
+    assert sorted(os.listdir("data")) == ["a.txt", "dogs"]
+
+
+def test_what_a_link_leads_to_is_seen_in_its_place(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    work, mine = folders
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "a.bin").write_text("far")
+    links = {"near.csv": "top.csv", "far": "../far", "far.bin": str(tmp_path / "far" / "a.bin"), "broken": "nothing"}
+    for name, target in links.items():
+        (mine / name).symlink_to(target)
+    read = [Path(one).read_text() for one in ("near.csv", "far/a.bin", "far.bin")]
+    assert (read, os.path.exists("broken")) == (["mine: top.csv", "far", "far"], False)
+    assert [os.path.islink(one) for one in links] == [False] * 4
+    assert [os.path.realpath(one) for one in links] == [str(work / one) for one in links]
+    assert not any(entry.is_symlink() for entry in os.scandir())
+    Path("far.bin").write_text("work")
+    Path("far/a.bin").write_text("work")
+    assert (tmp_path / "far" / "a.bin").read_text() == "far"
+    for name in links:
+        (mine / name).unlink()
 
 
 def test_into_a_folder_that_was_seen_anything_can_be_put(folders: tuple[Path, Path]) -> None:

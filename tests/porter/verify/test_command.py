@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -180,6 +181,19 @@ def test_an_amount_of_memory_that_is_none(run: Run) -> None:
     assert done.returncode == 2
     assert "--memory 'lots': expected an amount of memory such as 64GiB" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@needs_emulator
+def test_an_interrupt_is_no_failure_of_what_runs(tmp_path: Path) -> None:
+    (tmp_path / "sleeps.py").write_text("import time\ntime.sleep(600)\n")
+    command = [sys.executable, "-m", "porter", "verify", "sleeps.py"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=env) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "[1/1] sleeps.py\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate()[1] == "interrupted\n"
+    assert process.returncode == 2
 
 
 def test_help(run: Run) -> None:
