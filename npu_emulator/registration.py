@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.backend_registration import generate_methods_for_privateuse1_backend
 
-from npu_emulator import eager_compile, flex_attention, interchange, npu, printing, refusals
+from npu_emulator import autograd_threads, eager_compile, flex_attention, interchange, npu, printing, refusals
 from npu_emulator.operators import namespace as operators
 from npu_emulator.torch_npu_finder import install_finder
 
@@ -42,6 +42,7 @@ def register(enable: Callable[[], object]) -> None:
     refusals.install()
     eager_compile.install()
     flex_attention.install()
+    autograd_threads.install()
     if torch.distributed.is_available():
         from npu_emulator import hccl
 

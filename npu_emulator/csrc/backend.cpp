@@ -18,4 +18,5 @@
 #include "autocast.cpp"
 #include "profiler.cpp"
 #include "counting.cpp"
+#include "autograd.cpp"
 #include "control.cpp"
