@@ -2,7 +2,8 @@
 
 An entry holds each change with its line, and a checksum of every line of the ported file. A file that was edited since
 is laid beside these checksums: a line that is still there is known again wherever it has moved to, and one that was
-edited itself by what stands before and behind the change. What is not found is said, and the rest goes on.
+edited itself by what stands before and behind the change. A line comes back as a whole or not at all. What is not found
+is said, and the rest goes on.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from base64 import b64decode, b64encode
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, groupby, pairwise
 from struct import pack, unpack
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -102,6 +103,8 @@ class Place(NamedTuple):
 class Restored:
     """The bytes with every change put back that was found, and where that was, or should have been.
 
+    Of a line with several changes, `missed` are those that are not there, and none of the others is put back.
+
     `edits` are what was put back: bytes, and what they became. `is_another_file` says that most of the ported file is
     not there at all: the entry is not about this one.
     """
@@ -128,14 +131,17 @@ def restored(data: bytes, entry: Entry) -> Restored:
     if 2 * len(file.now) < len(entry.sums):
         return Restored(data, is_another_file=True)
     edits: list[tuple[int, int, bytes]] = []
-    found, missed = [], []
-    for change in entry.changes:
-        own = file.edits_of(change)
-        if own:
-            edits += own
-            found.append(file.place(own[0][0], change))
-        else:
-            missed.append(file.place(file.about(change.line), change))
+    found, missed = list[Place](), list[Place]()
+    for changes in _together(entry.changes):
+        own = [file.edits_of(change) for change in changes]
+        gone = [change for change, its in zip(changes, own, strict=True) if not its]
+        if not gone and not _in_order(own):
+            gone = changes
+        if gone:
+            missed += [file.place(file.about(change.line), change) for change in gone]
+            continue
+        edits += [edit for its in own for edit in its]
+        found += [file.place(its[0][0], change) for change, its in zip(changes, own, strict=True)]
     pieces, at = list[bytes](), 0
     for start, end, old in sorted(edits):
         pieces += data[at:start], old
@@ -146,6 +152,20 @@ def restored(data: bytes, entry: Entry) -> Restored:
 def sums_of(data: bytes) -> tuple[int, ...]:
     """The checksum of each line, without the blanks at its ends."""
     return _sums(data.splitlines())
+
+
+def _together(changes: Iterable[Change]) -> Iterator[list[Change]]:
+    """The changes within one line are pieces of one: one without the others may be no program any more."""
+    for (_, is_piece), group in groupby(changes, lambda change: (change.line, change.column is not None)):
+        if is_piece:
+            yield list(group)
+        else:
+            yield from ([change] for change in group)
+
+
+def _in_order(edits: Sequence[list[tuple[int, int, bytes]]]) -> bool:
+    """Whether the pieces of a line still come one after the other."""
+    return all(one[-1][1] <= other[0][0] for one, other in pairwise(edits))
 
 
 class _File:

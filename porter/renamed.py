@@ -1,7 +1,8 @@
 """The record of a file that has another name now, by its lines: most of them are still what a port has left.
 
 Of files that have lines in common, the one that shares most is meant, and one that is gone from its place rather than
-one that is still there. Where two that a port changed differently are as like, none is guessed.
+one that is still there. Where two that a port changed differently are as like, none is guessed. A file that has most of
+the lines but not those that were ported was never ported: it is a sibling of the one that was.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ def kept_for(sums: Sequence[int], record: Record, of_code: bool) -> Kept | None:
     known = _known(record, of_code)
     lines = set(sums) - {_EMPTY}
     shared = Counter(number for line in lines for number in known.with_line.get(line, ()))
-    likely = [number for number, count in shared.items() if known.is_like(number, count, lines)]
+    likely = [
+        number
+        for number, count in shared.items()
+        if known.is_like(number, count, lines) and known.is_ported(number, lines)
+    ]
     if not likely:
         return None
     best = max(shared[number] for number in likely)
@@ -52,10 +57,15 @@ class _Known:
                 self.with_line.setdefault(line, []).append(number)
 
     def is_like(self, number: int, count: int, lines: set[int]) -> bool:
-        """Whether most of a ported file is there, with something that was changed in it, if anything was."""
+        """Whether most of a ported file is there."""
+        return 2 * count >= len(self.lines[number]) and (count >= _MANY or 2 * count >= len(lines))
+
+    def is_ported(self, number: int, lines: set[int]) -> bool:
+        """Whether what was changed is there: most of it of a file that was renamed, all of one that is in its place."""
         changed = self.changed[number]
-        is_there = not changed or not changed.isdisjoint(lines)
-        return is_there and 2 * count >= len(self.lines[number]) and (count >= _MANY or 2 * count >= len(lines))
+        if changed <= lines:
+            return True
+        return 2 * len(changed & lines) > len(changed) and not os.path.exists(self.kept[number].path)
 
 
 @lru_cache(maxsize=4)
@@ -75,4 +85,4 @@ def _changed_lines(entry: Entry) -> frozenset[int]:
         for change in entry.changes
         for number in range(change.line, change.line + change.lines)
         if number < len(entry.sums)
-    )
+    ) - {_EMPTY}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from porter.documents import port_bytes
-from porter.documents.document import PortedBytes
+from porter.documents.document import CannotPort, PortedBytes
 from porter.findings import Finding
 from porter.kinds import kind_by_name
 from porter.port import NAMES_BOTH, Plan
@@ -44,6 +44,9 @@ def undone(path: str, data: bytes, plan: Plan, record: Record | None) -> Undone:
     if known.changes and plan.source is not None and plan.source not in known.targets:
         return Undone(PortedBytes(data))
     done = back.by(known)
+    if not known.is_of(data) and _breaks(path, data, done.data):
+        record_of = _shown_path(renamed_from or path)
+        raise CannotPort(f"left as it is: undone by the record of {record_of}, it could not be parsed; undo it by hand")
     findings = list(map(back.placed, _findings(done)))
     if renamed_from is not None and done.found:
         findings.insert(0, _renamed_from(renamed_from))
@@ -63,6 +66,8 @@ def entry_to_keep(path: str, before: bytes, after: bytes, plan: Plan, record: Re
     if known is not None and not (back := _Back(path, before).by(known)).is_another_file:
         if before == after:
             return known
+        if not known.is_of(before) and _breaks(path, before, back.data):
+            return _entry_of(path, before, after, (plan.target,))
         targets = dict.fromkeys((*known.targets, plan.target)) if back.found else (plan.target,)
         return _entry_of(path, back.data, after, targets)
     return _entry_of(path, before, after, (plan.target,))
@@ -105,21 +110,35 @@ class _Back:
         return sums_of(self.data), False
 
 
+def _breaks(path: str, before: bytes, after: bytes) -> bool:
+    from porter.still_parses import still_parses
+
+    return not still_parses(path, before, after)
+
+
 def _renamed(back: _Back, plan: Plan, record: Record) -> tuple[str, Entry] | None:
-    """The path and entry of the file that this one was."""
+    """The path and entry of the file that this one was; one that is still in its place has to fit as a whole."""
     if not translation(plan.source or USUAL).names_new(back.data):
         return None
     from porter.renamed import kept_for
 
     sums, is_code = back.lines()
     kept = kept_for(sums, record, is_code)
-    return None if kept is None or back.by(kept.entry).is_another_file else kept
+    if kept is None:
+        return None
+    done = back.by(kept.entry)
+    fits = not done.is_another_file and not (done.missed and os.path.exists(kept.path))
+    return kept if fits else None
 
 
 def _renamed_from(path: str) -> Finding:
-    shown = os.path.relpath(path) if path.startswith(os.getcwd() + os.sep) else path
-    message = f"undone by the record of {shown.replace(os.sep, '/')}, which this file was or was made from"
+    message = f"undone by the record of {_shown_path(path)}, which this file was or was made from"
     return Finding(NAMES_BOTH, "note", message, 1, 1, 1, 1)
+
+
+def _shown_path(path: str) -> str:
+    shown = os.path.relpath(path) if path.startswith(os.getcwd() + os.sep) else path
+    return shown.replace(os.sep, "/")
 
 
 def _by_words(path: str, data: bytes, plan: Plan, outdated: Entry | None) -> PortedBytes:
@@ -150,7 +169,8 @@ def _findings(back: Restored) -> list[Finding]:
 
 def _missed(place: Place) -> Finding:
     old, new = _shown(place.change.old), _shown(place.change.new)
-    return _finding("warning", place, f"a port made {new} of {old} here, and it is no longer there", "undo it by hand")
+    message = f"a port made {new} of {old} here, and it is no longer there"
+    return _finding("error", place, message, "undo this line by hand")
 
 
 def _finding(severity: str, place: Place, message: str, way_out: str = "") -> Finding:

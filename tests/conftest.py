@@ -1,16 +1,24 @@
-"""The emulated NPU, given to a process before anything asks for it; and what is left to `-m slow`."""
+"""The emulated NPU, given to a process before anything asks for it; a state folder; and what is left to `-m slow`."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.machine import no_emulator_here
 
 IN_PROCESS = tuple(Path(__file__).parent / folder for folder in ("npu_emulator", "npu_compat"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Ports made in tests, by child processes too, are noted in no record of the user's; nor are they undone by one."""
+    folder = TemporaryDirectory(prefix="state-of-tests-", ignore_cleanup_errors=True)
+    config.add_cleanup(folder.cleanup)
+    os.environ["XDG_STATE_HOME"] = folder.name
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

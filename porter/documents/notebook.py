@@ -80,6 +80,15 @@ def code_of(data: bytes) -> bytes | None:
     return None if joined is None else _bytes(joined.text)
 
 
+def python_of(data: bytes) -> list[str]:
+    """What is Python in each code cell; nothing for what is no notebook."""
+    try:
+        cells = code_cells(decode(data, byte_order_mark(data)))
+    except CannotPort:
+        return []
+    return [as_python(cell.source.text) or "" for cell in cells]
+
+
 def entry_of_code(before: bytes, after: bytes, targets: Iterable[str]) -> Entry | None:
     """What a port made of the code cells."""
     old, new = code_of(before), code_of(after)

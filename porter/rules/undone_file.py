@@ -4,12 +4,13 @@
 ## What it does
 
 With `--target cuda`, gives back what ports changed in a file, by their record: each place that is still there, wherever
-it has moved to. A place that is gone is reported (warning), and the rest is done.
+it has moved to. A place that is gone is reported (error), its line is left as it is, and the rest is done. A file that
+could not be parsed afterwards is left alone, and the run ends with 2.
 
-A file that was renamed, and perhaps edited, is known by most of its lines (note: which record was taken); a notebook
-that Jupyter saved again, by the code of its cells. A file without a record - ported on another machine, say - is undone
-by the words of the accelerator that `--from` names, npu where it is not given, and that is said (note). If it names
-CUDA as well, it is reported and left alone (error).
+A file that was renamed, and perhaps edited, is known by most of its lines and of those that were ported, a copy by all
+that were ported (note: which record was taken); a notebook that Jupyter saved again, by the code of its cells. A file
+without a record - ported on another machine, say - is undone by the words of the accelerator that `--from` names, npu
+where it is not given, and that is said (note). If it names CUDA as well, it is reported and left alone (error).
 
 ## Why
 

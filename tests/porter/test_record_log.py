@@ -6,7 +6,7 @@ import gc
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import Process
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from porter.cli import command
+from porter.documents.notebook import entry_of_code
 from porter.files import replace_file
 from porter.record import entry_of
 from porter.record_log import Record, RecordError, _log, state_folder
@@ -147,7 +148,8 @@ def test_a_place_that_is_gone_is_told(run: Run, tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes().replace(b'b = "npu"', b"b = None"))
     done = run("a.py", "--target", "cuda")
     assert file.read_bytes() == b'import torch\na = "cuda"\nb = None\nprint(a, b)\n'
-    assert b"a.py:3:1: DP109 warning a port made npu of cuda here, and it is no longer there" in done.stdout
+    assert b"a.py:3:1: DP109 error a port made npu of cuda here, and it is no longer there" in done.stdout
+    assert done.returncode == 1
 
 
 def test_a_renamed_file_is_known_by_its_content(run: Run, tmp_path: Path) -> None:
@@ -194,6 +196,78 @@ def test_a_file_that_has_little_in_common_is_another(run: Run, tmp_path: Path, o
     done = run("b.py", "--target", "cuda")
     assert (tmp_path / "b.py").read_bytes() == other.replace(b"npu", b"cuda")
     assert b"DP109 note no record of a port of this file is known" in done.stdout
+
+
+MANY = b"".join(b"y%d = load(%d)\n" % (number, number) for number in range(9))
+QUERY = b'pipe(\n    vram_limit=torch.cuda.mem_get_info("cuda")[1] / (1024 ** 3) - 2,\n)\n'
+OWN_IMPORT = b"from diffsynth.core.device.npu_compatible_device import get_device_name\n"
+
+
+@pytest.mark.parametrize("is_gone", [False, True], ids=["ported-one-in-its-place", "ported-one-gone"])
+def test_a_sibling_that_was_never_ported_stays(run: Run, tmp_path: Path, is_gone: bool) -> None:
+    head = b"import torch\nfrom diffsynth import a\n"
+    (tmp_path / "a.py").write_bytes(head + MANY + QUERY)
+    run("a.py", "--target", "npu", "--output", "out")
+    assert OWN_IMPORT in (tmp_path / "out" / "a.py").read_bytes()
+    if is_gone:
+        (tmp_path / "out" / "a.py").unlink()
+    (tmp_path / "other").mkdir()
+    never = head + OWN_IMPORT + MANY + QUERY
+    (tmp_path / "other" / "b.py").write_bytes(never)
+    done = run("other/b.py", "--target", "cuda")
+    assert (tmp_path / "other" / "b.py").read_bytes() == never
+    assert (done.returncode, b"1 file left unchanged. No findings." in done.stdout) == (0, True)
+
+
+def test_a_copy_whose_ported_lines_were_edited_goes_by_words(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes(MANY + b'a = "cuda"\nb = "cuda"\nc = "cuda"\n')
+    run("a.py", "--target", "npu")
+    copy = (tmp_path / "a.py").read_bytes().replace(b'b = "npu"', b'print(b, "npu")')
+    (tmp_path / "b.py").write_bytes(copy)
+    done = run("b.py", "--target", "cuda")
+    assert b"DP109 note no record of a port of this file is known" in done.stdout
+    assert (tmp_path / "b.py").read_bytes() == MANY + b'a = "cuda"\nprint(b, "npu")\nc = "cuda"\n'
+
+
+def test_a_renamed_file_whose_ported_lines_are_there_for_the_most_part(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes(MANY + b'a = "cuda"\nb = "cuda"\nc = "cuda"\nd = "npu"\n')
+    run("a.py", "--target", "npu")
+    (tmp_path / "a.py").rename(tmp_path / "b.py")
+    (tmp_path / "b.py").write_bytes((tmp_path / "b.py").read_bytes().replace(b'b = "npu"', b"b = None"))
+    done = run("b.py", "--target", "cuda")
+    assert (tmp_path / "b.py").read_bytes() == MANY + b'a = "cuda"\nb = None\nc = "cuda"\nd = "npu"\n'
+    assert done.returncode == 1
+
+
+ADDED = entry_of(MANY + b"use(1)\n", MANY + b'if d == "npu":\n    a = 1\n    b = 2\nuse(1)\n', ["npu"])
+
+
+@pytest.mark.parametrize("path", ["a.py", "gone.py"], ids=["own-record", "record-of-another"])
+def test_what_could_not_be_parsed_afterwards_is_left_as_it_is(run: Run, tmp_path: Path, path: str) -> None:
+    """Of the lines that a port has added, those that are still there open a block with one that was edited."""
+    edited = MANY + b'if d == "npu":\n    a = 1\n    b = 3\nuse(1)\n'
+    (tmp_path / "a.py").write_bytes(edited)
+    Record().keep([(str(tmp_path / path), ADDED)])
+    done = run("a.py", "--target", "cuda")
+    assert (done.returncode, (tmp_path / "a.py").read_bytes()) == (2, edited)
+    assert f"left as it is: undone by the record of {path}, it could not be parsed".encode() in done.stdout
+
+
+def test_what_could_not_be_parsed_before_is_undone_as_far_as_it_goes(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes(b'if d == "npu":\n    a = 1\n    b = 3\nuse(1)\n(\n' + MANY)
+    Record().keep([(str(tmp_path / "a.py"), ADDED)])
+    assert run("a.py", "--target", "cuda").returncode == 0
+    assert (tmp_path / "a.py").read_bytes() == b"    b = 3\nuse(1)\n(\n" + MANY
+
+
+def test_a_notebook_whose_cell_could_not_be_parsed_afterwards_is_left_as_it_is(run: Run, tmp_path: Path) -> None:
+    cells = "%time\nx = 1\ny = 2", "if npu:\n    b = 2\nuse(1)"
+    before, after = notebook(cells[0], "use(1)"), notebook(*cells)
+    edited = notebook(cells[0], cells[1].replace("2", "3"), outputs=True)
+    entry = replace(entry_of(before, after, ["npu"]), code=entry_of_code(before, after, ["npu"]))
+    Record().keep([(str(tmp_path / "a.ipynb"), entry)])
+    (tmp_path / "a.ipynb").write_bytes(edited)
+    assert (run("a.ipynb", "--target", "cuda").returncode, (tmp_path / "a.ipynb").read_bytes()) == (2, edited)
 
 
 def test_a_renamed_file_that_its_author_wrote_for_both_stays(run: Run, tmp_path: Path) -> None:
