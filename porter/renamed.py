@@ -1,7 +1,8 @@
 """The record of a file that has another name now, by its lines: most of them are still what a port has left.
 
 Of files that have lines in common, the one that shares most is meant, and one that is gone from its place rather than
-one that is still there. Where two that a port changed differently are as like, none is guessed. A file that has most of
+one that is still there. Where two that a port changed differently are as like, it is the one of the same name, as in a
+folder that was moved, or else none is guessed. A file that has most of
 the lines but not those that were ported was never ported: it is a sibling of the one that was.
 """
 
@@ -23,7 +24,7 @@ _MANY = 8
 _EMPTY = crc32(b"")
 
 
-def kept_for(sums: Sequence[int], record: Record, of_code: bool) -> Kept | None:
+def kept_for(path: str, sums: Sequence[int], record: Record, of_code: bool) -> Kept | None:
     """What was kept for the file that has these lines now, wherever it lay; of a notebook, those of its code."""
     known = _known(record, of_code)
     lines = set(sums) - {_EMPTY}
@@ -38,7 +39,8 @@ def kept_for(sums: Sequence[int], record: Record, of_code: bool) -> Kept | None:
     best = max(shared[number] for number in likely)
     alike = [known.kept[number] for number in likely if shared[number] == best]
     gone = [one for one in alike if not os.path.exists(one.path)]
-    for choice in (alike, gone):
+    named = [one for one in gone if os.path.basename(one.path) == os.path.basename(path)]
+    for choice in (alike, gone, named):
         if len({_code(one.entry, of_code).changes for one in choice}) == 1:
             return (gone or alike)[0] if choice is alike else choice[0]
     return None

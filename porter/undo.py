@@ -86,6 +86,7 @@ class _Back:
     """The file on its way back. A notebook that was saved in another layout goes by the code of its cells."""
 
     def __init__(self, path: str, data: bytes) -> None:
+        self.path = path
         self.data = data
         self.is_notebook = kind_by_name(path) == "notebook"
         self.placed: Callable[[Finding], Finding] = lambda finding: finding
@@ -123,7 +124,7 @@ def _renamed(back: _Back, plan: Plan, record: Record) -> tuple[str, Entry] | Non
     from porter.renamed import kept_for
 
     sums, is_code = back.lines()
-    kept = kept_for(sums, record, is_code)
+    kept = kept_for(back.path, sums, record, is_code)
     if kept is None:
         return None
     done = back.by(kept.entry)

@@ -198,6 +198,20 @@ def test_a_file_that_has_little_in_common_is_another(run: Run, tmp_path: Path, o
     assert b"DP109 note no record of a port of this file is known" in done.stdout
 
 
+def test_a_moved_folder_with_a_file_that_is_what_another_was_ported_to(run: Run, tmp_path: Path) -> None:
+    """As the NPU form of a script beside it, made by hand: the lines tell nothing, the name does."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "a.py").write_bytes(b'import torch\nx = torch.zeros(1, device="cuda")\ny = "npu"\n')
+    by_hand = b'import torch\nx = torch.zeros(1, device="npu")\ny = "npu"\n'
+    (tmp_path / "here" / "a_npu.py").write_bytes(by_hand)
+    run("here", "--target", "npu")
+    assert (tmp_path / "here" / "a.py").read_bytes() == by_hand
+    (tmp_path / "here").rename(tmp_path / "there")
+    run("there", "--target", "cuda")
+    assert (tmp_path / "there" / "a.py").read_bytes() == by_hand.replace(b'device="npu"', b'device="cuda"')
+    assert (tmp_path / "there" / "a_npu.py").read_bytes() == by_hand
+
+
 MANY = b"".join(b"y%d = load(%d)\n" % (number, number) for number in range(9))
 QUERY = b'pipe(\n    vram_limit=torch.cuda.mem_get_info("cuda")[1] / (1024 ** 3) - 2,\n)\n'
 OWN_IMPORT = b"from diffsynth.core.device.npu_compatible_device import get_device_name\n"
