@@ -42,16 +42,12 @@ class _WithArguments(click.Command):
         return [*super().collect_usage_pieces(context), "[-- ARGUMENTS...]"]
 
 
-class _Seconds(click.ParamType):
-    """A time limit, of any positive number of seconds."""
-
-    name = "seconds"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
-        with suppress(ValueError):
-            if 0 < (seconds := float(value)) < math.inf:
-                return seconds
-        self.fail(f"{value!r}: expected a number of seconds above 0", param, context)
+def _seconds(value: str | float) -> float:
+    """A time limit."""
+    with suppress(ValueError):
+        if 0 < (seconds := float(value)) < math.inf:
+            return seconds
+    raise click.BadParameter(f"{str(value)!r}: expected a number of seconds above 0")
 
 
 @click.command(cls=_WithArguments, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -72,7 +68,7 @@ class _Seconds(click.ParamType):
                    "there are none. For hooks, which name every file that changed.")  # fmt: skip
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How to print the outcome.")  # fmt: skip
-@click.option("--timeout", type=_Seconds(), default=600.0, show_default=True,
+@click.option("--timeout", type=_seconds, default=600.0, show_default=True,
               metavar="SECONDS", help="For each script and way.")  # fmt: skip
 @click.pass_context
 def verify(context: click.Context, /, paths: tuple[str, ...], **options: Any) -> None:
