@@ -1,6 +1,6 @@
 # make port         set up and run the main job: port the examples to the NPU, into build/npu
 # make test         set up and run all tests and checks: about 10 minutes on 2 cores
-# make test TESTS=tests/porter    set up and run one part of the tests, and the checks
+# make test TESTS=tests/porter    set up and run one part of the tests, and the checks: about 5 minutes once set up
 # make test-readme  run every command of the README that can run here, the installations from an index among them
 # make test-torch TORCH=2.7.1     the tests of emulator and redirect, and one of verify, on that torch, in an environment
 #                   of its own below build/, or in the one that TORCH_VENV names

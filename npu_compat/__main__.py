@@ -31,12 +31,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m npu_compat", description="Run unchanged CUDA programs on the active accelerator."
+        prog="python -m npu_compat",
+        description="Run unchanged CUDA programs on the active accelerator.",
+        allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    doctor = commands.add_parser("doctor", help="say what accelerator was found, what is redirected, what does not fit")
+    doctor = commands.add_parser(
+        "doctor", help="say what accelerator was found, what is redirected, what does not fit", allow_abbrev=False
+    )
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
-    run = commands.add_parser("run", help="run a script or module with torch.cuda redirected")
+    run = commands.add_parser("run", help="run a script or module with torch.cuda redirected", allow_abbrev=False)
     run.add_argument("--emulate", action="store_true", help="on an emulated NPU (set NPU_EMULATOR_* for its size)")
     run.add_argument("-m", dest="module", nargs=argparse.REMAINDER, help="a module and its arguments, as python -m")
     run.add_argument("program", nargs=argparse.REMAINDER, metavar="script.py", help="a script and its arguments")
@@ -56,7 +60,8 @@ def _run(program: list[str], emulate: bool) -> int:
     if not program or (program[0] == "-m" and len(program) < 2):
         return _bad_input("run: name a script, or -m and a module")
     if program[0] != "-m" and not Path(program[0]).is_file():
-        return _bad_input(f"run: {program[0]}: no such file; expected a Python script")
+        reason = "is a folder" if Path(program[0]).is_dir() else "no such file"
+        return _bad_input(f"run: {program[0]}: {reason}; expected a Python script")
     if emulate:
         return _run_emulated(program)
     from npu_compat.activation import activate_on_import
@@ -78,7 +83,8 @@ def _run_emulated(program: list[str]) -> int:
     mirror_environment(mirrored)
     # The emulator opens its devices before the redirect sets this; the rest is left to that, which reports it.
     visible = {name: mirrored[name] for name in ("ASCEND_RT_VISIBLE_DEVICES",) if name in mirrored}
-    return subprocess.run(command, env={**os.environ, **visible, "NPU_COMPAT": "0"}, check=False).returncode
+    status = subprocess.run(command, env={**os.environ, **visible, "NPU_COMPAT": "0"}, check=False).returncode
+    return status if status >= 0 else 128 - status  # one that a signal ended, as shells tell it
 
 
 def _execute(program: list[str]) -> None:

@@ -40,12 +40,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m npu_emulator", description="Run programs on an emulated Ascend NPU."
+        prog="python -m npu_emulator", description="Run programs on an emulated Ascend NPU.", allow_abbrev=False
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    doctor = commands.add_parser("doctor", help="say whether the emulated NPU can be had here, and with which backend")
+    doctor = commands.add_parser(
+        "doctor", help="say whether the emulated NPU can be had here, and with which backend", allow_abbrev=False
+    )
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
-    run = commands.add_parser("run", help="run a script or module with a torch device called npu")
+    run = commands.add_parser("run", help="run a script or module with a torch device called npu", allow_abbrev=False)
     run.add_argument("--devices", help="number of NPUs, 1 to 16 (default: NPU_EMULATOR_DEVICES, or 1)")
     run.add_argument(
         "--memory", help="memory of each, such as 8GiB (default: NPU_EMULATOR_MEMORY, or 64GiB, or what the host has)"
@@ -76,7 +78,8 @@ def _program(options: argparse.Namespace) -> list[str]:
     if not program:
         raise ValueError("run: name a script, or -m and a module")
     if not options.module and not Path(program[0]).is_file():
-        raise ValueError(f"run: {program[0]}: no such file; expected a Python script")
+        reason = "is a folder" if Path(program[0]).is_dir() else "no such file"
+        raise ValueError(f"run: {program[0]}: {reason}; expected a Python script")
     return program
 
 

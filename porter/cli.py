@@ -139,6 +139,7 @@ def _tell_of_rules(options: dict[str, Any]) -> int:
 
 def _port_files(session: Session) -> int:
     inputs = session.inputs()
+    session.check_named(inputs)
     packages = session.survey(inputs)  # before anything is written, since it may find that it cannot
     session = session.reading_records_of(inputs)
     results = session.run(inputs.files)

@@ -73,7 +73,7 @@ def _problem(error: OSError) -> str:
     if error.errno == errno.ELOOP:
         return "a link that leads back to itself"
     if error.errno == errno.ENOENT:
-        return "no such file"
+        return "no such file or folder"
     return error.strerror or str(error)
 
 

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 #: The baseline in the working directory that is used where none is named, if it is there.
 DEFAULT_BASELINE = "diffsynth-port-baseline.json"
 
+#: The commands of their own, which are asked for by the first word.
+COMMANDS = ("verify", "server")
+
 #: How the names of records end, most often.
 _OF_RECORDS = (".json", ".jsonl")
 
@@ -96,6 +99,7 @@ class Session:
             raise Unusable(str(error)) from None
         if not paths:
             raise Unusable("no PATHS given; name files or folders, or - for standard input")
+        _check_commands(paths)
         if "-" in paths and len(paths) > 1:
             raise Unusable("- (standard input) goes alone")
         if settings.target is None:
@@ -168,6 +172,12 @@ class Session:
         files = list(_kept_apart(found, self.output))
         _check_destinations(files, self.output)
         return Inputs(files, others, records)
+
+    def check_named(self, inputs: Inputs) -> None:
+        """Raises Unusable where files would be written, and a path of the command line leads to none."""
+        for one in inputs.files if not self.check else ():
+            if one.inside is None and one.problem is not None and not os.path.isfile(one.path):
+                raise Unusable(f"{one.path}: {one.problem}; nothing was written")
 
     def _may_be_a_record(self, one: Input) -> bool:
         """By its name; where one is needed, whatever else is no file that can be ported."""
@@ -496,6 +506,18 @@ def _check_ignores(target: str, options: dict[str, Any]) -> None:
         for name in ("keep_cuda", "apply_affinity", "explain_skipped", "fix_unused_ignores", "record"):
             if options[name]:
                 raise Unusable(f"--add-ignores ports nothing; it does not go with --{name.replace('_', '-')}")
+
+
+def _check_commands(paths: tuple[str, ...]) -> None:
+    """A command that is misspelt, or does not come first, is no path."""
+    if paths and not os.path.lexists(paths[0]):
+        from difflib import get_close_matches
+
+        for meant in get_close_matches(paths[0], COMMANDS, 1):
+            raise Unusable(
+                f"{paths[0]}: no such file or folder; did you mean the command {meant}? "
+                f"It comes before all else: diffsynth-port {meant} --help"
+            )
 
 
 def _check_hardware(target: str, hardware: str | None) -> None:

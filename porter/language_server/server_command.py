@@ -18,7 +18,7 @@ def server(target: str | None) -> None:
 
     It shows findings while one types, in texts and in notebooks, fixes one of them or all that are safe, and shows the
     page of a rule under the pointer. Settings of a file are those of the nearest pyproject.toml above it, read anew
-    when they change. It takes `pip install 'diffsynth-port[lsp]'`.
+    when they change. It takes `pip install '.[lsp]'` in a clone.
 
     \b
     Exit status: 0 the editor closed it
@@ -38,6 +38,6 @@ def server(target: str | None) -> None:
     except ModuleNotFoundError as error:
         if error.name not in ("pygls", "lsprotocol"):
             raise
-        raise click.UsageError("the server needs pygls: pip install 'diffsynth-port[lsp]'") from None
+        raise click.UsageError("the server needs pygls: pip install '.[lsp]' in a clone") from None
     serve(options)
     sys.exit(0)

@@ -130,7 +130,7 @@ def find_scripts(
     if not scripts:
         raise NothingToVerify(
             f"PATHS hold no script that imports {_told(libraries())}, and none that launches one; name other programs "
-            "one by one"
+            f"one by one{_unreadable(inputs)}"
         )
     return [replace(one, arguments=tuple(arguments)) for one in scripts]
 
@@ -191,6 +191,19 @@ def _is_of_a_library(data: bytes) -> bool:
     except SyntaxError:
         return True  # which is said of it
     return not (any(isinstance(one, _DEFINITIONS) for one in body) and all(map(_only_defines, body)))
+
+
+def _unreadable(inputs: Iterable[Input]) -> str:
+    """The first Python file that is none, for a message on finding no script."""
+    for path in (one.path for one in inputs if one.path.endswith(".py")):
+        try:
+            with open(path, "rb") as file:
+                ast.parse(file.read())
+        except SyntaxError as error:
+            return f"; {path} cannot be read: line {error.lineno}: {error.msg}"
+        except ValueError as error:  # null bytes, to Python 3.11
+            return f"; {path} cannot be read: {error}"
+    return ""
 
 
 def _only_defines(statement: ast.stmt) -> bool:

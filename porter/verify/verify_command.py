@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -40,6 +42,14 @@ class _WithArguments(click.Command):
         return [*super().collect_usage_pieces(context), "[-- ARGUMENTS...]"]
 
 
+def _seconds(value: str | float) -> float:
+    """A time limit."""
+    with suppress(ValueError):
+        if 0 < (seconds := float(value)) < math.inf:
+            return seconds
+    raise click.BadParameter(f"{str(value)!r}: expected a number of seconds above 0")
+
+
 @click.command(cls=_WithArguments, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="diffsynth-port")
 @click.argument("paths", nargs=-1, metavar="PATHS...")
@@ -58,7 +68,7 @@ class _WithArguments(click.Command):
                    "there are none. For hooks, which name every file that changed.")  # fmt: skip
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How to print the outcome.")  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=600.0, show_default=True,
+@click.option("--timeout", type=_seconds, default=600.0, show_default=True,
               metavar="SECONDS", help="For each script and way.")  # fmt: skip
 @click.pass_context
 def verify(context: click.Context, /, paths: tuple[str, ...], **options: Any) -> None:

@@ -105,6 +105,8 @@ def test_run_ends_as_its_program_does(environment, emulated, run_python, tmp_pat
     file.write_text("import sys\nsys.exit(5)\n")
     assert run_python("-m", "npu_compat", "run", file, env=emulated).returncode == 5
     assert run_python("-m", "npu_compat", "run", "--emulate", file, env=environment).returncode == 5
+    file.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    assert run_python("-m", "npu_compat", "run", "--emulate", file, env=environment).returncode == 128 + 9
 
 
 @pytest.mark.parametrize(
@@ -113,11 +115,19 @@ def test_run_ends_as_its_program_does(environment, emulated, run_python, tmp_pat
         (["run"], "name a script"),
         (["run", "-m"], "name a script, or -m and a module"),
         (["run", "no_such_file.py"], "no_such_file.py: no such file; expected a Python script"),
+        (["run", "/"], "/: is a folder; expected a Python script"),
     ],
 )
 def test_bad_input(arguments, message, capsys):
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["run", "--emulat", __file__], ["doctor", "--js"]])
+def test_no_option_is_guessed(arguments, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert f"unrecognized arguments: {arguments[1]}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [["doctor"], ["doctor", "--json"], ["run", __file__]])

@@ -36,6 +36,8 @@ def test_exit_status_of_the_program_is_kept(run: Run) -> None:
         (("--devices", "0"), "devices='0': expected a number of devices from 1 to 16"),
         (("--hardware", "h100"), "hardware='h100': expected one of atlas-a2"),
         (("missing.py",), "missing.py: no such file"),
+        (("/",), "/: is a folder; expected a Python script"),
+        (("--dev", "2"), "unrecognized arguments: --dev"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(run: Run, options: tuple[str, ...], message: str) -> None:

@@ -39,6 +39,7 @@ SLOW = [
     "diffsynth-port verify examples/wanvideo/model_inference",
     "pip install '.[train]'",
     "python -m script_trial dataset data/example_video_dataset",
+    "diffsynth-port verify examples/wanvideo/model_training/lora/Wan2.1-T2V-1.3B.sh",
 ]
 
 #: What ends otherwise than with 0, and what it has to say then.

@@ -176,13 +176,37 @@ def test_fail_on_chooses_what_fails(run: Run, tree: Path) -> None:
 def test_what_cannot_be_done_exits_with_2_and_the_rest_goes_on(run: Run, tree: Path) -> None:
     (tree / "broken.py").write_bytes(b'x = ("cuda"\n')
     (tree / "bytes.py").write_bytes(b'x = "cuda" # \xff\n')
-    done = run("scripts", "missing.py", "--target", "npu")
+    done = run("scripts", "--target", "npu")
     assert done.returncode == 2
     assert (tree / "port.py").read_bytes() == NPU
     assert (tree / "broken.py").read_bytes() == b'x = ("cuda"\n'
-    for name in (b"scripts/broken.py", b"scripts/bytes.py", b"missing.py"):
+    for name in (b"scripts/broken.py", b"scripts/bytes.py"):
         assert done.stdout.count(name) == 1
     assert b"Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--output", "out"), ("--npu-scripts",)])
+def test_nothing_is_written_where_a_path_leads_nowhere(run: Run, tree: Path, options: tuple[str, ...]) -> None:
+    done = run("scripts", "missing.py", "--target", "npu", *options)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.endswith(b"Error: missing.py: no such file or folder; nothing was written\n")
+    assert (tree / "port.py").read_bytes() == CUDA
+    assert not (tree.parent / "out").exists()
+
+
+def test_a_check_tells_of_a_path_that_leads_nowhere_among_the_rest(run: Run, tree: Path) -> None:
+    done = run("scripts", "missing/", "--target", "npu", "--check")
+    assert done.returncode == 2
+    assert b"missing/: error: no such file or folder" in done.stdout
+    assert b"scripts/port.py" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [("verfy", "scripts", "--check"), ("--target", "npu", "verify", "scripts")])
+def test_a_misspelt_command_is_told(run: Run, tree: Path, arguments: tuple[str, ...]) -> None:
+    done = run(*arguments, *(() if "--target" in arguments else ("--target", "npu")))
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"no such file or folder; did you mean the command verify? It comes before all else:" in done.stderr
+    assert (tree / "port.py").read_bytes() == CUDA
 
 
 def test_a_read_only_file_stays(run: Run, tree: Path) -> None:

@@ -83,9 +83,9 @@ def test_names_the_problem_of_what_cannot_be_read(tmp_path: Path) -> None:
     problems = {one.path: one.problem for one in find_inputs(["loop.py", "dangling.py", "pipe.py", "none.py"])}
     assert problems == {
         "loop.py": "a link that leads back to itself",
-        "dangling.py": "no such file",
+        "dangling.py": "no such file or folder",
         "pipe.py": "not a regular file",
-        "none.py": "no such file",
+        "none.py": "no such file or folder",
     }
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
+
+from script_trial.adapters.diffsynth_port.pipelines_needed import pipelines_needed
 
 _DTYPES = ("float32", "bfloat16", "float16")
 
@@ -13,9 +16,10 @@ class _WithModelIds(click.Command):
     """A command whose help ends with the model ids, which are looked up when it is asked for."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from script_trial.adapters.diffsynth_port.catalogue import MODELS
+        with suppress(ModuleNotFoundError):  # without the pipelines there is the rest of the help
+            from script_trial.adapters.diffsynth_port.catalogue import MODELS
 
-        self.epilog = f"Model ids: {', '.join(MODELS)}."
+            self.epilog = f"Model ids: {', '.join(MODELS)}."
         super().format_epilog(ctx, formatter)
 
 
@@ -44,8 +48,9 @@ def weights(
     For a Wan model, the converted text encoder and VAE are written as well: pipelines read these unless told
     redirect_common_files=False.
     """
-    from diffsynth.families.family import Sizes
-    from script_trial.adapters.diffsynth_port.catalogue import REDIRECTED_TO, entries_of
+    with pipelines_needed("weights"):
+        from diffsynth.families.family import Sizes
+        from script_trial.adapters.diffsynth_port.catalogue import REDIRECTED_TO, entries_of
 
     try:
         sizes = Sizes(width=width, layers=layers)
@@ -53,7 +58,8 @@ def weights(
             entries_of(model_id)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    from script_trial.adapters.diffsynth_port.weights import make_weights  # torch, only once there is something to do
+    with pipelines_needed("weights"):  # torch, only once there is something to do
+        from script_trial.adapters.diffsynth_port.weights import make_weights
 
     redirected = [REDIRECTED_TO[model_id] for model_id in model_ids if model_id in REDIRECTED_TO]
     for model_id in dict.fromkeys([*model_ids, *redirected]):

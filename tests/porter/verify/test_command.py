@@ -146,6 +146,7 @@ def test_without_a_compiler_it_says_so(run: Run, tmp_path: Path) -> None:
         ((), "Missing argument 'PATHS...', or a command behind"),
         (("nowhere.py",), "nowhere.py: no such file"),
         ((".",), "PATHS hold no script that imports diffsynth"),
+        (("broken",), "name other programs one by one; broken/a.py cannot be read: line 2: '(' was never closed"),
         (
             (".", "--hardware", "h100"),
             "unknown hardware 'h100'; known: atlas-a2, atlas-a3, ascend-950dt, atlas-910, atlas-310p, atlas-200i-a2",
@@ -159,7 +160,8 @@ def test_without_a_compiler_it_says_so(run: Run, tmp_path: Path) -> None:
         ((".", "--report", "folder.xml"), "--report folder.xml is a folder; name a file"),
         ((".", "--report", "nowhere/page.html"), "--report nowhere/page.html: there is no such folder; make it"),
         (("--", "python", "nowhere.py"), "python nowhere.py: it launches no Python script by python, torchrun"),
-        ((".", "--timeout", "0"), "Invalid value for '--timeout'"),
+        ((".", "--timeout", "0"), "Invalid value for '--timeout': '0': expected a number of seconds above 0"),
+        ((".", "--timeout", "abc"), "Invalid value for '--timeout': 'abc': expected a number of seconds above 0"),
         ((".", "--processes", "0"), "Invalid value for '--processes'"),
         ((".", "--target", "npu"), "No such option"),
     ],
@@ -168,6 +170,8 @@ def test_bad_input_is_one_sentence_and_exit_2(
     run: Run, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     (tmp_path / "file").write_text("")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.py").write_text("import torch\nprint(\n")
     (tmp_path / "folder.xml").mkdir()
     done = run(*arguments)
     assert done.returncode == 2

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from script_trial.adapters.diffsynth_port.dataset_command import make_dataset
 from script_trial.adapters.diffsynth_port.image_dataset import make_image_dataset
+from script_trial.adapters.diffsynth_port.video_dataset import make_dataset
 from script_trial.adapters.diffsynth_port.weights import make_for_patterns, make_weights
 from tests.diffsynth.diffusion.training import driver
 

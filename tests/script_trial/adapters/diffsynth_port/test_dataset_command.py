@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -11,7 +15,7 @@ from diffsynth.core.data.media_dataset import read_metadata
 from diffsynth.utils.data import VideoData
 from script_trial.__main__ import main
 from script_trial.adapters.diffsynth_port import image_dataset
-from script_trial.adapters.diffsynth_port.dataset_command import METADATA
+from script_trial.adapters.diffsynth_port.video_dataset import METADATA
 
 SMALL = ["--clips", "3", "--frames", "5", "--height", "32", "--width", "48"]
 
@@ -91,3 +95,46 @@ def test_a_data_set_that_is_there_is_left_alone(tmp_path):
     assert result.exit_code == 2
     assert "is there already; name another folder or delete it" in result.output
     assert (tmp_path / "metadata.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", [[], ["--images"]])
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path, kind):
+    (tmp_path / "file").write_text("mine")
+    folder = tmp_path / "file" / "data"
+    result = CliRunner().invoke(main, ["dataset", str(folder), *SMALL, *kind])
+    assert result.exit_code == 2
+    assert result.output.endswith(f"Error: {folder} cannot be made: Not a directory; name another folder\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["--help"], 0, "dataset  Make a small data set"),
+        (["weights", "--help"], 0, "--dtype"),
+        (
+            ["dataset", "data"],
+            2,
+            "dataset needs the pipelines, and PIL is not installed here: pip install",
+        ),
+        (["weights", "x"], 2, "weights needs the pipelines, and diffsynth is not installed here: pip install"),
+    ],
+)
+def test_beside_the_tools_alone(arguments, status, says, tmp_path):
+    """Neither torch nor the pipelines come with them."""
+    without = (
+        "import sys; sys.modules.update(dict.fromkeys(('PIL', 'diffsynth', 'numpy', 'torch'))); "
+        "from script_trial.__main__ import main; main(prog_name='python -m script_trial')"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
+    done = subprocess.run(
+        [sys.executable, "-c", without, *arguments],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status
+    assert says in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
