@@ -286,8 +286,8 @@ def verify(
     with verification(request, progress, libraries, common) as running:
         machines = running.start()
         with ThreadPoolExecutor(_scripts_at_once(request)) as pool:
-            asked = [pool.submit(running.run, script) for script in scripts]
-            try:
+            try:  # an interrupt may come while scripts are still handed out, and the first runs already
+                asked = [pool.submit(running.run, script) for script in scripts]
                 rows = [one.result() for one in asked]
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)

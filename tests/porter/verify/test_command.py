@@ -196,7 +196,7 @@ def test_an_interrupt_is_no_failure_of_what_runs(tmp_path: Path) -> None:
         assert process.stderr is not None
         assert process.stderr.readline() == "[1/1] sleeps.py\n"
         process.send_signal(signal.SIGINT)
-        assert process.communicate()[1] == "interrupted\n"
+        assert process.communicate(timeout=100)[1] == "interrupted\n"
     assert process.returncode == 2
 
 
