@@ -2,8 +2,8 @@
 
 Of files that have lines in common, the one that shares most is meant, and one that is gone from its place rather than
 one that is still there. Where two that a port changed differently are as like, it is the one of the same name, as in a
-folder that was moved, or else none is guessed. A file that has most of
-the lines but not those that were ported was never ported: it is a sibling of the one that was.
+folder that was moved, or else none is guessed. A file that has most of the lines but not those that were ported was
+never ported: it is a sibling of the one that was.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class OwnFolders:
     def __init__(self, own: Iterable[Path], users: Iterable[Path], note: Callable[[str], None]) -> None:
         self._own = [_whole(folder) for folder in own]
         self._temporary = _whole(tempfile.gettempdir())
-        self._users = [one for one in map(_whole, users) if not _is_in(self._temporary, one)]
+        self._users = [one for one in map(_whole, users) if not is_in(self._temporary, one)]
         self._home = _whole(Path.home())
         self.unique: list[str] = []
         self.left: list[str] = []
@@ -75,11 +75,11 @@ class OwnFolders:
         if not isinstance(file, (str, bytes, os.PathLike)):
             return
         path = place or os.path.realpath(os.fsdecode(file))
-        if path.startswith(_FREE) or any(_is_in(path, folder) for folder in (*self._own, *self.unique)):
+        if path.startswith(_FREE) or any(is_in(path, folder) for folder in (*self._own, *self.unique)):
             return
         if _is_of_a_library(path):
             return
-        if _is_in(path, self._home) and os.path.relpath(path, self._home).startswith("."):
+        if is_in(path, self._home) and os.path.relpath(path, self._home).startswith("."):
             return  # caches and settings of libraries
         if self._is_temporary(path):
             if path != self._temporary:  # of which a file without a name is made
@@ -94,7 +94,7 @@ class OwnFolders:
 
     def _is_temporary(self, file: Any) -> bool:
         path = _whole(file)
-        return _is_in(path, self._temporary) and not any(_is_in(path, folder) for folder in self._users)
+        return is_in(path, self._temporary) and not any(is_in(path, folder) for folder in self._users)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
@@ -138,12 +138,12 @@ def _whole(path: str | bytes | os.PathLike[Any]) -> str:
     return os.path.realpath(os.fsdecode(path))
 
 
-def _is_in(path: str, folder: str) -> bool:
+def is_in(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def _is_of_a_library(path: str) -> bool:
     """Whether it is compiled code, or lies in the environment that runs it."""
     return "__pycache__" in path or any(
-        _is_in(path, os.path.realpath(prefix)) for prefix in (sys.prefix, sys.base_prefix)
+        is_in(path, os.path.realpath(prefix)) for prefix in (sys.prefix, sys.base_prefix)
     )

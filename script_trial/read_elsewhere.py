@@ -23,6 +23,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
+from script_trial.own_folders import is_in
 from script_trial.written_files import is_to_go_on
 
 #: A folder where a script looks, and the one that it stands for.
@@ -139,10 +140,10 @@ class Elsewhere:
         whole = os.path.abspath(os.fsdecode(path))
         if not is_here_too and _lies(whole):
             return None
-        if is_to_go_on(Path(whole, "any")) or any(_is_in(whole, one) for one in self._gone):
+        if is_to_go_on(Path(whole, "any")) or any(is_in(whole, one) for one in self._gone):
             return None
         for here, elsewhere in self._folders:
-            if _is_in(whole, here):
+            if is_in(whole, here):
                 there = os.path.join(elsewhere, os.path.relpath(whole, here))
                 if _lies(there):
                     return os.path.realpath(there)
@@ -366,7 +367,3 @@ def _is_file(path: str) -> bool:
 
 def _is_folder(path: str) -> bool:
     return stat.S_ISDIR(_stat(path).st_mode)
-
-
-def _is_in(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder + os.sep)
