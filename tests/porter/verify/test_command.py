@@ -187,12 +187,19 @@ def test_an_amount_of_memory_that_is_none(run: Run) -> None:
     assert "Traceback" not in done.stderr
 
 
+def _hear_interrupts() -> None:
+    """What a shell has put in the background ignores them, and so does all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @needs_emulator
 def test_an_interrupt_is_no_failure_of_what_runs(tmp_path: Path) -> None:
     (tmp_path / "sleeps.py").write_text("import time\ntime.sleep(600)\n")
     command = [sys.executable, "-m", "porter", "verify", "sleeps.py"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=env) as process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=env, preexec_fn=_hear_interrupts
+    ) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "[1/1] sleeps.py\n"
         process.send_signal(signal.SIGINT)
