@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import operator
 import os
 import sys
 
@@ -44,7 +45,8 @@ def attention(query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None 
         AttentionImplementationError: DIFFSYNTH_ATTENTION_IMPLEMENTATION names what is unknown or cannot run here.
     """
     mask_dtype = None if mask is None else mask.dtype
-    name = chosen_implementation(query.device.type, query.dtype, query.shape[-1], mask_dtype)
+    head_dim = operator.index(query.shape[-1])  # compiled for any shapes, torch 2.7 has any head too
+    name = chosen_implementation(query.device.type, query.dtype, head_dim, mask_dtype)
     return KERNELS[name](query, key, value, mask)
 
 

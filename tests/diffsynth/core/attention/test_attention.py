@@ -71,6 +71,22 @@ def test_compiled_whole():
     torch.testing.assert_close(compiled(query, key, value).double(), expected, rtol=0, atol=1e-6)
 
 
+def test_compiled_for_any_number_of_heads():
+    """Which torch 2.7 makes of a number that a module keeps, where it compiles for any shapes."""
+
+    class Attending(torch.nn.Module):
+        heads = 2
+
+        def forward(self, tokens):
+            tokens = torch.unflatten(tokens, -1, (self.heads, -1))
+            return attention(tokens, tokens, tokens)
+
+    module, tokens = Attending(), torch.randn(1, 6, 32, generator=torch.Generator().manual_seed(0))
+    expected = module(tokens)
+    module.forward = torch.compile(module.forward, dynamic=True, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(module(tokens), expected, rtol=0, atol=1e-6)
+
+
 # On a CPU the packages themselves cannot run: this is the adapter's part, names and order of what it passes on.
 @pytest.mark.parametrize(
     "name",
