@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -87,6 +88,16 @@ def figures(lines: list[str]) -> list[dict[str, Any]]:
         if numbers:
             found.append({"line": line, "says": without_figures(line), "figures": numbers})
     return found
+
+
+def in_any_order(lines: list[str]) -> list[str]:
+    """Lines that came in an order of no meaning, in one that does not hang on the last digits of their figures."""
+
+    def place(line: str) -> tuple[str, list[float], str]:
+        numbers = map(float, _FIGURE.findall(line))
+        return without_figures(line), [math.inf if math.isnan(number) else number for number in numbers], line
+
+    return sorted(lines, key=place)
 
 
 class Printed:

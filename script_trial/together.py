@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from script_trial.printed import in_any_order
+
 
 def of_one_program(told: dict[str, Any]) -> dict[str, Any]:
     """What is told of a script, see `run_script`, and of the processes that it started, each of which printed."""
@@ -19,6 +21,29 @@ def of_one_program(told: dict[str, Any]) -> dict[str, Any]:
         "notes": list(dict.fromkeys(note for one in every for note in one["notes"])),
         **together(every),
     }
+
+
+def of_pools(workers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Workers of pools as one, or none: any of them may do any of the work, so what they made has an order of its own.
+
+    Lines that they printed stand as `in_any_order` has them, what they saved by its names.
+    """
+    if not workers:
+        return []
+    each = [one for worker in workers for one in (worker, *worker["workers"])]
+    lists = {kind: [one for worker in each for one in worker[kind]] for kind in ("notes", "left", "seen", "saved")}
+    return [
+        {
+            **together(each),
+            **lists,
+            "error": next((worker["error"] for worker in each if worker["error"]), None),
+            "seconds": max(worker["seconds"] for worker in each),
+            "curve": [],
+            "saved": sorted(lists["saved"], key=lambda one: (one["name"], one["kind"], one["digest"])),
+            "printed": in_any_order([line for worker in each for line in worker["printed"]]),
+            "workers": [],
+        }
+    ]
 
 
 def together(ranks: list[dict[str, Any]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from script_trial.failure import failure_of
+from script_trial.processes import how_it_ended
 from script_trial.refusals import left_to_the_host, refused
 
 #: Characters of what is printed that a reason is looked for in.
@@ -44,12 +46,26 @@ class Ending:
         return {name: getattr(self, name) for name in ("seconds", "error", "refused", "on_host", "refusals", "threads")}
 
 
-def watched_run(run: Callable[[], object], script: str) -> Ending:
-    """Runs the script of this path by `run`. Whatever ends it early is printed and kept, and not raised."""
+def watched_run(run: Callable[[], object], script: str, tell: Callable[[Ending], object] | None = None) -> Ending:
+    """Runs the script of this path by `run`. Whatever ends it early is printed and kept, and not raised.
+
+    `tell` is called instead where the script ends the process at once, by `os._exit`.
+    """
     notes = _Notes(script)
     started = time.perf_counter()
+
+    def ending(error: dict[str, Any] | None, failed: BaseException | None = None) -> Ending:
+        seconds = time.perf_counter() - started
+        on_host = with_counts({one["operator"] for one in notes.refusals if one["runs"]})
+        never = sorted({one["operator"] for one in notes.refusals if not one["runs"]})
+        return Ending(seconds, error, failed, never, on_host, notes.refusals, notes.threads)
+
+    def leaves(status: int) -> None:
+        if tell is not None:
+            tell(ending({"message": how_it_ended(status), "line": None} if status else None))
+
     error, failed = None, None
-    with warnings.catch_warnings(), _threads_heard(notes), _last_line() as said:
+    with warnings.catch_warnings(), _threads_heard(notes), _last_line() as said, _exit_heard(leaves):
         warnings.simplefilter("default")
         warnings.showwarning = notes.take  # type: ignore[assignment]
         try:
@@ -59,10 +75,26 @@ def watched_run(run: Callable[[], object], script: str) -> Ending:
                 error, failed = failure_of(raised, script, said()), raised
                 traceback.print_exc()
                 notes.hear(str(raised), error["line"])
-    seconds = time.perf_counter() - started
-    on_host = with_counts({one["operator"] for one in notes.refusals if one["runs"]})
-    never = sorted({one["operator"] for one in notes.refusals if not one["runs"]})
-    return Ending(seconds, error, failed, never, on_host, notes.refusals, notes.threads)
+    return ending(error, failed)
+
+
+@contextlib.contextmanager
+def _exit_heard(leaves: Callable[[int], None]) -> Iterator[None]:
+    """Within it `leaves` is called, with the exit status, before this process ends by `os._exit`."""
+    exit_now, process = os._exit, os.getpid()
+
+    def left(status: int) -> None:
+        try:
+            if os.getpid() == process:  # and no fork, which multiprocessing ends so
+                leaves(status)
+        finally:
+            exit_now(status)
+
+    os._exit = left  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        os._exit = exit_now
 
 
 @contextlib.contextmanager

@@ -2,16 +2,16 @@
 
 torch.multiprocessing.spawn(train, nprocs=2)     two workers, with their results, operators and errors
 DataLoader(..., num_workers=2)                   they load data: nothing of them counts
-multiprocessing.Pool(2).map(f, data)             any of them may do any of it: noted, and not watched
+multiprocessing.Pool(2).map(f, data)             any of them may do any of it: told of as one, in an order of its own
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import pickle
+import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,9 +20,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from script_trial.own_processes import UNSEEN
+from script_trial.processes import how_it_ended
+from script_trial.together import of_pools
 from script_trial.trial import Place
-from script_trial.watched_run import watched_run
+from script_trial.watched_run import Ending, watched_run
 from script_trial.watched_script import Script, WatchedScript
 
 #: Modules whose processes only load data.
@@ -32,6 +33,8 @@ _POOLS = ("multiprocessing.pool", "concurrent.futures.process")
 #: What these raise when a process of theirs has ended early.
 _RAISED_FOR_OTHERS = ("ProcessRaisedException", "ProcessExitedException")
 
+#: Who is ended so was not asked for all that it had to do.
+_ENDED_BY_ANOTHER = (None, -signal.SIGTERM, -signal.SIGKILL)
 _LOST = "{} of the processes that it started were ended before their last line: what they computed is not seen"
 
 
@@ -45,8 +48,9 @@ class Workers:
         self._watched = watched
         self._recording = recording
         self._process = os.getpid()
-        self._numbers = itertools.count()
-        self._started = 0
+        self._started: list[Any] = []
+        self._crashed: list[str] = []
+        self._is_told = False
         self._starting = threading.local()
 
     def watch(self) -> None:
@@ -79,60 +83,72 @@ class Workers:
     def told(self) -> list[dict[str, Any]]:
         """What was recorded of all that came to their end, and of what they started themselves."""
         results = self._watched.place.results
-        files = [_record(_results_of(results, number)) for number in range(self._started)]
-        written = [json.loads(file.read_text("utf-8")) for file in files if file.exists()]
-        if len(written) < len(files):
-            self._watched.trial.note(_LOST.format(len(files) - len(written)))
-        return [one for worker in written for one in (worker, *worker["workers"])]
+        files = {_record(_results_of(results, number)): process for number, process in enumerate(self._started)}
+        lost = [(_exit_status(process), _is_of_pool(process)) for file, process in files.items() if not file.exists()]
+        ended = [of_pool for status, of_pool in lost if status in _ENDED_BY_ANOTHER]
+        if not all(ended):  # one of a pool that was ended before it is watched had nothing to do
+            self._watched.trial.note(_LOST.format(ended.count(False)))
+        self._crashed = [how_it_ended(status) for status, _ in lost if status not in _ENDED_BY_ANOTHER]
+        every = [json.loads(file.read_text("utf-8")) for file in files if file.exists()]
+        alone = [worker for worker in every if not worker["is_of_pool"]]
+        pools = of_pools([worker for worker in every if worker["is_of_pool"]])
+        return [one for worker in (*alone, *pools) for one in (worker, *worker["workers"])]
 
-    @staticmethod
-    def with_their_errors(told: dict[str, Any], raised: BaseException | None) -> dict[str, Any]:
+    def with_their_errors(self, told: dict[str, Any], raised: BaseException | None) -> dict[str, Any]:
         """What is told of a script, with the errors of its workers: they are its own where it ended for them."""
         errors = [one["error"] for one in told["workers"] if one["error"]]
+        errors += [{"message": how, "line": None} for how in self._crashed]
         if errors and type(raised).__name__ in _RAISED_FOR_OTHERS:
             return {**told, "error": errors[0]}
         return {**told, "threads": [*told["threads"], *({**error, "of": "process"} for error in errors)]}
 
     def _next(self, process: Any) -> Worker | None:
         """None for one that is not watched."""
-        module = str(getattr(getattr(process, "_target", None) or type(process), "__module__", ""))
-        if module.startswith(_LOADERS):
+        if _module_of(process).startswith(_LOADERS):
             return None
-        if module.startswith(_POOLS):
-            self._watched.trial.note(UNSEEN.format("multiprocessing"))
-            return None
-        number = next(self._numbers)
-        self._started = number + 1
+        number = len(self._started)
+        self._started.append(process)
         watched = self._watched
         place = replace(watched.place, results=_results_of(watched.place.results, number))
-        return Worker(watched.script, place, watched.meet_at, tuple(watched.own_folders.unique))
+        unique = tuple(watched.own_folders.unique)
+        return Worker(watched.script, place, watched.meet_at, unique, _is_of_pool(process))
 
     def _be(self, worker: Worker, process: Any) -> None:
         """In the worker: it is told of when it has run."""
         if os.getpid() != self._process:  # it was forked off
-            self._process, self._numbers, self._started = os.getpid(), itertools.count(), 0
+            self._process, self._started = os.getpid(), []
             self._watched.begin_anew(worker.place)
         run = process.run
-        process.run = lambda: self._run(run)
+        process.run = lambda: self._run(run, worker.is_of_pool)
 
-    def _run(self, run: Callable[[], object]) -> None:
+    def _run(self, run: Callable[[], object], is_of_pool: bool) -> None:
         def whole() -> None:
+            if is_of_pool:  # which ends its workers so when there is no more to do
+                signal.signal(signal.SIGTERM, lambda *_: self._is_told or os._exit(0))
             with self._recording or contextlib.nullcontext():
                 try:
                     run()
                 except SystemExit as ended:
                     raise _cause(ended) from None
 
-        ending = watched_run(whole, self._watched.script.path)
+        def tell(ending: Ending) -> None:
+            if not self._is_told:
+                self._is_told = True
+                self._tell(ending, is_of_pool)
+
+        ending = watched_run(whole, self._watched.script.path, tell)
+        tell(ending)
+        if ending.raised is not None:
+            raise ending.raised
+
+    def _tell(self, ending: Ending, is_of_pool: bool) -> None:
         place = self._watched.place
-        told = {**ending.as_json(), **self._watched.told(), "workers": self.told()}
+        told = {**ending.as_json(), **self._watched.told(), "workers": self.told(), "is_of_pool": is_of_pool}
         told = self.with_their_errors({**told, "seen": self._watched.trial.results.seen}, ending.raised)
         place.results.mkdir(parents=True, exist_ok=True)
         unfinished = _record(place.results).with_suffix(".unfinished")
         unfinished.write_text(json.dumps(told), encoding="utf-8")
         unfinished.replace(_record(place.results))
-        if ending.raised is not None:
-            raise ending.raised
 
 
 @dataclass(frozen=True)
@@ -143,6 +159,7 @@ class Worker:
     place: Place
     meet_at: Path | None
     unique: tuple[str, ...]
+    is_of_pool: bool
 
     def begin(self) -> None:
         """In that process, before it has imported anything of the script."""
@@ -175,6 +192,23 @@ def _results_of(results: Path, number: int) -> Path:
 
 def _record(results: Path) -> Path:
     return results / "told.json"
+
+
+def _module_of(process: Any) -> str:
+    """Where what it runs is written."""
+    return str(getattr(getattr(process, "_target", None) or type(process), "__module__", ""))
+
+
+def _is_of_pool(process: Any) -> bool:
+    return _module_of(process).startswith(_POOLS)
+
+
+def _exit_status(process: Any) -> int | None:
+    """None of one that runs yet, or whose end nobody can ask for any more."""
+    try:
+        return process.exitcode  # type: ignore[no-any-return]
+    except ValueError:  # it was closed
+        return None
 
 
 def _cause(ended: SystemExit) -> BaseException:

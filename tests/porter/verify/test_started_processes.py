@@ -110,16 +110,86 @@ def test_a_figure_of_one_that_differs_and_an_error_that_nobody_hears_of_fail(ver
     ]
 
 
-def test_one_that_is_ended_and_pools_are_noted(verify_text: Callable[..., Row]) -> None:
+def test_one_that_is_ended_is_noted(verify_text: Callable[..., Row]) -> None:
     joins = "import time; time.sleep(0.5)\nfor one in started:\n    one.terminate()\n    one.join()\n"
-    joins += "with pool.Pool(1) as one:\n    print(one.map(abs, [-0.5]))"
     row = verify_text(*both(FORK.format(figure="0.5", last="threading.Event().wait()", joins=joins)))
     assert row.problems == []
     assert row.outcomes["ported"].notes == [
-        "it starts processes by multiprocessing: what they compute, print and save is not seen (let a launcher start "
-        "them, such as torchrun, or have it run in one process)",
-        "2 of the processes that it started were ended before their last line: what they computed is not seen",
+        "2 of the processes that it started were ended before their last line: what they computed is not seen"
     ]
+
+
+@pytest.mark.parametrize(
+    ("leaves", "figure", "problems"),
+    [
+        ("os._exit(0)", "0.5", []),
+        (
+            "os._exit(0)",
+            "0.5 * (rank + 1)",
+            ["ported: printed of process 2 'rank 1 2.0' where the reference printed 'rank 1 1.5'"],
+        ),
+        (
+            "os._exit(3)",
+            "0.5",
+            ["ported: an error ended a process, and the script went on: its process ended itself with exit status 3 "
+             "before the script's last line"],
+        ),
+        (
+            "os.abort() if rank else os._exit(0)",
+            "0.5",
+            ["ported: an error ended a process, and the script went on: its process was ended by SIGABRT"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_one_computed_before_it_left_at_once_counts(
+    verify_text: Callable[..., Row], leaves: str, figure: str, problems: list[str]
+) -> None:
+    cuda, _ = both(FORK.format(figure="0.5", last="import os; os._exit(0)", joins=JOINS))
+    _, ported = both(FORK.format(figure=figure, last=f"import os; {leaves}", joins=JOINS))
+    row = verify_text(cuda, ported)
+    assert row.problems[: len(problems)] == problems
+    assert bool(row.problems) == bool(problems)
+    assert row.outcomes["ported"].notes == []
+
+
+POOLS = """\
+import multiprocessing, numpy, torch
+from concurrent.futures import ProcessPoolExecutor
+
+def work(number):
+    print(f"{{number}}: {{number * {figure}:.3f}}")
+    numpy.save(f"{{number}}.npy", numpy.full(3, number * {factor}))
+    return number
+
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(sorted(pool.imap_unordered(work, range(4))))
+with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
+    print(list(pool.map(work, range(4, 8))))
+print(float(torch.ones(3, device="cuda").mul(2).sum()))
+"""
+
+
+def test_pools_are_recorded_as_one_process(verify_text: Callable[..., Row]) -> None:
+    script = POOLS.format(figure="1.5", factor="1.0")
+    row = verify_text(*both(script))
+    assert (row.problems, row.equal) == ([], True)
+    outcome = row.outcomes["ported"]
+    assert outcome.notes == []
+    assert outcome.printed == [
+        ["[0, 1, 2, 3]", "[4, 5, 6, 7]", "6.0"],
+        [f"{number}: {number * 1.5:.3f}" for number in range(8)],
+    ]
+    assert [one["name"] for one in outcome.saved] == [f"{number}.npy" for number in range(8)]
+
+
+def test_a_figure_and_an_array_of_a_pool_that_differ_fail(verify_text: Callable[..., Row]) -> None:
+    script = POOLS.format(figure="1.5", factor="1.0")
+    row = verify_text(both(script)[0], both(POOLS.format(figure="1.75", factor="1.0"))[1])
+    assert row.problems == ["ported: printed of process 1 '1: 1.750' where the reference printed '1: 1.500'"]
+    row = verify_text(both(script)[0], both(POOLS.format(figure="1.5", factor="1.0 + (number == 7)"))[1])
+    assert len(row.problems) == 1, row.problems
+    assert row.problems[0].startswith("ported: ")
+    assert row.outcomes["ported"].ran
 
 
 def test_every_way_is_told_of_as_many_devices(verify_text: Callable[..., Row]) -> None:
