@@ -3,6 +3,7 @@ settings are in force, which every other module asks here."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Mapping
@@ -133,13 +134,8 @@ class Settings:
         )
 
     def visible_devices(self) -> int:
-        """How many of the devices ASCEND_RT_VISIBLE_DEVICES leaves visible (digits and commas; unset: all)."""
-        listed = os.environ.get("ASCEND_RT_VISIBLE_DEVICES")
-        if listed is None:
-            return self.devices
-        leading = re.match(r"[\d,]*", listed)
-        ordinals = {int(part) for part in leading.group().split(",") if part} if leading else set()
-        return sum(ordinal < self.devices for ordinal in ordinals)
+        """How many of the devices ASCEND_RT_VISIBLE_DEVICES leaves visible."""
+        return len(set(visible_ordinals(self.devices)))
 
     def to_environment(self) -> dict[str, str]:
         """The variables that give a child process the same emulated machine."""
@@ -151,6 +147,20 @@ class Settings:
             "NPU_EMULATOR_STRICT": "1" if self.strict else "0",
             "NPU_EMULATOR_CANN": self.cann or "",
         }
+
+
+def visible_ordinals(devices: int) -> list[int]:
+    """The ordinals that ASCEND_RT_VISIBLE_DEVICES names of so many devices; all where it is unset.
+
+    As CANN reads it: digits and commas, up to the first character or number that is none of a device, such as -1
+    (`ASCEND_RT_VISIBLE_DEVICES` in the vendor's reference of environment variables).
+    """
+    listed = os.environ.get("ASCEND_RT_VISIBLE_DEVICES")
+    if listed is None:
+        return list(range(devices))
+    leading = re.match(r"[\d,]*", listed)
+    named = [int(ordinal) for ordinal in leading.group().split(",") if ordinal] if leading else []
+    return list(itertools.takewhile(lambda ordinal: ordinal < devices, named))
 
 
 _in_force: Settings | None = None

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from npu_emulator.settings import enabled_with, visible_devices
+from npu_emulator.settings import enabled_with, visible_devices, visible_ordinals
 
 Device: TypeAlias = "torch.device | str | int | None"
 MIB = 2**20
@@ -128,11 +128,7 @@ def device_count() -> int:
 
 def _parse_visible_devices() -> list[int]:
     """The ordinals ASCEND_RT_VISIBLE_DEVICES names; all that could be where it is unset."""
-    listed = os.environ.get("ASCEND_RT_VISIBLE_DEVICES")
-    if listed is None:
-        return list(range(64))
-    leading = re.match(r"[\d,]*", listed)
-    return [int(ordinal) for ordinal in leading.group().split(",") if ordinal] if leading else []
+    return visible_ordinals(64)
 
 
 def set_device(device: Device) -> None:

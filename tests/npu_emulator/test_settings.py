@@ -45,7 +45,10 @@ def test_bad_variable_is_named() -> None:
         Settings.from_environment({"NPU_EMULATOR_STRICT": "yes"})
 
 
-@pytest.mark.parametrize(("listed", "visible"), [("0,1", 2), ("1", 1), ("", 0), ("0,9", 1), ("-1", 0), ("0,GPU-1", 1)])
+@pytest.mark.parametrize(
+    ("listed", "visible"),
+    [("0,1", 2), ("1", 1), ("", 0), ("0,9", 1), ("9,0", 0), ("-1", 0), ("1,-1,0", 1), ("0, 1", 1), ("0,GPU-1", 1)],
+)
 def test_visible_devices(monkeypatch: pytest.MonkeyPatch, listed: str, visible: int) -> None:
     monkeypatch.setenv("ASCEND_RT_VISIBLE_DEVICES", listed)
     assert Settings(devices=2).visible_devices() == visible
