@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
+
+_OWN_FRAMES = (__file__, contextlib.__file__, runpy.__file__, "<frozen runpy>")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,10 +28,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "doctor":
             return _doctor(options.json)
-        program = options.program if options.module is None else ["-m", *options.module]
-        return _run(program, options.emulate)
+        program = _program(options)
+        if options.emulate:
+            return _run_emulated(program)
+        _redirect()
     except ValueError as error:
         return _bad_input(str(error))
+    _execute(program)
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,23 +64,25 @@ def _doctor(as_json: bool) -> int:
     return 1 if findings["problems"] else 0
 
 
-def _run(program: list[str], emulate: bool) -> int:
+def _program(options: argparse.Namespace) -> list[str]:
+    """The script and its arguments, or ``-m``, the module and its arguments."""
+    program: list[str] = options.program if options.module is None else ["-m", *options.module]
     program = program[1:] if program[:1] == ["--"] else program
     if not program or (program[0] == "-m" and len(program) < 2):
-        return _bad_input("run: name a script, or -m and a module")
+        raise ValueError("run: name a script, or -m and a module")
     if program[0] != "-m" and not Path(program[0]).is_file():
         reason = "is a folder" if Path(program[0]).is_dir() else "no such file"
-        return _bad_input(f"run: {program[0]}: {reason}; expected a Python script")
-    if emulate:
-        return _run_emulated(program)
+        raise ValueError(f"run: {program[0]}: {reason}; expected a Python script")
+    return program
+
+
+def _redirect() -> None:
     from npu_compat.activation import activate_on_import
     from npu_compat.environment import mirror_environment
 
     os.environ["NPU_COMPAT"] = "1"  # asked for by name, whatever the environment says
     mirror_environment(os.environ)
     activate_on_import()
-    _execute(program)
-    return 0
 
 
 def _run_emulated(program: list[str]) -> int:
@@ -91,11 +102,30 @@ def _execute(program: list[str]) -> None:
     if program[0] == "-m":
         sys.argv = program[1:]
         sys.path.insert(0, os.getcwd())
-        runpy.run_module(program[1], run_name="__main__", alter_sys=True)
+        with _errors_as_without():
+            runpy.run_module(program[1], run_name="__main__", alter_sys=True)
         return
     sys.argv = program
     sys.path[0] = str(Path(program[0]).resolve().parent)
-    runpy.run_path(program[0], run_name="__main__")
+    with _errors_as_without():
+        runpy.run_path(program[0], run_name="__main__")
+
+
+@contextlib.contextmanager
+def _errors_as_without() -> Iterator[None]:
+    """An error that ends the program is shown from its own first line on, as Python shows it without this command."""
+    try:
+        yield
+    except BaseException:
+        shown = sys.excepthook  # Python's, or one that the program has set
+
+        def show(kind: type[BaseException], error: BaseException, frames: TracebackType | None) -> None:
+            while frames is not None and frames.tb_frame.f_code.co_filename in _OWN_FRAMES:
+                frames = frames.tb_next
+            shown(kind, error.with_traceback(frames), frames)
+
+        sys.excepthook = show
+        raise
 
 
 def _bad_input(message: str) -> int:

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextlib
 import dataclasses
 import json
 import os
+import re
 import runpy
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 
 from npu_emulator.activation import enable
 from npu_emulator.errors import EmulatorError
 from npu_emulator.settings import HARDWARE_LINES
 from npu_emulator.slow_operators import report
+
+_OWN_FRAMES = (__file__, contextlib.__file__, runpy.__file__, "<frozen runpy>")
+
+#: What torch says to a program that asks for a CUDA device where there is none.
+_FOR_CUDA = re.compile(r"not compiled with CUDA|no NVIDIA driver|No CUDA GPUs|on a CUDA device|'CUDA' backend")
+_HINT = (
+    "npu_emulator: the program asks for a CUDA device, and the emulated one is called npu. To run it as it is: python "
+    "-m npu_compat run --emulate SCRIPT; to have it say npu: diffsynth-port SCRIPT --target npu"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -115,13 +128,34 @@ def _report_at_exit(path: str) -> None:
 def _run_module(program: list[str]) -> None:
     sys.argv = program
     sys.path.insert(0, os.getcwd())
-    runpy.run_module(program[0], run_name="__main__", alter_sys=True)
+    with _errors_as_without():
+        runpy.run_module(program[0], run_name="__main__", alter_sys=True)
 
 
 def _run_script(program: list[str]) -> None:
     sys.argv = program
     sys.path[0] = str(Path(program[0]).resolve().parent)
-    runpy.run_path(program[0], run_name="__main__")
+    with _errors_as_without():
+        runpy.run_path(program[0], run_name="__main__")
+
+
+@contextlib.contextmanager
+def _errors_as_without() -> Iterator[None]:
+    """An error that ends the program is shown from its own first line on, as Python shows it without this command."""
+    try:
+        yield
+    except BaseException:
+        shown = sys.excepthook  # Python's, or one that the program has set
+
+        def show(kind: type[BaseException], error: BaseException, frames: TracebackType | None) -> None:
+            while frames is not None and frames.tb_frame.f_code.co_filename in _OWN_FRAMES:
+                frames = frames.tb_next
+            shown(kind, error.with_traceback(frames), frames)
+            if _FOR_CUDA.search(str(error)):
+                print(_HINT, file=sys.stderr)
+
+        sys.excepthook = show
+        raise
 
 
 if __name__ == "__main__":

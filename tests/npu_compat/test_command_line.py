@@ -67,6 +67,18 @@ def test_doctor_changes_nothing(npu, capsys):
     assert "raises UnsupportedOnAccelerator: torch.cuda" in capsys.readouterr().out
 
 
+def test_an_error_is_shown_as_without_the_command(environment, run_python, tmp_path):
+    script = tmp_path / "fails.py"
+    script.write_text(
+        "def f():\n    return {}['key']\n\ntry:\n    f()\nexcept KeyError:\n    raise ValueError(1) from None\n"
+    )
+    without = run_python(script, env=environment).stderr
+    assert "ValueError: 1" in without
+    assert run_python("-m", "npu_compat", "run", script, env=environment).stderr == without
+    emulated = run_python("-m", "npu_compat", "run", "--emulate", script, env=environment)
+    assert (emulated.stderr, emulated.returncode) == (without, 1)
+
+
 def test_run(emulated, run_python, script):
     done = run_python("-m", "npu_compat", "run", script, "--steps", "3", env=emulated)
     assert done.returncode == 0, done.stderr

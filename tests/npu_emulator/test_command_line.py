@@ -83,6 +83,17 @@ def test_environment_switch_refuses_other_values(run: Run) -> None:
     assert "NPU_EMULATOR='yes': expected 0 or 1" in run(code, options=None, NPU_EMULATOR="yes").stderr
 
 
+def test_a_program_for_cuda_is_told_what_to_do(run: Run) -> None:
+    """Its error is shown as Python shows it without the command; only then comes the hint."""
+    code = "import torch\n\ndef f():\n    return torch.ones(2, device='cuda')\n\nf()\n"
+    options = ("--devices", "1")
+    done, without = run(code, options=options), run(code, options=None)
+    error, hint = done.stderr.rsplit("npu_emulator: ", 1)
+    assert (error, done.returncode) == (without.stderr, 1)
+    assert "python -m npu_compat run --emulate SCRIPT" in hint
+    assert "diffsynth-port SCRIPT --target npu" in hint
+
+
 def test_hidden_devices(run: Run) -> None:
     code = "import torch; print(torch.npu.device_count(), torch.npu.is_available())"
     assert run(code, options=("--devices", "2"), ASCEND_RT_VISIBLE_DEVICES="1").stdout.split() == ["1", "True"]
