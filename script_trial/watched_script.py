@@ -6,6 +6,7 @@ import itertools
 import os
 import random
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ class WatchedScript:
     def __init__(self, script: Script, place: Place, meet_at: Path | None) -> None:
         self.script, self.place, self.meet_at = script, place, meet_at
         self.laid_out = Path(script.folder)  # the script may go elsewhere
+        self._begun = time.time()
         refuse_network()
         self.trial = Trial(place)
         self.trial.stand_for = _stands_for(script, place)
@@ -99,7 +101,7 @@ class WatchedScript:
     def told(self) -> dict[str, Any]:
         """All that was recorded (saved, networks, printed and more), but for how it ended."""
         note = self.trial.note
-        for module in _not_laid_out(self.script):
+        for module in not_laid_out(self.script, self._begun):
             note(f"{module} was imported as it lies, not ported: no import names it before the script runs")
         for text in (*self.trial.results.unread, *self._printed.left_out):
             note(text)
@@ -130,8 +132,12 @@ def _imported_since() -> list[str]:
     return list(itertools.takewhile(lambda name: name != __name__, reversed(sys.modules)))
 
 
-def _not_laid_out(script: Script) -> list[str]:
-    """Modules of the project that were imported where their user has them, and so not in this way's form."""
+def not_laid_out(script: Script, begun: float) -> list[str]:
+    """Modules of the project that were imported where their user has them, and so not in this way's form.
+
+    What has been written since the trial has begun is nobody's: torch makes itself a module in a temporary folder, and
+    the script may lie around that.
+    """
     users = [script.beside, *(str(there) for _, there in script.stand_for)]
     found = set()
     for name in _imported_since():
@@ -139,7 +145,9 @@ def _not_laid_out(script: Script) -> list[str]:
         if name.partition(".")[0] in libraries() or not file.endswith(".py"):
             continue
         is_users = any(file.startswith(folder + os.sep) for folder in users)
-        if is_users and "site-packages" not in file and not file.startswith(sys.prefix + os.sep):
+        if not is_users or "site-packages" in file or file.startswith(sys.prefix + os.sep):
+            continue
+        if os.path.exists(file) and os.path.getmtime(file) < begun:
             found.add(os.path.relpath(file, script.beside))
     return sorted(found)
 
