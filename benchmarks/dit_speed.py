@@ -38,7 +38,7 @@ from diffsynth.models.wan_video_vace import Vace
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TEXT_LENGTH = 512
 PICTURE_TOKENS = 257
-HINTS = 2  # of VACE, in the small network's 8 layers and the full one's 30
+HINTS = 2  # of VACE, in the small network's 8 layers and the full one's 30; in a single layer one
 FLOOR = "matmuls and attention alone"
 BOUNDS = {"diffusers": 1.0, FLOOR: 1.1}
 
@@ -111,7 +111,7 @@ def pair(kind: Kind, case: Case, device: torch.device, dtype: torch.dtype) -> Pa
     with random_weights(device, dtype):
         ours = made(DIT, sizes)
         width = {name: sizes[name] for name in ("dim", "ffn_dim", "num_heads")}
-        vace = made(VACE, {**width, "num_layers": HINTS}) if kind.vace else None
+        vace = made(VACE, {**width, "num_layers": hints_of(sizes)}) if kind.vace else None
         networks: list[nn.Module] = [ours, *([] if vace is None else [vace])]
         theirs = peer(kind, sizes, networks)
     for network in (*networks, theirs):
@@ -137,6 +137,11 @@ def pair(kind: Kind, case: Case, device: torch.device, dtype: torch.dtype) -> Pa
     )
 
 
+def hints_of(sizes: Mapping[str, Any]) -> int:
+    """How many layers of VACE there are beside the network's."""
+    return min(HINTS, sizes["num_layers"])
+
+
 def peer(kind: Kind, sizes: Mapping[str, Any], ours: list[nn.Module]) -> nn.Module:
     """diffusers' network with the weights of ours."""
     of_theirs = {
@@ -152,7 +157,8 @@ def peer(kind: Kind, sizes: Mapping[str, Any], ours: list[nn.Module]) -> nn.Modu
     if "picture_positions" in sizes:
         of_theirs["pos_embed_seq_len"] = sizes["picture_positions"]
     if kind.vace:
-        layers = [number * (sizes["num_layers"] // HINTS) for number in range(HINTS)]
+        hints = hints_of(sizes)
+        layers = [number * (sizes["num_layers"] // hints) for number in range(hints)]
         theirs = WanVACETransformer3DModel(vace_layers=layers, vace_in_channels=96, **of_theirs)
     else:
         theirs = WanTransformer3DModel(**of_theirs)
@@ -249,6 +255,8 @@ def main() -> int:
     parser.add_argument("--layers", type=int, default=LAYERS, help=f"of the small network (default: {LAYERS})")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (default: 5)")
     options = parser.parse_args()
+    if min(options.layers, options.rounds) < 1:
+        parser.error("--layers and --rounds are 1 at least")
     device, dtype = torch.device(options.device), DTYPES[options.dtype]
     if device.type == "cpu":
         torch.set_num_threads(1)
