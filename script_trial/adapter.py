@@ -9,7 +9,7 @@ none imports its library at its own top level.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -38,6 +38,15 @@ class Adapter(Protocol):
 
     def install(self, trial: TrialOfAdapter) -> None:
         """Hooks into the library, once in the process of a script, as soon as the library has been imported there."""
+        ...
+
+
+@runtime_checkable
+class EarlyAdapter(Adapter, Protocol):
+    """An adapter of a library that imports much which looks for no device: that is imported once for all ways."""
+
+    def without_device(self) -> Iterable[str]:
+        """Modules, of the library and of others, that look for no device while they are imported. May import them."""
         ...
 
 

@@ -1,11 +1,12 @@
 """The command `begin`: one process imports what the ways of running scripts have in common, and each is forked off it.
 
-It reads what it is asked at a socket: ``{"import": [MODULE ...]}``, or ``{"imports": STATEMENTS, "command": [...],
-"environment": {...}}`` with the three standard streams of a process that is to be as if the command had started it: its
-statements run, and then it serves. On standard output it answers, one JSON object a line: ``{"begun": PROCESS}``, and
-``{"ended": PROCESS, "status": ...}`` when one has ended.
+It reads what it is asked at a socket: ``{"libraries": [NAME ...]}``, those that most scripts use, or ``{"imports":
+STATEMENTS, "command": [...], "environment": {...}}`` with the three standard streams of a process that is to be as if
+the command had started it: its statements run, and then it serves. On standard output it answers, one JSON object a
+line: ``{"begun": PROCESS}``, and ``{"ended": PROCESS, "status": ...}`` when one has ended.
 
-Nothing that looks for a device may be imported before a way has begun, since each has another one.
+Nothing that looks for a device may be imported before a way has begun, since each has another one: where something
+does nevertheless, this process ends, and each way has to start by itself.
 """
 
 from __future__ import annotations
@@ -17,14 +18,11 @@ import os
 import signal
 import socket
 import sys
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, NoReturn
 
 import click
 
-#: What scripts import that does not look for a device, or is there whenever torch is.
-_ALWAYS = ("torch", "sympy", "PIL.Image")
+from script_trial.without_device import import_always, import_early
 
 #: No request is longer.
 _LONGEST = 1 << 20
@@ -35,7 +33,7 @@ _LONGEST = 1 << 20
 def begin(asked_at: int) -> None:
     """Import torch once for several processes, which are asked for at a socket of this number."""
     gc.disable()
-    _import(_ALWAYS)
+    import_always()
     gc.freeze()
     signal.signal(signal.SIGCHLD, _tell_of_ended)
     with socket.socket(fileno=asked_at) as asked:
@@ -44,8 +42,8 @@ def begin(asked_at: int) -> None:
             if not request:
                 return
             told = json.loads(request)
-            if "import" in told:
-                _import(told["import"])
+            if "libraries" in told:
+                import_early(told["libraries"])
                 gc.freeze()
                 continue
             with _uninterrupted():
@@ -55,14 +53,6 @@ def begin(asked_at: int) -> None:
                 _say({"begun": child})
             for stream in streams:
                 os.close(stream)
-
-
-def _import(names: Any) -> None:
-    """Of the modules those that are there. One that cannot be imported is left to those who need it, to fail there."""
-    for name in names:
-        with contextlib.suppress(Exception):
-            if find_spec(name.partition(".")[0]) is not None:
-                import_module(name)
 
 
 @contextlib.contextmanager

@@ -15,9 +15,6 @@ from typing import IO, Any, Protocol
 
 from porter.verify.ways import Way, common_command, common_environment
 
-#: By library, what it imports, though no device may be looked for yet.
-_IMPORTED_BY = dict.fromkeys(("diffsynth", "diffusers", "transformers"), "transformers")
-
 #: Seconds until everything is imported.
 _TIMEOUT = 600.0
 
@@ -61,9 +58,8 @@ class CommonStart:
 
     def import_for(self, libraries: Iterable[str]) -> None:
         """From now on it imports what most of the scripts use, as far as that looks for no device."""
-        modules = sorted({_IMPORTED_BY[name] for name in libraries if name in _IMPORTED_BY})
         with self._turn, contextlib.suppress(OSError):
-            self._asking.send(json.dumps({"import": modules}).encode())
+            self._asking.send(json.dumps({"libraries": sorted(libraries)}).encode())
 
     def begin(self, way: Way, command: list[str], log: IO[bytes]) -> Process | None:
         """A way's process, which does what a command says behind its `serve`; None where there is none."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
+import npu_compat
 from npu_compat.surface import read_surface
 
 DEVICES = {
@@ -141,6 +142,15 @@ def test_device_mesh(redirect, group):
     ):
         assert mesh.device_type == "npu"
         assert isinstance(mesh, DeviceMesh)
+
+
+def test_device_mesh_of_modules_that_were_imported_before(group):
+    import torch.distributed.tensor as already_there
+
+    with npu_compat.redirected():
+        assert already_there.init_device_mesh("cuda", (1,)).device_type == "npu"
+        assert already_there.init_device_mesh is dist.init_device_mesh
+    assert already_there.init_device_mesh is dist.init_device_mesh
 
 
 @pytest.mark.parametrize("given", [{"device_id": 0}, {"device_id": "device"}, {}])

@@ -21,6 +21,11 @@ class DiffSynthPort:
         with open(spec.origin, encoding="utf-8", errors="replace") as file:
             return file.readline().rstrip() == _FIRST_LINE
 
+    def without_device(self) -> list[str]:
+        from script_trial.adapters.diffsynth_port.install import without_device
+
+        return without_device()
+
     def warm(self) -> None:
         from script_trial.adapters.diffsynth_port.install import import_what_takes_long
 

@@ -18,15 +18,18 @@ from script_trial.adapters.diffsynth_port.made_up_checkpoints import Checkpoints
 from script_trial.adapters.diffsynth_port.made_up_files import dataset, published_file, with_clip, with_weights
 from script_trial.adapters.diffsynth_port.smaller import CONDITION_AREA, TEXT_LENGTH, smaller_call
 from script_trial.adapters.diffsynth_port.smaller_training import is_of_training, smaller_arguments
+from script_trial.without_device import OF_TORCH, OF_TRANSFORMERS
 
 if TYPE_CHECKING:
     from diffsynth.families.family import Network
 
 _RUNNER = "diffsynth.diffusion.training.runner"
 
+#: Of the library's own, what looks for a device while it is imported.
+_WITH_DEVICE = "diffsynth.core.fused.ascend"
 #: What all pipelines import only once they are called, and trainings once they begin.
 _IN_A_RUN = (
-    "diffsynth.core.fused.ascend",
+    _WITH_DEVICE,
     "diffsynth.core.fused.plain",
     "diffsynth.utils.data",
     "diffsynth.utils.frames",
@@ -44,24 +47,40 @@ _IN_A_TRAINING = (
 )
 
 
+def without_device() -> list[str]:
+    """The library's own modules, and what others have for all networks."""
+    _prepare_files()
+    own = [module for module in _imported_late() if module.startswith("diffsynth.") and module != _WITH_DEVICE]
+    return [*OF_TORCH, *OF_TRANSFORMERS, *own, "script_trial.adapters.diffsynth_port.in_stock"]
+
+
 def import_what_takes_long() -> None:
     """What scripts of the pipelines import, and those of trainings where their packages are installed."""
-    from PIL import Image
-
-    from diffsynth.families import FAMILIES, MODEL_CONFIGS
-
-    pipelines()
-    late = [module for family in FAMILIES for module in family.imported_late]
-    late += [family.conditions.rpartition(".")[0] for family in FAMILIES if family.conditions is not None]
-    late += [row["model_class"].rpartition(".")[0] for row in MODEL_CONFIGS]
-    if all(find_spec(package) is not None for package in ("accelerate", "peft")):
-        late += [*_IN_A_TRAINING, *(family.training.rpartition(".")[0] for family in FAMILIES if family.training)]
-    for module in (*_IN_A_RUN, *late):
+    for module in _imported_late():
         if find_spec(module.partition(".")[0]) is not None:
             with contextlib.suppress(ImportError):
                 import_module(module)
-    Image.init()
     import_module("script_trial.adapters.diffsynth_port.in_stock")
+    _prepare_files()
+
+
+def _imported_late() -> list[str]:
+    from diffsynth.families import FAMILIES, MODEL_CONFIGS
+
+    late = [module for family in FAMILIES for module in family.imported_late]
+    late += [family.conditions.rpartition(".")[0] for family in FAMILIES if family.conditions is not None]
+    late += [row["model_class"].rpartition(".")[0] for row in MODEL_CONFIGS]
+    late += [family.pipeline.rpartition(".")[0] for family in FAMILIES]
+    if all(find_spec(package) is not None for package in ("accelerate", "peft")):
+        late += [*_IN_A_TRAINING, *(family.training.rpartition(".")[0] for family in FAMILIES if family.training)]
+    return [*_IN_A_RUN, *late]
+
+
+def _prepare_files() -> None:
+    """Readers of pictures and of videos, which their packages look for at first use."""
+    from PIL import Image
+
+    Image.init()
     with contextlib.suppress(ImportError, RuntimeError):
         import imageio_ffmpeg
 

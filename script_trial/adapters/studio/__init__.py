@@ -36,6 +36,11 @@ class StudioAdapter:
         """Told from other packages of that name by its table of models."""
         return any((Path(folder) / "configs" / "model_configs.py").is_file() for folder in _folders(spec))
 
+    def without_device(self) -> tuple[str, ...]:
+        from script_trial.without_device import OF_TORCH, OF_TRANSFORMERS
+
+        return OF_TORCH + OF_TRANSFORMERS
+
     def warm(self) -> None:
         import diffsynth.diffusion.base_pipeline  # noqa: F401
 

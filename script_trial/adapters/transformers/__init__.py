@@ -17,6 +17,11 @@ class TransformersAdapter:
     def is_for(self, spec: ModuleSpec) -> bool:
         return spec.origin is not None
 
+    def without_device(self) -> tuple[str, ...]:
+        from script_trial.without_device import OF_TORCH, OF_TRANSFORMERS
+
+        return OF_TORCH + OF_TRANSFORMERS
+
     def warm(self) -> None:
         from importlib import import_module
 
