@@ -15,9 +15,10 @@ from torch import nn
 
 from script_trial.adapter import TrialOfAdapter
 from script_trial.adapters.diffsynth_port.made_up_checkpoints import Checkpoints
-from script_trial.adapters.diffsynth_port.made_up_files import dataset, published_file, with_clip, with_weights
+from script_trial.adapters.diffsynth_port.made_up_files import dataset, with_clip
+from script_trial.adapters.diffsynth_port.made_up_models import TWO_BLOCKS, Models
 from script_trial.adapters.diffsynth_port.smaller import CONDITION_AREA, TEXT_LENGTH, smaller_call
-from script_trial.adapters.diffsynth_port.smaller_training import is_of_training, smaller_arguments
+from script_trial.adapters.diffsynth_port.smaller_training import given_in, is_of_training, smaller_arguments
 from script_trial.without_device import OF_TORCH, OF_TRANSFORMERS
 
 if TYPE_CHECKING:
@@ -99,18 +100,19 @@ def install(trial: TrialOfAdapter) -> None:
     conditions.CONDITION_AREA = CONDITION_AREA
     WanTokenizer.__init__ = functools.partialmethod(WanTokenizer.__init__, length=TEXT_LENGTH)  # type: ignore[method-assign,assignment]
     take_from_stock(trial)
-    checkpoints = Checkpoints(trial.started_in)
+    models = Models(trial)
+    checkpoints = Checkpoints(trial.started_in, models.suit_network)
 
     def loaded(pipe: object) -> None:
         checkpoints.watch(pipe)
         _name_networks(pipe, trial)
 
     for pipeline in pipelines():
-        pipeline.from_pretrained = _loading(pipeline.from_pretrained, loaded)
+        pipeline.from_pretrained = _loading(pipeline.from_pretrained, models, loaded)
         called = functools.partial(_name_networks, trial=trial)
         pipeline.__call__ = smaller_call(pipeline.__call__, called, trial.noise_on_cpu)
-    ModelConfig.download_if_necessary = with_weights(  # type: ignore[method-assign]
-        ModelConfig.download_if_necessary, trial
+    ModelConfig.download_if_necessary = models.for_download(  # type: ignore[method-assign]
+        ModelConfig.download_if_necessary
     )
     core.load_state_dict = checkpoints.for_load_state_dict(core.load_state_dict)
     BasePipeline.load_lora = checkpoints.for_load_lora(BasePipeline.load_lora)  # type: ignore[method-assign]
@@ -121,7 +123,7 @@ def install(trial: TrialOfAdapter) -> None:
     BasePipeline.room_for_tiles = _room_for_tiles(BasePipeline.room_for_tiles)  # type: ignore[method-assign,assignment]
     fail_on_what_is_no_number()
     _begin_small(CONTROLNET)
-    _install_in_training(trial)
+    _install_in_training(trial, models)
 
 
 def fail_on_what_is_no_number() -> None:
@@ -150,11 +152,16 @@ def _name_networks(pipe: object, trial: TrialOfAdapter) -> None:
         trial.name_network(name, network)
 
 
-def _loading(from_pretrained: Callable[..., Any], then: Callable[[Any], None]) -> Any:
-    """A pipeline's `from_pretrained`, after which the pipeline is told to `then`."""
+def _loading(from_pretrained: Callable[..., Any], models: Models, then: Callable[[Any], None]) -> Any:
+    """A pipeline's `from_pretrained`, for which the models are made, and after which it is told to `then`."""
+    from diffsynth.core.loader.model_config import ModelConfig
 
     @functools.wraps(from_pretrained)
     def loaded(*args: Any, **kwargs: Any) -> Any:
+        # What is no such list the pipeline itself refuses.
+        given = next((one for one in (kwargs.get("model_configs"), *args) if isinstance(one, (list, tuple))), ())
+        configs = [config for config in given if isinstance(config, ModelConfig)]
+        models.suit_pipeline(configs, shared=bool(kwargs.get("use_usp")))
         pipe = from_pretrained(*args, **kwargs)
         then(pipe)
         return pipe
@@ -177,11 +184,9 @@ def _room_for_tiles(room: Callable[[Any, str], int]) -> Callable[[Any, str], int
 def _begin_small(network: Network) -> None:
     """A network that a script builds to train it from the start has the sizes of made-up weights. Those that are read
     of a file are built with every size named."""
-    from diffsynth.families.family import Sizes
-
     module, _, name = network.model_class.rpartition(".")
     model_class = getattr(import_module(module), name)
-    build, small = model_class.__init__, network.small(Sizes())
+    build, small = model_class.__init__, network.small(TWO_BLOCKS)
 
     @functools.wraps(build)
     def built(self: nn.Module, *sizes: int, **named: int) -> None:
@@ -203,12 +208,13 @@ def _kept(save: Callable[..., Any], trial: TrialOfAdapter) -> Callable[..., Any]
     return kept
 
 
-def _install_in_training(trial: TrialOfAdapter) -> None:
+def _install_in_training(trial: TrialOfAdapter, models: Models) -> None:
     """Where the script is a training, on its own arguments: less work, and its losses kept."""
     if not is_of_training(sys.argv[1:]):
         return
-    make_dataset, find_file = functools.partial(dataset, trial), functools.partial(published_file, trial)
-    sys.argv[1:] = smaller_arguments(sys.argv[1:], trial.folder, make_dataset, find_file)
+    models.suit_training(given_in(sys.argv[1:]))
+    make_dataset = functools.partial(dataset, trial)
+    sys.argv[1:] = smaller_arguments(sys.argv[1:], trial.folder, make_dataset, models.published_file)
     runner: Any = import_module(_RUNNER)
     open_logs = runner.open_logs
 

@@ -19,10 +19,14 @@ from script_trial.random_values import random_weight
 
 
 class Checkpoints:
-    """Makes checkpoints up for the pipelines that a script loads. Those of one path are the same each time."""
+    """Makes checkpoints up for the pipelines that a script loads. Those of one path are the same each time.
 
-    def __init__(self, started_in: Path) -> None:
+    `suit` is told each network before it is given a LoRA that is published, which has to fit it.
+    """
+
+    def __init__(self, started_in: Path, suit: Callable[[nn.Module], None]) -> None:
         self._started_in = started_in
+        self._suit = suit
         self._network: nn.Module | None = None
 
     def watch(self, pipe: Any) -> None:
@@ -53,6 +57,7 @@ class Checkpoints:
         def made(pipe: Any, module: nn.Module, lora_config: Any = None, *args: Any, **kwargs: Any) -> None:
             found = self._found(lora_config)
             if found is not None:
+                self._suit(module)
                 load(pipe, module, found, *args, **kwargs)
             else:
                 content = made_up_lora(module, Path(lora_config).as_posix())

@@ -48,7 +48,12 @@ FindFile = Callable[[str], str]
 
 def is_of_training(arguments: Sequence[str]) -> bool:
     """Whether these are arguments of a training script of the pipelines, and no other program's."""
-    return any(name in {"dataset_base_path", "output_path"} for name, _ in _pairs(arguments))
+    return not {"dataset_base_path", "output_path"}.isdisjoint(given_in(arguments))
+
+
+def given_in(arguments: Sequence[str]) -> dict[str, str]:
+    """Each option with its value; a switch has an empty one."""
+    return dict(_pairs(arguments))
 
 
 def smaller_arguments(
@@ -63,7 +68,7 @@ def smaller_arguments(
             rows.
         find_file: gives the path of a published file that stands for the one at a path.
     """
-    given = dict(_pairs(arguments))
+    given = given_in(arguments)
     changed = {name: str(value) for name, value in _SET.items() if name in given}
     if "width" in given:
         changed["width"] = str(width_of(given.get("model_id_with_origin_paths", "")))

@@ -10,7 +10,7 @@ import functools
 import importlib
 import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,12 +68,16 @@ def make_for_patterns(
     """
     if dtype is not None and str(dtype).removeprefix("torch.") not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
-    patterns = [pattern] if pattern is None or isinstance(pattern, str) else pattern
-    wanted = {entry.name: entry for one in patterns for entry in _matching(model_id, one)}
+    wanted = matching(model_id, [pattern] if pattern is None or isinstance(pattern, str) else pattern)
     maker = _Maker(
         Path(folder) / model_id, seed, sizes, str(dtype).removeprefix("torch.") if dtype is not None else None, force
     )
-    return [path for entry in wanted.values() for path in maker.make(entry)]
+    return [path for entry in wanted for path in maker.make(entry)]
+
+
+def matching(model_id: str, patterns: Iterable[str | None]) -> list[ModelFile]:
+    """The checkpoints, LoRAs and tokenizers of a model that patterns ask for; raises as `make_for_patterns`."""
+    return list({entry.name: entry for pattern in patterns for entry in _matching(model_id, pattern)}.values())
 
 
 def _matching(model_id: str, pattern: str | None) -> list[ModelFile]:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from script_trial.adapters.diffsynth_port import in_stock
-from script_trial.adapters.diffsynth_port.made_up_files import SIZES
+from script_trial.adapters.diffsynth_port.made_up_models import SIZES
 from script_trial.adapters.diffsynth_port.weights import make_for_patterns
 
 FLOAT = torch.get_default_dtype()

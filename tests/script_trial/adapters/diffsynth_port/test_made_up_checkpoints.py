@@ -28,7 +28,7 @@ def checkpoints(network, tmp_path, monkeypatch):
     started_in.mkdir()
     folder.mkdir()
     monkeypatch.chdir(folder)
-    checkpoints = Checkpoints(started_in)
+    checkpoints = Checkpoints(started_in, lambda network: None)
     checkpoints.watch(SimpleNamespace(family=SimpleNamespace(trained=("dit",)), dit=network))
     return checkpoints
 
@@ -66,4 +66,4 @@ def test_what_there_is_is_read(checkpoints, tmp_path):
 def test_without_a_pipeline_it_is_missing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match=r"a\.safetensors does not exist"):
-        Checkpoints(tmp_path).for_load_state_dict(load_state_dict)("a.safetensors")
+        Checkpoints(tmp_path, lambda network: None).for_load_state_dict(load_state_dict)("a.safetensors")

@@ -7,13 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.torch import load_file
 
-from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.utils import data
-from script_trial.adapter import CannotMakeUp
 from script_trial.adapters.diffsynth_port.install import _kept
-from script_trial.adapters.diffsynth_port.made_up_files import dataset, weights_root, with_clip, with_weights
+from script_trial.adapters.diffsynth_port.made_up_files import dataset, with_clip
 from script_trial.trial import Trial
 
 
@@ -62,27 +59,6 @@ def test_a_clip_that_the_user_has_is_taken(trial: Trial, monkeypatch: pytest.Mon
     data.save_video(frames(9), trial.started_in / "clip.mp4", fps=15)
     monkeypatch.setattr(data.VideoData, "__init__", with_clip(data.VideoData.__init__, trial))
     assert len(data.VideoData("clip.mp4")) == 9
-
-
-def test_weights_are_written_once(trial: Trial) -> None:
-    model = "DiffSynth-Studio/Wan-Series-Converted-Safetensors"
-    written = sorted((weights_root(model, trial) / model).iterdir())
-    assert written
-    times = [file.stat().st_mtime_ns for file in written]
-    weights_root(model, trial)
-    assert [file.stat().st_mtime_ns for file in written] == times
-    with pytest.raises(CannotMakeUp, match="the weights of Someone/Else, which cannot be made up; those of Qwen/"):
-        weights_root("Someone/Else", trial)
-
-
-def test_what_a_training_has_written_is_a_network_of_its_model(trial: Trial) -> None:
-    download = with_weights(ModelConfig.download_if_necessary, trial)
-    written = "models/train/Qwen-Image-Blockwise-ControlNet-Inpaint_full/epoch-1.safetensors"
-    found = download(ModelConfig(path=written))
-    shapes = {name: tuple(tensor.shape) for name, tensor in load_file(str(found.path)).items()}
-    assert shapes["img_in.weight"] == (256, 68)
-    with pytest.raises(FileNotFoundError, match=r"mine_full/epoch-1\.safetensors, which does not exist"):
-        download(ModelConfig(path="models/train/mine_full/epoch-1.safetensors"))
 
 
 def test_a_data_set_has_the_columns_that_are_asked_for(trial: Trial) -> None:

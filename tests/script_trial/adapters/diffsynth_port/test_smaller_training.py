@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from script_trial.adapters.diffsynth_port.made_up_files import dataset, published_file
+from script_trial.adapters.diffsynth_port.made_up_files import dataset
+from script_trial.adapters.diffsynth_port.made_up_models import Models
 from script_trial.adapters.diffsynth_port.smaller_training import smaller_arguments
 
 DATA = Path("/data set")
@@ -110,14 +111,15 @@ def test_the_metadata_of_pictures(tmp_path, trial):
 def test_published_files_that_a_training_starts_from(trial, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     path = "models/DiffSynth-Studio/Qwen-Image-EliGen/model.safetensors"
-    made = Path(published_file(trial, path))
+    published_file = Models(trial).published_file
+    made = Path(published_file(path))
     assert made.is_file()
     assert made.parts[-3:] == Path(path).parts[-3:]
-    assert published_file(trial, "models/train/mine/epoch-1.safetensors") == "models/train/mine/epoch-1.safetensors"
+    assert published_file("models/train/mine/epoch-1.safetensors") == "models/train/mine/epoch-1.safetensors"
     own = tmp_path / path
     own.parent.mkdir(parents=True)
     own.write_bytes(b"")
-    assert Path(published_file(trial, path)).samefile(own)
+    assert Path(published_file(path)).samefile(own)
     words = ["--dataset_base_path", "x", "--lora_checkpoint", "published.safetensors"]
     found = smaller_arguments(words, tmp_path, lambda columns, rows: tmp_path, lambda path: f"made_up/{path}")
     assert found[2:] == ["--lora_checkpoint", "made_up/published.safetensors"]
