@@ -81,7 +81,7 @@ class FileSource(WeightSource):
         if out.device.type == "cpu" and out.dtype == span.dtype:
             self._read(key, offset, out)
         else:
-            for part in out.split(SCRATCH_BYTES // span.dtype.itemsize):
+            for part in torch.split(out, SCRATCH_BYTES // span.dtype.itemsize):
                 values = _scratch(part.numel(), span.dtype)
                 self._read(key, offset, values)
                 part.copy_(values)

@@ -18,7 +18,7 @@ from diffsynth.core.loader.weights import Weight, own_tensors, weights_of
 CONTAINERS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Unit:
     """Weights that are needed whenever one of `modules` runs.
 
@@ -37,14 +37,14 @@ def cut_into_units(model: nn.Module) -> list[Unit]:
     """All weights of the model, each in exactly one unit; in the order in which they are registered."""
     names = {module: name or type(model).__name__ for name, module in model.named_modules()}
     owners = _owners(model)
-    weights_of: dict[tuple[nn.Module, ...], list[Weight]] = {}
+    sharing: dict[tuple[nn.Module, ...], list[Weight]] = {}
     for weight in weights_of(model):
         modules = tuple(dict.fromkeys(owners[place.module] for place in weight.places))
-        weights_of.setdefault(modules, []).append(weight)
+        sharing.setdefault(modules, []).append(weight)
     units = []
-    for modules, weights in weights_of.items():
-        within = {part for module in modules for part in module.modules()} - set(modules)
-        overlaps = len(modules) > 1 or any(other in within for key in weights_of for other in key)
+    for modules, weights in sharing.items():
+        within = {part for module in modules for part in module.modules()}.difference(modules)
+        overlaps = len(modules) > 1 or not within.isdisjoint(module for others in sharing for module in others)
         units.append(Unit(" and ".join(names[module] for module in modules), modules, tuple(weights), overlaps))
     return units
 
