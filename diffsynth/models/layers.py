@@ -83,10 +83,8 @@ def unpatched_from_channels_last(tokens: Tensor, grid: Sequence[int], patch: Seq
     axes = len(grid)
     cells = torch.unflatten(torch.unflatten(tokens, -1, (*patch, -1)), 1, tuple(grid))
     beside = [axis for of_grid in range(1, axes + 1) for axis in (of_grid, of_grid + axes)]
-    cells = cells.permute(0, -1, *beside)
-    for axis in range(axes):
-        cells = cells.flatten(2 + axis, 3 + axis)
-    return cells
+    size = [rows * length for rows, length in zip(grid, patch, strict=True)]
+    return cells.permute(0, -1, *beside).reshape(len(tokens), -1, *size)
 
 
 def sinusoid(timestep: Tensor, dim: int) -> Tensor:

@@ -268,18 +268,15 @@ class PromptInputs:
     pixels: Tensor | None = None
     grids: Tensor | None = None
 
-    def arguments(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    def arguments(self, device: torch.device) -> tuple[Any, ...]:
         """The arguments in their order, on the device."""
-        of_pictures = (self.is_picture, self.pixels, self.grids)
-        is_picture, pixels, grids = (None if one is None else one.to(device) for one in of_pictures)
-        return self.ids.to(device), self.positions.to(device), is_picture, pixels, grids
+        given = (self.ids, self.positions, self.is_picture, self.pixels, self.grids)
+        return tuple(None if one is None else one.to(device) for one in given)
 
 
 def text_inputs(tokenizer: QwenImageTokenizer, prompt: str) -> PromptInputs:
     """Of a prompt that says what to show."""
-    whole = tokenizer(_TURNS.format(system=_TO_DESCRIBE, prompt=prompt))
-    ids = whole[:, : LENGTH + TEXT_TEMPLATE_TOKENS]
-    _warn_of_what_is_cut(prompt, whole, ids)
+    ids = _ids(tokenizer, _TO_DESCRIBE, prompt, TEXT_TEMPLATE_TOKENS)
     positions = torch.arange(ids.shape[1], device="cpu").expand(3, 1, -1)
     return PromptInputs(ids, positions, TEXT_TEMPLATE_TOKENS)
 
@@ -304,8 +301,7 @@ def edit_inputs(
     sizes = [(rows // processor.merged, columns // processor.merged) for _, rows, columns in grids.tolist()]
     shown = [_PICTURE.replace(PICTURE, PICTURE * (rows * columns)) for rows, columns in sizes]
     before = "".join(f"Picture {number}: {one}" if numbered else one for number, one in enumerate(shown, start=1))
-    whole = tokenizer(_TURNS.format(system=_TO_EDIT, prompt=before + prompt))
-    ids = whole[:, : LENGTH + EDIT_TEMPLATE_TOKENS]
+    ids = _ids(tokenizer, _TO_EDIT, prompt, EDIT_TEMPLATE_TOKENS, before)
     is_picture = ids == tokenizer.picture_id
     needed = sum(rows * columns for rows, columns in sizes)
     if int(is_picture.sum()) != needed:
@@ -313,14 +309,16 @@ def edit_inputs(
             f"the pictures to edit take {needed} tokens of the text encoder, and a prompt has at most {LENGTH}, or it "
             f"names {PICTURE} itself: give fewer or smaller pictures, and leave that token out of the prompt"
         )
-    _warn_of_what_is_cut(prompt, whole, ids)
     positions = positions_of(is_picture[0], sizes)
     return PromptInputs(ids, positions, EDIT_TEMPLATE_TOKENS, is_picture, pixels, grids)
 
 
-def _warn_of_what_is_cut(prompt: str, whole: Tensor, kept: Tensor) -> None:
-    if (cut := whole.shape[1] - kept.shape[1]) > 0:
+def _ids(tokenizer: QwenImageTokenizer, system: str, prompt: str, template_tokens: int, before: str = "") -> Tensor:
+    """Of the template around a prompt, (1, tokens); of one that is too long, its start, with a warning."""
+    whole = tokenizer(_TURNS.format(system=system, prompt=before + prompt))
+    if (cut := whole.shape[1] - LENGTH - template_tokens) > 0:
         warn_of_cut_prompt(prompt, cut=cut, limit=LENGTH)
+    return whole[:, : LENGTH + template_tokens]
 
 
 def positions_of(is_picture: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:

@@ -35,33 +35,29 @@ PictureAndText = tuple[tuple[int, int], int, int]
 """(rows, columns) of a picture, the tokens that it is filled up to, and those of a prompt."""
 
 
-def _of_axis(positions: Tensor, dim: int, theta: float) -> Tables:
-    """Cosines and sines of an axis' positions, float32 on the host, each (rows, dim)."""
+def _of_axis(positions: Tensor, dim: int, theta: float) -> Tensor:
+    """Cosines and sines of an axis' positions, float32 on the host, (2, rows, dim)."""
     exponents = torch.arange(0, dim, 2, dtype=torch.float64, device="cpu") / dim
     angle = torch.outer(positions.to("cpu", torch.float64), theta**-exponents).repeat_interleave(2, dim=-1)
-    return angle.cos().float(), angle.sin().float()
+    return torch.stack([angle.cos().float(), angle.sin().float()])
 
 
-def _over_grid(axes: Sequence[Tables]) -> Tables:
-    """Of the tables of each axis those of the grid that they span: (tokens, 1, channels of all axes)."""
+def _over_grid(axes: Sequence[Tensor]) -> Tensor:
+    """Of the tables of each axis those of the grid that they span: (2, tokens, 1, channels of all axes)."""
     # Of one axis at a time, which the others repeat: a grid has far more tokens than its axes have rows together.
-    rows = [len(cos) for cos, _ in axes]
-
-    def joined(parts: Sequence[Tensor]) -> Tensor:
-        spread = [
-            part.view([1] * number + [-1] + [1] * (len(rows) - number - 1) + [part.shape[-1]]).expand(*rows, -1)
-            for number, part in enumerate(parts)
-        ]
-        return torch.cat(spread, dim=-1).flatten(0, -2).unsqueeze(1)
-
-    return joined([cos for cos, _ in axes]), joined([sin for _, sin in axes])
+    rows = [axis.shape[1] for axis in axes]
+    spread = [
+        axis.view(2, *[1] * number, -1, *[1] * (len(rows) - number - 1), axis.shape[-1]).expand(2, *rows, -1)
+        for number, axis in enumerate(axes)
+    ]
+    return torch.cat(spread, dim=-1).flatten(1, -2).unsqueeze(2)
 
 
 class AxisTables:
     """The cosines and sines of each axis by position, computed once and sent to each device once.
 
-    A grid's tables are laid out on the device from these, so that a step of a new size computes no angle. They are
-    float32, each (tokens, 1, sum(dims)), every number twice, once for either channel of its pair, as
+    A grid's tables are laid out on the device from these, so that a step of a new size computes no angle. Cosines and
+    sines are float32, each (tokens, 1, sum(dims)), every number twice, once for either channel of its pair, as
     `core.fused.normed_and_rotated` takes them.
 
     Args:
@@ -71,44 +67,39 @@ class AxisTables:
 
     def __init__(self, dims: Sequence[int], theta: float = 10000.0) -> None:
         self.dims, self._theta = tuple(dims), theta
-        self._ranges: dict[torch.device, range] = {}
-        self._tables: dict[torch.device, list[Tables]] = {}
+        self._known: dict[torch.device, tuple[range, list[Tensor]]] = {}
 
-    def build(self, device: torch.device, positions: range = range(_FIRST_POSITION, _POSITIONS_AHEAD)) -> None:
-        """Has the device hold these positions at least."""
-        known = self._ranges.get(device)
-        if known and known.start <= positions.start and positions.stop <= known.stop:
-            return
-        start = min(positions.start, _FIRST_POSITION)
-        stop = _POSITIONS_AHEAD
-        while stop < positions.stop:
-            stop *= 2
-        # A table made within inference mode could never again take part in training.
-        with torch.inference_mode(False):
-            along = torch.arange(start, stop, device="cpu")
-            host = [_of_axis(along, dim, self._theta) for dim in self.dims]
-            self._tables[device] = [(cos.to(device), sin.to(device)) for cos, sin in host]
-        self._ranges[device] = range(start, stop)
+    def build(
+        self, device: torch.device, positions: range = range(_FIRST_POSITION, _POSITIONS_AHEAD)
+    ) -> tuple[range, list[Tensor]]:
+        """Has the device hold these positions at least; which it holds, and the table of each axis for them."""
+        known, _ = self._known.get(device, (range(0), []))
+        if not known or positions.start < known.start or known.stop < positions.stop:
+            stop = _POSITIONS_AHEAD
+            while stop < positions.stop:
+                stop *= 2
+            known = range(min(positions.start, _FIRST_POSITION), stop)
+            # A table made within inference mode could never again take part in training.
+            with torch.inference_mode(False):
+                along = torch.arange(known.start, known.stop, device="cpu")
+                self._known[device] = known, [_of_axis(along, dim, self._theta).to(device) for dim in self.dims]
+        return self._known[device]
 
-    def grid(self, positions: Sequence[Sequence[int]], device: torch.device) -> Tables:
-        """The tables of a grid's tokens, row by row, with these positions along its axes, ranges or any others."""
+    def grid(self, positions: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+        """Cosines and sines, (2, tokens, 1, sum(dims)), of a grid's tokens, row by row, with these positions along its
+        axes, ranges or any others."""
         return _over_grid([self._rows(number, axis, device) for number, axis in enumerate(positions)])
 
-    def diagonal(self, positions: Sequence[int], device: torch.device) -> Tables:
-        """The tables of tokens in a row that have the same position on all axes."""
-        parts = [self._rows(number, positions, device) for number in range(len(self.dims))]
-        cos, sin = (torch.cat(each, dim=-1).unsqueeze(1) for each in zip(*parts, strict=True))
-        return cos, sin
+    def diagonal(self, positions: Sequence[int], device: torch.device) -> Tensor:
+        """The same of tokens in a row that have the same position on all axes."""
+        return torch.cat([self._rows(axis, positions, device) for axis in range(len(self.dims))], dim=-1).unsqueeze(2)
 
-    def _rows(self, axis: int, positions: Sequence[int], device: torch.device) -> Tables:
-        self.build(device, range(min(positions, default=0), max(positions, default=0) + 1))
-        first = self._ranges[device].start
-        cos, sin = self._tables[device][axis]
+    def _rows(self, axis: int, positions: Sequence[int], device: torch.device) -> Tensor:
+        known, tables = self.build(device, range(min(positions, default=0), max(positions, default=0) + 1))
         if isinstance(positions, range):
-            rows = slice(positions.start - first, positions.stop - first)
-            return cos[rows], sin[rows]
-        chosen = torch.tensor([position - first for position in positions], device=device, dtype=torch.int64)
-        return cos[chosen], sin[chosen]
+            return tables[axis][:, positions.start - known.start : positions.stop - known.start]
+        chosen = torch.tensor([position - known.start for position in positions], device=device, dtype=torch.int64)
+        return tables[axis][:, chosen]
 
 
 class Rotary(ABC, Generic[Layout]):
@@ -129,27 +120,28 @@ class Rotary(ABC, Generic[Layout]):
         return self._built_once(layout, device, lambda: self._make(layout, device))
 
     @abstractmethod
-    def _make(self, layout: Layout, device: torch.device) -> Tables: ...
+    def _make(self, layout: Layout, device: torch.device) -> Tensor:
+        """Both as one tensor, (2, tokens, 1, sum(dims))."""
 
     def warm_up(self, device: torch.device) -> None:
         """Has the device hold the angles that most tables are made of."""
         self.axes.build(device)
 
-    def _built_once(self, key: Hashable, device: torch.device, make: Callable[[], Tables]) -> Tables:
+    def _built_once(self, key: Hashable, device: torch.device, make: Callable[[], Tensor]) -> Tables:
         """The tables of `key` on the device, where `make` makes them; the oldest go where there are too many."""
         if (key, device) not in self._kept:
             while len(self._kept) >= _TABLES_KEPT:
                 del self._kept[next(iter(self._kept))]
             with torch.inference_mode(False):  # as above
-                cos, sin = make()
-                self._kept[key, device] = cos.to(device), sin.to(device)
+                cos, sin = make().to(device)
+            self._kept[key, device] = cos, sin
         return self._kept[key, device]
 
 
 class AxialRotary(Rotary[Grid]):
     """Grids counted from zero; their layout is how many rows they have along each axis."""
 
-    def _make(self, layout: Grid, device: torch.device) -> Tables:
+    def _make(self, layout: Grid, device: torch.device) -> Tensor:
         return self.axes.grid([range(rows) for rows in layout], device)
 
 
@@ -170,7 +162,7 @@ class TextAndPicturesRotary(Rotary[TextAndPictures]):
         super().__init__(dims)
         self._last_before_first = last_before_first
 
-    def _make(self, layout: TextAndPictures, device: torch.device) -> Tables:
+    def _make(self, layout: TextAndPictures, device: torch.device) -> Tensor:
         text_lengths, grids, spread = layout
         start, numbers = max(length // 2 for grid in grids for length in grid), list(range(len(grids)))
         if self._last_before_first:
@@ -183,7 +175,7 @@ class TextAndPicturesRotary(Rotary[TextAndPictures]):
             if spread:
                 axes = [_spread(first, len(axis)) for first, axis in zip(centred[0], axes, strict=True)]
             parts.append(self.axes.grid([range(number, number + 1), *axes], device))
-        return _one_after_another(parts)
+        return torch.cat(parts, dim=1)
 
 
 def _spread(positions: Sequence[int], length: int) -> Sequence[int]:
@@ -201,17 +193,13 @@ class PictureAndTextRotary(Rotary[PictureAndText]):
     rows and columns on the others. Tokens that fill the picture up are at the origin; those of the prompt go on.
     """
 
-    def _make(self, layout: PictureAndText, device: torch.device) -> Tables:
+    def _make(self, layout: PictureAndText, device: torch.device) -> Tensor:
         (rows, columns), picture_length, text_length = layout
         after = range(text_length + 1, text_length + 2)
         of_picture = self.axes.grid([after, range(rows), range(columns)], device)
         at_origin = self.axes.diagonal([0] * (picture_length - rows * columns), device)
         of_text = self.axes.grid([range(1, text_length + 1), range(1), range(1)], device)
-        return _one_after_another([of_picture, at_origin, of_text])
-
-
-def _one_after_another(parts: Sequence[Tables]) -> Tables:
-    return torch.cat([cos for cos, _ in parts]), torch.cat([sin for _, sin in parts])
+        return torch.cat([of_picture, at_origin, of_text], dim=1)
 
 
 class RotaryOfOwnTokens(Rotary[Layout]):
@@ -230,12 +218,12 @@ class RotaryOfOwnTokens(Rotary[Layout]):
         part, lengths = self._sequence.part, tuple(self._sequence.lengths)
         return self._built_once((layout, part.start, lengths), device, lambda: self._make(layout, device))
 
-    def _make(self, layout: Layout, device: torch.device) -> Tables:
+    def _make(self, layout: Layout, device: torch.device) -> Tensor:
         part, length = self._sequence.part, sum(self._sequence.lengths)
         cos, sin = self._rotary.tables(layout, torch.device("cpu"))
         if cos.shape[0] != length:
             raise RuntimeError(f"tables for {cos.shape[0]} tokens, but {length} are shared out")
-        return cos[part].clone(), sin[part].clone()
+        return torch.stack([cos[part], sin[part]])
 
     def warm_up(self, device: torch.device) -> None:
         """Nothing: the tables of all tokens are made on the host."""

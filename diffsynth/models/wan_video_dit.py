@@ -108,12 +108,8 @@ class Attention(nn.Module):
     def __init__(self, dim: int, num_heads: int, eps: float) -> None:
         super().__init__()
         self.num_heads, self.eps = num_heads, eps
-        self.q = nn.Linear(dim, dim)
-        self.k = nn.Linear(dim, dim)
-        self.v = nn.Linear(dim, dim)
-        self.o = nn.Linear(dim, dim)
-        self.norm_q = nn.RMSNorm(dim, eps)
-        self.norm_k = nn.RMSNorm(dim, eps)
+        self.q, self.k, self.v, self.o = (nn.Linear(dim, dim) for _ in range(4))
+        self.norm_q, self.norm_k = (nn.RMSNorm(dim, eps) for _ in range(2))
 
     def _heads(self, tokens: Tensor) -> Tensor:
         return torch.unflatten(tokens, -1, (self.num_heads, -1))

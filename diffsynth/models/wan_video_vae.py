@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -99,7 +99,17 @@ class FrameAttention(nn.Module):
         return frames + each_frame(self.proj, attended)
 
 
-class Encoder(nn.Module):
+class Half(nn.Module):
+    """One way through the network: its parts, and blocks within them, run in the order in which they are registered."""
+
+    def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
+        for part in self.children():
+            for block in part if isinstance(part, nn.ModuleList) else (part,):
+                frames = block(frames, history)
+        return frames
+
+
+class Encoder(Half):
     """Frames of a video to latents before ``conv1``."""
 
     def __init__(self, dim: int, out_channels: int, num_res_blocks: int, colours: int = COLOURS) -> None:
@@ -116,14 +126,8 @@ class Encoder(nn.Module):
             if level < len(TIME_HALVES):
                 yield Downsample(width, TIME_HALVES[level])
 
-    def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
-        frames = self.conv1(frames, history)
-        for block in (*self.downsamples, *self.middle):
-            frames = block(frames, history)
-        return self.head(frames, history)
 
-
-class Decoder(nn.Module):
+class Decoder(Half):
     """Latents after ``conv2`` to frames of a video."""
 
     def __init__(self, dim: int, in_channels: int, num_res_blocks: int, colours: int = COLOURS) -> None:
@@ -140,12 +144,6 @@ class Decoder(nn.Module):
             yield from residual_blocks(before // 2 if level else before, width, num_res_blocks)
             if level < len(TIME_HALVES):
                 yield Upsample(width, TIME_HALVES[-1 - level])
-
-    def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
-        frames = self.conv1(frames, history)
-        for block in (*self.middle, *self.upsamples):
-            frames = block(frames, history)
-        return self.head(frames, history)
 
 
 def residual_blocks(in_channels: int, out_channels: int, count: int) -> list[nn.Module]:
@@ -167,6 +165,23 @@ class Head(nn.ModuleDict):
     def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
         made: Tensor = self["2"](self["0"](frames, activate=True), history)
         return made
+
+
+class _Way(NamedTuple):
+    """To latents or back.
+
+    Attributes:
+        of_chunk: what is made of a chunk, channels last, with the history of those before it.
+        size: of all that is made: channels, frames, height, width.
+        frames: of each chunk but the first.
+        given, made: pixels of a latent cell in what goes in and in what comes out.
+    """
+
+    of_chunk: Callable[[Tensor, FrameHistory | None], Tensor]
+    size: tuple[int, int, int, int]
+    frames: int
+    given: int
+    made: int
 
 
 class WanVideoVAE(nn.Module, ToldByNames):
@@ -256,19 +271,17 @@ class WanVideoVAE(nn.Module, ToldByNames):
             ValueError: the video is not (B, 3, 4n + 1, h * pixels, w * pixels), or tiles do not overlap.
         """
         check_video(video, framewise, self.pixels, self.image_channels)
-        batch, _, count, height, width = video.shape
-        height, width = height // self.pixels, width // self.pixels
-        length = count if framewise else (count - 1) // FRAMES + 1
-        frames = batch * (1 if framewise or count == 1 else FRAMES)
-
-        def encoded(tiles: Sequence[Tile]) -> Tensor:
-            latents = torch.zeros(batch, self.z_dim, length, height, width, device=video.device)
-            for joined in self._batches(tiles, progress if tiled else iter, frames, room):
-                self._encode_batch(video, joined, latents, framewise)
-            return latents
-
+        height, width = (length // self.pixels for length in video.shape[3:])
         tiles = tiles_over(height, width, tile_size, tile_stride) if tiled else [whole(height, width)]
-        return (self.over_tiles if shared else _computed)(encoded, tiles)
+        length = video.shape[2] if framewise else (video.shape[2] - 1) // FRAMES + 1
+        mean, deviation = self._statistics(video.device)
+
+        def encoded(chunk: Tensor, history: FrameHistory | None) -> Tensor:
+            moments = self.conv1(self.encoder(_patches(chunk, self.patch), history), None)
+            return (moments[..., : self.z_dim].float() - mean) / deviation
+
+        way = _Way(encoded, (self.z_dim, length, height, width), FRAMES, given=self.pixels, made=1)
+        return self._by_tiles(way, video, tiles, framewise, progress if tiled else iter, room, shared)
 
     def decode(
         self,
@@ -290,19 +303,42 @@ class WanVideoVAE(nn.Module, ToldByNames):
             ValueError: the latents do not have five axes and z_dim channels, or tiles do not overlap.
         """
         check_latents(latents, self.z_dim)
-        batch, _, length, height, width = latents.shape
-        size = (height * self.pixels, width * self.pixels)
-        count = length if framewise else (length - 1) * FRAMES + 1
-        frames = batch * (1 if framewise or length == 1 else FRAMES)
-
-        def decoded(tiles: Sequence[Tile]) -> Tensor:
-            video = torch.zeros(batch, self.image_channels, count, *size, device=latents.device)
-            for joined in self._batches(tiles, progress if tiled else iter, frames, room):
-                self._decode_batch(latents, joined, video, framewise)
-            return video
-
+        _, _, length, height, width = latents.shape
         tiles = tiles_over(height, width, tile_size, tile_stride, self.pixels) if tiled else [whole(height, width)]
-        return (self.over_tiles if shared else _computed)(decoded, tiles).clamp_(-1, 1)
+        size = (length if framewise else (length - 1) * FRAMES + 1, height * self.pixels, width * self.pixels)
+        mean, deviation = self._statistics(latents.device)
+
+        def decoded(chunk: Tensor, history: FrameHistory | None) -> Tensor:
+            frames = self.decoder(self.conv2(chunk.float() * deviation + mean, None), history)
+            return _from_patches(frames.float(), self.patch)
+
+        way = _Way(decoded, (self.image_channels, *size), 1, given=1, made=self.pixels)
+        return self._by_tiles(way, latents, tiles, framewise, progress if tiled else iter, room, shared).clamp_(-1, 1)
+
+    def _by_tiles(
+        self,
+        way: _Way,
+        given: Tensor,
+        tiles: list[Tile],
+        framewise: bool,
+        progress: Progress,
+        room: int,
+        shared: bool,
+    ) -> Tensor:
+        """All that is made of videos or latents (B, C, T, H, W), float32."""
+        frames = len(given) * (1 if framewise or given.shape[2] == 1 else FRAMES)
+
+        def computed(tiles: Sequence[Tile]) -> Tensor:
+            made = torch.zeros(len(given), *way.size, device=given.device)
+            for joined in self._batches(tiles, progress, frames, room):
+                joined, first = [tile.to(given.device) for tile in joined], 0
+                for chunk, history in chunks([tile.cut(given, way.given) for tile in joined], way.frames, framewise):
+                    values = way.of_chunk(chunk, history).movedim(-1, 1)
+                    add_to(joined, values, made[:, :, first : first + values.shape[2]], way.made)
+                    first += values.shape[2]
+            return made
+
+        return (self.over_tiles if shared else _computed)(computed, tiles)
 
     def _batches(self, tiles: Iterable[Tile], progress: Progress, frames: int, room: int) -> Iterator[list[Tile]]:
         """The tiles in lists, each of what there is room to compute together, ``frames`` of each tile at a time."""
@@ -319,26 +355,6 @@ class WanVideoVAE(nn.Module, ToldByNames):
             yield [next(shown) for _ in batch]
         yield from ([tile] for tile in shown)  # none: but a progress bar is at its end only then
 
-    def _encode_batch(self, video: Tensor, tiles: Sequence[Tile], latents: Tensor, framewise: bool) -> None:
-        mean, deviation = self._statistics(latents.device)
-        tiles = [tile.to(latents.device) for tile in tiles]
-        first = 0
-        for chunk, history in chunks([tile.cut(video, self.pixels) for tile in tiles], FRAMES, framewise):
-            moments = self.conv1(self.encoder(_patches(chunk, self.patch), history), None)
-            values = (moments[..., : self.z_dim].float() - mean) / deviation
-            add_to(tiles, values.movedim(-1, 1), latents, first)
-            first += values.shape[1]
-
-    def _decode_batch(self, latents: Tensor, tiles: Sequence[Tile], video: Tensor, framewise: bool) -> None:
-        mean, deviation = self._statistics(latents.device)
-        tiles = [tile.to(latents.device) for tile in tiles]
-        first = 0
-        for chunk, history in chunks([tile.cut(latents) for tile in tiles], 1, framewise):
-            frames = self.decoder(self.conv2(chunk.float() * deviation + mean, None), history).float()
-            frames = _from_patches(frames, self.patch)
-            add_to(tiles, frames.movedim(-1, 1), video, first, self.pixels)
-            first += frames.shape[1]
-
     def _statistics(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Mean and deviation of the latents' channels."""
         mean, deviation = self.statistics
@@ -351,9 +367,8 @@ def _computed(compute: Callable[[Sequence[Tile]], Tensor], tiles: list[Tile]) ->
     return compute(tiles)
 
 
-def add_to(tiles: Sequence[Tile], values: Tensor, picture: Tensor, first: int, scale: int = 1) -> None:
-    """Adds the values of each tile, one batch after another, to the frames of ``picture`` from ``first`` on."""
-    frames = picture[:, :, first : first + values.shape[2]]
+def add_to(tiles: Sequence[Tile], values: Tensor, frames: Tensor, scale: int = 1) -> None:
+    """Adds the values of each tile, one batch after another, to these frames of the whole."""
     for tile, of_tile in zip(tiles, values.chunk(len(tiles)), strict=True):
         tile.add(of_tile, tile.cut(frames, scale))
 

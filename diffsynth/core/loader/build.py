@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from diffsynth.core.loader.detection import ModelEntry, load_object
-from diffsynth.core.loader.weight_source import CheckpointError, WeightSource
+from diffsynth.core.loader.weight_source import WeightSource
+from diffsynth.core.loader.weights import Weight, keys_in, weights_of
 from diffsynth.core.progress import progress_bar
 
 
@@ -60,71 +61,15 @@ def fill(
         dtype: of the floating-point tensors; None keeps the source's. Others always keep it.
 
     Raises:
-        CheckpointError: tensors are missing, too many, or of another shape; the model is then as it was.
-        ValueError: the model has a buffer that is not saved, and is on the meta device.
+        CheckpointError, ValueError: as `keys_in`; the model is then as it was.
     """
-    expected = model.state_dict(keep_vars=True)
-    check_weights(model, expected, source, key_map)
-    key_map = _present(source, key_map)
-    bar = progress_bar(total=_bytes(source, key_map), unit="B", unit_scale=True, desc=type(model).__name__, leave=False)
-    filled: dict[int, Tensor] = {}
-    with bar:
-        for key, tensor in expected.items():
-            if id(tensor) in filled or key not in key_map:
-                continue
-            values = source.read(key_map[key], _dtype_of(source, key_map[key], dtype), device)
-            is_parameter = isinstance(tensor, nn.Parameter)
-            filled[id(tensor)] = nn.Parameter(values, requires_grad=False) if is_parameter else values
-            bar.update(_bytes(source, {key: key_map[key]}))
-    model.load_state_dict({key: filled[id(tensor)] for key, tensor in expected.items()}, assign=True)
-
-
-def check_weights(
-    model: nn.Module, expected: Mapping[str, Tensor], source: WeightSource, key_map: Mapping[str, str]
-) -> None:
-    """Whether the source has exactly the tensors that a model takes.
-
-    Args:
-        expected: the model's state dict, with tied tensors as one object; of those, one name is enough.
-
-    Raises:
-        CheckpointError, ValueError: as `fill`.
-    """
-    name, key_map = type(model).__name__, _present(source, key_map)
-    unsaved = [key for key, buffer in model.named_buffers() if buffer.is_meta and key not in expected]
-    if unsaved:
-        raise ValueError(f"{name} makes {unsaved[0]!r} when it is built, and no file has it: make it on first use")
-    found = {id(tensor) for key, tensor in expected.items() if key in key_map}
-    missing = [key for key, tensor in expected.items() if id(tensor) not in found]
-    surplus = [file_key for key, file_key in key_map.items() if key not in expected]
-    problems = [f"lacks {len(missing)} tensors of {name}: {_some(missing)}"] * bool(missing)
-    problems += [f"has {len(surplus)} tensors that {name} has not: {_some(surplus)}"] * bool(surplus)
-    if problems:
-        raise CheckpointError(
-            f"{source.where()} {' and '.join(problems)}. Check that the files are those of this model, all of them"
-        )
-    for key, file_key in key_map.items():
-        if source.headers[file_key].shape != tuple(expected[key].shape):
-            raise CheckpointError(
-                f"{source.where(file_key)}: {file_key!r} is {source.headers[file_key].shape}, and {name} takes "
-                f"{tuple(expected[key].shape)}. Check that the file is of this model"
-            )
-
-
-def _present(source: WeightSource, key_map: Mapping[str, str]) -> dict[str, str]:
-    """The part of a key map whose tensors the source has."""
-    return {key: file_key for key, file_key in key_map.items() if file_key in source.headers}
-
-
-def _dtype_of(source: WeightSource, key: str, dtype: torch.dtype | None) -> torch.dtype:
-    own = source.headers[key].dtype
-    return dtype if dtype is not None and own.is_floating_point else own
-
-
-def _bytes(source: WeightSource, key_map: Mapping[str, str]) -> int:
-    headers = [source.headers[key] for key in set(key_map.values())]
-    return sum(torch.Size(header.shape).numel() * header.dtype.itemsize for header in headers)
-
-
-def _some(keys: list[str]) -> str:
-    return ", ".join(keys[:4]) + (", ..." if len(keys) > 4 else "")
+    keys = keys_in(source, model, weights_of(model), key_map)
+    size = sum(source.headers[key].nbytes for key in keys.values())
+    filled: dict[Weight, Tensor] = {}
+    with progress_bar(total=size, unit="B", unit_scale=True, desc=type(model).__name__, leave=False) as bar:
+        for weight, key in keys.items():
+            header = source.headers[key]
+            filled[weight] = weight.over(source.read(key, dtype if header.dtype.is_floating_point else None, device))
+            bar.update(header.nbytes)
+    for weight, tensor in filled.items():
+        weight.put(tensor)

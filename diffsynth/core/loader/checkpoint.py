@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,18 +43,15 @@ class Checkpoint(WeightSource):
         if not self.paths:
             raise CheckpointError("no file was given: expected the path of a checkpoint, or of each of its shards")
         self._holders: dict[str, WeightSource] = {}
-        for path in self.paths:
-            self._add(_open(path))
-        self.headers = {key: holder.headers[key] for key, holder in self._holders.items()}
-
-    def _add(self, file: WeightSource) -> None:
-        for key in file.headers:
-            if key in self._holders:
+        for file in map(_open, self.paths):
+            if both := self._holders.keys() & file.headers.keys():
+                key = min(both)
                 raise CheckpointError(
                     f"{key!r} is in {self._holders[key].where()} and in {file.where()}: expected the shards of one "
                     "model; name only the files that belong together"
                 )
-            self._holders[key] = file
+            self._holders |= dict.fromkeys(file.headers, file)
+        self.headers = {key: holder.headers[key] for key, holder in self._holders.items()}
 
     def where(self, key: str | None = None) -> str:
         return ", ".join(self.paths) if key is None else self._holders[key].where(key)
@@ -162,14 +158,4 @@ def safetensors_spans(path: str) -> dict[str, ByteSpan]:
 def _span(path: str, key: str, entry: dict[str, Any], data_start: int) -> ByteSpan:
     if entry["dtype"] not in _DTYPES:
         raise CheckpointError(f"{path}: {key!r} is of type {entry['dtype']}, which is not supported")
-    return ByteSpan(
-        data_start + entry["data_offsets"][0],
-        tuple(entry["shape"]),
-        _contiguous_strides(entry["shape"]),
-        _DTYPES[entry["dtype"]],
-    )
-
-
-def _contiguous_strides(shape: list[int]) -> tuple[int, ...]:
-    """Strides, in elements, of a tensor of this shape without gaps."""
-    return tuple(math.prod(shape[dimension + 1 :]) for dimension in range(len(shape)))
+    return ByteSpan(data_start + entry["data_offsets"][0], tuple(entry["shape"]), _DTYPES[entry["dtype"]])

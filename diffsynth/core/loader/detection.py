@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
+import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from diffsynth.core.loader.weight_source import CheckpointError, WeightSource
+from diffsynth.core.loader.weights import weights_of
 
 
 def model_hash(headers: Mapping[str, Any]) -> str:
@@ -63,12 +64,8 @@ class ModelEntry:
         Tensors of the file that the model does not have are in it as well, so that they are found to be too many.
         """
         file_key = getattr(model, "file_key", None)
-        if file_key is None:
-            return dict(self.names)
-        published = {key: file_key(key) for key in model.state_dict()}
-        known = {key: self.names[name] for key, name in published.items() if name in self.names}
-        surplus = self.names.keys() - published.values()
-        return known | {key: name for key, name in self.names.items() if key in surplus}
+        of_model = {file_key(key): key for weight in weights_of(model) for key in weight.keys} if file_key else {}
+        return {of_model.get(name, name): key for name, key in self.names.items()}
 
 
 def detect(source: WeightSource, table: Sequence[Mapping[str, Any]]) -> list[ModelEntry]:
@@ -106,9 +103,8 @@ def load_object(path: Any) -> Any:
     """
     if not isinstance(path, str):
         return path
-    module, _, name = path.rpartition(".")
     try:
-        return getattr(importlib.import_module(module), name)
+        return pkgutil.resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise ImportError(f"{path!r} in the table of models cannot be imported: {error}") from error
 

@@ -6,6 +6,7 @@ copied into a model takes twice its size.
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import weakref
@@ -27,13 +28,14 @@ CALL_BYTES = 64 << 20
 class ByteSpan(NamedTuple):
     """Where a tensor's values are in a file.
 
-    `offset` counts bytes from the start of the file to the first value, `strides` count elements.
+    `offset` counts bytes from the start of the file to the first value, `strides` count elements; none are given where
+    the values lie row by row without gaps.
     """
 
     offset: int
     shape: tuple[int, ...]
-    strides: tuple[int, ...]
     dtype: torch.dtype
+    strides: tuple[int, ...] = ()
 
 
 class FileSource(WeightSource):
@@ -58,36 +60,36 @@ class FileSource(WeightSource):
 
     def read_into(self, key: str, out: Tensor) -> None:
         self.header(key, out)
-        self._read_span(key, self.spans[key], out.detach())
+        span, out = self.spans[key], out.detach()
+        if not span.strides and out.is_contiguous():
+            self._read_row(key, 0, out.view(-1))
+        else:
+            strides = span.strides or torch.empty(span.shape, device="meta").stride()
+            for piece, destination in _pieces(span._replace(strides=strides), out):
+                values = _scratch(_extent(piece), piece.dtype)
+                self._read(key, piece.offset, values)
+                destination.copy_(torch.as_strided(values, piece.shape, piece.strides))
 
     def parts(self, key: str) -> Callable[[int, Tensor], None]:
         self.header(key)
+        return super().parts(key) if self.spans[key].strides else functools.partial(self._read_row, key)
+
+    def _read_row(self, key: str, start: int, out: Tensor) -> None:
+        """What `parts` returns, of a tensor whose values lie row by row; `out` may be on a device too."""
         span = self.spans[key]
-        if not _is_contiguous(span):
-            return super().parts(key)
-
-        def part(start: int, out: Tensor) -> None:
-            offset = span.offset + start * span.dtype.itemsize
-            self._read_span(key, ByteSpan(offset, tuple(out.shape), (1,), span.dtype), out)
-
-        return part
-
-    @torch.no_grad()
-    def _read_span(self, key: str, span: ByteSpan, out: Tensor) -> None:
-        span, out = _flat(span, out)
-        if out.device.type == "cpu" and out.dtype == span.dtype and _is_contiguous(span) and out.is_contiguous():
-            self._read(key, span.offset, out)
-            return
-        for piece, destination in _pieces(span, out):
-            values = _scratch(_extent(piece), piece.dtype)
-            self._read(key, piece.offset, values)
-            destination.copy_(torch.as_strided(values, piece.shape, piece.strides))
+        offset = span.offset + start * span.dtype.itemsize
+        if out.device.type == "cpu" and out.dtype == span.dtype:
+            self._read(key, offset, out)
+        else:
+            for part in torch.split(out, SCRATCH_BYTES // span.dtype.itemsize):
+                values = _scratch(part.numel(), span.dtype)
+                self._read(key, offset, values)
+                part.copy_(values)
+                offset += values.nbytes
 
     def _read(self, key: str, offset: int, out: Tensor) -> None:
-        """Fills contiguous host memory from the file."""
-        if not out.numel():
-            return
-        left = out.reshape(-1).view(torch.uint8).numpy().data
+        """Fills contiguous host memory, 1D, from the file."""
+        left = out.view(torch.uint8).numpy().data
         while left:
             count = self._read_at(offset, left[:CALL_BYTES])
             if not count:
@@ -112,22 +114,6 @@ def _scratch(count: int, dtype: torch.dtype) -> Tensor:
         _of_thread.scratch = torch.empty(SCRATCH_BYTES, dtype=torch.uint8, device="cpu")
     scratch: Tensor = _of_thread.scratch
     return scratch[: count * dtype.itemsize].view(dtype)
-
-
-def _flat(span: ByteSpan, out: Tensor) -> tuple[ByteSpan, Tensor]:
-    """Both as one dimension where both are contiguous, so that they can be cut anywhere."""
-    if _is_contiguous(span) and out.is_contiguous():
-        return span._replace(shape=(out.numel(),), strides=(1,)), out.view(-1)
-    return span, out
-
-
-def _is_contiguous(span: ByteSpan) -> bool:
-    expected = 1
-    for size, stride in zip(reversed(span.shape), reversed(span.strides), strict=True):
-        if size != 1 and stride != expected:
-            return False
-        expected *= size
-    return True
 
 
 def _extent(span: ByteSpan) -> int:

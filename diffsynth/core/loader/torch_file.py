@@ -31,19 +31,18 @@ def torch_source(path: str) -> WeightSource:
     Raises:
         CheckpointError: the file is damaged, would run code when loaded, or holds no state dict.
     """
-    if not zipfile.is_zipfile(path):
-        return DictSource(_plain(path, _state_dict(path, _load(path))), name=path)
-    storages: set[tuple[int, int]] = set()
+    if zipfile.is_zipfile(path):
+        storages: set[tuple[int, int]] = set()
 
-    def note(storage: UntypedStorage, location: str) -> UntypedStorage:
-        storages.add((storage.data_ptr(), storage.nbytes()))
-        return storage  # wherever it was saved from, it stays in host memory
+        def note(storage: UntypedStorage, location: str) -> UntypedStorage:
+            storages.add((storage.data_ptr(), storage.nbytes()))
+            return storage  # wherever it was saved from, it stays in host memory
 
-    tensors = _plain(path, _state_dict(path, _load(path, mmap=True, map_location=note)))
-    start = _start_of_mapping(path, storages)
-    if start is None:
-        return DictSource(_plain(path, _state_dict(path, _load(path))), name=path)
-    return FileSource(path, {key: _span(tensor, start) for key, tensor in tensors.items()})
+        tensors = _plain(path, _load(path, mmap=True, map_location=note))
+        start = _start_of_mapping(path, storages)
+        if start is not None:
+            return FileSource(path, {key: _span(tensor, start) for key, tensor in tensors.items()})
+    return DictSource(_plain(path, _load(path)), name=path)
 
 
 def _load(path: str, mmap: bool = False, map_location: Any = "cpu") -> object:
@@ -99,13 +98,13 @@ def _has_tensors(content: Mapping[object, object]) -> bool:
     return any(isinstance(value, Tensor) for value in content.values())
 
 
-def _plain(path: str, state_dict: Mapping[str, object]) -> dict[str, Tensor]:
-    """The tensors, all of which lie in memory as their shape and strides say.
+def _plain(path: str, content: object) -> dict[str, Tensor]:
+    """The tensors in what was saved, all of which lie in memory as their shape and strides say.
 
     Raises:
-        CheckpointError: one is sparse, quantized, or of a class of its own.
+        CheckpointError: one is sparse, quantized, or of a class of its own; or as `_state_dict`.
     """
-    tensors = {str(key): value for key, value in state_dict.items() if isinstance(value, Tensor)}
+    tensors = {str(key): value for key, value in _state_dict(path, content).items() if isinstance(value, Tensor)}
     for key, value in tensors.items():
         special = value.layout != torch.strided or value.is_quantized or value.is_conj() or value.is_neg()
         if special or type(value) not in (Tensor, nn.Parameter):
@@ -145,4 +144,5 @@ def _data_offset(file: Any, record: zipfile.ZipInfo) -> int:
 
 def _span(tensor: Tensor, start: int) -> ByteSpan:
     offset = tensor.data_ptr() - start if tensor.numel() else 0
-    return ByteSpan(offset, tuple(tensor.shape), tensor.stride(), tensor.dtype)
+    strides = () if tensor.is_contiguous() else tensor.stride()
+    return ByteSpan(offset, tuple(tensor.shape), tensor.dtype, strides)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
@@ -18,6 +19,11 @@ class TensorHeader(NamedTuple):
 
     shape: tuple[int, ...]
     dtype: torch.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """What the tensor takes, without gaps."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 class WeightSource(Protocol):

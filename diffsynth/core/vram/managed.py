@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from diffsynth.core.device.npu_compatible_device import empty_cache
-from diffsynth.core.loader.build import check_weights
 from diffsynth.core.loader.weight_source import WeightSource
+from diffsynth.core.loader.weights import keys_in
 from diffsynth.core.progress import progress_bar
 from diffsynth.core.vram.memory import has_streams, mark
-from diffsynth.core.vram.origins import BytesMoved, Carrier, Disk
+from diffsynth.core.vram.origins import BytesMoved, Carrier, Files
 from diffsynth.core.vram.pinning import Pinning
 from diffsynth.core.vram.policy import VramPolicy
 from diffsynth.core.vram.promotion import Promoter
@@ -81,9 +81,8 @@ class ManagedWeights:
         policy: VramPolicy,
         vram_limit: float | None = None,
     ) -> None:
-        check_weights(model, model.state_dict(keep_vars=True), source, key_map)
         units = cut_into_units(model)
-        weights = [weight for unit in units for weight in unit.weights]
+        keys = keys_in(source, model, [weight for unit in units for weight in unit.weights], key_map)
         computation = policy.computation
         self.state = State.OFFLOAD
         self.bytes_moved = BytesMoved()
@@ -91,20 +90,22 @@ class ManagedWeights:
         self._device = computation.device
         self._carrier = Carrier(self._device)
         self._staging = Staging(self._device)
-        disk = Disk(weights, source, key_map, self._staging, self.bytes_moved)
-        self._units = [ManagedUnit(unit, policy, disk, self._staging, self.bytes_moved) for unit in units]
+        self._units = [
+            ManagedUnit(
+                unit, policy, Files(source, [keys[each] for each in unit.weights], self._staging, self.bytes_moved)
+            )
+            for unit in units
+        ]
         self._order = ForwardOrder([unit for unit in self._units if not unit.overlaps])
         self._slots = Slots(self._units, computation, self._carrier)
         self._promoter = Promoter(self._units, policy, self._slots, self._carrier, vram_limit)
         self._pinning = Pinning(self._units) if has_streams(self._device) else None
         self._computing: dict[ManagedUnit, Slot] = {}
-        self._move_all(State.OFFLOAD)
-        self._carrier.stop()
-        self._staging.free()
+        self.offload()
         Immovable(model)
         if any(placement != computation for placement in (policy.offload, policy.onload, policy.preparing)):
-            for unit in self._units:
-                UnitHooks(self, unit)
+            for managed in self._units:
+                UnitHooks(self, managed)
 
     @property
     def vram_limit(self) -> float | None:
@@ -214,14 +215,12 @@ class ManagedWeights:
         moving = [unit for unit in self._units if unit.moves_to(state) and not unit.waits(state)]
         for unit in progress_bar(moving, desc=self._model_name, leave=False):
             self._move(unit, state)
-        for unit in self._units:
-            if unit.state is not state:
-                unit.arrive(state, None)
+        for unit in set(self._units).difference(moving):
+            unit.arrive(state, None)
 
     def _move(self, unit: ManagedUnit, state: State) -> None:
         copy = unit.allocate(state)
-        after = mark(copy.placement.device)
-        self._carrier.start(unit.origin, unit.weights, copy.tensors, after).result()
+        self._carrier.start(unit.origin, copy.tensors, mark(copy.placement.device)).result()
         unit.arrive(state, copy)
 
 

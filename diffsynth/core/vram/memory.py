@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from diffsynth.core.device.device_types import CPU
-from diffsynth.core.vram.units import Weight
+from diffsynth.core.loader.weights import Weight
 
 # Tensors start at multiples of this many bytes, as a device's own allocator would place them.
 ALIGNMENT = 512
@@ -48,13 +48,13 @@ def allocate(size: int, device: torch.device, *, pinned: bool = False) -> Tensor
 
 
 def tensors_in(buffer: Tensor, weights: Sequence[Weight], dtype: torch.dtype) -> list[Tensor]:
-    """The weights as tensors in the buffer, one after another."""
+    """The weights in the buffer, one after another, as the modules hold them: parameters without gradient, buffers."""
     tensors, start = [], 0
     with torch.inference_mode(False):
         for weight in weights:
             kind = weight.dtype_in(dtype)
             size = math.prod(weight.shape) * kind.itemsize
-            tensors.append(buffer[start : start + size].view(kind).view(weight.shape))
+            tensors.append(weight.over(buffer[start : start + size].view(kind).view(weight.shape)))
             start += weight_bytes(weight, dtype)
     return tensors
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch
 
 from diffsynth.core.caller import nearest
+from diffsynth.core.device.device_types import CPU
 from diffsynth.core.device.npu_compatible_device import UnknownDeviceError, resolve_device
 
 DISK = "disk"
@@ -48,6 +49,19 @@ class VramPolicy:
     onload: Placement | OnDisk
     preparing: Placement | OnDisk
     computation: Placement
+
+    @property
+    def passes_host(self) -> bool:
+        """Whether weights stop on the host on their way from disk to a device, as they are on both: a stop to leave
+        out."""
+        onload, preparing = self.onload, self.preparing
+        return (
+            isinstance(self.offload, OnDisk)
+            and isinstance(onload, Placement)
+            and isinstance(preparing, Placement)
+            and onload.device.type == CPU != preparing.device.type
+            and onload.dtype == preparing.dtype
+        )
 
 
 def parse_vram_config(

@@ -58,20 +58,15 @@ class Promoter:
             empty_cache(self._device)
             return False
         after = mark(self._device)
-        self._under_way[unit] = copy, self._carrier.start(unit.origin, unit.weights, copy.tensors, after)
+        self._under_way[unit] = copy, self._carrier.start(unit.origin, copy.tensors, after)
         return True
 
     def finish(self, unit: ManagedUnit) -> None:
-        """Waits for the unit if it is on its way. Raises whatever kept it from arriving; it is as before then."""
-        if unit not in self._under_way:
-            return
+        """Waits for a unit on its way. Raises whatever kept it from arriving; it is as before then."""
         copy, filling = self._under_way[unit]
-        try:
-            filling.result()
-        except Exception:
-            del self._under_way[unit]
-            raise
+        filling.exception()  # after an interrupt of this wait it is still on its way
         del self._under_way[unit]
+        filling.result()
         unit.arrive(State.PREPARING, copy)
 
     def cancel(self) -> None:

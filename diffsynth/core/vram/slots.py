@@ -12,7 +12,7 @@ from torch import Tensor
 from diffsynth.core.vram.memory import allocate, mark, tensors_in
 from diffsynth.core.vram.origins import Carrier
 from diffsynth.core.vram.policy import Placement
-from diffsynth.core.vram.unit_state import ManagedUnit, as_attributes
+from diffsynth.core.vram.unit_state import ManagedUnit
 
 BUFFERS = 2
 
@@ -23,32 +23,31 @@ class Slot:
     Attributes:
         unit: whose weights it holds, or is being filled with.
         busy: the unit's forward is running.
-        turn: when it was last filled; the smaller, the longer ago.
     """
 
     def __init__(self, size: int, placement: Placement) -> None:
         self.size = size
         self.unit: ManagedUnit | None = None
         self.busy = False
-        self.turn = 0
         self._placement = placement
         self._buffer = allocate(size, placement.device)
         # The memory may have been used by work that is still queued.
         self._free_after = mark(placement.device)
         self._filling: Future[None] | None = None
-        self._views: dict[ManagedUnit, tuple[list[Tensor], list[Tensor]]] = {}
+        self._tensors: dict[ManagedUnit, list[Tensor]] = {}
 
-    def fill(self, unit: ManagedUnit, carrier: Carrier, turn: int) -> None:
+    def fill(self, unit: ManagedUnit, carrier: Carrier) -> None:
         """Starts bringing the unit's weights in."""
         self.settle()
-        self.unit, self.turn = unit, turn
+        self.unit = unit
         # A backward pass that saved the weights before must find out that they are gone.
         torch.autograd.graph.increment_version(self._buffer)
-        tensors = self._views_of(unit)[0]
-        self._filling = carrier.start(unit.origin, unit.weights, tensors, self._free_after)
+        if unit not in self._tensors:
+            self._tensors[unit] = tensors_in(self._buffer, unit.weights, self._placement.dtype)
+        self._filling = carrier.start(unit.origin, self._tensors[unit], self._free_after)
 
     def weights(self, unit: ManagedUnit) -> Sequence[Tensor]:
-        """The unit's weights once they are there, as attributes for its modules.
+        """The unit's weights once they are there, as its modules hold them.
 
         Raises whatever kept them from coming; the slot is empty then.
         """
@@ -58,8 +57,7 @@ class Slot:
             except Exception:  # after an interrupt it is still on its way
                 self.unit = self._filling = None
                 raise
-            self._filling = None
-        return self._views_of(unit)[1]
+        return self._tensors[unit]
 
     def release(self) -> None:
         """The forward has been queued: what fills the buffer next waits for it."""
@@ -78,17 +76,11 @@ class Slot:
         """Waits until nothing is on its way in; what went wrong with weights nobody asked for is no one's concern."""
         if self._filling is not None:
             self._filling.exception()
-            self._filling = None
-
-    def _views_of(self, unit: ManagedUnit) -> tuple[list[Tensor], list[Tensor]]:
-        if unit not in self._views:
-            tensors = tensors_in(self._buffer, unit.weights, self._placement.dtype)
-            self._views[unit] = tensors, as_attributes(unit.weights, tensors)
-        return self._views[unit]
 
 
 class Slots:
-    """Two slots that all units of a model share; memory of its own for a unit that fits in none.
+    """Two slots that all units of a model share, the one filled last at the end; memory of its own for a unit that fits
+    in none.
 
     Args:
         computation: where the weights are needed, and in what type.
@@ -99,7 +91,6 @@ class Slots:
         self._computation = computation
         self._carrier = carrier
         self._slots: list[Slot] = []
-        self._turn = 0
 
     @property
     def allocated(self) -> int:
@@ -117,7 +108,7 @@ class Slots:
             slot = self._holding(unit) or self._fill_free_one(unit)
         if slot is None:
             slot = Slot(unit.computation_bytes, self._computation)
-            slot.fill(unit, self._carrier, self._turn)
+            slot.fill(unit, self._carrier)
         slot.busy = True
         return slot
 
@@ -154,21 +145,22 @@ class Slots:
             slot = None  # so that the old memory is gone before there is new
             slot = self._new_slot()
         if slot is not None:
-            self._turn += 1
-            slot.fill(unit, self._carrier, self._turn)
+            self._slots.remove(slot)
+            self._slots.append(slot)
+            slot.fill(unit, self._carrier)
         return slot
 
     def _free_one(self) -> Slot | None:
         """A new slot if there can be one, else that whose weights were fetched the longest ago; None where both are
         busy."""
-        free = [slot for slot in self._slots if not slot.busy]
+        free = next((slot for slot in self._slots if not slot.busy), None)
         if len(self._slots) < BUFFERS:
             try:
                 return self._new_slot()
             except torch.OutOfMemoryError:
-                if not free:
+                if free is None:
                     raise
-        return min(free, key=lambda slot: slot.turn, default=None)
+        return free
 
     def _new_slot(self) -> Slot:
         slot = Slot(slot_bytes(self._streamed()), self._computation)

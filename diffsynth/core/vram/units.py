@@ -7,45 +7,18 @@ of submodules as patterns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from typing import NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import nn
+
+from diffsynth.core.loader.weights import Weight, own_tensors, weights_of
 
 CONTAINERS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
 
 
-class Place(NamedTuple):
-    """An attribute of a module that holds a weight."""
-
-    module: nn.Module
-    name: str
-
-
-@dataclass(frozen=True, eq=False)
-class Weight:
-    """One parameter or persistent buffer; tied parameters are one weight in several places.
-
-    Attributes:
-        keys: its names in the model's state dict, one for each place.
-        dtype: the model's own; floating weights take that of their placement instead.
-    """
-
-    keys: tuple[str, ...]
-    places: tuple[Place, ...]
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    is_buffer: bool
-
-    def dtype_in(self, dtype: torch.dtype) -> torch.dtype:
-        """Its type in a placement of `dtype`."""
-        return dtype if self.dtype.is_floating_point else self.dtype
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Unit:
     """Weights that are needed whenever one of `modules` runs.
 
@@ -64,14 +37,14 @@ def cut_into_units(model: nn.Module) -> list[Unit]:
     """All weights of the model, each in exactly one unit; in the order in which they are registered."""
     names = {module: name or type(model).__name__ for name, module in model.named_modules()}
     owners = _owners(model)
-    weights_of: dict[tuple[nn.Module, ...], list[Weight]] = {}
-    for weight in _weights(model):
+    sharing: dict[tuple[nn.Module, ...], list[Weight]] = {}
+    for weight in weights_of(model):
         modules = tuple(dict.fromkeys(owners[place.module] for place in weight.places))
-        weights_of.setdefault(modules, []).append(weight)
+        sharing.setdefault(modules, []).append(weight)
     units = []
-    for modules, weights in weights_of.items():
-        within = {part for module in modules for part in module.modules()} - set(modules)
-        overlaps = len(modules) > 1 or any(other in within for key in weights_of for other in key)
+    for modules, weights in sharing.items():
+        within = {part for module in modules for part in module.modules()}.difference(modules)
+        overlaps = len(modules) > 1 or not within.isdisjoint(module for others in sharing for module in others)
         units.append(Unit(" and ".join(names[module] for module in modules), modules, tuple(weights), overlaps))
     return units
 
@@ -99,33 +72,5 @@ def _owners(model: nn.Module) -> Mapping[nn.Module, nn.Module]:
 def _is_unit(module: nn.Module, parent: nn.Module | None) -> bool:
     if isinstance(module, CONTAINERS) or parent is None:
         return False
-    has_own = any(True for _ in _own_tensors(module))
-    return isinstance(parent, CONTAINERS) or (
-        has_own and not any(isinstance(part, CONTAINERS) for part in module.modules())
-    )
-
-
-def _weights(model: nn.Module) -> list[Weight]:
-    """Distinct parameters and persistent buffers."""
-    found: dict[int, tuple[Tensor, dict[Place, str]]] = {}
-    for prefix, module in model.named_modules():
-        for name, tensor in _own_tensors(module):
-            if name in module._non_persistent_buffers_set:
-                continue
-            key = f"{prefix}.{name}" if prefix else name
-            found.setdefault(id(tensor), (tensor, {}))[1][Place(module, name)] = key
-    return [
-        Weight(
-            keys=tuple(places.values()),
-            places=tuple(places),
-            shape=tuple(tensor.shape),
-            dtype=tensor.dtype,
-            is_buffer=not isinstance(tensor, nn.Parameter),
-        )
-        for tensor, places in found.values()
-    ]
-
-
-def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from module.named_parameters(recurse=False, remove_duplicate=False)
-    yield from module.named_buffers(recurse=False, remove_duplicate=False)
+    has_container = any(isinstance(part, CONTAINERS) for part in module.modules())
+    return isinstance(parent, CONTAINERS) or (bool(own_tensors(module)) and not has_container)

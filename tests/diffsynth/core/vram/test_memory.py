@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from diffsynth.core.loader.weights import Weight
 from diffsynth.core.vram.memory import allocate, tensors_in, total_bytes
-from diffsynth.core.vram.units import Weight
 
 
 def weight(*shape: int, dtype: torch.dtype = torch.float32) -> Weight:
