@@ -25,8 +25,9 @@ from diffsynth.diffusion.conditions import (
     Call,
     Condition,
     Contribution,
-    check_start,
-    contributed,
+    Start,
+    asked_of,
+    combined,
     of_batch,
 )
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
@@ -118,13 +119,12 @@ class PicturePipeline(BasePipeline, ABC):
         strength, progress = asked["denoising_strength"], asked["progress_bar_cmd"]
         schedule.set_timesteps(asked["num_inference_steps"], denoising_strength=strength, **levels)
         call = Call(self, PURPOSE, asked, prompts, height, width, 1, tiles, progress)
-        for condition in self.conditions:
-            condition.check(call)
+        asked_units = asked_of(self.conditions, call)
         layers = None if asked.get("layer_num") is None else asked["layer_num"] + 1
         draw = partial(self.draw_noise, rand_device=asked["rand_device"], height=height, width=width, layers=layers)
         shape = latent_shape(height, width, layers)
         latents = self.first_latents(asked["latents"], asked["seed"], prompts.count, shape, draw)
-        given = contributed(self.conditions, call)
+        given = combined(unit.prepare(call) for unit in asked_units)
         if given.latents is not None:
             clean = given.latents if layers is None else given.latents.unsqueeze(2)
             latents = schedule.add_noise(clean, latents, 0)
@@ -224,16 +224,13 @@ class PicturePipeline(BasePipeline, ABC):
         return {**given.inputs, **given.of_branch.get(branch, {})}
 
 
-class InputImage:
-    """`input_image`: the generation starts from it, noised as much as `denoising_strength` says."""
+class InputImage(Start[PicturePipeline]):
+    """`input_image`."""
 
-    def check(self, call: Call[PicturePipeline]) -> None:
-        check_start(call, "input_image")
+    keywords = ("input_image",)
 
-    def prepare(self, call: Call[PicturePipeline]) -> Contribution | None:
+    def prepare(self, call: Call[PicturePipeline]) -> Contribution:
         picture = call.asked["input_image"]
-        if picture is None:
-            return None
         check_size("input_image", picture, call.height, call.width)
         return Contribution(latents=call.pipe.encode_picture(picture, call.progress_bar_cmd, **call.tiles))
 

@@ -21,7 +21,7 @@ from diffsynth.core.caller import check_number, known_keywords_only
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.progress import ProgressBar, progress_bar
 from diffsynth.diffusion.base_pipeline import BasePipeline
-from diffsynth.diffusion.conditions import NOTHING, Call, Contribution, contributed, of_batch
+from diffsynth.diffusion.conditions import NOTHING, Call, Contribution, asked_of, combined, of_batch
 from diffsynth.diffusion.flow_match import TRAINING_STEPS, FlowMatchScheduler
 from diffsynth.diffusion.guidance import BOTH, NEGATIVE, POSITIVE, branch_prompts
 from diffsynth.diffusion.loaded_model import unwrapped
@@ -247,9 +247,7 @@ class WanVideoPipeline(BasePipeline):
         schedule = copy(self.scheduler)  # of this call alone
         schedule.set_timesteps(num_inference_steps, denoising_strength=denoising_strength, shift=sigma_shift)
         call = Call(self, "making a video", asked, prompts, height, width, num_frames, tiles, progress_bar_cmd)
-        for condition in self.conditions:
-            condition.check(call)
-        given = contributed(self.conditions, call)
+        given = combined(unit.prepare(call) for unit in asked_of(self.conditions, call))
         _check_windows(guidance.window, given)
         before = 0 if given.before is None else given.before.shape[2]
         of_video = {"height": height, "width": width, "num_frames": num_frames}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from diffsynth.core.data.frames import FrameSize
 from diffsynth.core.data.media_dataset import PLACE, MediaDataset
-from diffsynth.diffusion.conditions import Call, Contribution, contributed
+from diffsynth.diffusion.conditions import Call, Contribution, asked_of, combined
 from diffsynth.diffusion.training.adapter import TrainingAdapter, media_dataset
 from diffsynth.diffusion.training.arguments import checkpointing, names, trained_name
 from diffsynth.diffusion.training.errors import TrainingError
@@ -121,9 +121,7 @@ def encoded_extras(
     asked = {**DEFAULTS, **{name: _given(sample, name, frames) for name in own}}
     call = Call(pipe, "training", asked, None, height, width, len(frames), {}, iter)
     try:
-        for condition in pipe.conditions:
-            condition.check(call)
-        return _tensors(contributed(pipe.conditions, call))
+        return _tensors(combined(unit.prepare(call) for unit in asked_of(pipe.conditions, call)))
     except (ValueError, RuntimeError) as error:
         raise TrainingError(f"{sample.get(PLACE, 'a sample')}: {error}") from error
 
