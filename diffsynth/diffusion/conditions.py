@@ -87,6 +87,18 @@ class Contribution:
     inpainted: tuple[Tensor, Tensor] | None = None
     with_network: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
+    @property
+    def frames_before(self) -> int:
+        """How many latent frames are made before the video's."""
+        return 0 if self.before is None else self.before.shape[2]
+
+    @property
+    def clean(self) -> Tensor | None:
+        """The latents that the generation starts from, with those before them."""
+        if self.latents is None or self.before is None:
+            return self.latents
+        return torch.cat([self.before, self.latents], dim=2)
+
     def start(self, latents: Tensor) -> Tensor:
         """The latents with what is kept of them in its place."""
         if self.kept is None:
