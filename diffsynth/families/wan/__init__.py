@@ -284,27 +284,35 @@ _FIRST_FRAME: DitSizes = {"in_dim": 36}
 _CONTROL: DitSizes = {"in_dim": 48}
 
 
-def _fun() -> dict[str, tuple[WeightFile | TokenizerFolder, ...]]:
-    """Alibaba PAI's Fun models."""
-    models: dict[str, tuple[WeightFile | TokenizerFolder, ...]] = {}
-    for version in ("", "V1.1-"):
-        for size in ("1.3B", "14B"):
-            name = f"Wan2.1-Fun-{version}{size}"
-            models[f"PAI/{name}-InP"] = (_dit(f"{name}-InP", shards=1, **_FIRST_FRAME | _TO_PICTURE), *_SEEING)
-            reference: DitSizes = {"reference_dim": 16} if version else {}
-            models[f"PAI/{name}-Control"] = (
-                _dit(f"{name}-Control", shards=1, **_CONTROL | _TO_PICTURE | reference),
-                *_SEEING,
-            )
-    for size in ("1.3B", "14B"):
-        name = f"Wan2.1-Fun-V1.1-{size}-Control-Camera"
-        models[f"PAI/{name}"] = (_dit(name, shards=1, **_TO_PICTURE | {"in_dim": 32, "camera_dim": 24}), *_SEEING)
-    name = "Wan2.2-Fun-A14B"
-    models[f"PAI/{name}-InP"] = (*_experts(f"{name}-InP", **_FIRST_FRAME), *_COMMON)
-    models[f"PAI/{name}-Control"] = (*_experts(f"{name}-Control", in_dim=52, reference_dim=16), *_COMMON)
-    models[f"PAI/{name}-Control-Camera"] = (*_experts(f"{name}-Control-Camera", in_dim=36, camera_dim=24), *_COMMON)
-    return models
-
+# Alibaba PAI's Fun models.
+_FUN_INP = _FIRST_FRAME | _TO_PICTURE
+_FUN_CONTROL = _CONTROL | _TO_PICTURE
+_FUN_CONTROL_V1_1: DitSizes = {**_FUN_CONTROL, "reference_dim": 16}
+_FUN_CAMERA: DitSizes = {**_TO_PICTURE, "in_dim": 32, "camera_dim": 24}
+_FUN: dict[str, tuple[WeightFile | TokenizerFolder, ...]] = {
+    "PAI/Wan2.1-Fun-1.3B-InP": (_dit("Wan2.1-Fun-1.3B-InP", shards=1, **_FUN_INP), *_SEEING),
+    "PAI/Wan2.1-Fun-1.3B-Control": (_dit("Wan2.1-Fun-1.3B-Control", shards=1, **_FUN_CONTROL), *_SEEING),
+    "PAI/Wan2.1-Fun-14B-InP": (_dit("Wan2.1-Fun-14B-InP", shards=1, **_FUN_INP), *_SEEING),
+    "PAI/Wan2.1-Fun-14B-Control": (_dit("Wan2.1-Fun-14B-Control", shards=1, **_FUN_CONTROL), *_SEEING),
+    "PAI/Wan2.1-Fun-V1.1-1.3B-InP": (_dit("Wan2.1-Fun-V1.1-1.3B-InP", shards=1, **_FUN_INP), *_SEEING),
+    "PAI/Wan2.1-Fun-V1.1-1.3B-Control": (_dit("Wan2.1-Fun-V1.1-1.3B-Control", shards=1, **_FUN_CONTROL_V1_1), *_SEEING),
+    "PAI/Wan2.1-Fun-V1.1-14B-InP": (_dit("Wan2.1-Fun-V1.1-14B-InP", shards=1, **_FUN_INP), *_SEEING),
+    "PAI/Wan2.1-Fun-V1.1-14B-Control": (_dit("Wan2.1-Fun-V1.1-14B-Control", shards=1, **_FUN_CONTROL_V1_1), *_SEEING),
+    "PAI/Wan2.1-Fun-V1.1-1.3B-Control-Camera": (
+        _dit("Wan2.1-Fun-V1.1-1.3B-Control-Camera", shards=1, **_FUN_CAMERA),
+        *_SEEING,
+    ),
+    "PAI/Wan2.1-Fun-V1.1-14B-Control-Camera": (
+        _dit("Wan2.1-Fun-V1.1-14B-Control-Camera", shards=1, **_FUN_CAMERA),
+        *_SEEING,
+    ),
+    "PAI/Wan2.2-Fun-A14B-InP": (*_experts("Wan2.2-Fun-A14B-InP", **_FIRST_FRAME), *_COMMON),
+    "PAI/Wan2.2-Fun-A14B-Control": (*_experts("Wan2.2-Fun-A14B-Control", in_dim=52, reference_dim=16), *_COMMON),
+    "PAI/Wan2.2-Fun-A14B-Control-Camera": (
+        *_experts("Wan2.2-Fun-A14B-Control-Camera", in_dim=36, camera_dim=24),
+        *_COMMON,
+    ),
+}
 
 FAMILY = Family(
     name="wan",
@@ -338,7 +346,7 @@ FAMILY = Family(
         "krea/krea-realtime-video": (
             WeightFile("krea-realtime-video-14b.safetensors", DIT, "krea-realtime-video", prefix="model."),
         ),
-        **_fun(),
+        **_FUN,
         CONVERTED.model_id: (
             WeightFile("models_t5_umt5-xxl-enc-bf16.safetensors", TEXT_ENCODER, "umt5-xxl"),
             WeightFile("Wan2.1_VAE.safetensors", VAE, "Wan2.1_VAE"),
