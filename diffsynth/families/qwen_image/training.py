@@ -20,7 +20,7 @@ from diffsynth.core.data.media_dataset import PLACE, MediaDataset
 from diffsynth.diffusion.conditions import Call, Condition, asked_of
 from diffsynth.diffusion.guidance import POSITIVE
 from diffsynth.diffusion.training.adapter import PictureAdapter, media_dataset
-from diffsynth.diffusion.training.arguments import checkpointing, names, trained_name
+from diffsynth.diffusion.training.arguments import Flag, checkpointing, names, trained_name
 from diffsynth.diffusion.training.errors import TrainingError
 from diffsynth.diffusion.training.runner import Inputs, Sample
 from diffsynth.families.qwen_image import CONTROLNETS
@@ -59,6 +59,12 @@ class QwenImageTraining(PictureAdapter["QwenImagePipeline"]):
     """A picture as latents, its prompt as features, those it was edited from, and the network's call on all."""
 
     extra_inputs = (EDIT_IMAGE, *EXTRA_INPUTS)
+    flags = (
+        Flag("--validation_edit_image",
+             help="The picture that --validation_prompt is to edit; with a comma after each, a list of them."),
+        Flag("--zero_cond_t", action="store_true",
+             help="Steer pictures to edit by timestep 0, as Qwen-Image-Edit-2511 is."),
+    )  # fmt: skip
 
     def __init__(self, pipe: QwenImagePipeline, args: argparse.Namespace) -> None:
         super().__init__(pipe, args)
@@ -72,13 +78,6 @@ class QwenImageTraining(PictureAdapter["QwenImagePipeline"]):
                 "saved"
             )
         self.to_edit = self._validation_pictures(args.validation_edit_image)
-
-    @staticmethod
-    def add_flags(group: argparse._ArgumentGroup) -> None:
-        group.add_argument("--validation_edit_image", help="The picture that --validation_prompt is to edit; with a "
-                           "comma after each, a list of them.")  # fmt: skip
-        group.add_argument("--zero_cond_t", action="store_true", help="Steer pictures to edit by timestep 0, as "
-                           "Qwen-Image-Edit-2511 is.")  # fmt: skip
 
     def media(self) -> MediaDataset:
         # As in a generation, pictures to edit keep their proportions, whatever the size of the result.
