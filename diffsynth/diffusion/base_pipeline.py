@@ -7,6 +7,7 @@ import inspect
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from diffsynth.core.caller import nearest, unknown_keyword
+from diffsynth.core.caller import check_number, nearest, unknown_keyword
 from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info, resolve_device, room_left
 from diffsynth.core.loader.detection import load_object
 from diffsynth.core.loader.model_config import ModelConfig, redirected
@@ -22,17 +23,18 @@ from diffsynth.core.parallel.group import Group
 from diffsynth.core.parallel.mesh import Mesh, Sharing
 from diffsynth.core.parallel.sequence import SequenceParallel
 from diffsynth.core.progress import ProgressBar, labelled, progress_bar
-from diffsynth.diffusion.conditions import NOTHING, Condition, Contribution
+from diffsynth.diffusion.conditions import NOTHING, Call, Condition, Contribution, asked_of, combined
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.guidance import Predict, guided, guided_apart
-from diffsynth.diffusion.loaded_model import LoadedModel, check_settings, load_models
-from diffsynth.diffusion.prompts import Prompts, Texts
-from diffsynth.diffusion.request import checked_latents, seeds_of, warn_unless_finite
+from diffsynth.diffusion.loaded_model import LoadedModel, check_settings, load_models, unwrapped
+from diffsynth.diffusion.prompts import Prompts, Texts, asked_prompts, given_embeddings
+from diffsynth.diffusion.request import check_output_type, checked_latents, seeds_of, warn_unless_finite
 from diffsynth.diffusion.step_end import StepEnd, StepState
 from diffsynth.diffusion.turns import Turns
 from diffsynth.diffusion.with_lora import WithLora
 from diffsynth.families import MODEL_CONFIGS
 from diffsynth.families.family import Family
+from diffsynth.models.tiles import check_tiles
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
     from diffsynth.models.tiles import Tiling
 
 Pipeline = TypeVar("Pipeline", bound="BasePipeline")
-Result = TypeVar("Result")
 
 Velocity = Callable[[int, Tensor, Texts], Tensor]
 """(number of the step, latents, prompts) -> the guided velocity, float32, the shape of the latents."""
@@ -69,6 +70,12 @@ class BasePipeline(WithLora):
     """
 
     family: ClassVar[Family]
+    purpose: ClassVar[str]  # of a call, for errors: "making a video"
+    output_types: ClassVar[Sequence[str]] = ("quantized", "latent")
+    denoise: Callable[..., Tensor]  # walks latents down the noise levels
+    draw_noise: Callable[..., Tensor]  # of a seed, on a device: (1, C, ...)
+    latent_shape: Callable[..., tuple[int, ...]]  # of one result's latents
+    _grid: Callable[[Call[Any], Contribution], dict[str, Any]]  # what these two are told of a call's latents
     _embedding: Callable[..., Tensor]  # of one prompt, (length, dim), by the text encoder, which is ready
 
     def __init__(self, device: str | torch.device | None = None, torch_dtype: torch.dtype = torch.bfloat16) -> None:
@@ -83,7 +90,7 @@ class BasePipeline(WithLora):
         self._compiles_at_next_call = False
         self.scheduler = FlowMatchScheduler(load_object(self.family.levels))
         self._turns = Turns()
-        self._ready: list[str] = []  # of the networks whose weights come and go, those asked for last
+        self._ready: list[str] = []  # the networks that were asked for last
 
     @classmethod
     def from_pretrained(
@@ -201,9 +208,7 @@ class BasePipeline(WithLora):
     @property
     def conditions(self) -> tuple[Condition[Any], ...]:
         """What can condition a generation, besides its prompt."""
-        units: tuple[Condition[Any], ...] = ()
-        if self.family.conditions is not None:
-            units = load_object(self.family.conditions)
+        units: tuple[Condition[Any], ...] = load_object(self.family.conditions or ())
         return units
 
     @property
@@ -237,38 +242,6 @@ class BasePipeline(WithLora):
     def as_on_the_first(self, tensor: Tensor) -> Tensor:
         """The first process's tensor, on all that share the work; it may be written over the tensor."""
         return tensor if self.mesh is None else self.mesh.world.broadcast(tensor.contiguous())
-
-    def given_latents(self, latents: Tensor, count: int, shape: Sequence[int]) -> Tensor:
-        """A copy of the latents that a caller gives for so many results, on the device, float32.
-
-        Raises:
-            ValueError: they are no tensor, or not of that shape each.
-        """
-        return self.as_on_the_first(checked_latents(latents, (count, *shape)).to(self.device))
-
-    def needs_for(self, purpose: str, prompts: Prompts, output_type: str) -> None:
-        """Raises RuntimeError where what encodes the prompts, or decodes what is made of them, was not loaded."""
-        if not prompts.encoded_already:
-            self.needs("text_encoder", purpose)
-        if output_type != "latent":
-            self.needs("vae", purpose)
-
-    def first_latents(
-        self,
-        given: Tensor | None,
-        seed: int | Sequence[int] | None,
-        count: int,
-        shape: Sequence[int],
-        draw: Callable[[int | None], Tensor],
-    ) -> Tensor:
-        """The latents (count, *shape) that a caller gives, or else noise, which `draw` makes of the seed of each.
-
-        Raises:
-            ValueError: they are no tensor, or not of that shape each; or there are other seeds than results.
-        """
-        if given is not None:
-            return self.given_latents(given, count, shape)
-        return torch.cat([draw(one) for one in seeds_of(seed, count)])
 
     def embedded(self, prompts: Prompts, with_prompt: Mapping[str, Any]) -> Texts:
         """The embedding that each result has; for prompts the text encoder is made ready, which gets with each what
@@ -329,13 +302,80 @@ class BasePipeline(WithLora):
             return guided_apart(predict, latents, cfg_scale=cfg_scale, group=self.apart)
         return guided(predict, latents, cfg_scale=cfg_scale, merge=merge)
 
-    def finished(self, latents: Tensor, output_type: str, decode: Callable[[Tensor], Result]) -> Tensor | list[Result]:
-        """What a call returns: its last latents where these are asked for, else what `decode` makes of those of each
-        result. Nothing needs the networks any more."""
+    def _made(
+        self,
+        asked: Mapping[str, Any],
+        size: tuple[int, int, int],
+        tiles: Tiling,
+        steering: Mapping[str, Any],
+        decode: Callable[[Tensor], Any],
+        *,
+        guided: bool,
+        **levels: Any,
+    ) -> Any:
+        """What a call makes: one result, or a list of them, or the latents of all.
+
+        Read it from top to bottom: check, lay out the noise levels, encode pictures and videos, start from noise (or
+        from something noised), encode prompts, denoise, decode. Latents, sigmas and timesteps are float32 all the way.
+        Several results are denoised as one batch, and decoded one by one.
+
+        Args:
+            asked: the call's keywords.
+            size: height, width and number of frames, which fit.
+            tiles: keywords of the VAE.
+            steering: keywords of `denoise`.
+            decode: makes a result of its latents (1, C, ...).
+            guided: whether some step needs the negative prompt.
+            levels: what the noise levels depend on, besides the number of steps and `denoising_strength`.
+        """
+        output_type, progress = asked["output_type"], asked["progress_bar_cmd"]
+        check_output_type(output_type, self.output_types)
+        check_number("cfg_scale", asked["cfg_scale"])
+        step_end = StepEnd(asked["callback_on_step_end"], asked["callback_on_step_end_tensor_inputs"])
+        if tiles.get("tiled"):
+            check_tiles(tiles["tile_size"], tiles["tile_stride"])
+        dit: Any = unwrapped(self.needs("dit", self.purpose).module)
+        per_prompt = f"num_{self.family.makes}s_per_prompt"
+        prompts = asked_prompts(
+            asked["prompt"],
+            asked["negative_prompt"],
+            given_embeddings(asked, dit.text_dim, self.device),
+            guided=guided,
+            per_prompt=(per_prompt, asked[per_prompt]),
+        )
+        if not prompts.encoded_already:
+            self.needs("text_encoder", self.purpose)
+        if output_type != "latent":
+            self.needs("vae", self.purpose)
+        schedule = copy(self.scheduler)  # of this call alone
+        schedule.set_timesteps(asked["num_inference_steps"], denoising_strength=asked["denoising_strength"], **levels)
+        call = Call(self, self.purpose, asked, prompts, *size, tiles, progress)
+        given = combined(unit.prepare(call) for unit in asked_of(self.conditions, call))
+        latents = self._first_latents(call, prompts.count, given)
+        if (clean := given.clean) is not None:
+            latents = schedule.add_noise(clean, latents, 0)
+        texts = self.embedded(prompts, given.with_prompt)
+        latents = self.denoise(
+            latents, schedule, texts, given=given, progress_bar_cmd=progress, step_end=step_end, **steering
+        )
+        latents = latents[:, :, given.frames_before :]
         warn_unless_finite(latents)
         made = latents if output_type == "latent" else [decode(one) for one in torch.split(latents, 1)]
         self.load_models_to_device([])
-        return made
+        return made[0] if prompts.single and isinstance(made, list) else made
+
+    def _first_latents(self, call: Call[Any], count: int, given: Contribution) -> Tensor:
+        """The latents (count, C, ...) that a caller gives, or else noise of the seed of each.
+
+        Raises:
+            ValueError: they are no tensor, or not of that shape each; or there are other seeds than results.
+        """
+        asked, grid = call.asked, self._grid(call, given)
+        if asked["latents"] is not None:
+            latents = checked_latents(asked["latents"], (count, *self.latent_shape(**grid)))
+            return self.as_on_the_first(latents.to(self.device))
+        seeds = seeds_of(asked["seed"], count)
+        return torch.cat([self.draw_noise(seed, asked["rand_device"], **grid) for seed in seeds])
 
     @property
     def scheduler(self) -> FlowMatchScheduler:
@@ -438,8 +478,7 @@ class BasePipeline(WithLora):
         """Makes the named networks ready to compute, and sends the other managed ones off the device first."""
         names = self._known_names(names)
         managed = {name: network.weights for name, network in self.networks.items() if network.weights is not None}
-        if managed:
-            self._ready = names
+        self._ready = names
         leaving = {name: weights for name, weights in managed.items() if name not in names}
         for name, weights in leaving.items():
             weights.offload()

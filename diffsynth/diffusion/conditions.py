@@ -6,9 +6,10 @@ unit, and what the network does with what it contributes.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -86,6 +87,18 @@ class Contribution:
     inpainted: tuple[Tensor, Tensor] | None = None
     with_network: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
+    @property
+    def frames_before(self) -> int:
+        """How many latent frames are made before the video's."""
+        return 0 if self.before is None else self.before.shape[2]
+
+    @property
+    def clean(self) -> Tensor | None:
+        """The latents that the generation starts from, with those before them."""
+        if self.latents is None or self.before is None:
+            return self.latents
+        return torch.cat([self.before, self.latents], dim=2)
+
     def start(self, latents: Tensor) -> Tensor:
         """The latents with what is kept of them in its place."""
         if self.kept is None:
@@ -126,37 +139,62 @@ def of_batch(value: Any, count: int) -> Any:
     return [of_batch(one, count) for one in value] if isinstance(value, (list, tuple)) else value
 
 
-class Condition(Protocol[Pipe_contra]):
-    """A unit, of what kind of pipeline."""
+class Condition(ABC, Generic[Pipe_contra]):
+    """A unit, of what kind of pipeline.
+
+    Attributes:
+        keywords: of a call, those that ask for it: each is None or False where it asks for nothing.
+    """
+
+    keywords: tuple[str, ...] = ()
+
+    def is_asked(self, call: Call[Pipe_contra]) -> bool:
+        """Whether a call asks for it, or the model always takes what it makes."""
+        given = [call.asked[name] for name in self.keywords]
+        return any(value is not None and value is not False for value in given)
+
+    def check_left_out(self, call: Call[Pipe_contra]) -> None:
+        """Before anything runs, where it is not asked for.
+
+        Raises:
+            ValueError: the model makes nothing without it.
+        """
 
     def check(self, call: Call[Pipe_contra]) -> None:
-        """Before anything runs.
+        """Before anything runs, where it is asked for.
 
         Raises:
             ValueError: what is asked for does not fit.
             RuntimeError: a network that `prepare` runs was not loaded.
         """
 
-    def prepare(self, call: Call[Pipe_contra]) -> Contribution | None:
-        """What it adds, for which it may run networks; None where nothing is asked of it."""
+    @abstractmethod
+    def prepare(self, call: Call[Pipe_contra]) -> Contribution:
+        """What it adds, for which it may run networks; where it is asked for, and the call has been checked."""
 
 
-def check_start(call: Call[Any], name: str) -> None:
-    """Of the unit of what a generation starts from, by its keyword: noised as much as `denoising_strength` says.
+class Start(Condition[Pipe_contra]):
+    """What a generation starts from, noised as much as `denoising_strength` says. It has one keyword."""
 
-    Raises:
-        ValueError: part of it is to be kept, and none was given.
-    """
-    strength = call.asked["denoising_strength"]
-    if call.asked[name] is not None:
+    def check_left_out(self, call: Call[Pipe_contra]) -> None:
+        strength, (name,) = call.asked["denoising_strength"], self.keywords
+        if strength < 1:
+            raise ValueError(f"denoising_strength={strength} keeps part of an {name}, and none was given")
+
+    def check(self, call: Call[Pipe_contra]) -> None:
         call.needs("vae")
-    elif strength < 1:
-        raise ValueError(f"denoising_strength={strength} keeps part of an {name}, and none was given")
 
 
-def contributed(conditions: Sequence[Condition[Pipe]], call: Call[Pipe]) -> Contribution:
-    """What all units add to a call that each has checked."""
-    return combined(filter(None, [condition.prepare(call) for condition in conditions]))
+def asked_of(conditions: Iterable[Condition[Pipe]], call: Call[Pipe]) -> list[Condition[Pipe]]:
+    """The units that a call asks for, in their order, once all have checked it; raises what they raise."""
+    asked = []
+    for condition in conditions:
+        if condition.is_asked(call):
+            condition.check(call)
+            asked.append(condition)
+        else:
+            condition.check_left_out(call)
+    return asked
 
 
 def combined(contributions: Iterable[Contribution]) -> Contribution:
@@ -189,10 +227,8 @@ def _the_only(contributions: Sequence[Contribution], name: str) -> Any:
 
 
 def _merged(contributions: Sequence[Contribution], name: str) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for one in contributions:
-        for key, value in getattr(one, name).items():
-            if key in merged:
-                raise ValueError(f"two of the inputs give {key}: leave one of them out")
-            merged[key] = value
-    return merged
+    items = [item for one in contributions for item in getattr(one, name).items()]
+    for number, (key, _) in enumerate(items):
+        if key in dict(items[:number]):
+            raise ValueError(f"two of the inputs give {key}: leave one of them out")
+    return dict(items)

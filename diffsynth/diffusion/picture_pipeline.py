@@ -1,15 +1,13 @@
 """What pipelines of pictures share, whose latents are cells of 8x8 pixels that the network takes in patches of 2x2.
 
-Read `PicturePipeline._made` from top to bottom: check, lay out the noise levels, start from noise (or from a noised
-picture), encode pictures and prompts, denoise, decode. Latents, sigmas and timesteps are float32 all the way. Several
-pictures of one call are denoised as one batch, or one for each length of their prompts, and decoded one by one.
+A call goes the way of `BasePipeline._made`. Several pictures of one call are denoised as one batch, or one for each
+length of their prompts.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +15,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from diffsynth.core.caller import check_number
 from diffsynth.core.progress import ProgressBar, progress_bar
 from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.conditions import (
@@ -25,15 +22,13 @@ from diffsynth.diffusion.conditions import (
     Call,
     Condition,
     Contribution,
-    check_start,
-    contributed,
+    Start,
     of_batch,
 )
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.guidance import POSITIVE
-from diffsynth.diffusion.loaded_model import unwrapped
-from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts, of_each_length, padded
-from diffsynth.diffusion.request import check_output_type, drawn_noise, rounded_up
+from diffsynth.diffusion.prompts import Texts, asked_prompts, of_each_length, padded
+from diffsynth.diffusion.request import drawn_noise, rounded_up
 from diffsynth.diffusion.step_end import StepEnd
 from diffsynth.utils.frames import check_size
 
@@ -43,9 +38,7 @@ if TYPE_CHECKING:
     from diffsynth.models.tiles import Tiling
 
 LATENT_CHANNELS, LATENT_PIXELS = 16, 8
-PURPOSE = "making a picture"
 TOKEN_PIXELS = 16  # one patch is 2x2 latents of 8x8 pixels
-OUTPUT_TYPES = ("quantized", "latent")
 
 Branch = TypeVar("Branch", bound=Hashable)
 
@@ -53,6 +46,7 @@ Branch = TypeVar("Branch", bound=Hashable)
 class PicturePipeline(BasePipeline, ABC):
     """A pipeline of pictures."""
 
+    purpose = "making a picture"
     dit: nn.Module | None
 
     @abstractmethod
@@ -84,54 +78,15 @@ class PicturePipeline(BasePipeline, ABC):
             RuntimeError: a network that this needs was not loaded.
         """
 
-    def _made(self, asked: Mapping[str, Any], tiles: Tiling, **levels: Any) -> Any:
-        """What a call makes.
+    def _picture(self, asked: Mapping[str, Any], tiles: Tiling, **levels: Any) -> Any:
+        """What a call makes of its keywords, with a size that fits; see `_made`."""
+        size, scale, progress = (asked["height"], asked["width"], 1), asked["cfg_scale"], asked["progress_bar_cmd"]
+        decode = partial(self.decode_latents, progress_bar_cmd=progress, **tiles)
+        return self._made(asked, size, tiles, {"cfg_scale": scale}, decode, guided=scale != 1, **levels)
 
-        Args:
-            asked: its keywords, with a size that fits.
-            tiles: keywords of the VAE.
-            levels: what the noise levels depend on, besides the number of steps and `denoising_strength`.
-        """
-        height, width, cfg_scale, output_type = (
-            asked[name] for name in ("height", "width", "cfg_scale", "output_type")
-        )
-        check_output_type(output_type, OUTPUT_TYPES)
-        check_number("cfg_scale", cfg_scale)
-        step_end = StepEnd(asked["callback_on_step_end"], asked["callback_on_step_end_tensor_inputs"])
-        self.needs("dit", PURPOSE)
-        dit: Any = self.dit
-        embeddings = Embeddings(
-            asked["prompt_embeds"],
-            asked["negative_prompt_embeds"],
-            asked["prompt_embeds_mask"],
-            asked["negative_prompt_embeds_mask"],
-        )
-        prompts = asked_prompts(
-            asked["prompt"],
-            asked["negative_prompt"],
-            embeddings.rows(unwrapped(dit).text_dim, self.device),
-            guided=cfg_scale != 1,
-            per_prompt=("num_images_per_prompt", asked["num_images_per_prompt"]),
-        )
-        self.needs_for(PURPOSE, prompts, output_type)
-        schedule = copy(self.scheduler)  # of this call alone
-        strength, progress = asked["denoising_strength"], asked["progress_bar_cmd"]
-        schedule.set_timesteps(asked["num_inference_steps"], denoising_strength=strength, **levels)
-        call = Call(self, PURPOSE, asked, prompts, height, width, 1, tiles, progress)
-        for condition in self.conditions:
-            condition.check(call)
-        layers = None if asked.get("layer_num") is None else asked["layer_num"] + 1
-        draw = partial(self.draw_noise, rand_device=asked["rand_device"], height=height, width=width, layers=layers)
-        shape = latent_shape(height, width, layers)
-        latents = self.first_latents(asked["latents"], asked["seed"], prompts.count, shape, draw)
-        given = contributed(self.conditions, call)
-        if given.latents is not None:
-            clean = given.latents if layers is None else given.latents.unsqueeze(2)
-            latents = schedule.add_noise(clean, latents, 0)
-        texts = self.embedded(prompts, given.with_prompt)
-        latents = self.denoise(latents, schedule, texts, given, cfg_scale, progress, step_end)
-        pictures = self.finished(latents, output_type, lambda one: self.decode_latents(one, progress, **tiles))
-        return pictures[0] if prompts.single and not isinstance(pictures, Tensor) else pictures
+    def _grid(self, call: Call[Any], given: Contribution) -> dict[str, Any]:
+        number = call.asked.get("layer_num")
+        return {"height": call.height, "width": call.width, "layers": None if number is None else number + 1}
 
     @abstractmethod
     def encode_picture(
@@ -145,13 +100,18 @@ class PicturePipeline(BasePipeline, ABC):
     ) -> Any:
         """The picture of latents (1, 16, h, w)."""
 
+    def latent_shape(self, height: int, width: int, layers: int | None = None) -> tuple[int, ...]:
+        """Of one picture's latents: channels, layers if there are any, rows and columns."""
+        of_layers = () if layers is None else (layers,)
+        return (LATENT_CHANNELS, *of_layers, height // LATENT_PIXELS, width // LATENT_PIXELS)
+
     def draw_noise(
         self, seed: int | None, rand_device: str | torch.device, height: int, width: int, layers: int | None = None
     ) -> Tensor:
         """Noise of a picture's latents: (1, 16, H/8, W/8), or with layers (1, 16, layers, H/8, W/8), float32, drawn on
         `rand_device` in `torch_dtype`, one layer after another."""
-        shape = latent_shape(height, width)
-        noise = drawn_noise((layers or 1, *shape), seed, rand_device, self.torch_dtype).to(self.device)
+        shape = (layers or 1, *self.latent_shape(height, width))
+        noise = drawn_noise(shape, seed, rand_device, self.torch_dtype).to(self.device)
         if layers is not None:
             noise = noise.transpose(0, 1).unsqueeze(0)
         return self.as_on_the_first(noise)  # without a seed, each process has drawn its own
@@ -224,27 +184,20 @@ class PicturePipeline(BasePipeline, ABC):
         return {**given.inputs, **given.of_branch.get(branch, {})}
 
 
-class InputImage:
-    """`input_image`: the generation starts from it, noised as much as `denoising_strength` says."""
+class InputImage(Start[PicturePipeline]):
+    """`input_image`."""
 
-    def check(self, call: Call[PicturePipeline]) -> None:
-        check_start(call, "input_image")
+    keywords = ("input_image",)
 
-    def prepare(self, call: Call[PicturePipeline]) -> Contribution | None:
+    def prepare(self, call: Call[PicturePipeline]) -> Contribution:
         picture = call.asked["input_image"]
-        if picture is None:
-            return None
         check_size("input_image", picture, call.height, call.width)
-        return Contribution(latents=call.pipe.encode_picture(picture, call.progress_bar_cmd, **call.tiles))
+        latents = call.pipe.encode_picture(picture, call.progress_bar_cmd, **call.tiles)
+        return Contribution(latents=latents if call.asked.get("layer_num") is None else latents.unsqueeze(2))
 
 
 CONDITIONS: tuple[Condition[PicturePipeline], ...] = (InputImage(),)
 """Of a family that takes no others."""
-
-
-def latent_shape(height: int, width: int, layers: int | None = None) -> tuple[int, ...]:
-    """Of one picture's latents: channels, layers if there are any, rows and columns."""
-    return (LATENT_CHANNELS, *([] if layers is None else [layers]), height // LATENT_PIXELS, width // LATENT_PIXELS)
 
 
 def fitting_size(height: int, width: int) -> tuple[int, int]:

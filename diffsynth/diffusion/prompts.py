@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,32 +57,20 @@ class Prompts:
         }
 
 
-@dataclass(frozen=True)
-class Embeddings:
-    """The embeddings that a caller gives: (prompts, L, dim), with masks (prompts, L) of what in them is no padding."""
+def given_embeddings(asked: Mapping[str, Any], dim: int, device: torch.device) -> dict[str, list[Tensor]]:
+    """The embeddings among a call's keywords, by text branch: one (L, dim) for each prompt, on the device.
 
-    positive: Tensor | None = None
-    negative: Tensor | None = None
-    positive_mask: Tensor | None = None
-    negative_mask: Tensor | None = None
-
-    def rows(self, dim: int, device: torch.device) -> dict[str, list[Tensor]]:
-        """By text branch, one (L, dim) for each prompt, on the device.
-
-        Raises:
-            ValueError: a tensor is of another shape, or a mask comes without what it masks.
-        """
-        found = {}
-        for branch, prefix, embeds, mask in (
-            (POSITIVE, "", self.positive, self.positive_mask),
-            (NEGATIVE, "negative_", self.negative, self.negative_mask),
-        ):
-            if embeds is not None:
-                rows = embedding_rows(f"{prefix}prompt_embeds", embeds, mask, dim)
-                found[branch] = [row.to(device) for row in rows]
-            elif mask is not None:
-                raise ValueError(f"{prefix}prompt_embeds_mask goes with {prefix}prompt_embeds, and none were given")
-        return found
+    Raises:
+        ValueError: a tensor is of another shape, or a mask comes without what it masks.
+    """
+    found = {}
+    for branch, name in ((POSITIVE, "prompt_embeds"), (NEGATIVE, "negative_prompt_embeds")):
+        embeds, mask = asked[name], asked.get(f"{name}_mask")
+        if embeds is not None:
+            found[branch] = [row.to(device) for row in embedding_rows(name, embeds, mask, dim)]
+        elif mask is not None:
+            raise ValueError(f"{name}_mask goes with {name}, and none were given")
+    return found
 
 
 def asked_prompts(

@@ -13,6 +13,16 @@ DTYPES = ("float32", "bfloat16", "float16")
 # What ComfyUI, training scripts, diffusers and peft put before a layer's name.
 LORA_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "pipe.dit.", "transformer.", "base_model.model.")
 HEAD_DIM = 128  # of every published DiT: its rotary embedding splits it
+# What the sizes of made-up networks are multiples of.
+STEPS = {
+    "width": HEAD_DIM,
+    "layers": 1,
+    "text_width": 16,
+    "text_layers": 1,
+    "vae_width": 2,
+    "vae_blocks": 1,
+    "vocab_size": 1,
+}
 
 Shapes = dict[str, tuple[int, ...]]
 Names = Callable[[Iterable[str]], dict[str, str]]
@@ -40,9 +50,7 @@ class Sizes:
     vocab_size: int = 448
 
     def __post_init__(self) -> None:
-        steps = {"width": HEAD_DIM, "layers": 1, "text_width": 16, "text_layers": 1, "vae_width": 2}
-        steps |= {"vae_blocks": 1, "vocab_size": 1}
-        for name, step in steps.items():
+        for name, step in STEPS.items():
             value = getattr(self, name)
             if value <= 0 or value % step:
                 multiple = f"a multiple of {step}" if step > 1 else "at least 1"
@@ -113,21 +121,17 @@ class Network:
 
     def rows(self) -> list[dict[str, Any]]:
         """As `MODEL_CONFIGS` has it: one row for each form of its file."""
-        rows = []
-        for form in self.published:
-            row: dict[str, Any] = {
+        return [
+            {
                 "model_hash": form.model_hash,
                 "model_name": self.name,
                 "model_class": self.model_class,
+                "state_dict_converter": form.names,
+                "extra_kwargs": dict(form.kwargs),
+                "vram_units": self.vram_units,
             }
-            if form.names is not None:
-                row["state_dict_converter"] = form.names
-            if form.kwargs:
-                row["extra_kwargs"] = dict(form.kwargs)
-            if self.vram_units:
-                row["vram_units"] = self.vram_units
-            rows.append(row)
-        return rows
+            for form in self.published
+        ]
 
 
 @dataclass(frozen=True)

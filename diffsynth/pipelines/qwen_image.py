@@ -37,7 +37,6 @@ from diffsynth.models.qwen_image_text_encoder import (
     text_inputs,
 )
 from diffsynth.models.qwen_image_vae import QwenImageVAE
-from diffsynth.models.tiles import check_tiles
 from diffsynth.utils.frames import frames_from_video, video_from_frames
 
 if TYPE_CHECKING:
@@ -164,10 +163,8 @@ class QwenImagePipeline(PicturePipeline):
             "tile_size": (tile_size, tile_size),
             "tile_stride": (tile_stride, tile_stride),
         }
-        if tiled:
-            check_tiles(tiles["tile_size"], tiles["tile_stride"])
         tokens = (height // TOKEN_PIXELS) * (width // TOKEN_PIXELS)
-        pictures: PICTURES | list[PICTURES] | Tensor = self._made(
+        pictures: PICTURES | list[PICTURES] | Tensor = self._picture(
             asked, tiles, dynamic_shift_len=tokens, exponential_shift_mu=exponential_shift_mu
         )
         return pictures

@@ -1,17 +1,13 @@
 """Wan2.1 and Wan2.2: a prompt, and if the model takes them pictures, videos and masks, become a video.
 
-Read `WanVideoPipeline.__call__` from top to bottom: check, lay out the noise levels, start from noise (or from a noised
-video), encode the prompts, denoise, decode. Latents, sigmas and timesteps are float32 all the way. Several videos of
-one call are denoised as one batch, and decoded one by one.
+A call goes the way of `BasePipeline._made`; here is what is Wan's own: two experts, windows, caches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -21,19 +17,18 @@ from diffsynth.core.caller import check_number, known_keywords_only
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.progress import ProgressBar, progress_bar
 from diffsynth.diffusion.base_pipeline import BasePipeline
-from diffsynth.diffusion.conditions import NOTHING, Call, Contribution, contributed, of_batch
+from diffsynth.diffusion.conditions import NOTHING, Call, Contribution, of_batch
 from diffsynth.diffusion.flow_match import TRAINING_STEPS, FlowMatchScheduler
 from diffsynth.diffusion.guidance import BOTH, NEGATIVE, POSITIVE, branch_prompts
 from diffsynth.diffusion.loaded_model import unwrapped
-from diffsynth.diffusion.prompts import Embeddings, Texts, asked_prompts, together
-from diffsynth.diffusion.request import check_output_type, drawn_noise, rounded_up
+from diffsynth.diffusion.prompts import Texts, asked_prompts, together
+from diffsynth.diffusion.request import drawn_noise, rounded_up
 from diffsynth.diffusion.sliding_window import checked_window, predict_in_windows
 from diffsynth.diffusion.step_end import LATENTS, Callback, StepEnd
 from diffsynth.diffusion.tea_cache import TeaCache, coefficients_of
 from diffsynth.diffusion.turns import in_turn
 from diffsynth.families.wan import FAMILY
 from diffsynth.families.wan.camera import ORIGIN, SPEED
-from diffsynth.models.tiles import check_tiles
 from diffsynth.models.wan_video_dit import TextCache, WanModel
 from diffsynth.models.wan_video_image_encoder import WanImageEncoder
 from diffsynth.models.wan_video_text_encoder import WanTextEncoder, WanTokenizer
@@ -64,7 +59,6 @@ NOT_YET = {
 }
 # Their public defaults, where these are something (DiffSynth-Studio 2.1.12).
 NOT_YET_DEFAULTS = {"audio_sample_rate": 16000}
-OUTPUT_TYPES = ("quantized", "floatpoint", "latent")
 # What diffusers' pipelines call a keyword, and what it is here.
 AS_IN_DIFFUSERS = {
     "guidance_scale": "cfg_scale",
@@ -102,6 +96,8 @@ class WanVideoPipeline(BasePipeline):
     """
 
     family = FAMILY
+    purpose = "making a video"
+    output_types = ("quantized", "floatpoint", "latent")
     text_encoder: WanTextEncoder | None
     image_encoder: WanImageEncoder | None
     dit: WanModel | None
@@ -216,21 +212,8 @@ class WanVideoPipeline(BasePipeline):
             RuntimeError: a network that this needs was not loaded.
         """
         asked = dict(locals())  # every keyword
-        check_output_type(output_type, OUTPUT_TYPES)
-        check_number("cfg_scale", cfg_scale)
         check_number("switch_DiT_boundary", switch_DiT_boundary)
-        step_end = StepEnd(callback_on_step_end, callback_on_step_end_tensor_inputs)
-        self.needs("dit", "making a video")
-        assert self.dit is not None
-        text_dim = unwrapped(self.dit).text_dim
         scales = self._guidance_scales(cfg_scale, guidance_scale_2)
-        prompts = asked_prompts(
-            prompt,
-            negative_prompt,
-            Embeddings(prompt_embeds, negative_prompt_embeds).rows(text_dim, self.device),
-            guided=any(scale != 1 for scale in scales.values()),
-            per_prompt=("num_videos_per_prompt", num_videos_per_prompt),
-        )
         guidance = Guidance(
             cfg_scale=scales,
             cfg_merge=cfg_merge and self.apart is None,
@@ -238,39 +221,21 @@ class WanVideoPipeline(BasePipeline):
             window=checked_window(sliding_window_size, sliding_window_stride),
             tea_cache=_tea_cache_settings(tea_cache_l1_thresh, tea_cache_model_id),
         )
-        height, width, num_frames = fitting_size(height, width, num_frames, PATCH * self.pixels)
-        if tiled:
-            check_tiles(tile_size, tile_stride)
-        self.needs_for("making a video", prompts, output_type)
+        size = fitting_size(height, width, num_frames, PATCH * self.pixels)
         tiles: Tiling = {"tiled": tiled, "tile_size": tile_size, "tile_stride": tile_stride}
+        of_decoding: Tiling = {**tiles, "framewise": framewise_decoding}
 
-        schedule = copy(self.scheduler)  # of this call alone
-        schedule.set_timesteps(num_inference_steps, denoising_strength=denoising_strength, shift=sigma_shift)
-        call = Call(self, "making a video", asked, prompts, height, width, num_frames, tiles, progress_bar_cmd)
-        for condition in self.conditions:
-            condition.check(call)
-        given = contributed(self.conditions, call)
-        _check_windows(guidance.window, given)
-        before = 0 if given.before is None else given.before.shape[2]
-        of_video = {"height": height, "width": width, "num_frames": num_frames}
-        draw = partial(self.draw_noise, rand_device=rand_device, before=before, **of_video)
-        channels, length, *cells = self.latent_shape(**of_video)
-        latents = self.first_latents(latents, seed, prompts.count, (channels, length + before, *cells), draw)
-        if given.latents is not None:
-            clean = given.latents if given.before is None else torch.cat([given.before, given.latents], dim=2)
-            latents = schedule.add_noise(clean, latents, 0)
-        texts = self.embedded(prompts, given.with_prompt)
-        latents = self.denoise(latents, schedule, texts, guidance, progress_bar_cmd, step_end, given)
-        latents = latents[:, :, before:]
-        tiles["framewise"] = framewise_decoding
+        def decode(latents: Tensor) -> Tensor | list[Image.Image]:
+            video = self.decode_latents(latents, **of_decoding, progress_bar_cmd=progress_bar_cmd)
+            return video if output_type == "floatpoint" else frames_from_video(video)
 
-        def decode(one: Tensor) -> Tensor:
-            return self.decode_latents(one, **tiles, progress_bar_cmd=progress_bar_cmd)
+        guided = any(scale != 1 for scale in scales.values())
+        made: Any = self._made(asked, size, tiles, {"guidance": guidance}, decode, guided=guided, shift=sigma_shift)
+        return torch.cat(made) if output_type == "floatpoint" and isinstance(made, list) else made
 
-        if output_type == "floatpoint":
-            return torch.cat(list(self.finished(latents, output_type, decode)))
-        videos = self.finished(latents, output_type, lambda one: frames_from_video(decode(one)))
-        return videos[0] if prompts.single and not isinstance(videos, Tensor) else videos
+    def _grid(self, call: Call[Any], given: Contribution) -> dict[str, Any]:
+        size = {"height": call.height, "width": call.width, "num_frames": call.num_frames}
+        return {**size, "before": given.frames_before}
 
     def _guidance_scales(self, cfg_scale: float, guidance_scale_2: float | None) -> dict[str, float]:
         """By expert.
@@ -299,9 +264,9 @@ class WanVideoPipeline(BasePipeline):
             return unwrapped(self.dit).out_dim
         return 16 if self.vae is None else self.vae.z_dim
 
-    def latent_shape(self, height: int, width: int, num_frames: int) -> tuple[int, ...]:
-        """Of one video's latents: channels, latent frames, rows and columns."""
-        frames = (num_frames - 1) // TEMPORAL_STRIDE + 1
+    def latent_shape(self, height: int, width: int, num_frames: int, before: int = 0) -> tuple[int, ...]:
+        """Of one video's latents: channels, latent frames with those before the video's, rows and columns."""
+        frames = before + (num_frames - 1) // TEMPORAL_STRIDE + 1
         return (self._latent_channels, frames, height // self.pixels, width // self.pixels)
 
     def draw_noise(
@@ -318,8 +283,8 @@ class WanVideoPipeline(BasePipeline):
         Args:
             before: latent frames before the video's. Theirs is what is drawn last.
         """
-        channels, length, *cells = self.latent_shape(height, width, num_frames)
-        noise = drawn_noise((1, channels, length + before, *cells), seed, rand_device).to(self.device)
+        shape = (1, *self.latent_shape(height, width, num_frames, before))
+        noise = drawn_noise(shape, seed, rand_device).to(self.device)
         return self.as_on_the_first(noise.roll(before, dims=2))  # without a seed, each process has drawn its own
 
     def encode_prompts(self, prompt: str, negative_prompt: str, cfg_scale: float) -> dict[str, Tensor]:
@@ -347,8 +312,7 @@ class WanVideoPipeline(BasePipeline):
         self.needs("text_encoder", "encoding a prompt")
         per_prompt = ("num_videos_per_prompt", num_videos_per_prompt)
         prompts = asked_prompts(prompt, negative_prompt, {}, guided=do_classifier_free_guidance, per_prompt=per_prompt)
-        self.load_models_to_device(["text_encoder"])
-        texts = prompts.embedded(self._embedding)
+        texts = self.embedded(prompts, {})
         embeds = {branch: torch.stack(list(rows)) for branch, rows in texts.items()}
         return embeds[POSITIVE], embeds.get(NEGATIVE)
 
@@ -391,6 +355,7 @@ class WanVideoPipeline(BasePipeline):
             step_end: what is told of each step, and may change what follows.
             given: what pictures, videos and masks contribute.
         """
+        _check_windows(guidance.window, given)
         branches: Branches | None = None
 
         def velocity(index: int, latents: Tensor, texts: Texts) -> Tensor:

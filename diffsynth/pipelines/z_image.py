@@ -141,7 +141,7 @@ class ZImagePipeline(PicturePipeline):
             sigma_shift: how strongly they gather where noise is strong; 3 by default.
         """
         height, width = fitting_size(height, width)
-        pictures: Image.Image | list[Image.Image] | Tensor = self._made(dict(locals()), {}, shift=sigma_shift)
+        pictures: Image.Image | list[Image.Image] | Tensor = self._picture(dict(locals()), {}, shift=sigma_shift)
         return pictures
 
     @in_turn

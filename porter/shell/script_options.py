@@ -65,6 +65,8 @@ class _Reader:
             match node:
                 case ast.Call(func=ast.Attribute(attr="add_argument")):
                     self._add(node)
+                case ast.Call(args=[ast.Constant(), *_], keywords=[_, *_]) if _BUILDS.search(_dotted(node.func)):
+                    self._add(node)  # of a table: Flag("--initialize_model_on_cpu", action="store_true")
                 case ast.Call():
                     for name in _helpers(node):
                         self._follow(name, module)

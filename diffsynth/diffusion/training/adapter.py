@@ -19,7 +19,7 @@ from diffsynth.core.data.media_dataset import PLACE, MediaDataset
 from diffsynth.core.loader.detection import load_object
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.guidance import branch_prompts
-from diffsynth.diffusion.training.arguments import checkpointing, names
+from diffsynth.diffusion.training.arguments import Flag, checkpointing, names
 from diffsynth.diffusion.training.errors import TrainingError
 from diffsynth.diffusion.training.runner import Inputs, Sample
 
@@ -40,20 +40,16 @@ class TrainingAdapter(ABC, Generic[Pipe]):
 
     Attributes:
         extra_inputs: columns of the metadata that it takes where --extra_inputs names them.
+        flags: those that no other family has.
         defaults: of flags that all families have, where this one has others.
-        not_offered: published flags that must stay unset, each with what to do instead.
     """
 
     extra_inputs: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
     defaults: ClassVar[Mapping[str, object]] = {}
-    not_offered: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, pipe: Pipe, args: argparse.Namespace) -> None:
         self.pipe, self.args = pipe, args
-
-    @staticmethod
-    def add_flags(group: argparse._ArgumentGroup) -> None:
-        """Adds the flags that no other family has."""
 
     @abstractmethod
     def media(self) -> MediaDataset:

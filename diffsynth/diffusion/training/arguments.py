@@ -1,44 +1,153 @@
-"""The flags of training scripts, in groups, with their published defaults; a script adds its model's own."""
+"""The flags of training scripts, in groups, with their published defaults; a family adds its own."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from diffsynth.diffusion.training.errors import TrainingError
 
 TASKS = ("sft", "direct_distill")
 DATA_PROCESS, TRAIN = ":data_process", ":train"
-_NOT_OFFERED = {
-    "enable_model_cpu_offload": "use an accelerate config with FSDP or DeepSpeed ZeRO-3 offloading",
-    "enable_optimizer_cpu_offload": "use an accelerate config with DeepSpeed's offload_optimizer_device: cpu",
-    "cpu_offload_split_threshold": "use an accelerate config with DeepSpeed",
-    "quant_options": "use --fp8_models for networks that are not trained",
-    "template_model_id_or_path": "leave it out: this pipeline has no template models",
+
+
+class Flag:
+    """One flag of a training script.
+
+    Args:
+        name: with its dashes.
+        instead: of a published flag that is not offered, what to do instead of giving it.
+        settings: as argparse's `add_argument` takes them.
+    """
+
+    def __init__(self, name: str, *, instead: str | None = None, **settings: Any) -> None:
+        self.name, self.instead = name, instead
+        self.settings = settings if instead is None else {**settings, "help": argparse.SUPPRESS}
+
+
+_WITH_CONFIG = "use an accelerate config with"
+
+# fmt: off
+FLAGS: Mapping[str, Sequence[Flag]] = {
+    "data": (
+        Flag("--dataset_base_path", type=Path, required=True,
+             help="Folder of the images and videos; for a :train task, of the encoded samples."),
+        Flag("--dataset_metadata_path", type=Path, help="A csv, json or jsonl file, one row a sample."),
+        Flag("--dataset_repeat", type=int, default=1, help="How often each row comes in an epoch."),
+        Flag("--dataset_num_workers", type=int, default=0, help="Processes that read ahead."),
+        Flag("--data_file_keys", default="image,video", help="Columns that name files, with commas."),
+        Flag("--batch_size", type=int, default=1, help="Samples of one size in a forward pass."),
+        Flag("--on_bad_sample", choices=("stop", "skip"), default="stop",
+             help="What to do with a row whose file cannot be read."),
+        Flag("--height", type=int, help="Of every frame; with --width. Else each sample keeps its shape."),
+        Flag("--width", type=int),
+        Flag("--max_pixels", type=int, default=1024 * 1024, help="Of a frame, without --height and --width."),
+    ),
+    "models": (
+        Flag("--model_paths", help="Files, as a JSON list; a list in it holds the shards of one model."),
+        Flag("--model_id_with_origin_paths", help="With commas: Org/Name:pattern,Org/Name:pattern."),
+        Flag("--extra_inputs", help="Columns of the metadata that the pipeline takes too, with commas."),
+        Flag("--fp8_models", help="Networks to keep in float8, written as for --model_id_with_origin_paths."),
+        Flag("--offload_models", help="Networks to read from disk as they run, written likewise."),
+        Flag("--torch_dtype", choices=("bfloat16", "float32"), default="bfloat16",
+             help="Of networks and their work. LoRA weights are float32 unless sharded."),
+        Flag("--quant_options", instead="use --fp8_models for networks that are not trained"),
+        Flag("--template_model_id_or_path", instead="leave it out: this pipeline has no template models"),
+    ),
+    "training": (
+        Flag("--task", default="sft", help="sft or direct_distill; with :data_process it only encodes the data set, "
+             "with :train it only trains on what was encoded."),
+        Flag("--seed", type=int, default=0, help="Decides order, noise levels, noise and new LoRA weights."),
+        Flag("--learning_rate", type=float, default=1e-4),
+        Flag("--lr_scheduler", default="constant", choices=("constant", "linear", "cosine", "polynomial"),
+             help="From the learning rate down over the run, after the warm-up."),
+        Flag("--lr_warmup_steps", type=int, default=0, help="Updates from 0 up to the learning rate."),
+        Flag("--num_epochs", type=int, default=1),
+        Flag("--trainable_models", help="The network to train whole, such as dit."),
+        Flag("--find_unused_parameters", action="store_true", help="As DDP takes it."),
+        Flag("--weight_decay", type=float, default=0.01),
+        Flag("--customized_optimizer", help="Class instead of torch.optim.AdamW, such as module.Class."),
+        Flag("--gradient_accumulation_steps", type=int, default=1, help="Batches to an update."),
+    ),
+    "output": (
+        Flag("--output_path", type=Path, default=Path("./models")),
+        Flag("--remove_prefix_in_ckpt", default="pipe.dit.", help="Cut off the names of saved weights."),
+        Flag("--save_steps", type=int, help="Updates between two saves; by default one at each epoch's end."),
+        Flag("--save_total_limit", type=int, default=1, metavar="N",
+             help="Keep the newest N checkpoints to resume from; saved weights all stay."),
+        Flag("--resume_from_checkpoint",
+             help="A checkpoint folder to go on from bit for bit, or 'latest' in --output_path."),
+        Flag("--resume_with_other_settings", action="store_true",
+             help="Go on from it although settings, data set or model files are others now."),
+    ),
+    "LoRA": (
+        Flag("--lora_base_model", help="The network to train by a LoRA, such as dit."),
+        Flag("--lora_target_modules", help="Ends of layer names, with commas; by default %(default)s."),
+        Flag("--lora_rank", type=int, default=32),
+        Flag("--lora_checkpoint", type=Path, help="A LoRA to start from."),
+        Flag("--preset_lora_path", type=Path, help="A LoRA to fuse into a network before training."),
+        Flag("--preset_lora_model", help="The network it is for."),
+        Flag("--enable_lora_hot_loading", action="store_true", help="Add the preset LoRA as layers run."),
+    ),
+    "memory": (
+        Flag("--use_gradient_checkpointing", action=argparse.BooleanOptionalAction, default=False,
+             help="Run each block again backwards."),
+        Flag("--use_gradient_checkpointing_offload", action="store_true",
+             help="The same, with what is kept between blocks in host memory."),
+        Flag("--initialize_model_on_cpu", action="store_true",
+             help="Load the network that is trained into host memory, and let the engine bring over what this device "
+             "is to hold."),
+        Flag("--enable_model_cpu_offload", action="store_true",
+             instead=f"{_WITH_CONFIG} FSDP or DeepSpeed ZeRO-3 offloading"),
+        Flag("--enable_optimizer_cpu_offload", action="store_true",
+             instead=f"{_WITH_CONFIG} DeepSpeed's offload_optimizer_device: cpu"),
+        Flag("--cpu_offload_split_threshold", instead=f"{_WITH_CONFIG} DeepSpeed"),
+    ),
+    "logs": (
+        Flag("--enable_tensorboard_log", action="store_true", help="Loss and learning rate to OUTPUT_PATH/logs."),
+        Flag("--enable_swanlab_log", action="store_true", help="Loss and learning rate to SwanLab."),
+        Flag("--enable_wandb_log", action="store_true", help="Loss and learning rate to Weights & Biases."),
+        Flag("--enable_csv_log", action="store_true", help="Loss and learning rate to OUTPUT_PATH/loss.csv."),
+        Flag("--swanlab_project", default="DiffSynth-Studio", help="SWANLAB_PROJECT in the environment wins."),
+        Flag("--wandb_project", default="DiffSynth-Studio", help="WANDB_PROJECT in the environment wins."),
+    ),
+    "validation": (
+        Flag("--validation_prompt", help="Rendered as training goes on, into OUTPUT_PATH/validation."),
+        Flag("--validation_steps", type=int, default=500, help="Updates between two of these."),
+        Flag("--validation_inference_steps", type=int, default=30, help="Denoising steps of each."),
+    ),
 }
+# fmt: on
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """All groups."""
-    for add in (_add_data, _add_models, _add_training, _add_output, _add_lora, _add_memory, _add_logs, _add_validation):
-        add(parser)
+    """All groups of `FLAGS`."""
+    for title, flags in FLAGS.items():
+        add_flags(parser.add_argument_group(title), flags)
     return parser
 
 
-def check_arguments(args: argparse.Namespace, *, not_offered: Mapping[str, str]) -> None:
-    """What no group can check on its own.
+def add_flags(group: argparse._ArgumentGroup, flags: Iterable[Flag]) -> None:
+    for flag in flags:
+        group.add_argument(flag.name, **flag.settings)
+
+
+def check_arguments(args: argparse.Namespace, own: Iterable[Flag] = ()) -> None:
+    """What argparse does not check.
 
     Args:
-        not_offered: published flags of the model that must stay unset, each with what to do instead.
+        own: flags of the model.
 
     Raises:
         TrainingError: a flag has a value that means nothing here.
     """
     task, stage = split_task(args.task)
-    for name, instead in {**_NOT_OFFERED, **not_offered}.items():
-        if getattr(args, name):
-            raise TrainingError(f"--{name} is not offered: {instead}")
+    for flag in (*chain(*FLAGS.values()), *own):
+        if flag.instead is not None and getattr(args, flag.name[2:]):
+            raise TrainingError(f"{flag.name} is not offered: {flag.instead}")
     if stage == DATA_PROCESS:
         return
     if args.lora_base_model is None and args.trainable_models is None:
@@ -78,107 +187,6 @@ def checkpointing(args: argparse.Namespace) -> dict[str, bool]:
 def names(text: str | None) -> tuple[str, ...]:
     """``"a, b"`` to ``("a", "b")``."""
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
-
-
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("data")
-    group.add_argument("--dataset_base_path", type=Path, required=True,
-                       help="Folder of the images and videos; for a :train task, of the encoded samples.")  # fmt: skip
-    group.add_argument("--dataset_metadata_path", type=Path, help="A csv, json or jsonl file, one row a sample.")
-    group.add_argument("--dataset_repeat", type=int, default=1, help="How often each row comes in an epoch.")
-    group.add_argument("--dataset_num_workers", type=int, default=0, help="Processes that read ahead.")
-    group.add_argument("--data_file_keys", default="image,video", help="Columns that name files, with commas.")
-    group.add_argument("--batch_size", type=int, default=1, help="Samples of one size in a forward pass.")
-    group.add_argument("--on_bad_sample", choices=("stop", "skip"), default="stop",
-                       help="What to do with a row whose file cannot be read.")  # fmt: skip
-    group.add_argument("--height", type=int, help="Of every frame; with --width. Else each sample keeps its shape.")
-    group.add_argument("--width", type=int)
-    group.add_argument("--max_pixels", type=int, default=1024 * 1024, help="Of a frame, without --height and --width.")
-
-
-def _add_models(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("models")
-    group.add_argument("--model_paths", help="Files, as a JSON list; a list in it holds the shards of one model.")
-    group.add_argument("--model_id_with_origin_paths", help="With commas: Org/Name:pattern,Org/Name:pattern.")
-    group.add_argument("--extra_inputs", help="Columns of the metadata that the pipeline takes too, with commas.")
-    group.add_argument("--fp8_models", help="Networks to keep in float8, written as for --model_id_with_origin_paths.")
-    group.add_argument("--offload_models", help="Networks to read from disk as they run, written likewise.")
-    group.add_argument("--torch_dtype", choices=("bfloat16", "float32"), default="bfloat16",
-                       help="Of networks and their work. LoRA weights are float32 unless sharded.")  # fmt: skip
-    group.add_argument("--quant_options", help=argparse.SUPPRESS)
-    group.add_argument("--template_model_id_or_path", help=argparse.SUPPRESS)
-
-
-def _add_training(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("training")
-    group.add_argument("--task", default="sft", help="sft or direct_distill; with :data_process it only encodes the "
-                       "data set, with :train it only trains on what was encoded.")  # fmt: skip
-    group.add_argument("--seed", type=int, default=0, help="Decides order, noise levels, noise and new LoRA weights.")
-    group.add_argument("--learning_rate", type=float, default=1e-4)
-    group.add_argument("--lr_scheduler", default="constant", choices=("constant", "linear", "cosine", "polynomial"),
-                       help="From the learning rate down over the run, after the warm-up.")  # fmt: skip
-    group.add_argument("--lr_warmup_steps", type=int, default=0, help="Updates from 0 up to the learning rate.")
-    group.add_argument("--num_epochs", type=int, default=1)
-    group.add_argument("--trainable_models", help="The network to train whole, such as dit.")
-    group.add_argument("--find_unused_parameters", action="store_true", help="As DDP takes it.")
-    group.add_argument("--weight_decay", type=float, default=0.01)
-    group.add_argument("--customized_optimizer", help="Class instead of torch.optim.AdamW, such as module.Class.")
-    group.add_argument("--gradient_accumulation_steps", type=int, default=1, help="Batches to an update.")
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("output")
-    group.add_argument("--output_path", type=Path, default=Path("./models"))
-    group.add_argument("--remove_prefix_in_ckpt", default="pipe.dit.", help="Cut off the names of saved weights.")
-    group.add_argument("--save_steps", type=int, help="Updates between two saves; by default one at each epoch's end.")
-    group.add_argument("--save_total_limit", type=int, default=1, metavar="N",
-                       help="Keep the newest N checkpoints to resume from; saved weights all stay.")  # fmt: skip
-    group.add_argument("--resume_from_checkpoint",
-                       help="A checkpoint folder to go on from bit for bit, or 'latest' in --output_path.")  # fmt: skip
-    group.add_argument("--resume_with_other_settings", action="store_true",
-                       help="Go on from it although settings, data set or model files are others now.")  # fmt: skip
-
-
-def _add_lora(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("LoRA")
-    group.add_argument("--lora_base_model", help="The network to train by a LoRA, such as dit.")
-    group.add_argument("--lora_target_modules", help="Ends of layer names, with commas; by default %(default)s.")
-    group.add_argument("--lora_rank", type=int, default=32)
-    group.add_argument("--lora_checkpoint", type=Path, help="A LoRA to start from.")
-    group.add_argument("--preset_lora_path", type=Path, help="A LoRA to fuse into a network before training.")
-    group.add_argument("--preset_lora_model", help="The network it is for.")
-    group.add_argument("--enable_lora_hot_loading", action="store_true", help="Add the preset LoRA as layers run.")
-
-
-def _add_memory(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("memory")
-    group.add_argument("--use_gradient_checkpointing", action=argparse.BooleanOptionalAction, default=False,
-                       help="Run each block again backwards.")  # fmt: skip
-    group.add_argument("--use_gradient_checkpointing_offload", action="store_true",
-                       help="The same, with what is kept between blocks in host memory.")  # fmt: skip
-    group.add_argument("--initialize_model_on_cpu", action="store_true",
-                       help="Load the network that is trained into host memory, and let the engine bring over what "
-                       "this device is to hold.")  # fmt: skip
-    for flag in ("enable_model_cpu_offload", "enable_optimizer_cpu_offload"):
-        group.add_argument(f"--{flag}", action="store_true", help=argparse.SUPPRESS)
-    group.add_argument("--cpu_offload_split_threshold", help=argparse.SUPPRESS)
-
-
-def _add_logs(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("logs")
-    for name, place in {"tensorboard": "OUTPUT_PATH/logs", "swanlab": "SwanLab", "wandb": "Weights & Biases",
-                        "csv": "OUTPUT_PATH/loss.csv"}.items():  # fmt: skip
-        group.add_argument(f"--enable_{name}_log", action="store_true", help=f"Loss and learning rate to {place}.")
-    for name in ("swanlab", "wandb"):
-        group.add_argument(f"--{name}_project", default="DiffSynth-Studio",
-                           help=f"{name.upper()}_PROJECT in the environment wins.")  # fmt: skip
-
-
-def _add_validation(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("validation")
-    group.add_argument("--validation_prompt", help="Rendered as training goes on, into OUTPUT_PATH/validation.")
-    group.add_argument("--validation_steps", type=int, default=500, help="Updates between two of these.")
-    group.add_argument("--validation_inference_steps", type=int, default=30, help="Denoising steps of each.")
 
 
 def memory_advice(args: argparse.Namespace) -> str:

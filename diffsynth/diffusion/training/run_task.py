@@ -24,6 +24,7 @@ from diffsynth.diffusion.training.adapter import TrainingAdapter
 from diffsynth.diffusion.training.arguments import (
     DATA_PROCESS,
     TRAIN,
+    add_flags,
     add_training_arguments,
     check_arguments,
     split_task,
@@ -54,7 +55,7 @@ def run_script(family: Family, parser: argparse.ArgumentParser) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     args = parser.parse_args()
     adapter = load_object(family.training)
-    check_arguments(args, not_offered=adapter.not_offered)
+    check_arguments(args, adapter.flags)
     accelerator = open_accelerator(args)
     pipe = load_pipeline(load_object(family.pipeline), args, accelerator)
     run_task(accelerator, adapter(pipe, args), args)
@@ -71,7 +72,7 @@ def family_parser(family: Family, description: str) -> argparse.ArgumentParser:
         own.add_argument(f"--{folder.keyword.replace('_config', '_path')}",
                          help=f"Folder, or Org/Name:folder/{by_default}{where}.")  # fmt: skip
     adapter = load_object(family.training)
-    adapter.add_flags(own)
+    add_flags(own, adapter.flags)
     parser.set_defaults(lora_target_modules=",".join(family.lora_targets), **adapter.defaults)
     return parser
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageChops
 from torch import Tensor
 
 from diffsynth.core.caller import check_number, check_whole
-from diffsynth.diffusion.conditions import Call, Condition, Contribution
+from diffsynth.diffusion.conditions import NOTHING, Call, Condition, Contribution
 from diffsynth.diffusion.guidance import NEGATIVE, POSITIVE
 from diffsynth.diffusion.loaded_model import unwrapped
 from diffsynth.diffusion.picture_pipeline import LATENT_CHANNELS, LATENT_PIXELS, TOKEN_PIXELS, InputImage
@@ -31,14 +31,14 @@ CONTROL = "blockwise_controlnet_inputs"
 PROMPTS, MASKS = "eligen_entity_prompts", "eligen_entity_masks"
 
 
-class Inpaint:
+class Inpaint(Condition["QwenImagePipeline"]):
     """`inpaint_mask`, `inpaint_blur_size` and `inpaint_blur_sigma`: of `input_image` only what is white is changed."""
+
+    keywords = ("inpaint_mask",)
 
     def check(self, call: Call[QwenImagePipeline]) -> None:
         asked = call.asked
         size, sigma = asked["inpaint_blur_size"], asked["inpaint_blur_sigma"]
-        if asked["inpaint_mask"] is None:
-            return
         check_picture("inpaint_mask", asked["inpaint_mask"])
         if asked["input_image"] is None:
             raise ValueError("inpaint_mask says what of input_image is changed, and none was given")
@@ -50,10 +50,8 @@ class Inpaint:
                 raise ValueError(f"inpaint_blur_size={size}: expected less than the {cells} latents of the picture")
             check_number("inpaint_blur_sigma", sigma, above=0)
 
-    def prepare(self, call: Call[QwenImagePipeline]) -> Contribution | None:
+    def prepare(self, call: Call[QwenImagePipeline]) -> Contribution:
         asked = call.asked
-        if asked["inpaint_mask"] is None:
-            return None
         cells = asked["inpaint_mask"].convert("RGB").resize((call.width // LATENT_PIXELS, call.height // LATENT_PIXELS))
         mask = torch.from_numpy(np.array(cells)).to(call.pipe.device).float().mean(dim=2)[None, None] / 255
         if asked["inpaint_blur_size"] is not None:
@@ -71,23 +69,24 @@ def blurred(mask: Tensor, size: int, sigma: float) -> Tensor:
     return F.conv2d(F.pad(mask, [size] * 4, mode="reflect"), kernel)
 
 
-class ContextImage:
+class ContextImage(Condition["QwenImagePipeline"]):
     """`context_image`: a picture that says what goes where, as the LoRA of in-context control was trained."""
 
-    def check(self, call: Call[QwenImagePipeline]) -> None:
-        if call.asked["context_image"] is not None:
-            check_picture("context_image", call.asked["context_image"])
-            call.needs("vae")
+    keywords = ("context_image",)
 
-    def prepare(self, call: Call[QwenImagePipeline]) -> Contribution | None:
-        if call.asked["context_image"] is None:
-            return None
+    def check(self, call: Call[QwenImagePipeline]) -> None:
+        check_picture("context_image", call.asked["context_image"])
+        call.needs("vae")
+
+    def prepare(self, call: Call[QwenImagePipeline]) -> Contribution:
         picture = call.asked["context_image"].resize((call.width, call.height))
         return Contribution(pictures=(call.pipe.encode_picture(picture, call.progress_bar_cmd, **call.tiles),))
 
 
-class EditImage:
-    """`edit_image`: pictures that the DiT and the text encoder look at."""
+class EditImage(Condition["QwenImagePipeline"]):
+    """`edit_image`: pictures that the DiT and the text encoder look at; and how the DiT does, whatever it looks at."""
+
+    keywords = ("edit_image", "zero_cond_t", "edit_rope_interpolation")
 
     def check(self, call: Call[QwenImagePipeline]) -> None:
         any_size = call.asked["edit_image_auto_resize"]
@@ -98,11 +97,11 @@ class EditImage:
             call.pipe.needs_processor()
         call.needs("vae")
 
-    def prepare(self, call: Call[QwenImagePipeline]) -> Contribution | None:
+    def prepare(self, call: Call[QwenImagePipeline]) -> Contribution:
         area = EDIT_AREA if call.asked["edit_image_auto_resize"] else None
         edited = edit_pictures(call.asked["edit_image"], area=area)
         latents = [call.pipe.encode_picture(picture, call.progress_bar_cmd, **call.tiles) for picture in edited.shown]
-        inputs = {name: True for name in ("zero_cond_t", "edit_rope_interpolation") if call.asked[name]}
+        inputs = {name: True for name in self.keywords[1:] if call.asked[name]}
         return Contribution(pictures=tuple(latents), inputs=inputs, with_prompt=edited.with_prompt())
 
 
@@ -159,18 +158,19 @@ def checked_pictures(edit_image: object, *, any_size: bool) -> list[Image.Image]
     return list(pictures)
 
 
-class LayerInput:
+class LayerInput(Condition["QwenImagePipeline"]):
     """`layer_input_image` and `layer_num`. The DiT looks at the picture last: by that it knows which one it is."""
+
+    keywords = ("layer_num", "layer_input_image")
+
+    def check_left_out(self, call: Call[QwenImagePipeline]) -> None:
+        # There is no DiT where a data set is encoded for a training.
+        if call.pipe.dit is not None and unwrapped(call.pipe.dit).layered:
+            raise ValueError("the dit takes a picture apart into layers: give layer_input_image and layer_num")
 
     def check(self, call: Call[QwenImagePipeline]) -> None:
         number, picture = call.asked["layer_num"], call.asked["layer_input_image"]
-        # There is no DiT where a data set is encoded for a training.
-        dit = None if call.pipe.dit is None else unwrapped(call.pipe.dit)
-        if number is None and picture is None:
-            if dit is not None and dit.layered:
-                raise ValueError("the dit takes a picture apart into layers: give layer_input_image and layer_num")
-            return
-        if dit is not None and not dit.layered:
+        if call.pipe.dit is not None and not unwrapped(call.pipe.dit).layered:
             raise ValueError("layer_num: the dit makes no layers; load that of Qwen/Qwen-Image-Layered")
         if number is None or picture is None:
             raise ValueError("layer_input_image and layer_num go together: a picture, and how many layers it has")
@@ -178,10 +178,8 @@ class LayerInput:
         check_size("layer_input_image", picture, call.height, call.width)
         call.needs("vae")
 
-    def prepare(self, call: Call[QwenImagePipeline]) -> Contribution | None:
+    def prepare(self, call: Call[QwenImagePipeline]) -> Contribution:
         picture = call.asked["layer_input_image"]
-        if picture is None:
-            return None
         return Contribution(pictures=(call.pipe.encode_picture(picture, call.progress_bar_cmd, **call.tiles),))
 
 
@@ -208,8 +206,10 @@ class ControlNetInput:
     processor_id: str | None = None
 
 
-class BlockwiseControl:
+class BlockwiseControl(Condition["QwenImagePipeline"]):
     """`blockwise_controlnet_inputs`: pictures of edges or depths to follow, or one to make anew in part."""
+
+    keywords = (CONTROL,)
 
     def check(self, call: Call[QwenImagePipeline]) -> None:
         for number, given in enumerate(_inputs(call)):
@@ -235,10 +235,10 @@ class BlockwiseControl:
                     raise ValueError(f"{where}: its ControlNet takes no inpaint_mask; leave it out")
             call.needs("vae")
 
-    def prepare(self, call: Call[QwenImagePipeline]) -> Contribution | None:
+    def prepare(self, call: Call[QwenImagePipeline]) -> Contribution:
         inputs = _inputs(call)
         if not inputs:
-            return None
+            return NOTHING
         controls = [
             Control(_network(call, given, CONTROL), conditioning(call, given), given.scale, given.start, given.end)
             for given in inputs
@@ -249,9 +249,9 @@ class BlockwiseControl:
 
 def _inputs(call: Call[QwenImagePipeline]) -> list[ControlNetInput]:
     inputs = call.asked[CONTROL]
-    if inputs is not None and not isinstance(inputs, (list, tuple)):
+    if not isinstance(inputs, (list, tuple)):
         raise ValueError(f"{CONTROL} is a {type(inputs).__name__}: expected a list of ControlNetInput")
-    return list(inputs or ())
+    return list(inputs)
 
 
 def _network(call: Call[QwenImagePipeline], given: ControlNetInput, where: str) -> QwenImageBlockWiseControlNet:
@@ -296,13 +296,14 @@ def _white(mask: Image.Image) -> Image.Image:
     return Image.fromarray(pixels.astype(np.uint8) * 255)
 
 
-class EntityControl:
+class EntityControl(Condition["QwenImagePipeline"]):
     """`eligen_entity_prompts`, `eligen_entity_masks` and `eligen_enable_on_negative`: what is to be where (EliGen)."""
+
+    def is_asked(self, call: Call[QwenImagePipeline]) -> bool:
+        return bool(call.asked[PROMPTS] or call.asked[MASKS])
 
     def check(self, call: Call[QwenImagePipeline]) -> None:
         prompts, masks = call.asked[PROMPTS], call.asked[MASKS]
-        if not prompts and not masks:
-            return
         for name, value in ((PROMPTS, prompts), (MASKS, masks)):
             if not isinstance(value, (list, tuple)):
                 raise ValueError(f"{name} is a {type(value).__name__}: expected a list, one for each entity")
@@ -317,10 +318,8 @@ class EntityControl:
         if mesh is not None and mesh.ring.size > 1:
             raise ValueError(f"{PROMPTS}: a ring has no masks in its attention; give from_pretrained ring_degree=1")
 
-    def prepare(self, call: Call[QwenImagePipeline]) -> Contribution | None:
+    def prepare(self, call: Call[QwenImagePipeline]) -> Contribution:
         prompts, masks = call.asked[PROMPTS], call.asked[MASKS]
-        if not prompts:
-            return None
         areas = areas_of(masks, call.height, call.width)
         entities = Entities(areas, tuple(call.pipe.encode_prompts(dict(enumerate(prompts))).values()))
         of_branch = {POSITIVE: {"entities": entities}}

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from diffsynth.core.data import BadSampleError
 from diffsynth.core.data.frames import AS_STORED
 from diffsynth.core.data.media_dataset import PLACE, MediaDataset
-from diffsynth.diffusion.conditions import Call, Contribution, contributed
+from diffsynth.diffusion.conditions import Call, Condition, asked_of
 from diffsynth.diffusion.guidance import POSITIVE
 from diffsynth.diffusion.training.adapter import PictureAdapter, media_dataset
-from diffsynth.diffusion.training.arguments import checkpointing, names, trained_name
+from diffsynth.diffusion.training.arguments import Flag, checkpointing, names, trained_name
 from diffsynth.diffusion.training.errors import TrainingError
 from diffsynth.diffusion.training.runner import Inputs, Sample
 from diffsynth.families.qwen_image import CONTROLNETS
@@ -59,6 +59,12 @@ class QwenImageTraining(PictureAdapter["QwenImagePipeline"]):
     """A picture as latents, its prompt as features, those it was edited from, and the network's call on all."""
 
     extra_inputs = (EDIT_IMAGE, *EXTRA_INPUTS)
+    flags = (
+        Flag("--validation_edit_image",
+             help="The picture that --validation_prompt is to edit; with a comma after each, a list of them."),
+        Flag("--zero_cond_t", action="store_true",
+             help="Steer pictures to edit by timestep 0, as Qwen-Image-Edit-2511 is."),
+    )  # fmt: skip
 
     def __init__(self, pipe: QwenImagePipeline, args: argparse.Namespace) -> None:
         super().__init__(pipe, args)
@@ -72,13 +78,6 @@ class QwenImageTraining(PictureAdapter["QwenImagePipeline"]):
                 "saved"
             )
         self.to_edit = self._validation_pictures(args.validation_edit_image)
-
-    @staticmethod
-    def add_flags(group: argparse._ArgumentGroup) -> None:
-        group.add_argument("--validation_edit_image", help="The picture that --validation_prompt is to edit; with a "
-                           "comma after each, a list of them.")  # fmt: skip
-        group.add_argument("--zero_cond_t", action="store_true", help="Steer pictures to edit by timestep 0, as "
-                           "Qwen-Image-Edit-2511 is.")  # fmt: skip
 
     def media(self) -> MediaDataset:
         # As in a generation, pictures to edit keep their proportions, whatever the size of the result.
@@ -175,11 +174,8 @@ def encoded_extras(
     width, height = size
     try:
         call = Call(pipe, "training", _asked(sample, own), None, height, width, 1, {}, iter)
-        for unit in (ContextImage(), LayerInput(), BlockwiseControl(), EntityControl()):
-            unit.check(call)
-        tensors = _tensors(*(contributed([unit], call) for unit in (ContextImage(), LayerInput(), EntityControl())))
-        for given in call.asked[CONTROL] or ():  # the ControlNet itself is called in the training
-            tensors[CONDITIONING] = conditioning(call, given)
+        units = asked_of((ContextImage(), LayerInput(), BlockwiseControl(), EntityControl()), call)
+        tensors = {name: tensor for unit in units for name, tensor in _tensors(unit, call).items()}
     except RuntimeError as error:
         raise TrainingError(str(error)) from error
     except ValueError as error:
@@ -212,17 +208,15 @@ def _first(frames: Any) -> Image.Image | None:
     return None if frames is None else frames[0]
 
 
-def _tensors(context: Contribution, layers: Contribution, entity: Contribution) -> dict[str, Tensor]:
-    tensors = {}
-    for name, given in ((BEFORE_EDITED, context), (AFTER_EDITED, layers)):
-        for picture in given.pictures:
-            tensors[name] = picture
-    if POSITIVE in entity.of_branch:
-        entities: Entities = entity.of_branch[POSITIVE]["entities"]
-        tensors[ENTITY_MASKS] = entities.masks
-        for number, context_of_entity in enumerate(entities.contexts or ()):
-            tensors[f"{ENTITY}{number:02d}"] = context_of_entity
-    return tensors
+def _tensors(unit: Condition[QwenImagePipeline], call: Call[QwenImagePipeline]) -> dict[str, Tensor]:
+    if isinstance(unit, BlockwiseControl):  # the ControlNet itself is called in the training
+        return {CONDITIONING: conditioning(call, call.asked[CONTROL][0])}
+    given = unit.prepare(call)
+    if not isinstance(unit, EntityControl):
+        return {BEFORE_EDITED if isinstance(unit, ContextImage) else AFTER_EDITED: given.pictures[0]}
+    entities: Entities = given.of_branch[POSITIVE]["entities"]
+    contexts = {f"{ENTITY}{number:02d}": context for number, context in enumerate(entities.contexts or ())}
+    return {ENTITY_MASKS: entities.masks, **contexts}
 
 
 def call_dit(

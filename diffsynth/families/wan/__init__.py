@@ -284,26 +284,15 @@ _FIRST_FRAME: DitSizes = {"in_dim": 36}
 _CONTROL: DitSizes = {"in_dim": 48}
 
 
-def _fun() -> dict[str, tuple[WeightFile | TokenizerFolder, ...]]:
-    """Alibaba PAI's Fun models."""
-    models: dict[str, tuple[WeightFile | TokenizerFolder, ...]] = {}
-    for version in ("", "V1.1-"):
-        for size in ("1.3B", "14B"):
-            name = f"Wan2.1-Fun-{version}{size}"
-            models[f"PAI/{name}-InP"] = (_dit(f"{name}-InP", shards=1, **_FIRST_FRAME | _TO_PICTURE), *_SEEING)
-            reference: DitSizes = {"reference_dim": 16} if version else {}
-            models[f"PAI/{name}-Control"] = (
-                _dit(f"{name}-Control", shards=1, **_CONTROL | _TO_PICTURE | reference),
-                *_SEEING,
-            )
-    for size in ("1.3B", "14B"):
-        name = f"Wan2.1-Fun-V1.1-{size}-Control-Camera"
-        models[f"PAI/{name}"] = (_dit(name, shards=1, **_TO_PICTURE | {"in_dim": 32, "camera_dim": 24}), *_SEEING)
-    name = "Wan2.2-Fun-A14B"
-    models[f"PAI/{name}-InP"] = (*_experts(f"{name}-InP", **_FIRST_FRAME), *_COMMON)
-    models[f"PAI/{name}-Control"] = (*_experts(f"{name}-Control", in_dim=52, reference_dim=16), *_COMMON)
-    models[f"PAI/{name}-Control-Camera"] = (*_experts(f"{name}-Control-Camera", in_dim=36, camera_dim=24), *_COMMON)
-    return models
+_FUN_INP = _FIRST_FRAME | _TO_PICTURE
+_FUN_CONTROL = _CONTROL | _TO_PICTURE
+_FUN_CONTROL_V1_1: DitSizes = {**_FUN_CONTROL, "reference_dim": 16}
+_FUN_CAMERA: DitSizes = {**_TO_PICTURE, "in_dim": 32, "camera_dim": 24}
+
+
+def _fun(name: str, **sizes: Unpack[DitSizes]) -> dict[str, tuple[WeightFile | TokenizerFolder, ...]]:
+    """One of Alibaba PAI's models of Wan2.1."""
+    return {f"PAI/{name}": (_dit(name, shards=1, **sizes), *_SEEING)}
 
 
 FAMILY = Family(
@@ -338,7 +327,25 @@ FAMILY = Family(
         "krea/krea-realtime-video": (
             WeightFile("krea-realtime-video-14b.safetensors", DIT, "krea-realtime-video", prefix="model."),
         ),
-        **_fun(),
+        **_fun("Wan2.1-Fun-1.3B-InP", **_FUN_INP),
+        **_fun("Wan2.1-Fun-1.3B-Control", **_FUN_CONTROL),
+        **_fun("Wan2.1-Fun-14B-InP", **_FUN_INP),
+        **_fun("Wan2.1-Fun-14B-Control", **_FUN_CONTROL),
+        **_fun("Wan2.1-Fun-V1.1-1.3B-InP", **_FUN_INP),
+        **_fun("Wan2.1-Fun-V1.1-1.3B-Control", **_FUN_CONTROL_V1_1),
+        **_fun("Wan2.1-Fun-V1.1-14B-InP", **_FUN_INP),
+        **_fun("Wan2.1-Fun-V1.1-14B-Control", **_FUN_CONTROL_V1_1),
+        **_fun("Wan2.1-Fun-V1.1-1.3B-Control-Camera", **_FUN_CAMERA),
+        **_fun("Wan2.1-Fun-V1.1-14B-Control-Camera", **_FUN_CAMERA),
+        "PAI/Wan2.2-Fun-A14B-InP": (*_experts("Wan2.2-Fun-A14B-InP", **_FIRST_FRAME), *_COMMON),
+        "PAI/Wan2.2-Fun-A14B-Control": (
+            *_experts("Wan2.2-Fun-A14B-Control", in_dim=52, reference_dim=16),
+            *_COMMON,
+        ),
+        "PAI/Wan2.2-Fun-A14B-Control-Camera": (
+            *_experts("Wan2.2-Fun-A14B-Control-Camera", in_dim=36, camera_dim=24),
+            *_COMMON,
+        ),
         CONVERTED.model_id: (
             WeightFile("models_t5_umt5-xxl-enc-bf16.safetensors", TEXT_ENCODER, "umt5-xxl"),
             WeightFile("Wan2.1_VAE.safetensors", VAE, "Wan2.1_VAE"),

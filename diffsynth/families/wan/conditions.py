@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from diffsynth.core.caller import check_number
-from diffsynth.diffusion.conditions import Call, Condition, Contribution, check_start
+from diffsynth.diffusion.conditions import NOTHING, Call, Condition, Contribution, Start
 from diffsynth.diffusion.loaded_model import unwrapped
 from diffsynth.families.wan.camera import DIRECTIONS, camera_rays
 from diffsynth.models.wan_video_vace import Vace
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 FUSED_CHANNELS = 48  # of the latents of Wan2.2-TI2V-5B, whose DiT takes no others
 MASK = 4  # channels of a mask: one for each frame of a latent frame
 FEATURES = (257, 1280)  # of a picture, as the published CLIP makes them: tokens and their width
-VACE_KEYWORDS = ("vace_video", "vace_video_mask", "vace_reference_image")
 CELL = 8  # pixels of a latent cell, on each axis: 64 channels of VACE's mask
 
 
@@ -86,77 +85,66 @@ def still(call: Call[WanVideoPipeline], picture: Image.Image) -> Tensor:
     return video_from_picture(picture, height=call.height, width=call.width)
 
 
-class InputVideo:
-    """`input_video`: the generation starts from it, noised as much as `denoising_strength` says."""
+class InputVideo(Start["WanVideoPipeline"]):
+    """`input_video`."""
 
-    def check(self, call: Call[WanVideoPipeline]) -> None:
-        check_start(call, "input_video")
+    keywords = ("input_video",)
 
-    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution | None:
-        frames = call.asked["input_video"]
-        if frames is None:
-            return None
-        return Contribution(latents=encoded(call, video_of(call, frames, "input_video")))
+    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution:
+        return Contribution(latents=encoded(call, video_of(call, call.asked["input_video"], "input_video")))
 
 
-class ControlVideo:
+class ControlVideo(Condition["WanVideoPipeline"]):
     """`control_video`: edges, poses or depths to follow, as latents beside the noisy ones."""
 
+    keywords = ("control_video",)
+
+    def check_left_out(self, call: Call[WanVideoPipeline]) -> None:
+        if Layout.of(call.pipe).control:
+            raise ValueError("this model follows a control_video, and none was given: pass frames of edges or poses")
+
     def check(self, call: Call[WanVideoPipeline]) -> None:
-        frames = call.asked["control_video"]
-        takes = bool(Layout.of(call.pipe).control)
-        if frames is None:
-            if takes:
-                raise ValueError(
-                    "this model follows a control_video, and none was given: pass frames of edges or poses"
-                )
-            return
-        if not takes:
+        if not Layout.of(call.pipe).control:
             raise ValueError(
                 "control_video: this model follows none; load one that does, such as PAI/Wan2.1-Fun-V1.1-1.3B-Control"
             )
-        check_frames(frames, call.num_frames, "control_video")
+        check_frames(call.asked["control_video"], call.num_frames, "control_video")
         call.needs("vae")
 
-    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution | None:
-        frames = call.asked["control_video"]
-        if frames is None:
-            return None
-        return Contribution(channels=encoded(call, video_of(call, frames, "control_video")))
+    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution:
+        return Contribution(channels=encoded(call, video_of(call, call.asked["control_video"], "control_video")))
 
 
-class ReferencePicture:
+class ReferencePicture(Condition["WanVideoPipeline"]):
     """`reference_image`: who or what is to be seen, as a frame of latents before the video's."""
 
+    keywords = ("reference_image",)
+
     def check(self, call: Call[WanVideoPipeline]) -> None:
-        picture = call.asked["reference_image"]
-        if picture is None:
-            return
-        check_picture("reference_image", picture)
+        check_picture("reference_image", call.asked["reference_image"])
         if not Layout.of(call.pipe).reference:
             raise ValueError(
                 "reference_image: this model takes none; load one that does, such as PAI/Wan2.1-Fun-V1.1-1.3B-Control"
             )
         call.needs("vae")
 
-    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution | None:
-        picture = call.asked["reference_image"]
-        if picture is None:
-            return None
-        latents = encoded(call, still(call, picture))
+    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution:
+        latents = encoded(call, still(call, call.asked["reference_image"]))
         return Contribution(inputs={"reference": latents[:, :, 0]})
 
 
-class CameraPath:
+class CameraPath(Condition["WanVideoPipeline"]):
     """`camera_control_direction`, at `camera_control_speed` from `camera_control_origin`: rays of each pixel."""
 
+    keywords = ("camera_control_direction",)
+
+    def check_left_out(self, call: Call[WanVideoPipeline]) -> None:
+        if Layout.of(call.pipe).camera:
+            raise ValueError(f"this model moves a camera: pass camera_control_direction, one of {_named()}")
+
     def check(self, call: Call[WanVideoPipeline]) -> None:
-        direction, takes = call.asked["camera_control_direction"], Layout.of(call.pipe).camera
-        if direction is None:
-            if takes:
-                raise ValueError(f"this model moves a camera: pass camera_control_direction, one of {_named()}")
-            return
-        if not takes:
+        direction = call.asked["camera_control_direction"]
+        if not Layout.of(call.pipe).camera:
             raise ValueError(
                 "camera_control_direction: this model moves no camera; load one that does, such as "
                 "PAI/Wan2.1-Fun-V1.1-1.3B-Control-Camera"
@@ -164,11 +152,8 @@ class CameraPath:
         if direction not in DIRECTIONS:
             raise ValueError(f"camera_control_direction={direction!r}: expected one of {_named()}")
 
-    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution | None:
-        asked = call.asked
-        if asked["camera_control_direction"] is None:
-            return None
-        path = (asked[f"camera_control_{name}"] for name in ("direction", "speed", "origin"))
+    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution:
+        path = (call.asked[f"camera_control_{name}"] for name in ("direction", "speed", "origin"))
         rays = camera_rays(*path, height=call.height, width=call.width, num_frames=call.num_frames)
         return Contribution(inputs={"camera": rays.to(call.pipe.device)})
 
@@ -177,8 +162,13 @@ def _named() -> str:
     return ", ".join(map(repr, DIRECTIONS))
 
 
-class FrameChannels:
+class FrameChannels(Condition["WanVideoPipeline"]):
     """`input_image` and `end_image` as channels: which frames are known, and the latents of a video of only those."""
+
+    keywords = ("input_image", "end_image")
+
+    def is_asked(self, call: Call[WanVideoPipeline]) -> bool:
+        return super().is_asked(call) or bool(Layout.of(call.pipe).frames)
 
     def check(self, call: Call[WanVideoPipeline]) -> None:
         first, last = call.asked["input_image"], call.asked["end_image"]
@@ -199,10 +189,10 @@ class FrameChannels:
         if first is not None:
             call.needs("vae")
 
-    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution | None:
+    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution:
         layout = Layout.of(call.pipe)
         if not layout.frames:
-            return None
+            return NOTHING
         height, width, num_frames = call.height, call.width, call.num_frames
         first, last = call.asked["input_image"], call.asked["end_image"]
         if first is None:
@@ -243,16 +233,17 @@ def _known(latents: Tensor, num_frames: int, last: bool) -> Tensor:
     return known.view(-1, 4).t()[None, :, :, None, None].expand(-1, -1, -1, *latents.shape[3:])
 
 
-class PictureFeatures:
+class PictureFeatures(Condition["WanVideoPipeline"]):
     """What CLIP sees of `reference_image`, or else of `input_image` and `end_image`, for the DiT to attend to."""
 
+    def is_asked(self, call: Call[WanVideoPipeline]) -> bool:
+        return Layout.of(call.pipe).features
+
     def check(self, call: Call[WanVideoPipeline]) -> None:
-        if _seen(call) and Layout.of(call.pipe).features:
+        if _seen(call):
             call.needs("image_encoder")
 
-    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution | None:
-        if not Layout.of(call.pipe).features:
-            return None
+    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution:
         pipe, pictures = call.pipe, _seen(call)
         if not pictures:
             return Contribution(inputs={"picture": torch.zeros(1, *_features(pipe), device=pipe.device)})
@@ -279,32 +270,31 @@ def _features(pipe: WanVideoPipeline) -> tuple[int, int]:
     return tokens, width
 
 
-class KeptFirstFrame:
-    """`input_image` as the first latent frame, which no step changes."""
+class KeptFirstFrame(Condition["WanVideoPipeline"]):
+    """`input_image` as the first latent frame, which no step changes; `FrameChannels` has checked it."""
 
-    def check(self, call: Call[WanVideoPipeline]) -> None:
-        """`FrameChannels` has."""
+    keywords = ("input_image",)
 
-    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution | None:
-        picture = call.asked["input_image"]
-        if picture is None or not Layout.of(call.pipe).keeps_first_frame:
-            return None
-        first = encoded(call, still(call, picture))
+    def is_asked(self, call: Call[WanVideoPipeline]) -> bool:
+        return super().is_asked(call) and Layout.of(call.pipe).keeps_first_frame
+
+    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution:
+        first = encoded(call, still(call, call.asked["input_image"]))
         latents = F.pad(first, (0, 0, 0, 0, 0, (call.num_frames - 1) // 4))
         mask = torch.zeros_like(latents[:, :1])
         mask[:, :, 0] = 1
         return Contribution(kept=(mask, latents))
 
 
-class VaceContext:
+class VaceContext(Condition["WanVideoPipeline"]):
     """`vace_video`, `vace_video_mask`, `vace_reference_image` and `vace_scale`."""
+
+    keywords = ("vace_video", "vace_video_mask", "vace_reference_image")
 
     def check(self, call: Call[WanVideoPipeline]) -> None:
         asked = call.asked
-        given = [name for name in VACE_KEYWORDS if asked[name] is not None]
-        if not given:
-            return
         check_number("vace_scale", asked["vace_scale"])
+        given = [name for name in self.keywords if asked[name] is not None]
         for dit, vace in (("dit", "vace"), ("dit2", "vace2")):
             if getattr(call.pipe, dit) is not None and getattr(call.pipe, vace) is None:
                 raise ValueError(
@@ -318,10 +308,8 @@ class VaceContext:
             check_picture("vace_reference_image", picture)
         call.needs("vae")
 
-    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution | None:
+    def prepare(self, call: Call[WanVideoPipeline]) -> Contribution:
         asked = call.asked
-        if all(asked[name] is None for name in VACE_KEYWORDS):
-            return None
         video, mask = _video(call), _mask(call)
         context = torch.cat(
             [encoded(call, video * (1 - mask)), encoded(call, video * mask), _mask_channels(mask[:, 0])], dim=1

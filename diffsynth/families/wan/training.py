@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,9 +12,9 @@ from torch import Tensor, nn
 
 from diffsynth.core.data.frames import FrameSize
 from diffsynth.core.data.media_dataset import PLACE, MediaDataset
-from diffsynth.diffusion.conditions import Call, Contribution, contributed
+from diffsynth.diffusion.conditions import Call, Contribution, asked_of, combined
 from diffsynth.diffusion.training.adapter import TrainingAdapter, media_dataset
-from diffsynth.diffusion.training.arguments import checkpointing, names, trained_name
+from diffsynth.diffusion.training.arguments import Flag, checkpointing, names, trained_name
 from diffsynth.diffusion.training.errors import TrainingError
 from diffsynth.diffusion.training.runner import Inputs, Sample
 from diffsynth.diffusion.training.tasks import KEPT
@@ -54,16 +53,14 @@ class WanTraining(TrainingAdapter["WanVideoPipeline"]):
     """A clip as latents, its prompt as features, the network's call on the two, and a video to look at."""
 
     extra_inputs = EXTRA_INPUTS
+    flags = (
+        Flag("--num_frames", type=int, default=81, help="4k + 1; of a shorter video as many as it has."),
+        Flag("--audio_processor_path", instead="leave it out: this pipeline reads no sound"),
+        Flag("--min_timestep_boundary", type=float, default=0.0, help="Part of the schedule to train on:"),
+        Flag("--max_timestep_boundary", type=float, default=1.0, help="0 to 0.417, 0.417 to 1 for A14B."),
+        Flag("--framewise_decoding", action="store_true", help="Decode validation videos frame by frame."),
+    )
     defaults: ClassVar = {"use_gradient_checkpointing": True}
-    not_offered: ClassVar = {"audio_processor_path": "leave it out: this pipeline reads no sound"}
-
-    @staticmethod
-    def add_flags(group: argparse._ArgumentGroup) -> None:
-        group.add_argument("--num_frames", type=int, default=81, help="4k + 1; of a shorter video as many as it has.")
-        group.add_argument("--audio_processor_path", help=argparse.SUPPRESS)
-        group.add_argument("--min_timestep_boundary", type=float, default=0.0, help="Part of the schedule to train on:")
-        group.add_argument("--max_timestep_boundary", type=float, default=1.0, help="0 to 0.417, 0.417 to 1 for A14B.")
-        group.add_argument("--framewise_decoding", action="store_true", help="Decode validation videos frame by frame.")
 
     def media(self) -> MediaDataset:
         args = self.args
@@ -121,9 +118,7 @@ def encoded_extras(
     asked = {**DEFAULTS, **{name: _given(sample, name, frames) for name in own}}
     call = Call(pipe, "training", asked, None, height, width, len(frames), {}, iter)
     try:
-        for condition in pipe.conditions:
-            condition.check(call)
-        return _tensors(contributed(pipe.conditions, call))
+        return _tensors(combined(unit.prepare(call) for unit in asked_of(pipe.conditions, call)))
     except (ValueError, RuntimeError) as error:
         raise TrainingError(f"{sample.get(PLACE, 'a sample')}: {error}") from error
 

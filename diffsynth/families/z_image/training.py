@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, ClassVar
 
 from diffsynth.diffusion.training.adapter import PictureAdapter
+from diffsynth.diffusion.training.arguments import Flag
 from diffsynth.diffusion.training.runner import Inputs, Sample
 
 if TYPE_CHECKING:
@@ -15,15 +16,12 @@ if TYPE_CHECKING:
 class ZImageTraining(PictureAdapter["ZImagePipeline"]):
     """A picture as latents, its prompt as features, and the network's call on both."""
 
+    flags = (Flag("--enable_npu_patch", action="store_true", help="On an Ascend NPU: its fused operators."),)
     defaults: ClassVar = {"validation_inference_steps": 8}
 
     def __init__(self, pipe: ZImagePipeline, args: argparse.Namespace) -> None:
         super().__init__(pipe, args)
         pipe.enable_npu_patch(args.enable_npu_patch)
-
-    @staticmethod
-    def add_flags(group: argparse._ArgumentGroup) -> None:
-        group.add_argument("--enable_npu_patch", action="store_true", help="On an Ascend NPU: its fused operators.")
 
     def encode(self, sample: Sample, cfg_scale: float = 1.0) -> Inputs:
         texts = self.texts(sample, cfg_scale)

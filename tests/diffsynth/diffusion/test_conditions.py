@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from diffsynth.core.loader import DictSource
-from diffsynth.diffusion.conditions import Call, Contribution, combined, of_batch
+from diffsynth.diffusion.conditions import Call, Condition, Contribution, combined, of_batch
 from diffsynth.diffusion.loaded_model import LoadedModel
 from diffsynth.models.wan_video_dit import WanModel
 from diffsynth.pipelines.wan_video import WanVideoPipeline
@@ -16,12 +16,15 @@ SIZE = {"height": 32, "width": 48, "num_frames": 9}
 SETTINGS = {**SIZE, "num_inference_steps": 3, "seed": 0, "output_type": "latent", "progress_bar_cmd": iter}
 
 
-class Fixed:
+class Fixed(Condition):
     """A unit that contributes what it was made with, and remembers the calls that it checked."""
 
     def __init__(self, contribution: Contribution) -> None:
         self.contribution = contribution
         self.checked: list[Call] = []
+
+    def is_asked(self, call: Call) -> bool:
+        return True
 
     def check(self, call: Call) -> None:
         self.checked.append(call)

@@ -77,6 +77,13 @@ BUILDS = (
             {"train": f'FLAGS = ("{FLAG}",)\nfor flag in FLAGS:\n    p.add_argument(flag, action="store_true")'},
             id="table",
         ),
+        pytest.param(
+            {
+                "train": f'FLAGS = (Flag("{FLAG}", action="store_true"),)\n'
+                "for flag in FLAGS:\n    p.add_argument(flag.name, **flag.settings)"
+            },
+            id="table-of-settings",
+        ),
         pytest.param({"train": "from .flags import add\nadd(parser)", "flags": ADDS}, id="relative"),
         pytest.param(
             {"train": "def main():\n    from flags import add\n    add(group)", "flags": ADDS},

@@ -51,7 +51,7 @@ def test_there_is_a_launch_in_each(launches):
 
 def test_the_flags_are_good(launches):
     for line, args in (launch for several in launches.values() for launch in several):
-        check_arguments(args, not_offered={})
+        check_arguments(args)
         if args.lora_base_model and "to_add_out" in args.lora_target_modules:
             assert "--find_unused_parameters" in line
 
