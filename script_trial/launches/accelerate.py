@@ -11,6 +11,7 @@ import os
 import sys
 from typing import Any
 
+from script_trial.launches.processes import own_processes
 from script_trial.launches.settings import LaunchSettings, recorded
 
 
@@ -32,7 +33,8 @@ def _launch(words: list[str], settings: LaunchSettings) -> None:
 
     args = launch_command_parser().parse_args(words)
     make_smaller(args, settings)
-    launch_command(args)
+    with own_processes(settings):
+        launch_command(args)
 
 
 def make_smaller(args: argparse.Namespace, settings: LaunchSettings) -> None:

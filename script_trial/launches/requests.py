@@ -10,9 +10,12 @@ import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import click
@@ -20,30 +23,51 @@ import click
 #: Variables that are read when torch and its accelerator are imported.
 _READ_AT_START = ("ASCEND_", "CUDA_", "HIP_", "NPU_", "TORCH_DEVICE_", "PYTORCH_CUDA_", "LD_")
 
-
-@dataclass
-class _Run:
-    """A request that is being run: the client that waits for its end, and its process."""
-
-    client: socket.socket
-    process: int
-    is_unwanted: bool = False
+#: The exit statuses of `accelerate`: what it launched ended well, it did not, or the words are none of accelerate's.
+_OF_ACCELERATE = (0, 1, 2)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asks for: to be run in `folder` in this environment."""
+    """What a client asks for: to be run in `folder` in this environment, and in a session that it leads or in ours."""
 
     folder: str
+    leads_session: bool
     arguments: list[str]
     environment: dict[str, str]
 
     @classmethod
     def read(cls, asked: bytes) -> Request:
-        """Of what `client` sends: the folder, how many arguments there are, these, and the environment."""
-        folder, count, *rest = map(os.fsdecode, asked.split(b"\0"))
+        """Of what `client` sends: the folder, 1 for a session, how many arguments, these, and the environment."""
+        folder, leads_session, count, *rest = map(os.fsdecode, asked.split(b"\0"))
         variables = (variable.partition("=") for variable in rest[int(count) :])
-        return cls(folder, rest[: int(count)], {name: value for name, _, value in variables})
+        return cls(folder, leads_session == "1", rest[: int(count)], {name: value for name, _, value in variables})
+
+    @property
+    def is_accelerate(self) -> bool:
+        return self.arguments[:3] == ["launch", "--", "accelerate"]
+
+
+@dataclass
+class _Run:
+    """A request that is being run: the client that waits for its end, and its process."""
+
+    request: Request
+    client: socket.socket
+    process: int
+    is_unwanted: bool = False
+
+    @cached_property
+    def launcher(self) -> int:
+        """The process of the client."""
+        told = self.client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return int(struct.unpack("3i", told)[0])
+
+    def shown(self, status: int) -> int:
+        """What the client is told of a status."""
+        if self.request.is_accelerate and status not in _OF_ACCELERATE:
+            return 1  # it has run the process of its launch itself, which ended otherwise than accelerate does
+        return status
 
 
 class LaunchRequests:
@@ -57,6 +81,7 @@ class LaunchRequests:
         self._forks = forks
         self.ended: dict[int, int] = {}
         self._runs: list[_Run] = []
+        self._failed: set[int] = set()  # launchers of which a process has failed
         self._environment = dict(os.environ)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(path))
@@ -98,40 +123,36 @@ class LaunchRequests:
         request = Request.read(asked)
         child = os.fork()
         if child == 0:
-            self._run(request, streams)
+            self._run(request, client, streams)
         for stream in streams:
             os.close(stream)
-        self._runs.append(_Run(client, child))
+        self._runs.append(_Run(request, client, child))
 
-    def _run(self, request: Request, streams: list[int]) -> None:
+    def _run(self, request: Request, client: socket.socket, streams: list[int]) -> None:
         """In the child: what was asked for, with the client's streams, folder and environment."""
         status = 1
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            if request.leads_session:
+                os.setsid()
+            client.sendall(b"begun %d\n" % os.getpid())
             for number, stream in enumerate(streams):
                 os.dup2(stream, number)
             os.closerange(3, 1 << 12)
             os.chdir(request.folder)
             environment = request.environment
-            if not self._forks or self._is_seen_otherwise(environment):
+            if not self._forks or not are_seen_alike(environment, self._environment):
                 command = [*fresh_command(), *request.arguments]
                 os.execve(command[0], command, environment)
             os.environ.clear()
             os.environ.update(environment)
-            status = _main(request.arguments)
+            status = run_command(request.arguments)
         finally:
             with contextlib.suppress(Exception):
                 sys.stdout.flush()
                 sys.stderr.flush()
             os._exit(status)
-
-    def _is_seen_otherwise(self, environment: dict[str, str]) -> bool:
-        both = [
-            {name: value for name, value in one.items() if name.startswith(_READ_AT_START)}
-            for one in (environment, self._environment)
-        ]
-        return both[0] != both[1]
 
     def _reap(self) -> None:
         for run in list(self._runs):
@@ -139,11 +160,19 @@ class LaunchRequests:
             if ended:
                 self._runs.remove(run)
                 code = os.waitstatus_to_exitcode(status)
-                if not run.is_unwanted:
+                if not self._was_ended(run, code):
                     self.ended[run.process] = code
                 with contextlib.suppress(OSError):
-                    run.client.sendall(str(code if code >= 0 else 128 - code).encode())
+                    run.client.sendall(b"ended %d" % run.shown(code))
                 run.client.close()
+
+    def _was_ended(self, run: _Run, code: int) -> bool:
+        """Whether it was ended by us, or by its launcher because another one had failed."""
+        if code == -signal.SIGTERM and run.launcher in self._failed:
+            return True
+        if code:
+            self._failed.add(run.launcher)
+        return run.is_unwanted
 
 
 def fresh_command() -> list[str]:
@@ -151,10 +180,17 @@ def fresh_command() -> list[str]:
     return sys.orig_argv[: sys.orig_argv.index("serve")]
 
 
-def _main(arguments: list[str]) -> int:
-    main = click.get_current_context().find_root().command  # of which this process runs `serve`
+def are_seen_alike(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether torch and its accelerator, imported in the one environment, are as they would be in the other."""
+    both = [{name: value for name, value in each.items() if name.startswith(_READ_AT_START)} for each in (one, other)]
+    return both[0] == both[1]
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """The exit status of `python -m script_trial ARGUMENTS`, run in this process, which runs one of its commands."""
+    main = click.get_current_context().find_root().command
     try:
-        main(arguments, prog_name="python -m script_trial")
+        main(list(arguments), prog_name="python -m script_trial")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0

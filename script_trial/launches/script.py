@@ -108,6 +108,7 @@ class LaunchScript:
             "records": str(self.records),
             "notes": str(self.notes),
             "worker": str(self.folder / "bin" / "trial"),
+            "socket": str(self._socket),
         }
         file = self.folder / "launch.json"
         file.write_text(json.dumps(told), encoding="utf-8")

@@ -33,7 +33,7 @@ class LaunchSettings:
         noise_on_cpu: random numbers are drawn on the CPU whatever the script says.
         notes: a file for what is done otherwise than the script says, a line each.
         records: each launch writes what came of it into a folder of its own in here.
-        worker: a program that runs `python -m script_trial`.
+        worker: a program that runs `python -m script_trial` by asking for it at `socket`.
     """
 
     processes: int
@@ -44,14 +44,17 @@ class LaunchSettings:
     records: Path
     notes: Path
     worker: str
+    socket: str
     noise_on_cpu: bool = False
 
     @classmethod
     def from_environment(cls) -> LaunchSettings:
         """Raises KeyError outside of a trial."""
         told = json.loads(Path(os.environ[VARIABLE]).read_text("utf-8"))
-        paths = {name: Path(told[name]) for name in ("folder", "root", "started_in", "made_up", "records", "notes")}
-        return cls(told["processes"], worker=told["worker"], noise_on_cpu=told["noise_on_cpu"], **paths)
+        paths: dict[str, Any] = {
+            name: Path(told[name]) for name in ("folder", "root", "started_in", "made_up", "records", "notes")
+        }
+        return cls(**{**told, **paths})
 
     def in_place_of(
         self, script: str, arguments: list[str], *, is_module: bool, is_program: bool, local_rank: bool = False

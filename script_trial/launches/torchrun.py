@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from script_trial.launches.processes import own_processes
 from script_trial.launches.settings import LaunchSettings, recorded
 
 
@@ -23,7 +24,8 @@ def torchrun(words: list[str]) -> int:
         changed = settings.in_place_of(
             args.training_script, args.training_script_args, is_module=args.module, is_program=args.no_python
         )
-        run(_on_this_machine(args, settings.processes, changed))  # type: ignore[no-untyped-call]
+        with own_processes(settings):
+            run(_on_this_machine(args, settings.processes, changed))  # type: ignore[no-untyped-call]
 
     return recorded("torchrun", words, settings.records, launch)
 
@@ -45,7 +47,8 @@ def deepspeed(words: list[str]) -> int:
             local_rank=not asked.no_local_rank,
         )
         args = get_args_parser().parse_args(["script"])
-        run(_on_this_machine(args, settings.processes, changed))  # type: ignore[no-untyped-call]
+        with own_processes(settings):
+            run(_on_this_machine(args, settings.processes, changed))  # type: ignore[no-untyped-call]
 
     return recorded("deepspeed", words, settings.records, launch)
 

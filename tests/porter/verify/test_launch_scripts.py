@@ -56,12 +56,13 @@ def with_port(running: Verification, trained: tuple[Script, dict[str, Outcome], 
 
 @pytest.fixture
 def verify_launch(running: Verification, tmp_path: Path) -> Callable[..., Row]:
-    """``verify_launch(text, **files)``: the row of a launch script with other files beside it, with one process."""
+    """``verify_launch(text, **files)``: the row of a launch script with other files beside it, with one process or
+    `processes` of each launch."""
 
-    def run(text: str, **files: str) -> Row:
+    def run(text: str, processes: int = 1, **files: str) -> Row:
         for name, content in {"run.sh": text, **{f"{name}.py": content for name, content in files.items()}}.items():
             (tmp_path / name).write_text(content)
-        return running.run(example(tmp_path / "run.sh", 1))
+        return running.run(example(tmp_path / "run.sh", processes))
 
     return run
 
@@ -243,12 +244,13 @@ def test_a_launch_script_that_cannot_be_run(tmp_path: Path, text: str, problem: 
 
 
 PROGRAM = """
-import os, signal, sys, torch
+import os, signal, sys, time, torch
 torch.manual_seed(0)
 y = torch.nn.Linear(4, 4).to("cuda")(torch.ones(2, 4, device="cuda"))
 print("loss", float(y.sum()), flush=True)
 if "--kill" in sys.argv: os.kill(os.getpid(), signal.SIGSEGV)
 if "--exit" in sys.argv: os._exit(0)
+if "--raise" in sys.argv: time.sleep(60) if os.environ["RANK"] == "1" else 1 / 0
 """
 
 
@@ -266,6 +268,19 @@ if "--exit" in sys.argv: os._exit(0)
 def test_how_a_process_of_a_launch_ended(verify_launch: Callable[..., Row], command: str, problems: list[str]) -> None:
     row = verify_launch(command + "\n", train=PROGRAM)
     assert row.problems == problems
+
+
+def test_a_launch_of_one_process_ends_as_accelerate_does(verify_launch: Callable[..., Row]) -> None:
+    row = verify_launch("accelerate launch train.py --kill; echo ended with $?\n", train=PROGRAM)
+    assert row.problems == ["every way: rank 0: its process was ended by SIGSEGV"]
+    assert "ended with 1" in row.outcomes["ported"].output
+
+
+def test_the_error_of_one_process_is_told_and_not_that_its_launcher_ended_the_other(
+    verify_launch: Callable[..., Row],
+) -> None:
+    row = verify_launch("accelerate launch --multi_gpu train.py --raise\n", processes=2, train=PROGRAM)
+    assert row.problems == ["every way: line 8: ZeroDivisionError: division by zero"]
 
 
 @pytest.mark.parametrize("command", ["torchrun train.py", "python -m train"])
