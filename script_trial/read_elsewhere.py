@@ -57,7 +57,7 @@ def read_elsewhere(folders: Sequence[StandsFor]) -> Elsewhere:
     elsewhere = Elsewhere(folders)
     for module, name, function in elsewhere.functions():
         own = getattr(module, name)
-        wrapped = functools.wraps(own)(function)
+        wrapped = functools.wraps(own)(_by_path(function) if module is os else function)
         for functions in _SETS:
             if own in functions:
                 functions.add(wrapped)
@@ -185,13 +185,12 @@ class Elsewhere:
 
     def _opening_number(self, own: Callable[..., Any]) -> Callable[..., Any]:
         def opened(path: Any, flags: int, *args: Any, **kwargs: Any) -> Any:
-            if kwargs.get("dir_fd") is None:
-                if flags & (os.O_TRUNC | os.O_EXCL):
-                    self.make_room(path)
-                elif flags & _WRITES:
-                    self.bring(path)
-                elif not self._made_here(path):
-                    path = self.file(path)
+            if flags & (os.O_TRUNC | os.O_EXCL):
+                self.make_room(path)
+            elif flags & _WRITES:
+                self.bring(path)
+            elif not self._made_here(path):
+                path = self.file(path)
             return own(path, flags, *args, **kwargs)
 
         return opened
@@ -206,7 +205,7 @@ class Elsewhere:
     def _changing(self, own: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(own)
         def changed(file: Any, *args: Any, **kwargs: Any) -> Any:
-            if kwargs.get("dir_fd") is None and not self._made_here(file):
+            if not self._made_here(file):
                 self.bring(file)
             return own(file, *args, **kwargs)
 
@@ -217,7 +216,7 @@ class Elsewhere:
             try:
                 return own(path, *args, **kwargs)
             except FileNotFoundError:
-                there = self._there(path) if kwargs.get("dir_fd") is None else None
+                there = self._there(path)
                 if there is None:
                     raise
             return own(path if self._made_here(path) else there, *args, **kwargs)
@@ -226,7 +225,7 @@ class Elsewhere:
 
     def _accessed(self, own: Callable[..., bool]) -> Callable[..., bool]:
         def accessed(path: Any, *args: Any, **kwargs: Any) -> bool:
-            if kwargs.get("dir_fd") is None and not self._made_here(path):
+            if not self._made_here(path):
                 path = self.file(path)
             return own(path, *args, **kwargs)
 
@@ -237,7 +236,7 @@ class Elsewhere:
             asked = "." if path is None else path
             self._made_here(asked)
             names = own(asked)
-            return [*names, *(entry.name for entry in self._more(asked, names))]
+            return [*names, *(entry.name for entry in self._more(_place(asked), names))]
 
         return listed
 
@@ -245,11 +244,11 @@ class Elsewhere:
         def scanned(path: Any = None) -> Any:
             asked = "." if path is None else path
             self._made_here(asked)
-            if self._there(asked, is_here_too=True) is None:
+            if self._there(_place(asked), is_here_too=True) is None:
                 return own(asked)
             with own(asked) as entries:
                 here = list(entries)
-            return _Entries([*here, *self._more(asked, [entry.name for entry in here])])
+            return _Entries([*here, *self._more(_place(asked), [entry.name for entry in here])])
 
         return scanned
 
@@ -268,30 +267,25 @@ class Elsewhere:
 
     def _removed(self, own: Callable[..., None]) -> Callable[..., None]:
         def removed(path: Any, *args: Any, **kwargs: Any) -> None:
-            is_by_path = kwargs.get("dir_fd") is None
-            if not is_by_path or self.file(path) is path:
+            if self.file(path) is path:
                 own(path, *args, **kwargs)
-            if is_by_path:
-                self._gone.add(os.path.abspath(os.fsdecode(path)))
+            self._gone.add(os.path.abspath(os.fsdecode(path)))
 
         return removed
 
     def _removed_empty(self, own: Callable[..., None]) -> Callable[..., None]:
         def removed(path: Any, *args: Any, **kwargs: Any) -> None:
-            is_by_path = kwargs.get("dir_fd") is None
-            if is_by_path:
-                self._made_here(path)
-                if any(self._more(path, ())):
-                    raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
+            self._made_here(path)
+            if any(self._more(path, ())):
+                raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
             own(path, *args, **kwargs)
-            if is_by_path:
-                self._gone.add(os.path.abspath(os.fsdecode(path)))
+            self._gone.add(os.path.abspath(os.fsdecode(path)))
 
         return removed
 
     def _removed_whole(self, own: Callable[..., None]) -> Callable[..., None]:
         def removed(path: Any, *args: Any, **kwargs: Any) -> None:
-            if kwargs.get("dir_fd") is None:
+            if kwargs.get("dir_fd") is None:  # else what it calls is given it, and found by its path
                 self._made_here(path)
                 self._gone.add(os.path.abspath(os.fsdecode(path)))  # already: what is not here is not to be found
             own(path, *args, **kwargs)
@@ -299,13 +293,12 @@ class Elsewhere:
         return removed
 
     def _moved(self, own: Callable[..., None]) -> Callable[..., None]:
-        def moved(src: Any, dst: Any, **kwargs: Any) -> None:
-            if not kwargs:
-                self._bring_whole(src)
-                self.make_room(dst)
-            own(src, dst, **kwargs)
-            if not kwargs:
-                self._gone.add(os.path.abspath(os.fsdecode(src)))
+        def moved(src: Any, dst: Any, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None) -> None:
+            src, dst = _place(src, src_dir_fd), _place(dst, dst_dir_fd)
+            self._bring_whole(src)
+            self.make_room(dst)
+            own(src, dst)
+            self._gone.add(os.path.abspath(os.fsdecode(src)))
 
         return moved
 
@@ -329,7 +322,7 @@ class _Entry:
         return self._entry.is_file()
 
     def stat(self, *, follow_symlinks: bool = True) -> Any:
-        return self._entry.stat()
+        return os.stat(self.path)
 
     def inode(self) -> Any:
         return self.stat().st_ino
@@ -350,6 +343,28 @@ class _Entries(Iterator[Any]):
     def __exit__(self, *_: object) -> None: ...
 
     def close(self) -> None: ...
+
+
+def _by_path(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same of a path below an opened folder, `dir_fd`."""
+
+    def called(*args: Any, dir_fd: int | None = None, **kwargs: Any) -> Any:
+        if dir_fd is not None and args:
+            args = (_place(args[0], dir_fd), *args[1:])
+        elif dir_fd is not None:
+            kwargs["path"] = _place(kwargs.get("path"), dir_fd)
+        return function(*args, **kwargs)
+
+    return called
+
+
+def _place(path: Any, opened: int | None = None) -> Any:
+    """Where a path below an `opened` folder leads, or where an opened folder itself lies; else the path."""
+    if isinstance(path, int) and opened is None:
+        return os.readlink(f"/proc/self/fd/{path}")
+    if opened is None or not isinstance(path, (str, bytes, os.PathLike)):
+        return path
+    return os.path.join(os.readlink(f"/proc/self/fd/{opened}"), os.fsdecode(path))
 
 
 def _lies(path: str) -> bool:

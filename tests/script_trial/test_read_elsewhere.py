@@ -83,6 +83,32 @@ def test_a_folder_is_found_by_every_means(folders: tuple[Path, Path]) -> None:
     assert Path("1.txt").read_text() == "mine: data/cats/1.txt"
 
 
+@pytest.mark.parametrize("topdown", [True, False])
+def test_a_folder_that_is_opened_is_walked_and_looked_into(folders: tuple[Path, Path], topdown: bool) -> None:
+    found = {os.path.relpath(os.path.join(folder, name)) for folder, _, names, _ in os.fwalk("data", topdown=topdown)
+             for name in names}  # fmt: skip
+    assert found == {"data/a.txt", "data/cats/1.txt", "data/dogs/2.txt"}
+    opened = os.open("data", os.O_RDONLY)
+    assert sorted(os.listdir(opened)) == ["a.txt", "cats", "dogs"]
+    assert glob.glob("*/*.txt", dir_fd=opened) == ["cats/1.txt", "dogs/2.txt"]
+    assert os.stat("a.txt", dir_fd=opened).st_size == os.stat("data/a.txt").st_size
+    assert os.access(path="a.txt", mode=os.R_OK, dir_fd=opened)
+    assert os.path.samestat(os.stat(opened), os.stat("data"))
+    pipe = os.pipe()
+    assert not os.stat(pipe[0]).st_size  # it has no path
+    number = os.open("a.txt", os.O_RDWR, dir_fd=opened)
+    os.write(number, b"ours")
+    os.close(number)
+    assert Path("data/a.txt").read_text() == "ours: data/a.txt"
+    os.rename("a.txt", "b.txt", src_dir_fd=opened, dst_dir_fd=opened)
+    os.unlink("cats/1.txt", dir_fd=opened)
+    shutil.rmtree("dogs", dir_fd=opened)
+    assert sorted(os.listdir("data")) == ["b.txt", "cats"]
+    assert os.listdir("data/cats") == []
+    for number in (opened, *pipe):
+        os.close(number)
+
+
 def test_what_is_there_comes_first_and_is_listed_with_the_rest(folders: tuple[Path, Path]) -> None:
     work, _ = folders
     (work / "data").mkdir()
