@@ -16,6 +16,7 @@ HEAD_DIM = 128  # of every published DiT: its rotary embedding splits it
 # What the sizes of made-up networks are multiples of.
 STEPS = {
     "width": HEAD_DIM,
+    "head_dim": 32,
     "layers": 1,
     "text_width": 16,
     "text_layers": 1,
@@ -33,7 +34,8 @@ Names = Callable[[Iterable[str]], dict[str, str]]
 class Sizes:
     """How large made-up networks are.
 
-    width: of the DiT, a multiple of 128 (its head size). layers: blocks of the DiT. text_width: of the text encoder's
+    width: of the DiT, a multiple of 128 (its head size). head_dim: of a DiT whose file tells it, a multiple of 32: one
+    of narrower heads has as many of them, and is narrower. layers: blocks of the DiT. text_width: of the text encoder's
     output and the DiT's text input, a multiple of 16. text_layers: blocks of the text encoder. vae_width: channels of
     the VAE at full resolution, even. vae_blocks: residual blocks of a level of Wan's VAE; Qwen-Image's are fixed.
     vocab_size: tokens that the text encoder knows, at least those of the made-up tokenizers.
@@ -42,6 +44,7 @@ class Sizes:
     """
 
     width: int = 256
+    head_dim: int = HEAD_DIM
     layers: int = 2
     text_width: int = 64
     text_layers: int = 2
@@ -55,6 +58,11 @@ class Sizes:
             if value <= 0 or value % step:
                 multiple = f"a multiple of {step}" if step > 1 else "at least 1"
                 raise ValueError(f"{name} must be {multiple}, not {value}")
+
+    @property
+    def heads(self) -> int:
+        """Of the DiT."""
+        return self.width // HEAD_DIM
 
 
 @dataclass(frozen=True)

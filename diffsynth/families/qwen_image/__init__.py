@@ -83,8 +83,8 @@ DIT = Network(
     ),
     small=lambda sizes: {
         "num_layers": sizes.layers,
-        "num_heads": sizes.width // HEAD_DIM,
-        "head_dim": HEAD_DIM,
+        "num_heads": sizes.heads,
+        "head_dim": sizes.head_dim,
         "text_dim": _text_width(sizes),
     },
     cut="diffsynth.models.qwen_image_parallel",
@@ -127,7 +127,7 @@ CONTROLNET = Network(
             sizes={"num_layers": 60, "dim": 3072, "additional_in_dim": 4},
         ),
     ),
-    small=lambda sizes: {"num_layers": sizes.layers, "dim": sizes.width},
+    small=lambda sizes: {"num_layers": sizes.layers, "dim": sizes.heads * sizes.head_dim},
 )
 
 

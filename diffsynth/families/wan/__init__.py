@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypedDict
 
 from diffsynth.families.family import (
-    HEAD_DIM,
     Converted,
     Family,
     Folder,
@@ -140,7 +139,7 @@ DIT = Network(
     small=lambda sizes: {
         "dim": sizes.width,
         "ffn_dim": 2 * sizes.width,
-        "num_heads": sizes.width // HEAD_DIM,
+        "num_heads": sizes.heads,
         "num_layers": sizes.layers,
         "text_dim": sizes.text_width,
     },
@@ -169,7 +168,7 @@ VACE = Network(
     small=lambda sizes: {
         "dim": sizes.width,
         "ffn_dim": 2 * sizes.width,
-        "num_heads": sizes.width // HEAD_DIM,
+        "num_heads": sizes.heads,
         "num_layers": sizes.layers,
     },
     dtype="float32",

@@ -80,8 +80,8 @@ DIT = Network(
     small=lambda sizes: {
         "num_layers": sizes.layers,
         "num_refiner_layers": 1,
-        "num_heads": sizes.width // HEAD_DIM,
-        "head_dim": HEAD_DIM,
+        "num_heads": sizes.heads,
+        "head_dim": sizes.head_dim,
         "text_dim": sizes.text_width,
     },
 )

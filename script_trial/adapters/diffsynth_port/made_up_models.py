@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from diffsynth.core.loader.model_config import ModelConfig
 
-#: A second block of a text encoder or of a VAE's level computes nothing that its first does not, wherever it is.
-SIZES = Sizes(layers=1, text_layers=1, vae_width=4, vae_blocks=1)
+#: A second block of a text encoder or of a VAE's level computes nothing that its first does not, wherever it is. Heads
+#: of half the published width are a quarter of the weights.
+SIZES = Sizes(head_dim=64, layers=1, text_layers=1, vae_width=4, vae_blocks=1)
 TWO_BLOCKS = replace(SIZES, layers=2)
 
 #: How the names of networks read that add to what goes through the blocks of a DiT.

@@ -128,7 +128,7 @@ def test_what_a_training_has_written_is_a_network_of_its_model(models: Models) -
     written = "models/train/Qwen-Image-Blockwise-ControlNet-Inpaint_full/epoch-1.safetensors"
     found = download(ModelConfig(path=written))
     shapes = {name: tuple(tensor.shape) for name, tensor in load_file(str(found.path)).items()}
-    assert shapes["img_in.weight"] == (256, 68)
+    assert shapes["img_in.weight"] == (128, 68)
     with pytest.raises(FileNotFoundError, match=r"mine_full/epoch-1\.safetensors, which does not exist"):
         download(ModelConfig(path="models/train/mine_full/epoch-1.safetensors"))
 

@@ -264,6 +264,7 @@ def test_an_unknown_model(tmp_path):
     [
         ({"width": 200}, "width must be a multiple of 128, not 200"),
         ({"width": 0}, "width must be a multiple of 128, not 0"),
+        ({"head_dim": 48}, "head_dim must be a multiple of 32, not 48"),
         ({"layers": 0}, "layers must be at least 1, not 0"),
         ({"text_width": 40}, "text_width must be a multiple of 16, not 40"),
         ({"vae_width": 3}, "vae_width must be a multiple of 2, not 3"),
