@@ -17,9 +17,9 @@ class ALineNowAndThen(tqdm):  # type: ignore[type-arg]  # it can be subscripted 
     """tqdm for a pipe or a file: nothing for short work, and for long work a plain line every minute and at its end."""
 
     seconds_between_lines = 60.0
+    _written: float = 0
 
     def __init__(self, iterable: Iterable[Any] | None = None, **options: Any) -> None:
-        self._written: float = 0
         every = self.seconds_between_lines
         super().__init__(iterable, **{**options, "mininterval": every, "delay": every, "miniters": 1})
 

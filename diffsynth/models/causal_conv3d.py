@@ -8,6 +8,7 @@ itself, and every later one for two: 1 + n frames are 1 + 2n a level up.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -18,12 +19,12 @@ from diffsynth.models.layers import ModuleDict
 Convolve = Callable[[Tensor, int, Tensor, "Tensor | None"], Tensor]
 
 
+@dataclass(eq=False)
 class FrameHistory:
     """What the causal layers keep of one stream between two chunks: the last frames each has seen."""
 
-    def __init__(self) -> None:
-        self._last: dict[nn.Module, Tensor] = {}
-        self._started: set[nn.Module] = set()
+    _last: dict[nn.Module, Tensor] = field(default_factory=dict)
+    _started: set[nn.Module] = field(default_factory=set)
 
     def extend(self, layer: nn.Module, frames: Tensor, keep: int) -> Tensor:
         """``frames`` with those kept for ``layer`` in front; the last ``keep`` of them are kept for the next chunk."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
-from diffsynth.models.wan_video_vae import COLOURS, WanVideoVAE
+from diffsynth.models.wan_video_vae import COLOURS, WIDTHS, WanVideoVAE
 
 # What a layer is called within a block: ours on the left, the published file's on the right.
 _LAYERS = {
@@ -23,8 +22,26 @@ _TOP = {
     **{f"{side}.head.2": f"{side}.conv_out" for side in ("encoder", "decoder")},
 }
 _MIDDLE = {"0": "resnets.0", "1": "attentions.0", "2": "resnets.1"}
-_BLOCK = re.compile(r"(?P<side>encoder|decoder)\.(?P<part>middle|downsamples|upsamples)\.(?P<place>\d+)\.(?P<rest>.+)")
 _RES_BLOCKS = 2  # of a level of the encoder; the decoder has one more, and then its doubling
+_UP = [*(f"resnets.{number}" for number in range(_RES_BLOCKS + 1)), "upsamplers.0"]
+# Where a block is.
+_BLOCKS = {
+    **{
+        f"{side}.middle.{place}": f"{side}.mid_block.{_MIDDLE[place]}"
+        for side in ("encoder", "decoder")
+        for place in _MIDDLE
+    },
+    **{
+        f"encoder.downsamples.{place}": f"encoder.down_blocks.{place}"
+        for place in range(len(WIDTHS) * (_RES_BLOCKS + 1) - 1)
+    },
+    # The decoder's are numbered by level, and within it.
+    **{
+        f"decoder.upsamples.{level * len(_UP) + number}": f"decoder.up_blocks.{level}.{name}"
+        for level in range(len(WIDTHS))
+        for number, name in enumerate(_UP)
+    },
+}
 
 
 class QwenImageVAE(WanVideoVAE):
@@ -48,22 +65,6 @@ class QwenImageVAE(WanVideoVAE):
         name, _, parameter = model_key.rpartition(".")
         if name in _TOP:
             return f"{_TOP[name]}.{parameter}"
-        block = _BLOCK.fullmatch(model_key)
-        if block is None:
-            raise KeyError(model_key)
-        return f"{block['side']}.{_place(block['part'], block['place'])}.{_within(block['rest'])}"
-
-
-def _place(part: str, place: str) -> str:
-    """Where a block is. The decoder's are numbered by level, and within it."""
-    if part == "middle":
-        return f"mid_block.{_MIDDLE[place]}"
-    if part == "downsamples":
-        return f"down_blocks.{place}"
-    level, number = divmod(int(place), _RES_BLOCKS + 2)
-    return f"up_blocks.{level}." + (f"resnets.{number}" if number <= _RES_BLOCKS else "upsamplers.0")
-
-
-def _within(rest: str) -> str:
-    layer, _, parameter = rest.rpartition(".")
-    return f"{_LAYERS.get(layer, layer)}.{parameter}"
+        parts = name.split(".")
+        block, layer = _BLOCKS[".".join(parts[:3])], ".".join(parts[3:])
+        return f"{block}.{_LAYERS.get(layer, layer)}.{parameter}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import product
 from numbers import Integral
 from typing import NamedTuple, TypedDict
 
@@ -77,10 +78,9 @@ def tiles_over(height: int, width: int, size: tuple[int, int], stride: tuple[int
     rows, columns = spans(height, size[0], stride[0]), spans(width, size[1], stride[1])
     if len(rows) == len(columns) == 1:
         return [whole(height, width)]
-    places = [(row, column) for row in rows for column in columns]
     row_ramps, column_ramps = ramps(rows, size[0] - stride[0], scale), ramps(columns, size[1] - stride[1], scale)
     weights = [torch.minimum(row[:, None], column) for row in row_ramps for column in column_ramps]
-    tiles = [Tile(*place, weight) for place, weight in zip(places, weights, strict=True)]
+    tiles = [Tile(*place, weight) for place, weight in zip(product(rows, columns), weights, strict=True)]
     total = torch.zeros(height * scale, width * scale)
     for tile, weight in zip(tiles, weights, strict=True):
         tile.cut(total, scale).add_(weight)

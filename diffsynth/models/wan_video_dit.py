@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from math import prod
 from typing import Any, ClassVar, Protocol
@@ -62,6 +62,7 @@ class Guide(Protocol):
         for each in its turn, or None for nothing. Each is asked for behind its block."""
 
 
+@dataclass(eq=False)
 class TextCache:
     """A prompt as one model sees it: computed in the first step, the same in all others of a generation.
 
@@ -73,11 +74,10 @@ class TextCache:
         keys_values: of the prompt, and of the picture, by block; empty before the first step.
     """
 
-    def __init__(self) -> None:
-        self._model: WanModel | None = None
-        self._given: tuple[Tensor, ...] = ()
-        self._embedded: tuple[Tensor, ...] = ()
-        self.keys_values: dict[nn.Module, tuple[KeysValues, ...]] = {}
+    keys_values: dict[nn.Module, tuple[KeysValues, ...]] = field(default_factory=dict)
+    _model: WanModel | None = None
+    _given: tuple[Tensor, ...] = ()
+    _embedded: tuple[Tensor, ...] = ()
 
     def embedded(self, model: WanModel, *given: Tensor) -> tuple[Tensor, ...]:
         """The prompt's features (B, L, text_dim), and those of a picture, in the width of the model, (B, L, dim) each.

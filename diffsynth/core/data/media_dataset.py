@@ -152,15 +152,14 @@ def read_metadata(path: Path) -> list[Row]:
 def _read_csv(path: Path) -> list[Row]:
     with path.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines)
-        rows = []
-        for number, row in enumerate(reader, 1):
-            if None in row:
-                raise DatasetError(
-                    f"{path}: row {number} has more values than the {len(reader.fieldnames or ())} columns; "
-                    "put quotes around a value that has a comma in it"
-                )
-            rows.append({name: value for name, value in row.items() if value})
-        return rows
+        rows = list(reader)
+    for number, row in enumerate(rows, 1):
+        if None in row:
+            raise DatasetError(
+                f"{path}: row {number} has more values than the {len(reader.fieldnames or ())} columns; "
+                "put quotes around a value that has a comma in it"
+            )
+    return [{name: value for name, value in row.items() if value} for row in rows]
 
 
 def _read_json(path: Path) -> list[Row]:

@@ -46,8 +46,7 @@ def resolve_device(device: str | torch.device | int | None = None) -> torch.devi
         return torch.device(CPU)
     if not is_available(parsed.type):
         raise _not_here(device, parsed.type)
-    number = _number(parsed)
-    if number is not None and number >= device_count(parsed.type):
+    if (parsed.index or 0) >= device_count(parsed.type):
         raise _not_here(device)
     return _indexed(parsed)
 
@@ -88,13 +87,9 @@ def _indexed(device: torch.device) -> torch.device:
         return device
     if device.type == NPU:
         _prefer_plain_layouts()
-    number = _number(device)
-    return torch.device(device.type, current_index(device.type) if number is None else number)
-
-
-def _number(device: torch.device) -> int | None:
-    """Its index; torch's own types say that there always is one."""
-    return device.index
+    # torch's own types say that there always is a number.
+    number = current_index(device.type) if device.index is None else device.index  # type: ignore[redundant-expr]
+    return torch.device(device.type, number)
 
 
 @functools.cache

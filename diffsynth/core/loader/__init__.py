@@ -1,7 +1,8 @@
 """From what the caller names to networks with weights, in the order of the data:
 
 `ModelConfig` (model_config.py) finds or downloads files, `Checkpoint` (checkpoint.py) reads them by key, `detect`
-(detection.py) tells which models they hold, `build_on_meta` and `fill` (build.py) make those.
+(detection.py) tells which models they hold, `build_on_meta` and `fill` (build.py) make those; where a model holds its
+weights, and which key is whose, weights.py says.
 """
 
 from diffsynth.core.loader.build import build_on_meta, fill

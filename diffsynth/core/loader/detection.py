@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import pkgutil
+import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -103,8 +103,9 @@ def load_object(path: Any) -> Any:
     """
     if not isinstance(path, str):
         return path
+    module, _, name = path.rpartition(".")
     try:
-        return pkgutil.resolve_name(path)
+        return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ImportError(f"{path!r} in the table of models cannot be imported: {error}") from error
 

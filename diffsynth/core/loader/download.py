@@ -90,17 +90,13 @@ def _surely_whole(paths: Sequence[str]) -> bool:
 
 def _missing_shards(paths: Sequence[str]) -> list[str]:
     """The names of those of ``x-00001-of-00006.safetensors`` and its like that are not among the paths."""
-    missing = []
-    for path in paths:
-        shard = _SHARD.match(path)
-        if shard:
-            numbers = range(1, int(shard["count"]) + 1)
-            names = [
-                f"{shard['stem']}{number:0{len(shard['number'])}}-of-{shard['count']}{shard['suffix']}"
-                for number in numbers
-            ]
-            missing += [name for name in names if name not in paths and name not in missing]
-    return missing
+    shards = filter(None, map(_SHARD.match, paths))
+    names = (
+        f"{shard['stem']}{number:0{len(shard['number'])}}-of-{shard['count']}{shard['suffix']}"
+        for shard in shards
+        for number in range(1, int(shard["count"]) + 1)
+    )
+    return [name for name in dict.fromkeys(names) if name not in paths]
 
 
 def _download(model_id: str, patterns: Sequence[str], folder: str, source: str, have_all: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -37,6 +38,10 @@ class Weight:
     def dtype_in(self, dtype: torch.dtype) -> torch.dtype:
         """Its type in a placement of `dtype`."""
         return dtype if self.dtype.is_floating_point else self.dtype
+
+    def bytes_in(self, dtype: torch.dtype) -> int:
+        """What it takes there."""
+        return math.prod(self.shape) * self.dtype_in(dtype).itemsize
 
     def over(self, values: Tensor) -> Tensor:
         """What the modules are to hold over this memory: a parameter without gradient, or a buffer."""

@@ -14,7 +14,7 @@ from diffsynth.core.device.npu_compatible_device import empty_cache
 from diffsynth.core.loader.weight_source import WeightSource
 from diffsynth.core.loader.weights import keys_in
 from diffsynth.core.progress import progress_bar
-from diffsynth.core.vram.memory import has_streams, mark
+from diffsynth.core.vram.memory import mark
 from diffsynth.core.vram.origins import BytesMoved, Carrier, Files
 from diffsynth.core.vram.pinning import Pinning
 from diffsynth.core.vram.policy import VramPolicy
@@ -98,8 +98,8 @@ class ManagedWeights:
         ]
         self._order = ForwardOrder([unit for unit in self._units if not unit.overlaps])
         self._slots = Slots(self._units, computation, self._carrier)
-        self._promoter = Promoter(self._units, policy, self._slots, self._carrier, vram_limit)
-        self._pinning = Pinning(self._units) if has_streams(self._device) else None
+        self._promoter = Promoter(self._slots, policy.preparing, vram_limit)
+        self._pinning = Pinning(self._units, self._device)
         self._computing: dict[ManagedUnit, Slot] = {}
         self.offload()
         Immovable(model)
@@ -139,8 +139,7 @@ class ManagedWeights:
         self._promoter.cancel()
         self._end_forwards()
         self._slots.free()
-        if self._pinning is not None:
-            self._pinning.stop()
+        self._pinning.stop()
         self._move_all(State.OFFLOAD)
         self._carrier.stop()
         self._staging.free()
@@ -181,8 +180,7 @@ class ManagedWeights:
                     "requires_grad_(False) on it, or load the model without a vram_config to train it"
                 )
             unit.hold_from_now_on()
-            if self._pinning is not None:
-                self._pinning.sends(unit)
+            self._pinning.sends(unit)
             slot = self._computing[unit] = self._slots.fetch(unit, private=private)
             weights = slot.weights(unit)
             unit.held()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Sequence
 
@@ -22,15 +21,14 @@ def is_host(device: torch.device) -> bool:
     return device.type == CPU
 
 
-def weight_bytes(weight: Weight, dtype: torch.dtype) -> int:
-    """Bytes that a weight takes in a placement of `dtype`, the gap to the next included."""
-    size = math.prod(weight.shape) * weight.dtype_in(dtype).itemsize
-    return -(-size // ALIGNMENT) * ALIGNMENT
-
-
 def total_bytes(weights: Sequence[Weight], dtype: torch.dtype) -> int:
-    """Bytes that the weights take one after another."""
-    return sum(weight_bytes(weight, dtype) for weight in weights)
+    """Bytes that the weights take one after another in a placement of `dtype`."""
+    return sum(_aligned(weight.bytes_in(dtype)) for weight in weights)
+
+
+def _aligned(size: int) -> int:
+    """Bytes from the start of a tensor of that size to the next."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def allocate(size: int, device: torch.device, *, pinned: bool = False) -> Tensor:
@@ -52,10 +50,10 @@ def tensors_in(buffer: Tensor, weights: Sequence[Weight], dtype: torch.dtype) ->
     tensors, start = [], 0
     with torch.inference_mode(False):
         for weight in weights:
-            kind = weight.dtype_in(dtype)
-            size = math.prod(weight.shape) * kind.itemsize
-            tensors.append(weight.over(buffer[start : start + size].view(kind).view(weight.shape)))
-            start += weight_bytes(weight, dtype)
+            size = weight.bytes_in(dtype)
+            values = buffer[start : start + size].view(weight.dtype_in(dtype)).view(weight.shape)
+            tensors.append(weight.over(values))
+            start += _aligned(size)
     return tensors
 
 

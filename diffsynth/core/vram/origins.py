@@ -124,17 +124,17 @@ Origin = Files | HeldCopy
 """What weights can be read from, on the thread that carries them."""
 
 
+@dataclass(eq=False)
 class Carrier:
     """One thread that fills memory in the order it is asked to, and a stream of its own where the device has streams.
 
-    Args:
+    Attributes:
         device: where the model computes.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._thread: ThreadPoolExecutor | None = None
-        self._stream: torch.Stream | None = None
+    device: torch.device
+    _thread: ThreadPoolExecutor | None = None
+    _stream: torch.Stream | None = None
 
     def start(self, origin: Origin, outs: Sequence[Tensor], after: torch.Event | None) -> Future[None]:
         """Starts filling `outs`. When the future has a result, the values are there for every stream.
@@ -144,7 +144,7 @@ class Carrier:
         """
         if self._thread is None:
             self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="weights")
-            self._stream = side_stream(self._device)
+            self._stream = side_stream(self.device)
         return self._thread.submit(self._fill, origin, outs, after)
 
     def stop(self) -> None:
@@ -165,5 +165,5 @@ class Carrier:
             # Memory may be reused as soon as the future is done, whatever happened.
             if self._stream is not None:
                 self._stream.synchronize()
-            for device in {out.device for out in outs} - {self._device}:
+            for device in {out.device for out in outs} - {self.device}:
                 synchronize(device)

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
-from diffsynth.core.vram.memory import HOST, allocate, tensors_in, total_bytes
+from diffsynth.core.vram.memory import HOST, allocate, has_streams, tensors_in, total_bytes
 from diffsynth.core.vram.origins import HeldCopy
 from diffsynth.core.vram.unit_state import ManagedUnit
 
@@ -27,14 +27,15 @@ class Pinning:
 
     Args:
         units: all units of the model.
+        device: where they compute; one without streams fetches nothing by itself.
     """
 
-    def __init__(self, units: Sequence[ManagedUnit]) -> None:
+    def __init__(self, units: Sequence[ManagedUnit], device: torch.device) -> None:
         self._units = units
         self._sent: dict[ManagedUnit, int] = {}
         self._making: Future[dict[ManagedUnit, HeldCopy]] | None = None
         self._thread: ThreadPoolExecutor | None = None
-        self._in_vain = False
+        self._in_vain = not has_streams(device)
 
     def sends(self, unit: ManagedUnit) -> None:
         """The unit's forward is about to begin, and its weights have to be sent to where it computes."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import Future
 
 import torch
 
 from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info
 from diffsynth.core.vram.memory import mark, total_bytes
-from diffsynth.core.vram.origins import Carrier, HeldCopy
-from diffsynth.core.vram.policy import OnDisk, VramPolicy
+from diffsynth.core.vram.origins import HeldCopy
+from diffsynth.core.vram.policy import OnDisk, Placement
 from diffsynth.core.vram.slots import Slots, streaming_bytes
 from diffsynth.core.vram.unit_state import ManagedUnit, State
 
@@ -22,28 +21,19 @@ GIB = 1 << 30
 class Promoter:
     """Moves units from their onload to their preparing placement.
 
+    Args:
+        slots: what units compute from that do not stay.
+        preparing: where they stay; with that on disk no unit moves.
+
     Attributes:
         vram_limit: GiB in use on the device, by whomever, that weights may bring it up to; None is all it has.
     """
 
-    def __init__(
-        self,
-        units: Sequence[ManagedUnit],
-        policy: VramPolicy,
-        slots: Slots,
-        carrier: Carrier,
-        vram_limit: float | None,
-    ) -> None:
-        # With preparing on disk no unit moves, and what is derived from it here is not used.
-        preparing = policy.computation if isinstance(policy.preparing, OnDisk) else policy.preparing
+    def __init__(self, slots: Slots, preparing: Placement | OnDisk, vram_limit: float | None) -> None:
         self.vram_limit = vram_limit
-        self._units = units
-        self._device = preparing.device
-        self._sizes = {unit: _rounded(total_bytes(unit.weights, preparing.dtype)) for unit in units}
-        self._computes_in_place = preparing == policy.computation
-        self._shares_device = preparing.device == policy.computation.device
         self._slots = slots
-        self._carrier = carrier
+        self._placement = slots.computation if isinstance(preparing, OnDisk) else preparing
+        self._sizes = {unit: _rounded(total_bytes(unit.weights, self._placement.dtype)) for unit in slots.units}
         self._under_way: dict[ManagedUnit, tuple[HeldCopy, Future[None]]] = {}
 
     def start(self, unit: ManagedUnit) -> bool:
@@ -55,10 +45,10 @@ class Promoter:
         try:
             copy = unit.allocate(State.PREPARING)
         except torch.OutOfMemoryError:
-            empty_cache(self._device)
+            empty_cache(self._placement.device)
             return False
-        after = mark(self._device)
-        self._under_way[unit] = copy, self._carrier.start(unit.origin, copy.tensors, after)
+        after = mark(self._placement.device)
+        self._under_way[unit] = copy, self._slots.carrier.start(unit.origin, copy.tensors, after)
         return True
 
     def finish(self, unit: ManagedUnit) -> None:
@@ -77,19 +67,20 @@ class Promoter:
 
     def _has_room(self, unit: ManagedUnit) -> bool:
         """Whether the unit fits beside what is in use, and beside the slots for the units that do not fit."""
-        free, total = memory_info(self._device)
+        free, total = memory_info(self._placement.device)
         room = (total if self.vram_limit is None else self.vram_limit * GIB) - (total - free)
         others = [
             each
-            for each in self._units
+            for each in self._sizes
             if each is not unit and each not in self._under_way and each.moves_to(State.PREPARING)
         ]
-        size = self._sizes[unit]
-        if self._computes_in_place and size + sum(self._sizes[each] for each in others) < room:
+        size, computation = self._sizes[unit], self._slots.computation
+        computes_in_place = self._placement == computation
+        if computes_in_place and size + sum(self._sizes[each] for each in others) < room:
             return True
-        streamed = others if self._computes_in_place else self._units
+        streamed = others if computes_in_place else self._slots.units
         streaming = max(0, _rounded(streaming_bytes(streamed)) - self._slots.allocated)
-        return size + (streaming if self._shares_device else 0) < room
+        return size + (streaming if self._placement.device == computation.device else 0) < room
 
 
 def _rounded(size: int) -> int:

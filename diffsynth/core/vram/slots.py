@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -78,19 +79,19 @@ class Slot:
             self._filling.exception()
 
 
+@dataclass(eq=False)
 class Slots:
     """Two slots that all units of a model share, the one filled last at the end; memory of its own for a unit that fits
     in none.
 
-    Args:
+    Attributes:
         computation: where the weights are needed, and in what type.
     """
 
-    def __init__(self, units: Sequence[ManagedUnit], computation: Placement, carrier: Carrier) -> None:
-        self._units = units
-        self._computation = computation
-        self._carrier = carrier
-        self._slots: list[Slot] = []
+    units: Sequence[ManagedUnit]
+    computation: Placement
+    carrier: Carrier
+    _slots: list[Slot] = field(default_factory=list)
 
     @property
     def allocated(self) -> int:
@@ -107,8 +108,8 @@ class Slots:
         if not private and self._shares(unit):
             slot = self._holding(unit) or self._fill_free_one(unit)
         if slot is None:
-            slot = Slot(unit.computation_bytes, self._computation)
-            slot.fill(unit, self._carrier)
+            slot = Slot(unit.computation_bytes, self.computation)
+            slot.fill(unit, self.carrier)
         slot.busy = True
         return slot
 
@@ -131,7 +132,7 @@ class Slots:
 
     def _streamed(self) -> list[ManagedUnit]:
         """The units that do not stay on the device by now."""
-        return [unit for unit in self._units if not unit.resident]
+        return [unit for unit in self.units if not unit.resident]
 
     def _holding(self, unit: ManagedUnit) -> Slot | None:
         return next((slot for slot in self._slots if slot.unit is unit), None)
@@ -147,7 +148,7 @@ class Slots:
         if slot is not None:
             self._slots.remove(slot)
             self._slots.append(slot)
-            slot.fill(unit, self._carrier)
+            slot.fill(unit, self.carrier)
         return slot
 
     def _free_one(self) -> Slot | None:
@@ -163,7 +164,7 @@ class Slots:
         return free
 
     def _new_slot(self) -> Slot:
-        slot = Slot(slot_bytes(self._streamed()), self._computation)
+        slot = Slot(slot_bytes(self._streamed()), self.computation)
         self._slots.append(slot)
         return slot
 

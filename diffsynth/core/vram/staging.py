@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -34,19 +35,19 @@ class Cargo(NamedTuple):
     fill: Callable[[int, Tensor], None]
 
 
+@dataclass(eq=False)
 class Staging:
     """The ring, allocated at its first use, and the threads that fill it.
 
-    Args:
+    Attributes:
         device: where the model computes.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._buffers: list[Tensor] = []
-        self._sent: list[torch.Event | None] = [None] * BUFFERS
-        self._next = 0
-        self._threads: ThreadPoolExecutor | None = None
+    device: torch.device
+    _buffers: Sequence[Tensor] = ()
+    _sent: list[torch.Event | None] = field(default_factory=lambda: [None] * BUFFERS)
+    _next: int = 0
+    _threads: ThreadPoolExecutor | None = None
 
     def send(self, cargoes: Iterable[Cargo]) -> None:
         """Sends everything, in order. On a device with streams the last parts are still under way on the current one
@@ -55,7 +56,7 @@ class Staging:
         Raises whatever `fill` raises; no thread writes to a buffer any more then.
         """
         if self._threads is None:
-            memory = allocate(BUFFERS * BUFFER_BYTES, HOST, pinned=has_streams(self._device))
+            memory = allocate(BUFFERS * BUFFER_BYTES, HOST, pinned=has_streams(self.device))
             self._buffers = [memory[turn * BUFFER_BYTES :][:BUFFER_BYTES] for turn in range(BUFFERS)]
             threads = min(BUFFERS, os.cpu_count() or 1)
             self._threads = ThreadPoolExecutor(threads, thread_name_prefix="weights-staging")
@@ -92,5 +93,5 @@ class Staging:
         if self._threads is not None:
             self._threads.shutdown(wait=True)
         self._threads = None
-        self._buffers = []
+        self._buffers = ()
         self._sent = [None] * BUFFERS

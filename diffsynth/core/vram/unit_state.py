@@ -46,8 +46,11 @@ class ManagedUnit(Unit):
         self._master: HeldCopy | None = None
         self._current: HeldCopy | None = None
         self._coming: HeldCopy | None = None
-        shapes = allocate(self.computation_bytes, torch.device("meta"))
-        self._without_memory = tensors_in(shapes, unit.weights, policy.computation.dtype)
+        with torch.inference_mode(False), torch.device("meta"):
+            self._without_memory = [
+                weight.over(torch.empty(weight.shape, dtype=weight.dtype_in(policy.computation.dtype)))
+                for weight in unit.weights
+            ]
 
     @property
     def origin(self) -> Origin:

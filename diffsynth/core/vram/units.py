@@ -72,5 +72,6 @@ def _owners(model: nn.Module) -> Mapping[nn.Module, nn.Module]:
 def _is_unit(module: nn.Module, parent: nn.Module | None) -> bool:
     if isinstance(module, CONTAINERS) or parent is None:
         return False
-    has_container = any(isinstance(part, CONTAINERS) for part in module.modules())
-    return isinstance(parent, CONTAINERS) or (bool(own_tensors(module)) and not has_container)
+    return isinstance(parent, CONTAINERS) or (
+        bool(own_tensors(module)) and not any(isinstance(part, CONTAINERS) for part in module.modules())
+    )
