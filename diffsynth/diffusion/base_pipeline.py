@@ -145,9 +145,7 @@ class BasePipeline(WithLora):
             converted = family.converted
             model_configs = [redirected(config, converted.model_id, converted.files) for config in model_configs]
         if sharing is not None:
-            own = [folders[folder.keyword] for folder in family.folders if folder.needed_by is None]
-            needed = [*model_configs, *(config for config in own if config is not None)]
-            sharing.world.first_on_each_machine(lambda: [config.download_if_necessary() for config in needed])
+            sharing.world.first_on_each_machine(lambda: [config.download_if_necessary() for config in model_configs])
         networks = load_models(
             model_configs, table=MODEL_CONFIGS, torch_dtype=torch_dtype, device=pipe.device, vram_limit=vram_limit
         )
@@ -160,13 +158,10 @@ class BasePipeline(WithLora):
 
     @classmethod
     def _check_keywords_of_family(cls, given: Mapping[str, Any]) -> None:
-        signature = inspect.signature(BasePipeline.from_pretrained)
-        common = [name for name, one in signature.parameters.items() if one.kind is not one.VAR_KEYWORD]
-        own = [*(folder.keyword for folder in cls.family.folders), *cls.family.refused]
-        own += ["redirect_common_files"] if cls.family.converted is not None else []
-        known = dict.fromkeys([*common, *own])
         for keyword, value in given.items():
-            if keyword not in known:
+            if keyword not in cls.family.keywords:
+                *common, _ = inspect.signature(BasePipeline.from_pretrained).parameters
+                known = dict.fromkeys([*common, *cls.family.keywords])
                 raise TypeError(unknown_keyword(f"{cls.__name__}.from_pretrained", keyword, known))
             if keyword in cls.family.refused and value is not None:
                 raise NotImplementedError(f"{keyword}: {cls.family.refused[keyword]} is not part of this version")
@@ -177,18 +172,14 @@ class BasePipeline(WithLora):
     def _read_folders(self, given: Mapping[str, ModelConfig | None], sharing: Sharing | None) -> None:
         """Reads the folders of tokenizers and processors: those given, and those that a network needs."""
         for folder in self.family.folders:
-            config = given[folder.keyword]
-            if folder.needed_by is not None:
-                if folder.needed_by not in self.networks:
-                    continue
-                config = config or (given[folder.instead] if folder.instead is not None else None)
-                if config is None and folder.default is not None:
-                    config = ModelConfig(model_id=folder.default[0], origin_file_pattern=folder.default[1])
-            if config is None:
-                continue
-            if sharing is not None:
-                sharing.world.first_on_each_machine(config.download_if_necessary)
-            setattr(self, folder.attribute, load_object(folder.reader)(config.download_if_necessary().path))
+            is_needed = folder.needed_by in self.networks
+            config = given[folder.keyword] or given.get(folder.instead or "")
+            if config is None and is_needed and folder.default is not None:
+                config = ModelConfig(model_id=folder.default[0], origin_file_pattern=folder.default[1])
+            if config is not None and (is_needed or folder.needed_by is None):
+                if sharing is not None:
+                    sharing.world.first_on_each_machine(config.download_if_necessary)
+                setattr(self, folder.attribute, load_object(folder.reader)(config.download_if_necessary().path))
 
     def _share(self, sharing: Sharing) -> None:
         """Lays the processes out, and cuts the networks across them."""
@@ -423,11 +414,9 @@ class BasePipeline(WithLora):
             tiles: keywords of that method; tiles are shared out among the devices.
         """
         self.load_models_to_device(["vae"])
-        run = getattr(self.networks["vae"].module, method)
+        run: Callable[..., Tensor] = getattr(self.networks["vae"].module, method)
         progress = labelled(progress_bar_cmd, f"VAE {method.removesuffix('e')}ing")
-        room = self.room_for_tiles("vae")
-        made: Tensor = run(what.to(self.device), **tiles, progress=progress, room=room, shared=True)
-        return made
+        return run(what.to(self.device), **tiles, progress=progress, room=self.room_for_tiles("vae"), shared=True)
 
     def adopt(self, name: str, network: LoadedModel) -> None:
         """Takes a loaded network in under one of `network_names`."""

@@ -42,6 +42,7 @@ class LoadedModel:
         weights: its memory manager, or None where the weights simply stay on the device.
         source, key_map: where each parameter came from, for reading it again.
         as_loaded: which state of each parameter is that of its file.
+        starts_empty: whether its config asked for `clear_parameters`.
     """
 
     name: str
@@ -51,11 +52,12 @@ class LoadedModel:
     source: WeightSource
     key_map: Mapping[str, str]
     as_loaded: dict[str, ParameterState] = field(default_factory=dict)
+    starts_empty: bool = False
 
     @property
     def cleared(self) -> bool:
-        """Whether it has no weights to compute with: its config asked for `clear_parameters`."""
-        return self.weights is None and any(parameter.is_meta for parameter in self.module.parameters())
+        """Whether it has no weights to compute with: nobody has given it any since it was loaded without."""
+        return self.starts_empty and any(parameter.is_meta for parameter in self.module.parameters())
 
     def is_as_loaded(self, name: str) -> bool:
         """Whether nobody has written the parameter, or moved it, since it came from its file."""
@@ -114,16 +116,15 @@ def load_models(
             )
             module = build_on_meta(entry)
             key_map = entry.key_map(module)
-            weights = None
+            weights, dtype, starts_empty = None, torch_dtype, config.clear_parameters and policy is None
             if config.clear_parameters:
                 _check_nothing_is_held(policy, entry.model_name)
-            if policy is None and not config.clear_parameters:
+            if policy is not None:
+                weights, dtype = ManagedWeights(module, source, key_map, policy, vram_limit), policy.computation.dtype
+            elif not starts_empty:
                 fill(module, source, key_map, dtype=torch_dtype, device=device)
-            elif policy is not None:
-                weights = ManagedWeights(module, source, key_map, policy, vram_limit)
-            dtype = torch_dtype if policy is None else policy.computation.dtype
             states = {} if weights is not None else _states(module)
-            loaded.append(LoadedModel(entry.model_name, module, dtype, weights, source, key_map, states))
+            loaded.append(LoadedModel(entry.model_name, module, dtype, weights, source, key_map, states, starts_empty))
     return loaded
 
 

@@ -340,6 +340,12 @@ class Family:
         return {network.name: network.attributes for network in self.networks}
 
     @property
+    def keywords(self) -> list[str]:
+        """Those of `from_pretrained` that other families may not have."""
+        own = [*(folder.keyword for folder in self.folders), *self.refused]
+        return own if self.converted is None else [*own, "redirect_common_files"]
+
+    @property
     def attributes(self) -> tuple[str, ...]:
         """Those of a pipeline that are networks."""
         return tuple(dict.fromkeys(name for network in self.networks for name in network.attributes))

@@ -63,10 +63,18 @@ class TrainingAdapter(ABC, Generic[Pipe]):
             cfg_scale: with 1, the negative prompt is not needed.
         """
 
-    def velocity(self, network: nn.Module, latents: Tensor, timestep: Tensor, inputs: Inputs, branch: str) -> Tensor:
-        """The network's call for one branch of the guidance."""
+    def velocity(
+        self, network: nn.Module, latents: Tensor, timestep: Tensor, inputs: Inputs, branch: str, **given: Any
+    ) -> Tensor:
+        """That of noisy latents (B, C, ...) at timesteps (B,), for one branch of the guidance.
+
+        Args:
+            network: what is trained, maybe in the wrapper of an engine.
+            inputs: of a batch, joined.
+            given: what the network is called with besides.
+        """
         context = inputs[branch].to(self.pipe.torch_dtype)
-        velocity: Tensor = network(latents, timestep, context, **checkpointing(self.args))
+        velocity: Tensor = network(latents, timestep, context, **given, **checkpointing(self.args))
         return velocity
 
     @abstractmethod

@@ -7,11 +7,10 @@ on how many processes share the batches.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from diffsynth.core.loader.detection import load_object
 from diffsynth.diffusion.training.arguments import memory_advice
 from diffsynth.diffusion.training.checkpoints import Checkpoints, Position, save_weights
 from diffsynth.diffusion.training.errors import DoesNotFitError, TrainingError, is_out_of_memory
@@ -72,6 +72,7 @@ class _Prepared:
     schedule: Any
     loader: Any
     sampler: DistributedSampler[Any]
+    updates: int  # of the whole run
 
 
 def open_accelerator(args: argparse.Namespace) -> Accelerator:
@@ -121,7 +122,6 @@ def train(
     _check(args)
     trained = {name: tuple(p.shape) for name, p in network.named_parameters() if p.requires_grad}
     prepared = _prepare(accelerator, network, dataset, args)
-    updates = args.num_epochs * math.ceil(len(prepared.loader) / args.gradient_accumulation_steps)
     checkpoints = Checkpoints(
         accelerator, args.output_path, keep=args.save_total_limit, run={**_same_to_resume(args, dataset), **same},
         trained=trained, insist=args.resume_with_other_settings,
@@ -143,7 +143,7 @@ def train(
 
     if accelerator.is_main_process:
         _write_arguments(args)
-    logs = open_logs(args, is_main=accelerator.is_main_process, update=position.update, updates=updates)
+    logs = open_logs(args, is_main=accelerator.is_main_process, update=position.update, updates=prepared.updates)
     saved = position.update
     for _ in _updates(accelerator, objective, encode, prepared, position, logs, args):
         if args.validation_prompt is not None and position.update % args.validation_steps == 0:
@@ -215,9 +215,11 @@ def _prepare(
         # Before the optimizer: a move between devices may make new parameters.
         network.to(accelerator.device)
     optimizer = _optimizer([parameter for parameter in network.parameters() if parameter.requires_grad], args)
-    schedule = _schedule(optimizer, _updates_of_run(len(loader), accelerator.num_processes, args), args)
+    batches = math.ceil(len(loader) / accelerator.num_processes)
+    updates = args.num_epochs * math.ceil(batches / args.gradient_accumulation_steps)
+    schedule = _schedule(optimizer, updates, args)
     network, optimizer, loader, schedule = accelerator.prepare(network, optimizer, loader, schedule)
-    return _Prepared(network, optimizer, schedule, loader, sampler)
+    return _Prepared(network, optimizer, schedule, loader, sampler, updates)
 
 
 def _share(batch: int, batches: int, steps: int) -> float:
@@ -235,19 +237,14 @@ def lora_dtype(accelerator: Accelerator, torch_dtype: torch.dtype) -> torch.dtyp
     return torch_dtype if _is_sharded(accelerator) else torch.float32
 
 
-def _updates_of_run(batches: int, processes: int, args: argparse.Namespace) -> int:
-    updates_of_epoch: int = math.ceil(math.ceil(batches / processes) / args.gradient_accumulation_steps)
-    return updates_of_epoch * int(args.num_epochs)
-
-
 def _optimizer(parameters: list[nn.Parameter], args: argparse.Namespace) -> torch.optim.Optimizer:
     name = args.customized_optimizer or "torch.optim.AdamW"
-    module, _, kind = name.rpartition(".")
     try:
-        made_by: Callable[..., torch.optim.Optimizer] = getattr(importlib.import_module(module), kind)
-    except (ImportError, AttributeError, ValueError) as error:
+        made_by: Callable[..., torch.optim.Optimizer] = load_object(name)
+    except ImportError as error:
         raise TrainingError(
-            f"--customized_optimizer {name}: cannot be imported ({error}); expected a class such as torch.optim.AdamW"
+            f"--customized_optimizer {name}: cannot be imported ({error.__cause__}); expected a class such as "
+            "torch.optim.AdamW"
         ) from error
     return made_by(parameters, lr=args.learning_rate, weight_decay=args.weight_decay)
 
@@ -259,14 +256,14 @@ def _schedule(optimizer: torch.optim.Optimizer, updates: int, args: argparse.Nam
     return get_scheduler(name, optimizer, num_warmup_steps=args.lr_warmup_steps, num_training_steps=updates)
 
 
-def _rest_of_epoch(accelerator: Accelerator, prepared: _Prepared, position: Position) -> Iterable[list[Sample]]:
-    loader: Any = prepared.loader
+def _rest_of_epoch(accelerator: Accelerator, prepared: _Prepared, position: Position) -> Any:
+    """Its batches, lists of samples, from the one that comes next."""
+    loader = prepared.loader
     if position.batch:
         loader = accelerator.skip_first_batches(loader, position.batch)
     loader.set_epoch(position.epoch)
     prepared.sampler.set_epoch(position.epoch)
-    batches: Iterable[list[Sample]] = loader
-    return batches
+    return loader
 
 
 def _generator(seed: int, batch: int) -> Generator:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +21,7 @@ from diffsynth.core.data.media_dataset import PLACE, MediaDataset
 from diffsynth.diffusion.conditions import Call, Condition, asked_of
 from diffsynth.diffusion.guidance import POSITIVE
 from diffsynth.diffusion.training.adapter import PictureAdapter, media_dataset
-from diffsynth.diffusion.training.arguments import Flag, checkpointing, names, trained_name
+from diffsynth.diffusion.training.arguments import Flag, names, trained_name
 from diffsynth.diffusion.training.errors import TrainingError
 from diffsynth.diffusion.training.runner import Inputs, Sample
 from diffsynth.families.qwen_image import CONTROLNETS
@@ -110,13 +111,30 @@ class QwenImageTraining(PictureAdapter["QwenImagePipeline"]):
             )
         return torch.stack([self.pipe.encode_picture(one, progress_bar_cmd=iter) for one in made], dim=2)
 
-    def velocity(self, network: nn.Module, latents: Tensor, timestep: Tensor, inputs: Inputs, branch: str) -> Tensor:
-        edit_latents = [inputs[name] for name in sorted(inputs) if name.startswith(EDIT_LATENTS)]
-        context = inputs[branch].to(self.pipe.torch_dtype)
-        return call_dit(
-            self.pipe, network, trained_name(self.args), latents, timestep, context, inputs, edit_latents,
-            zero_cond_t=self.args.zero_cond_t, **checkpointing(self.args),
-        )  # fmt: skip
+    def velocity(
+        self, network: nn.Module, latents: Tensor, timestep: Tensor, inputs: Inputs, branch: str, **given: Any
+    ) -> Tensor:
+        edited = sorted(name for name in inputs if name.startswith(EDIT_LATENTS))
+        given["edit_latents"] = [inputs[name] for name in (BEFORE_EDITED, *edited, AFTER_EDITED) if name in inputs]
+        given["zero_cond_t"] = self.args.zero_cond_t
+        if ENTITY_MASKS in inputs:
+            contexts = sorted(name for name in inputs if name.startswith(ENTITY) and name != ENTITY_MASKS)
+            given["entities"] = Entities(inputs[ENTITY_MASKS], tuple(inputs[name] for name in contexts))
+        of = partial(super().velocity, latents=latents, timestep=timestep, inputs=inputs, branch=branch, **given)
+        if CONDITIONING not in inputs:
+            return of(network=network)
+
+        def controlled(dit: nn.Module | None, controlnet: QwenImageBlockWiseControlNet | None) -> Tensor:
+            # What encoded the conditioning has asked for both.
+            assert dit is not None
+            assert controlnet is not None
+            return of(network=dit, controls=Controls([Control(controlnet, inputs[CONDITIONING].float())]))
+
+        velocity: Tensor
+        if trained_name(self.args) in CONTROLNETS:  # its wrapper is to see one call of it
+            velocity = network(lambda own: controlled(self.pipe.dit, own))
+            return velocity
+        return controlled(network, self.pipe.blockwise_controlnet)
 
     def noise(self, seed: int, rand_device: str, latents: Tensor) -> Tensor:
         *_, height, width = latents.shape
@@ -217,46 +235,3 @@ def _tensors(unit: Condition[QwenImagePipeline], call: Call[QwenImagePipeline]) 
     entities: Entities = given.of_branch[POSITIVE]["entities"]
     contexts = {f"{ENTITY}{number:02d}": context for number, context in enumerate(entities.contexts or ())}
     return {ENTITY_MASKS: entities.masks, **contexts}
-
-
-def call_dit(
-    pipe: QwenImagePipeline,
-    network: nn.Module,
-    trained: str,
-    latents: Tensor,
-    timestep: Tensor,
-    context: Tensor,
-    inputs: Mapping[str, Tensor],
-    edit_latents: Sequence[Tensor],
-    **given: Any,
-) -> Tensor:
-    """The velocity of noisy latents at timesteps (B,), whichever network is trained.
-
-    Args:
-        network: what is trained, maybe in the wrapper of an engine.
-        trained: its name in the pipeline.
-        inputs: of a batch, as `encoded_extras` names them.
-        given: what else the DiT is called with.
-    """
-    before, after = ([inputs[name]] if name in inputs else [] for name in (BEFORE_EDITED, AFTER_EDITED))
-    given["edit_latents"] = [*before, *edit_latents, *after]
-    if ENTITY_MASKS in inputs:
-        contexts = sorted(name for name in inputs if name.startswith(ENTITY) and name != ENTITY_MASKS)
-        given["entities"] = Entities(inputs[ENTITY_MASKS], tuple(inputs[name] for name in contexts))
-    velocity: Tensor
-    if CONDITIONING not in inputs:
-        velocity = network(latents, timestep, context, **given)
-        return velocity
-
-    def controlled(dit: nn.Module | None, controlnet: QwenImageBlockWiseControlNet | None) -> Tensor:
-        # What encoded the conditioning has asked for both.
-        assert dit is not None
-        assert controlnet is not None
-        controls = Controls([Control(controlnet, inputs[CONDITIONING].float())])
-        velocity: Tensor = dit(latents, timestep, context, **given, controls=controls)
-        return velocity
-
-    if trained in CONTROLNETS:  # its wrapper is to see one call of it
-        velocity = network(lambda own: controlled(pipe.dit, own))
-        return velocity
-    return controlled(network, pipe.blockwise_controlnet)

@@ -14,7 +14,7 @@ from diffsynth.core.data.frames import FrameSize
 from diffsynth.core.data.media_dataset import PLACE, MediaDataset
 from diffsynth.diffusion.conditions import Call, Contribution, asked_of, combined
 from diffsynth.diffusion.training.adapter import TrainingAdapter, media_dataset
-from diffsynth.diffusion.training.arguments import Flag, checkpointing, names, trained_name
+from diffsynth.diffusion.training.arguments import Flag, names, trained_name
 from diffsynth.diffusion.training.errors import TrainingError
 from diffsynth.diffusion.training.runner import Inputs, Sample
 from diffsynth.diffusion.training.tasks import KEPT
@@ -78,9 +78,26 @@ class WanTraining(TrainingAdapter["WanVideoPipeline"]):
         texts = self.pipe.encode_prompts(sample.get("prompt", ""), sample.get("negative_prompt", ""), cfg_scale)
         return {"latents": latents, **extras, **texts}
 
-    def velocity(self, network: nn.Module, latents: Tensor, timestep: Tensor, inputs: Inputs, branch: str) -> Tensor:
-        context, trained = inputs[branch].to(self.pipe.torch_dtype), trained_name(self.args)
-        return call_dit(self.pipe, network, trained, latents, timestep, inputs, context, **checkpointing(self.args))
+    def velocity(
+        self, network: nn.Module, latents: Tensor, timestep: Tensor, inputs: Inputs, branch: str, **given: Any
+    ) -> Tensor:
+        if (kept := inputs.get(KEPT)) is not None:
+            kept = kept.to(latents)
+            latents = torch.lerp(latents, inputs["latents"].to(latents), kept)
+            timestep = timestep.unsqueeze(1) * (1 - kept.amax(dim=(1, 3, 4)))
+        if CHANNELS in inputs:
+            latents = torch.cat([latents, inputs[CHANNELS].to(latents)], dim=1)
+        given |= {name.removeprefix(INPUT): value for name, value in inputs.items() if name.startswith(INPUT)}
+        if VACE_CONTEXT in inputs:
+            of_vace = trained_name(self.args).startswith("vace")
+            vace, dit = (network, self.pipe.dit) if of_vace else (self.pipe.vace, network)
+            # What encoded the context has asked for both.
+            assert self.pipe.dit is not None
+            assert vace is not None
+            assert dit is not None
+            given["guide"] = Vace({self.pipe.dit: vace}, inputs[VACE_CONTEXT].float(), whole=True)
+            network = dit
+        return super().velocity(network, latents, timestep, inputs, branch, **given)
 
     def noise(self, seed: int, rand_device: str, latents: Tensor) -> Tensor:
         _, _, frames, height, width = latents.shape
@@ -153,42 +170,3 @@ def _tensors(given: Contribution) -> dict[str, Tensor]:
         BEFORE: given.before,
     }
     return tensors | {name: value for name, value in named.items() if value is not None}
-
-
-def call_dit(
-    pipe: WanVideoPipeline,
-    network: nn.Module,
-    trained: str,
-    latents: Tensor,
-    timestep: Tensor,
-    inputs: Mapping[str, Tensor],
-    context: Tensor,
-    **checkpointing: bool,
-) -> Tensor:
-    """The velocity of noisy latents (B, C, T, H, W) at timesteps (B,), whichever network is trained.
-
-    Args:
-        network: what is trained, maybe in the wrapper of an engine.
-        trained: its name in the pipeline.
-        inputs: of a batch, as `encoded_extras` names them, and `latents`, the clean ones.
-    """
-    kept = inputs.get(KEPT)
-    if kept is not None:
-        kept = kept.to(latents)
-        latents = torch.lerp(latents, inputs["latents"].to(latents), kept)
-        timestep = timestep.unsqueeze(1) * (1 - kept.amax(dim=(1, 3, 4)))
-    if CHANNELS in inputs:
-        latents = torch.cat([latents, inputs[CHANNELS].to(latents)], dim=1)
-    extra: dict[str, Any] = {
-        name.removeprefix(INPUT): value for name, value in inputs.items() if name.startswith(INPUT)
-    }
-    if VACE_CONTEXT in inputs:
-        of_vace = trained.startswith("vace")
-        vace = network if of_vace else pipe.vace
-        # What encoded the context has asked for both.
-        assert pipe.dit is not None
-        assert vace is not None
-        extra["guide"] = Vace({pipe.dit: vace}, inputs[VACE_CONTEXT].float(), whole=True)
-        network = pipe.dit if of_vace else network
-    velocity: Tensor = network(latents, timestep, context, **extra, **checkpointing)
-    return velocity

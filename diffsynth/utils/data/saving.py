@@ -27,39 +27,28 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def arrays(frames: Iterable[Any], place: object) -> Iterator[np.ndarray]:
+def _arrays(frames: Iterable[Any], place: object, *, of_one_size: bool = False) -> Iterator[np.ndarray]:
     """uint8 (height, width, 3) of PIL images or such arrays, one after the other.
 
     Args:
         place: what they are saved as, for messages.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are none, or one differs in size from those before where they have to be of one.
         TypeError: one is neither.
     """
     if isinstance(frames, Image.Image) or not isinstance(frames, Iterable):
         raise TypeError(f"{place}: expected a list of images as frames, got {type(frames).__name__}")
-    none = True
+    before = None
     for number, frame in enumerate(frames):
-        none = False
-        yield _array(frame, number, place)
-    if none:
+        array = _array(frame, number, place)
+        size = f"{array.shape[1]}x{array.shape[0]}"
+        if of_one_size and before not in (None, size):
+            raise ValueError(f"{place}: frame {number} is {size}, those before are {before}; make them of one size")
+        before = size
+        yield array
+    if before is None:
         raise ValueError(f"{place}: there are no frames to save")
-
-
-def of_one_size(frames: Iterable[np.ndarray], place: object) -> Iterator[np.ndarray]:
-    """The same frames.
-
-    Raises:
-        ValueError: one differs in size from those before.
-    """
-    size = None
-    for number, frame in enumerate(frames):
-        shown = f"{frame.shape[1]}x{frame.shape[0]}"
-        size = size or shown
-        if shown != size:
-            raise ValueError(f"{place}: frame {number} is {shown}, those before are {size}; make them of one size")
-        yield frame
 
 
 def _array(frame: Any, number: int, place: object) -> np.ndarray:
@@ -106,7 +95,7 @@ def save_video(
     _check_arguments(path, fps, quality)
     if not is_main_rank():
         return
-    checked = of_one_size(arrays(frames, path), path)
+    checked = _arrays(frames, path, of_one_size=True)
     first = next(checked)
     length = len(frames) if isinstance(frames, Sized) else None
     with _appearing_whole(path) as unfinished:
@@ -131,7 +120,7 @@ def save_frames(frames: Iterable[Image.Image | np.ndarray], save_path: str | Pat
         return
     folder = Path(save_path)
     length = len(frames) if isinstance(frames, Sized) else None
-    for number, frame in enumerate(progress_bar(arrays(frames, folder), desc="Saving images", total=length)):
+    for number, frame in enumerate(progress_bar(_arrays(frames, folder), desc="Saving images", total=length)):
         _make(folder)
         Image.fromarray(frame).save(folder / f"{number}.png")
 

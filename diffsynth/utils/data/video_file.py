@@ -9,6 +9,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Generator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,13 +24,11 @@ def imageio_ffmpeg() -> ModuleType:
         ModuleNotFoundError: it is not installed.
     """
     try:
-        import imageio_ffmpeg
+        return import_module("imageio_ffmpeg")
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             'reading and writing videos needs ffmpeg: pip install "imageio[ffmpeg]"', name=error.name
         ) from error
-    package: ModuleType = imageio_ffmpeg
-    return package
 
 
 # Decoders of the process that this one was forked from. They are kept, since letting go of one would end it there.
@@ -131,11 +130,9 @@ class VideoFile:
         if self._process is not None:
             self.close()
         # Frames as they are stored: none repeated or left out to even out the rate.
-        parameters = ["-fps_mode", "passthrough"]
-        frames: Generator[Any, None, None] = imageio_ffmpeg().read_frames(
-            str(self.path.absolute()), output_params=parameters
-        )
-        self._frames, self._next = frames, 0
+        as_stored = ["-fps_mode", "passthrough"]
+        self._frames = frames = imageio_ffmpeg().read_frames(str(self.path.absolute()), output_params=as_stored)
+        self._next = 0
         try:
             self._size = tuple(next(frames)["size"])
             self._process = inspect.getgeneratorlocals(frames).get("process")
