@@ -7,6 +7,7 @@ generation, all have the same frames, and only the main one writes them.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
 import logging
 import math
@@ -100,12 +101,13 @@ def save_video(
     length = len(frames) if isinstance(frames, Sized) else None
     with _appearing_whole(path) as unfinished:
         writer = _writer(unfinished, first, float(fps), quality, ffmpeg_params, path)
+        process = inspect.getgeneratorlocals(writer).get("p")
         count = 0
         with contextlib.closing(writer):
             for frame in progress_bar(itertools.chain([first], checked), desc="Saving video", total=length):
                 _send(writer, frame, path, ffmpeg_params)
                 count += 1
-        _check_written(unfinished, count, path, ffmpeg_params)
+        _check_written(unfinished, process, count, path, ffmpeg_params)
 
 
 def save_frames(frames: Iterable[Image.Image | np.ndarray], save_path: str | PathLike[str]) -> None:
@@ -146,7 +148,13 @@ def _appearing_whole(path: Path) -> Iterator[Path]:
         yield unfinished
         unfinished.replace(path)
     finally:
-        unfinished.unlink(missing_ok=True)
+        for file in (unfinished, _told(unfinished)):
+            file.unlink(missing_ok=True)
+
+
+def _told(unfinished: Path) -> Path:
+    """Where ffmpeg says how far it has come with a file."""
+    return unfinished.with_suffix(".progress")
 
 
 def _make(folder: Path) -> None:
@@ -170,7 +178,7 @@ def _writer(
         codec=codec,
         pix_fmt_out=_pixel_format(path, width, height),
         macro_block_size=1,  # any other rescales what does not fit
-        output_params=params + list(ffmpeg_params or []),
+        output_params=[*params, "-progress", f"file:{_told(unfinished)}", *(ffmpeg_params or [])],
     )
     writer.send(None)
     return writer
@@ -195,14 +203,29 @@ def _send(writer: Any, frame: np.ndarray, path: Path, ffmpeg_params: list[str] |
         raise OSError(_refused(path, ffmpeg_params)) from error
 
 
-def _check_written(unfinished: Path, count: int, path: Path, ffmpeg_params: list[str] | None) -> None:
-    """ffmpeg's exit status is not known, but what it has written is."""
-    try:
-        written = imageio_ffmpeg().count_frames_and_secs(str(unfinished))[0]
-    except RuntimeError as error:
-        raise OSError(_refused(path, ffmpeg_params)) from error
+def _check_written(unfinished: Path, process: Any, count: int, path: Path, ffmpeg_params: list[str] | None) -> None:
+    if process is not None and process.returncode != 0:
+        raise OSError(_refused(path, ffmpeg_params))
+    written = _frames_told(_told(unfinished))
+    if process is None or written is None:
+        written = _frames_counted(unfinished, path, ffmpeg_params)
     if written != count:
         raise OSError(f"{path}: ffmpeg wrote {written} frames of {count}; check ffmpeg_params={ffmpeg_params!r}")
+
+
+def _frames_told(file: Path) -> int | None:
+    """What ffmpeg says at the end of its progress; None where it says nothing."""
+    lines = file.read_text("utf-8").split() if file.exists() else []
+    frames = [int(number) for name, _, number in (line.partition("=") for line in lines) if name == "frame"]
+    return frames[-1] if frames and lines[-1] == "progress=end" else None
+
+
+def _frames_counted(unfinished: Path, path: Path, ffmpeg_params: list[str] | None) -> int:
+    """By decoding all of them."""
+    try:
+        return int(imageio_ffmpeg().count_frames_and_secs(str(unfinished))[0])
+    except RuntimeError as error:
+        raise OSError(_refused(path, ffmpeg_params)) from error
 
 
 def _refused(path: Path, ffmpeg_params: list[str] | None) -> str:

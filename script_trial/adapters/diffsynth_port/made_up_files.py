@@ -26,7 +26,7 @@ def dataset(trial: TrialOfAdapter, columns: tuple[str, ...], rows: int) -> Path:
         make = functools.partial(make_image_dataset, pictures=rows, height=HEIGHT, width=WIDTH)
         return trial.once(f"{OWN}/data/{rows}/pictures", make)
     place = f"{OWN}/data/{rows}/{'-'.join(columns)}"
-    return trial.once(place, lambda folder: make_small_dataset(folder, columns, rows))
+    return trial.once(place, lambda folder: make_small_dataset(folder, columns, rows, clips=".gif"))
 
 
 def with_clip(init: Callable[..., None], trial: TrialOfAdapter) -> Callable[..., None]:

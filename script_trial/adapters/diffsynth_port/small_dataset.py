@@ -6,6 +6,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from script_trial.adapters.diffsynth_port.moving_shapes import picture_of
 from script_trial.adapters.diffsynth_port.smaller import FRAMES, HEIGHT, WIDTH
 
@@ -18,14 +20,16 @@ _NUMBERS = {
     "camera_control_speed": 0.02,
 }
 
+#: Frames a second.
+_RATE = 15
 
-def make_small_dataset(folder: Path, columns: tuple[str, ...], rows: int) -> None:
+
+def make_small_dataset(folder: Path, columns: tuple[str, ...], rows: int, *, clips: str = ".mp4") -> None:
     """Writes ``metadata.csv`` with `rows` rows: a file in each of `columns`, a prompt, and a seed.
 
-    A column whose name speaks of a video holds clips, any other one pictures.
+    A column whose name speaks of a video holds clips, any other one pictures. Each process that reads a clip of any
+    other kind than ``.gif`` starts ffmpeg for it, which takes longer than the small training that comes of it.
     """
-    from diffsynth.utils.data import save_video
-
     folder.mkdir(parents=True, exist_ok=True)
     written: list[dict[str, Any]] = []
     for row in range(rows):
@@ -33,8 +37,8 @@ def make_small_dataset(folder: Path, columns: tuple[str, ...], rows: int) -> Non
         for column in columns:
             frames = [picture_of(row, HEIGHT, WIDTH, moment / (FRAMES - 1)) for moment in range(FRAMES)]
             if "video" in column:
-                files[column] = f"{column}_{row}.mp4"
-                save_video(frames, folder / files[column], fps=15, quality=9)
+                files[column] = f"{column}_{row}{clips}"
+                _save_clip(frames, folder / files[column])
             else:
                 files[column] = f"{column}_{row}.png"
                 frames[0].save(folder / files[column])
@@ -43,3 +47,12 @@ def make_small_dataset(folder: Path, columns: tuple[str, ...], rows: int) -> Non
         writer = csv.DictWriter(file, list(written[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(written)
+
+
+def _save_clip(frames: list[Image.Image], path: Path) -> None:
+    if path.suffix == ".gif":
+        frames[0].save(path, save_all=True, append_images=frames[1:], duration=1000 // _RATE)
+        return
+    from diffsynth.utils.data import save_video
+
+    save_video(frames, path, fps=_RATE, quality=9)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from diffsynth.core.data.frames import FrameSize, read_frames
 from diffsynth.utils import data
 from script_trial.adapters.diffsynth_port.install import _kept
 from script_trial.adapters.diffsynth_port.made_up_files import dataset, with_clip
@@ -65,4 +66,5 @@ def test_a_data_set_has_the_columns_that_are_asked_for(trial: Trial) -> None:
     assert (dataset(trial, ("image", "edit_image"), 2) / "metadata_edit.csv").is_file()
     clips = dataset(trial, ("video", "control_video"), 2)
     assert (clips / "metadata.csv").read_text().startswith("video,control_video,prompt,seed")
-    assert (clips / "control_video_0.mp4").stat().st_size > 0
+    frames = read_frames(clips / "control_video_0.gif", FrameSize())
+    assert (len({frame.tobytes() for frame in frames}), frames[0].size) == (5, (48, 32))
