@@ -183,12 +183,11 @@ def test_a_run_that_takes_too_long_is_ended_with_all_its_processes(
     running: Verification, verify_launch: Callable[..., Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running, "request", replace(running.request, timeout=30))
-    note = tmp_path / "processes"
-    sleeps = "import os, time\nwith open(FILE, 'a') as file:\n    print(os.getpid(), file=file)\ntime.sleep(3600)\n"
-    sleeps = sleeps.replace("FILE", repr(str(note)))
+    noted = f"tempfile.mkstemp(prefix=f'{{os.getpid()}}-', dir={str(tmp_path)!r})"
+    sleeps = f"import os, tempfile, time\n{noted}\ntime.sleep(3600)\n"
     row = verify_launch("accelerate launch --multi_gpu sleeps.py --output_path out", sleeps=sleeps)
     assert row.problems == ["every way: it took longer than 30 seconds (--timeout gives it more)"]
-    processes = note.read_text().split()
+    processes = [file.name.partition("-")[0] for file in tmp_path.glob("*-*")]
     assert len(processes) == 3
     assert all(has_ended(int(process)) for process in processes)
 
