@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -109,13 +110,18 @@ class Float32Linear(nn.Linear):
 
 class HostFrequencies:
     """The frequencies of a rotary embedding of transformers, float32 as the models were trained with, whatever the type
-    of the weights: no buffer, which a model that is built on the meta device would have to fill."""
+    of the weights: no buffer, which a model that is built on the meta device would have to fill. They are computed when
+    a device first asks for them, and not where the model is built."""
 
     def __init__(self, rotary: nn.Module, dim: int, theta: float) -> None:
-        exponents = torch.arange(0, dim, 2, dtype=torch.float32, device="cpu") / dim
-        self._rotary, self._frequencies = rotary, 1.0 / theta**exponents
+        self._rotary, self._dim, self._theta = rotary, dim, theta
         rotary._buffers.clear()
-        self.to(self._frequencies.device)
+
+    @functools.cached_property
+    def _frequencies(self) -> Tensor:
+        with torch.inference_mode(False):  # a training may need them later
+            exponents = torch.arange(0, self._dim, 2, dtype=torch.float32, device="cpu") / self._dim
+            return 1.0 / self._theta**exponents
 
     def to(self, device: torch.device) -> None:
         """Has the embedding compute with them on the device."""

@@ -50,3 +50,19 @@ def test_places_of_tensors_are_those_that_the_loader_finds(pattern: str, tmp_pat
     source = _open(str(path))
     assert isinstance(source, FileSource)
     assert in_stock._places((str(path), about.st_size, about.st_mtime_ns)) == source.spans
+
+
+TEXT_ENCODER = {"vocab_size": 32, "dim": 256, "dim_ffn": 64, "num_layers": 1, "num_kv_heads": 1}
+VISION = {"vision_dim": 160, "vision_dim_ffn": 32, "vision_layers": 1, "patch_size": 14}
+
+
+@pytest.mark.parametrize(
+    ("model_class", "kwargs"),
+    [
+        ("qwen_image_text_encoder.QwenImageTextEncoder", {**TEXT_ENCODER, **VISION}),
+        ("z_image_text_encoder.ZImageTextEncoder", {**TEXT_ENCODER, "num_heads": 2}),
+    ],
+)
+def test_text_encoders_compute_nothing_while_they_are_built(model_class: str, kwargs: dict[str, int]) -> None:
+    network = in_stock._built_before((f"diffsynth.models.{model_class}", kwargs, (), FLOAT))
+    assert all(one.is_meta for one in (*network.parameters(), *network.buffers()))
