@@ -94,8 +94,10 @@ def read_lora(
         if match and (match["half"], match["kind"]) in _PARTS:
             parts.setdefault(match["layer"], {})[_PARTS[match["half"], match["kind"]]] = tensor
             adapters.add(match["adapter"])
-    whole = {key.removesuffix(".diff"): tensor for key, tensor in state_dict.items() if _is_whole(key, tensor)}
-    for layer, tensor in whole.items():
+    # Whole differences of linear layers' weights.
+    whole = {key: tensor for key, tensor in state_dict.items() if key.endswith(".diff") and tensor.ndim == 2}
+    for key, tensor in whole.items():
+        layer = key.removesuffix(".diff")
         parts.setdefault(layer, {_DOWN: tensor, _UP: torch.eye(len(tensor), dtype=tensor.dtype, device=tensor.device)})
     if not parts:
         raise ValueError(f"{source} holds no LoRA: expected keys such as blocks.0.self_attn.q.lora_A.weight")
@@ -114,11 +116,6 @@ def read_lora(
         pairs[_without(prefixes, layer)] = LowRank(part[_DOWN], part[_UP], scale, bias)
     _warn_of_what_is_left_out(state_dict, parts, source)
     return pairs
-
-
-def _is_whole(key: str, tensor: Tensor) -> bool:
-    """Whether this is the whole difference of a linear layer's weight."""
-    return key.endswith(".diff") and tensor.ndim == 2
 
 
 def file_in(folder: Path) -> Path:

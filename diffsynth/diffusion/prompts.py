@@ -42,19 +42,13 @@ class Prompts:
 
     def embedded(self, encode: Callable[[str], Tensor]) -> Texts:
         """The embedding that each result has, by branch. `encode` makes (L, dim) of a prompt, once of each."""
-        known: dict[str, Tensor] = {}
-
-        def embedding(one: str | Tensor) -> Tensor:
-            if isinstance(one, Tensor):
-                return one
-            if one not in known:
-                known[one] = encode(one)
-            return known[one]
-
-        return {
-            branch: [row for row in map(embedding, given) for _ in range(self.per_prompt)]
+        prompts = dict.fromkeys(one for given in self.branches.values() for one in given if isinstance(one, str))
+        known = {prompt: encode(prompt) for prompt in prompts}
+        rows = {
+            branch: [known[one] if isinstance(one, str) else one for one in given]
             for branch, given in self.branches.items()
         }
+        return {branch: [row for row in given for _ in range(self.per_prompt)] for branch, given in rows.items()}
 
 
 def given_embeddings(asked: Mapping[str, Any], dim: int, device: torch.device) -> dict[str, list[Tensor]]:

@@ -6,11 +6,12 @@ import argparse
 import logging
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from diffsynth.core.data import BadSampleError, DatasetError
 from diffsynth.core.data.encoded import EncodedDataset, EncodedFolder
@@ -145,8 +146,8 @@ def encode_once(
     contents = {row: dataset.fingerprint_of(row) for row in progress_bar(rows, desc="comparing", unit="sample")}
     for row, content in contents.items():
         folder.forget_other_contents(row, content)
-    missing = _Reading(dataset, [row for row, content in contents.items() if not folder.has(row, content)])
-    samples = DataLoader(missing, batch_size=None, num_workers=num_workers)
+    missing: Any = [row for row, content in contents.items() if not folder.has(row, content)]
+    samples = DataLoader(missing, batch_size=None, num_workers=num_workers, collate_fn=partial(_read, dataset))
     for row, sample in progress_bar(samples, desc="encoding", unit="sample"):
         if sample is not None:
             with torch.no_grad():
@@ -156,21 +157,12 @@ def encode_once(
         raise DatasetError(f"{dataset.metadata_path}: none of its {len(dataset.rows)} rows could be encoded")
 
 
-class _Reading(Dataset[tuple[int, dict[str, Any] | None]]):
-    """Some rows of a data set with their samples; None for one that is left out."""
-
-    def __init__(self, dataset: MediaDataset, rows: list[int]) -> None:
-        self.dataset, self.rows = dataset, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> tuple[int, dict[str, Any] | None]:
-        row = self.rows[index]
-        try:
-            return row, self.dataset.read(row)
-        except BadSampleError as error:
-            if self.dataset.on_bad_sample != SKIP:
-                raise
-            logger.warning("left out: %s", error)
-            return row, None
+def _read(dataset: MediaDataset, row: int) -> tuple[int, dict[str, Any] | None]:
+    """A row's number with its sample; None for one that is left out."""
+    try:
+        return row, dataset.read(row)
+    except BadSampleError as error:
+        if dataset.on_bad_sample != SKIP:
+            raise
+        logger.warning("left out: %s", error)
+        return row, None
