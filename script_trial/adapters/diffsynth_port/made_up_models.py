@@ -1,7 +1,8 @@
 """The published models that scripts name, made up: as deep as a script needs.
 
 One block of a DiT has every kind of layer that there is. There are two where something happens between blocks: their
-weights come and go, tokens or weights are shared out among devices, or another network adds to what goes through them.
+weights come and go, tokens or weights are shared out among devices, another network adds to what goes through them, or
+the script itself reaches for them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import functools
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +50,7 @@ class Models:
     def __init__(self, trial: TrialOfAdapter) -> None:
         self._trial = trial
         self._sizes = TWO_BLOCKS
+        self._script_names_blocks = _names_blocks(sys.argv[0])
 
     def suit_pipeline(self, configs: Iterable[ModelConfig], shared: bool) -> None:
         """From now on models are as deep as a pipeline of these configs needs; `shared`: among several devices."""
@@ -62,7 +65,7 @@ class Models:
 
     def _suit(self, names: Iterable[Any], several_places: bool) -> None:
         added = any(_BETWEEN_BLOCKS.search(str(name)) for name in names)
-        self._sizes = TWO_BLOCKS if several_places or added else SIZES
+        self._sizes = TWO_BLOCKS if several_places or added or self._script_names_blocks else SIZES
 
     def suit_network(self, network: nn.Module) -> None:
         """From now on models, LoRAs above all, are as deep as this network."""
@@ -115,6 +118,13 @@ class Models:
         if model_id is None:
             return path
         return str(self.root(model_id) / model_id / f"/{path}".partition(f"/{model_id}/")[2])
+
+
+def _names_blocks(script: str) -> bool:
+    try:
+        return "blocks" in Path(script).read_text("utf-8", errors="ignore")
+    except OSError:  # a module, or no file at all
+        return False
 
 
 def _make(model_id: str, file: str, root: Path, sizes: Sizes, _: Path) -> None:

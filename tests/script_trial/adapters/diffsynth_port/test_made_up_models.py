@@ -66,6 +66,17 @@ def test_a_pipeline_that_stays_where_it_is_has_one_block(models: Models) -> None
     assert blocks(models) == 1
 
 
+def test_two_blocks_where_the_script_reaches_for_them(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "shorter.py"
+    script.write_text("pipe.dit.blocks = pipe.dit.blocks[:1]\n")
+    monkeypatch.setattr("sys.argv", [str(script)])
+    models = Models(trial)
+    models.suit_pipeline([config()], shared=False)
+    assert blocks(models) == 2
+
+
 @pytest.mark.parametrize(
     ("other", "shared"),
     [
