@@ -48,7 +48,7 @@ class Workers:
         self._watched = watched
         self._recording = recording
         self._process = os.getpid()
-        self._started: list[Any] = []
+        self._started: list[tuple[Any, Worker]] = []
         self._crashed: list[str] = []
         self._is_told = False
         self._starting = threading.local()
@@ -82,14 +82,13 @@ class Workers:
 
     def told(self) -> list[dict[str, Any]]:
         """What was recorded of all that came to their end, and of what they started themselves."""
-        results = self._watched.place.results
-        files = {_record(_results_of(results, number)): process for number, process in enumerate(self._started)}
-        lost = [(_exit_status(process), _is_of_pool(process)) for file, process in files.items() if not file.exists()]
-        ended = [of_pool for status, of_pool in lost if status in _ENDED_BY_ANOTHER]
-        if not all(ended):  # one of a pool that was ended before it is watched had nothing to do
-            self._watched.trial.note(_LOST.format(ended.count(False)))
+        told = [worker for _, worker in self._started if worker.record.exists()]
+        lost = [(_exit_status(process), worker) for process, worker in self._started if worker not in told]
+        ended = [worker for status, worker in lost if status in _ENDED_BY_ANOTHER and not worker.had_nothing_to_do]
+        if ended:
+            self._watched.trial.note(_LOST.format(len(ended)))
         self._crashed = [how_it_ended(status) for status, _ in lost if status not in _ENDED_BY_ANOTHER]
-        every = [json.loads(file.read_text("utf-8")) for file in files if file.exists()]
+        every = [json.loads(worker.record.read_text("utf-8")) for worker in told]
         alone = [worker for worker in every if not worker["is_of_pool"]]
         pools = of_pools([worker for worker in every if worker["is_of_pool"]])
         return [one for worker in (*alone, *pools) for one in (worker, *worker["workers"])]
@@ -106,12 +105,12 @@ class Workers:
         """None for one that is not watched."""
         if _module_of(process).startswith(_LOADERS):
             return None
-        number = len(self._started)
-        self._started.append(process)
         watched = self._watched
-        place = replace(watched.place, results=_results_of(watched.place.results, number))
+        place = replace(watched.place, results=watched.place.results / f"worker-{len(self._started)}")
         unique = tuple(watched.own_folders.unique)
-        return Worker(watched.script, place, watched.meet_at, unique, _is_of_pool(process))
+        worker = Worker(watched.script, place, watched.meet_at, unique, _module_of(process).startswith(_POOLS))
+        self._started.append((process, worker))
+        return worker
 
     def _be(self, worker: Worker, process: Any) -> None:
         """In the worker: it is told of when it has run."""
@@ -119,11 +118,13 @@ class Workers:
             self._process, self._started = os.getpid(), []
             self._watched.begin_anew(worker.place)
         run = process.run
-        process.run = lambda: self._run(run, worker.is_of_pool)
+        process.run = lambda: self._run(run, worker)
 
-    def _run(self, run: Callable[[], object], is_of_pool: bool) -> None:
+    def _run(self, run: Callable[[], object], worker: Worker) -> None:
+        worker.place.results.mkdir(parents=True, exist_ok=True)
+
         def whole() -> None:
-            if is_of_pool:  # which ends its workers so when there is no more to do
+            if worker.is_of_pool:  # which ends its workers so when there is no more to do
                 signal.signal(signal.SIGTERM, lambda *_: self._is_told or os._exit(0))
             with self._recording or contextlib.nullcontext():
                 try:
@@ -134,21 +135,19 @@ class Workers:
         def tell(ending: Ending) -> None:
             if not self._is_told:
                 self._is_told = True
-                self._tell(ending, is_of_pool)
+                self._tell(ending, worker)
 
         ending = watched_run(whole, self._watched.script.path, tell)
         tell(ending)
         if ending.raised is not None:
             raise ending.raised
 
-    def _tell(self, ending: Ending, is_of_pool: bool) -> None:
-        place = self._watched.place
-        told = {**ending.as_json(), **self._watched.told(), "workers": self.told(), "is_of_pool": is_of_pool}
+    def _tell(self, ending: Ending, worker: Worker) -> None:
+        told = {**ending.as_json(), **self._watched.told(), "workers": self.told(), "is_of_pool": worker.is_of_pool}
         told = self.with_their_errors({**told, "seen": self._watched.trial.results.seen}, ending.raised)
-        place.results.mkdir(parents=True, exist_ok=True)
-        unfinished = _record(place.results).with_suffix(".unfinished")
+        unfinished = worker.record.with_suffix(".unfinished")
         unfinished.write_text(json.dumps(told), encoding="utf-8")
-        unfinished.replace(_record(place.results))
+        unfinished.replace(worker.record)
 
 
 @dataclass(frozen=True)
@@ -160,6 +159,16 @@ class Worker:
     meet_at: Path | None
     unique: tuple[str, ...]
     is_of_pool: bool
+
+    @property
+    def record(self) -> Path:
+        """What it tells at its end."""
+        return self.place.results / "told.json"
+
+    @property
+    def had_nothing_to_do(self) -> bool:
+        """Whether it is one of a pool that was ended before it ran."""
+        return self.is_of_pool and not self.place.results.exists()
 
     def begin(self) -> None:
         """In that process, before it has imported anything of the script."""
@@ -186,21 +195,9 @@ class _Begins:
         return exec, (program, {})
 
 
-def _results_of(results: Path, number: int) -> Path:
-    return results / f"worker-{number}"
-
-
-def _record(results: Path) -> Path:
-    return results / "told.json"
-
-
 def _module_of(process: Any) -> str:
-    """Where what it runs is written."""
+    """Where what it runs is written, as long as it has not started: then it has forgotten that."""
     return str(getattr(getattr(process, "_target", None) or type(process), "__module__", ""))
-
-
-def _is_of_pool(process: Any) -> bool:
-    return _module_of(process).startswith(_POOLS)
 
 
 def _exit_status(process: Any) -> int | None:

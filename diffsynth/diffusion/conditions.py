@@ -143,15 +143,14 @@ class Condition(ABC, Generic[Pipe_contra]):
     """A unit, of what kind of pipeline.
 
     Attributes:
-        keywords: of a call, those that ask for it: each is None or False where it asks for nothing.
+        keywords: of a call, those that ask for it: each is None where it asks for nothing.
     """
 
     keywords: tuple[str, ...] = ()
 
     def is_asked(self, call: Call[Pipe_contra]) -> bool:
         """Whether a call asks for it, or the model always takes what it makes."""
-        given = [call.asked[name] for name in self.keywords]
-        return any(value is not None and value is not False for value in given)
+        return any(call.asked[name] is not None for name in self.keywords)
 
     def check_left_out(self, call: Call[Pipe_contra]) -> None:
         """Before anything runs, where it is not asked for.

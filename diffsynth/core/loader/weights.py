@@ -22,10 +22,10 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Weight:
-    """One parameter or persistent buffer; tied parameters are one weight in several places.
+    """One parameter or persistent buffer; tied parameters are one weight in several places, of a name each at least.
 
     Attributes:
-        keys: its names in the model's state dict, one for each place.
+        keys: its names in the model's state dict.
         dtype: the model's own; floating weights take that of their placement instead.
     """
 
@@ -56,14 +56,15 @@ class Weight:
 
 def weights_of(model: nn.Module) -> list[Weight]:
     """Distinct parameters and persistent buffers, in the order in which they are registered."""
-    found: dict[Tensor, dict[Place, str]] = {}
-    for prefix, module in model.named_modules():
+    found: dict[Tensor, dict[str, Place]] = {}
+    # As in a state dict, what lies in a module of several names has several too.
+    for prefix, module in model.named_modules(remove_duplicate=False):
         for name, tensor in own_tensors(module).items():
-            found.setdefault(tensor, {})[Place(module, name)] = f"{prefix}.{name}" if prefix else name
+            found.setdefault(tensor, {})[f"{prefix}.{name}" if prefix else name] = Place(module, name)
     return [
         Weight(
-            keys=tuple(places.values()),
-            places=tuple(places),
+            keys=tuple(places),
+            places=tuple(dict.fromkeys(places.values())),
             shape=tuple(tensor.shape),
             dtype=tensor.dtype,
             is_buffer=not isinstance(tensor, nn.Parameter),

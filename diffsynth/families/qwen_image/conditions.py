@@ -86,7 +86,11 @@ class ContextImage(Condition["QwenImagePipeline"]):
 class EditImage(Condition["QwenImagePipeline"]):
     """`edit_image`: pictures that the DiT and the text encoder look at; and how the DiT does, whatever it looks at."""
 
-    keywords = ("edit_image", "zero_cond_t", "edit_rope_interpolation")
+    keywords = ("edit_image",)
+    switches = ("zero_cond_t", "edit_rope_interpolation")
+
+    def is_asked(self, call: Call[QwenImagePipeline]) -> bool:
+        return super().is_asked(call) or any(call.asked[name] for name in self.switches)
 
     def check(self, call: Call[QwenImagePipeline]) -> None:
         any_size = call.asked["edit_image_auto_resize"]
@@ -101,7 +105,7 @@ class EditImage(Condition["QwenImagePipeline"]):
         area = EDIT_AREA if call.asked["edit_image_auto_resize"] else None
         edited = edit_pictures(call.asked["edit_image"], area=area)
         latents = [call.pipe.encode_picture(picture, call.progress_bar_cmd, **call.tiles) for picture in edited.shown]
-        inputs = {name: True for name in self.keywords[1:] if call.asked[name]}
+        inputs = {name: True for name in self.switches if call.asked[name]}
         return Contribution(pictures=tuple(latents), inputs=inputs, with_prompt=edited.with_prompt())
 
 

@@ -77,6 +77,12 @@ def test_the_picture_to_inpaint_is_black_where_it_is_made_anew(controlled, monke
     torch.testing.assert_close(seen[0], expected)
 
 
+@pytest.mark.parametrize("keyword", ["context_image", "edit_image", "blockwise_controlnet_inputs"])
+def test_false_is_no_picture(qwen, keyword):
+    with says(ValueError, f"{keyword} is a bool: expected a"):
+        qwen("", **QUICK_PICTURE, **{keyword: False})
+
+
 def test_outside_an_inpaint_mask_the_picture_stays(qwen, monkeypatch):
     shown = picture(96, 64)
     quick = {"num_inference_steps": 2, "cfg_scale": 1}

@@ -77,6 +77,11 @@ def test_an_incomplete_or_contradictory_vram_config(open_vae, keys, message):
         open_vae(**keys)
 
 
+def test_a_switch_in_the_place_of_a_picture(wan21):
+    with says(ValueError, "control_video: this model follows none"):
+        wan21(**QUICK, control_video=False)
+
+
 def test_a_network_that_was_not_loaded(open_pipeline, wan21):
     pipe = WanVideoPipeline(device="cpu", torch_dtype=torch.float32)
     pipe.tokenizer = wan21.tokenizer

@@ -182,6 +182,22 @@ def test_pools_are_recorded_as_one_process(verify_text: Callable[..., Row]) -> N
     assert [one["name"] for one in outcome.saved] == [f"{number}.npy" for number in range(8)]
 
 
+def test_one_of_a_pool_that_was_ended_before_it_had_anything_to_do_is_not_noted(
+    verify_text: Callable[..., Row],
+) -> None:
+    text = """\
+import multiprocessing, torch
+if __name__ == "__main__":
+    pool = multiprocessing.get_context("spawn").Pool(1)
+    pool.terminate()
+    pool.join()
+    print(float(torch.ones(3, device="cuda").mul(2).sum()))
+"""
+    row = verify_text(*both(text))
+    assert row.problems == []
+    assert row.outcomes["ported"].notes == []
+
+
 def test_a_figure_and_an_array_of_a_pool_that_differ_fail(verify_text: Callable[..., Row]) -> None:
     script = POOLS.format(figure="1.5", factor="1.0")
     row = verify_text(both(script)[0], both(POOLS.format(figure="1.75", factor="1.0"))[1])

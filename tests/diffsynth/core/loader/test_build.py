@@ -94,6 +94,18 @@ def test_each_weight_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(read) == sorted(set(source.headers) - {"output.weight"})
 
 
+def test_a_module_of_two_names_is_filled_once_by_a_file_of_both_or_of_one() -> None:
+    values = {"first.weight": torch.eye(2), "first.bias": torch.ones(2)}
+    both = {**values, **{key.replace("first", "second"): value for key, value in values.items()}}
+    for file in (values, both):
+        with torch.device("meta"):
+            first = nn.Linear(2, 2)
+            model = nn.ModuleDict({"first": first, "second": first}).eval()
+        fill(model, DictSource(file), {key: key for key in file}, dtype=None, device="cpu")
+        assert first.bias.equal(values["first.bias"])
+        assert model.state_dict().keys() == both.keys()
+
+
 def test_one_name_of_tied_weights_is_enough() -> None:
     weights = weights_of_example()
     del weights["embedding.weight"]
