@@ -65,12 +65,14 @@ class TrialOfAdapter(Protocol):
 
     Attributes:
         folder: the script's working folder, empty at its start.
+        of_all_ways: a folder that is the same for every way of running this script, and for no other script.
         started_in: the user's folder, where files that the script reads are looked for before they are made up.
         made_up: the folder for made-up weights and inputs, which all ways and all processes share; see `once`.
         noise_on_cpu: random numbers are drawn on the CPU whatever the script says, to be the same on every device.
     """
 
     folder: Path
+    of_all_ways: Path
     started_in: Path
     made_up: Path
     noise_on_cpu: bool

@@ -30,7 +30,7 @@ class Place:
     """Where a script is tried.
 
     Attributes:
-        folder: an empty folder to run it in.
+        folder: an empty folder to run it in, in the way's below one that all ways of running a script have in common.
         started_in: the folder where input files are looked for before they are made up.
         made_up: the folder for what is made up, which all ways and all processes share.
         results: the folder for what it makes.
@@ -58,6 +58,7 @@ class Trial:
 
     def __init__(self, place: Place) -> None:
         self.folder, self.started_in, self.made_up = place.folder, place.started_in, place.made_up
+        self.of_all_ways = place.folder.parent.parent
         self.noise_on_cpu = place.noise_on_cpu
         self.stand_for: list[StandsFor] = []
         self.elsewhere = Elsewhere([])

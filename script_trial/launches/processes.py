@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from script_trial.launches.client import asked
@@ -81,20 +82,25 @@ class AskedProcess:
                 os.kill(self.pid, number)
 
 
+@dataclass(frozen=True)
 class EndedProcess:
     """The same, of one that has run in this process."""
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-        os.environ.clear()
-        os.environ.update(environment)
-        self.pid = os.getpid()
-        self.returncode = run_command(arguments)
+    returncode: int
+    pid: int
 
     def poll(self) -> int:
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         return self.returncode
+
+
+def run_here(arguments: Sequence[str], environment: Mapping[str, str]) -> EndedProcess:
+    """Runs what a process was to run, in this one."""
+    os.environ.clear()
+    os.environ.update(environment)
+    return EndedProcess(run_command(arguments), os.getpid())
 
 
 @contextlib.contextmanager
@@ -113,7 +119,7 @@ def own_processes(settings: LaunchSettings) -> Iterator[None]:
         environment = said.get("env") or dict(os.environ)
         if settings.processes == 1 and said.keys() == {"env"} and are_seen_alike(environment, os.environ):
             put(start)
-            return EndedProcess(args[1:], environment)
+            return run_here(args[1:], environment)
         out, err = (said.get(name) for name in ("stdout", "stderr"))
         streams = 0, 1 if out is None else out.fileno(), 2 if err is None else err.fileno()
         return AskedProcess(settings, args[1:], environment, streams, said.get("start_new_session", False))

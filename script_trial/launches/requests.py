@@ -23,9 +23,6 @@ import click
 #: Variables that are read when torch and its accelerator are imported.
 _READ_AT_START = ("ASCEND_", "CUDA_", "HIP_", "NPU_", "TORCH_DEVICE_", "PYTORCH_CUDA_", "LD_")
 
-#: The exit statuses of `accelerate`: what it launched ended well, it did not, or the words are none of accelerate's.
-_OF_ACCELERATE = (0, 1, 2)
-
 
 @dataclass(frozen=True)
 class Request:
@@ -44,8 +41,8 @@ class Request:
         return cls(folder, leads_session == "1", rest[: int(count)], {name: value for name, _, value in variables})
 
     @property
-    def is_accelerate(self) -> bool:
-        return self.arguments[:3] == ["launch", "--", "accelerate"]
+    def is_launcher(self) -> bool:
+        return self.arguments[:2] == ["launch", "--"] and self.arguments[2] != "python"
 
 
 @dataclass
@@ -63,10 +60,12 @@ class _Run:
         told = self.client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         return int(struct.unpack("3i", told)[0])
 
-    def shown(self, status: int) -> int:
-        """What the client is told of a status."""
-        if self.request.is_accelerate and status not in _OF_ACCELERATE:
-            return 1  # it has run the process of its launch itself, which ended otherwise than accelerate does
+    def shown(self, status: int, records: Path) -> int:
+        """What the client is told of a status. A launcher that has run the process of its launch itself, as the
+        record of the launch says, ended as that did, and not as launchers do."""
+        if status and self.request.is_launcher:
+            begun = (file.read_text("utf-8") for file in records.glob("*/rank-*.begun"))
+            return 1 if str(self.process) in begun else status
         return status
 
 
@@ -77,8 +76,8 @@ class LaunchRequests:
         ended: by process, the exit status of what was run and came to an end by itself, negative for a signal.
     """
 
-    def __init__(self, path: Path, *, forks: bool) -> None:
-        self._forks = forks
+    def __init__(self, path: Path, records: Path, *, forks: bool) -> None:
+        self._records, self._forks = records, forks
         self.ended: dict[int, int] = {}
         self._runs: list[_Run] = []
         self._failed: set[int] = set()  # launchers of which a process has failed
@@ -163,7 +162,7 @@ class LaunchRequests:
                 if not self._was_ended(run, code):
                     self.ended[run.process] = code
                 with contextlib.suppress(OSError):
-                    run.client.sendall(b"ended %d" % run.shown(code))
+                    run.client.sendall(b"ended %d" % run.shown(code, self._records))
                 run.client.close()
 
     def _was_ended(self, run: _Run, code: int) -> bool:

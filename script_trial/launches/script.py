@@ -80,7 +80,7 @@ class LaunchScript:
         settings = self._write_settings()
         self._write_commands()
         gc.freeze()
-        requests = LaunchRequests(self._socket, forks=self.forks)
+        requests = LaunchRequests(self._socket, self.records, forks=self.forks)
         with open(self.folder / "output.txt", "ab") as output:
             script = subprocess.Popen(
                 ["bash", self.script, *self.arguments],

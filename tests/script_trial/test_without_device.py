@@ -76,6 +76,7 @@ def test_a_library_that_looks_for_a_device_is_told_of(tmp_path: Path, monkeypatc
     (tmp_path / "looks_for_one.py").write_text("import importlib.util\nimportlib.util.find_spec('torch_npu')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(without_device, "ALWAYS", ("looks_for_one",))
+    monkeypatch.delitem(sys.modules, "torch_npu", raising=False)  # what is there is not looked for
     finders = list(sys.meta_path)
     with pytest.raises(without_device.DeviceAskedFor, match="torch_npu was looked for before there is a device"):
         without_device.import_always()

@@ -8,6 +8,7 @@ the script itself reaches for them.
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import re
 import shutil
@@ -45,12 +46,18 @@ OWN = "diffsynth-port"
 
 
 class Models:
-    """The models of a trial. Until it is known what they are for, they have two blocks."""
+    """The models of a trial. Until it is known what they are for, they have two blocks.
+
+    Whichever way of running a script knows first says it for all: they are to compute the same, though the script's
+    form there asks for other settings.
+    """
 
     def __init__(self, trial: TrialOfAdapter) -> None:
         self._trial = trial
         self._sizes = TWO_BLOCKS
         self._script_names_blocks = _names_blocks(sys.argv[0])
+        self._script = _key(trial, *sys.argv)
+        self._suited = 0  # how often it was known
 
     def suit_pipeline(self, configs: Iterable[ModelConfig], shared: bool) -> None:
         """From now on models are as deep as a pipeline of these configs needs; `shared`: among several devices."""
@@ -65,7 +72,12 @@ class Models:
 
     def _suit(self, names: Iterable[Any], several_places: bool) -> None:
         added = any(_BETWEEN_BLOCKS.search(str(name)) for name in names)
-        self._sizes = TWO_BLOCKS if several_places or added or self._script_names_blocks else SIZES
+        sizes = TWO_BLOCKS if several_places or added or self._script_names_blocks else SIZES
+        self._suited += 1
+        said = self._trial.once(
+            f"{OWN}/depths/{self._script}-{self._suited}", lambda file: file.write_text(str(sizes.layers))
+        )
+        self._sizes = replace(SIZES, layers=int(said.read_text()))
 
     def suit_network(self, network: nn.Module) -> None:
         """From now on models, LoRAs above all, are as deep as this network."""
@@ -118,6 +130,13 @@ class Models:
         if model_id is None:
             return path
         return str(self.root(model_id) / model_id / f"/{path}".partition(f"/{model_id}/")[2])
+
+
+def _key(trial: TrialOfAdapter, script: str, *arguments: str) -> str:
+    """The same for a script's run every way, and for each of its processes."""
+    place = os.path.relpath(script, trial.folder)
+    told = repr((trial.of_all_ways, place, arguments, os.environ.get("WORLD_SIZE")))
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _names_blocks(script: str) -> bool:

@@ -248,7 +248,7 @@ torch.manual_seed(0)
 y = torch.nn.Linear(4, 4).to("cuda")(torch.ones(2, 4, device="cuda"))
 print("loss", float(y.sum()), flush=True)
 if "--kill" in sys.argv: os.kill(os.getpid(), signal.SIGSEGV)
-if "--exit" in sys.argv: os._exit(0)
+if "--exit" in sys.argv: os._exit(int(sys.argv[-1]))
 if "--raise" in sys.argv: time.sleep(60) if os.environ["RANK"] == "1" else 1 / 0
 """
 
@@ -259,7 +259,7 @@ if "--raise" in sys.argv: time.sleep(60) if os.environ["RANK"] == "1" else 1 / 0
         ("torchrun --no-python python train.py", []),
         ("torchrun train.py --kill", ["every way: rank 0: its process was ended by SIGSEGV"]),
         (
-            "python train.py --exit",
+            "python train.py --exit 0",
             ["every way: rank 0: its process ended itself with exit status 0 before the script's last line"],
         ),
     ],
@@ -269,9 +269,18 @@ def test_how_a_process_of_a_launch_ended(verify_launch: Callable[..., Row], comm
     assert row.problems == problems
 
 
-def test_a_launch_of_one_process_ends_as_accelerate_does(verify_launch: Callable[..., Row]) -> None:
-    row = verify_launch("accelerate launch train.py --kill; echo ended with $?\n", train=PROGRAM)
-    assert row.problems == ["every way: rank 0: its process was ended by SIGSEGV"]
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("--kill", "its process was ended by SIGSEGV"),
+        ("--exit 2", "its process ended itself with exit status 2 before the script's last line"),
+    ],
+)
+def test_a_launch_of_one_process_ends_as_accelerate_does(
+    verify_launch: Callable[..., Row], how: str, told: str
+) -> None:
+    row = verify_launch(f"accelerate launch train.py {how}; echo ended with $?\n", train=PROGRAM)
+    assert row.problems == [f"every way: rank 0: {told}"]
     assert "ended with 1" in row.outcomes["ported"].output
 
 

@@ -66,6 +66,15 @@ def test_a_pipeline_that_stays_where_it_is_has_one_block(models: Models) -> None
     assert blocks(models) == 1
 
 
+def test_ways_of_running_a_script_have_the_same_depth(trial: Trial) -> None:
+    reference, forgetting = Models(trial), Models(trial)
+    reference.suit_pipeline([config(offload_device="cpu")], shared=False)
+    forgetting.suit_pipeline([config()], shared=False)
+    assert blocks(forgetting) == blocks(reference) == 2
+    forgetting.suit_pipeline([config()], shared=False)  # another pipeline of the same script
+    assert blocks(forgetting) == 1
+
+
 def test_two_blocks_where_the_script_reaches_for_them(
     trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
