@@ -11,6 +11,7 @@ from importlib import import_module
 from sys import version_info
 
 from porter.comments import Comments, line_comments, python_comments, python_places
+from porter.syntax_tree import syntax_tree
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _SLASHES = re.compile(r"(?:\"(?:\\.|[^\"\\\n])*\"|[^\"\n/]|/(?!/))*")
@@ -62,7 +63,7 @@ def _python(text: str) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return ast.dump(ast.parse(text))
+            return ast.dump(syntax_tree(text))
         except (SyntaxError, RecursionError, MemoryError) as error:
             raise ValueError(str(error)) from None
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from porter.files import read_file
 from porter.places import label_of
+from porter.syntax_tree import syntax_tree
 from porter.targets import TARGETS
 from porter.unit import Unit
 from porter.uses import made_by
@@ -84,7 +85,7 @@ def _tree(data: bytes) -> ast.Module | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return ast.parse(data)
+            return syntax_tree(data)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 
 import libcst as cst
 
+from porter.syntax_tree import expression_tree
+
 Spans = dict[ast.AST, tuple[int, int]]
 
 _FIELDS = cst.FormattedStringExpression | cst.TemplatedStringExpression
@@ -23,7 +25,7 @@ def spans_inside(joined: ast.JoinedStr, text: str, start: int) -> Spans:
     values = [node for node in _in_source_order(joined) if isinstance(node, ast.FormattedValue)]
     for value, (offset, code) in zip(values, _expressions(text), strict=True):
         begin = start + offset
-        again = ast.parse(f"({code})", mode="eval").body
+        again = expression_tree(f"({code})")
         lines = [0, *(match.end() for match in _NEWLINE.finditer(f"({code})".encode()))]
         for old, new in zip(ast.walk(value.value), ast.walk(again), strict=True):
             if not isinstance(new, ast.expr | ast.keyword):

@@ -13,6 +13,7 @@ from functools import cache
 from unicodedata import normalize
 
 from porter.changes import Change, apply
+from porter.syntax_tree import syntax_tree
 
 
 class CannotRewrite(ValueError):
@@ -81,7 +82,7 @@ def change_import(text: str, module: str, renamed: tuple[tuple[str, str], ...]) 
     `renamed` pairs each imported name that changes with its new one. A name that changes keeps what it is called
     in the rest of the file: `CUDAGraph` becomes `NPUGraph as CUDAGraph`, and turned round it loses the `as` again.
     """
-    statement = ast.parse(text).body[0]
+    statement = syntax_tree(text).body[0]
     if not isinstance(statement, ast.Import | ast.ImportFrom):
         raise CannotRewrite(f"{text!r} is not an import")
     changes = list(_aliases_changed(text, statement, dict(renamed)))

@@ -24,6 +24,7 @@ import libcst as cst
 from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper
 
 from porter.refused_texts import NESTS_TOO_DEEPLY, CannotParse, too_long_a_chain
+from porter.syntax_tree import syntax_tree
 
 #: libcst takes 13 seconds and a gigabyte of memory for each million characters.
 _MOST_CHARACTERS = 2**20
@@ -50,7 +51,7 @@ def parse_newer(text: str, error: SyntaxError) -> ast.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return ast.parse(bytes(older.data).decode("utf-8"))
+            return syntax_tree(bytes(older.data).decode("utf-8"))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise CannotParse(_refusal(text, error), error.lineno) from None
 
@@ -164,7 +165,7 @@ def _parses(code: bytes | bytearray) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            ast.parse(b"(" + bytes(code) + b")")
+            syntax_tree(b"(" + bytes(code) + b")")
         except SyntaxError:
             return False
         return True

@@ -20,6 +20,7 @@ from porter.comments import python_comments
 from porter.names import Names, parameters_of
 from porter.refused_texts import NESTS_TOO_DEEPLY, python_2_in, too_deep_at
 from porter.refused_texts import CannotParse as CannotParse
+from porter.syntax_tree import syntax_tree
 
 _DECORATED = frozenset({ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef})
 _NODES = [kind for kind in vars(ast).values() if isinstance(kind, type) and issubclass(kind, ast.AST)]
@@ -348,7 +349,7 @@ def _tree(text: str) -> ast.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return ast.parse(text)
+            return syntax_tree(text)
         except (RecursionError, MemoryError):
             raise CannotParse(NESTS_TOO_DEEPLY) from None
         except ValueError as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import warnings
 from collections.abc import Callable, Iterable
 
 from porter.kinds import kind_of
+from porter.syntax_tree import syntax_tree
 
 
 def still_parses(path: str, before: bytes, after: bytes) -> bool:
@@ -29,7 +29,7 @@ def _parts(path: str, data: bytes) -> Iterable[bytes | str]:
 def _parse_python(source: bytes | str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ast.parse(source)
+        syntax_tree(source)
 
 
 def _parses(parse: Callable[[bytes | str], object], source: bytes | str) -> bool:

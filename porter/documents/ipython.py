@@ -12,9 +12,10 @@ Every character stands for one, and line endings stay, so that places in one tex
 
 from __future__ import annotations
 
-import ast
 import re
 import warnings
+
+from porter.syntax_tree import syntax_tree
 
 #: Cell magics whose cell is Python all the same.
 _PYTHON_CELLS = frozenset("time timeit capture prun memit mprun lprun debug python python3 pypy".split())
@@ -85,7 +86,7 @@ def _parses(code: str) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return bool(ast.parse(code).body)
+            return bool(syntax_tree(code).body)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return False
 

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from porter.shell.script_file import folders_above
+from porter.syntax_tree import syntax_tree
 from script_trial.known_adapters import libraries
 
 _MOST_FILES = 200
@@ -110,7 +111,7 @@ def _is_installed(name: str, folder: str) -> bool:
 
 def _parsed(data: bytes) -> ast.Module:
     try:
-        return ast.parse(data)
+        return syntax_tree(data)
     except (SyntaxError, ValueError):
         return ast.Module([], [])
 

@@ -23,6 +23,7 @@ from porter.documents.document import CannotPort
 from porter.kinds import ENDINGS, is_shell_script
 from porter.port import NAMES_BOTH, Plan
 from porter.port_file import destination
+from porter.syntax_tree import syntax_tree
 from script_trial.known_adapters import libraries
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def _is_of_a_library(data: bytes) -> bool:
     if not re.search(rb"^\s*(?:from|import)\s+(?:" + names + rb")\b", data, re.MULTILINE):
         return False
     try:
-        body = ast.parse(data).body
+        body = syntax_tree(data).body
     except SyntaxError:
         return True  # which is said of it
     return not (any(isinstance(one, _DEFINITIONS) for one in body) and all(map(_only_defines, body)))
@@ -198,7 +199,7 @@ def _unreadable(inputs: Iterable[Input]) -> str:
     for path in (one.path for one in inputs if one.path.endswith(".py")):
         try:
             with open(path, "rb") as file:
-                ast.parse(file.read())
+                syntax_tree(file.read())
         except SyntaxError as error:
             return f"; {path} cannot be read: line {error.lineno}: {error.msg}"
         except ValueError as error:  # null bytes, to Python 3.11

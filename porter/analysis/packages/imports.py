@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from porter.files import read_file
+from porter.syntax_tree import syntax_tree
 
 
 class Import(NamedTuple):
@@ -53,7 +54,7 @@ def _imports(path: str) -> Iterator[tuple[str, ast.Import | ast.ImportFrom]]:
         data, _ = read_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(data)
+            tree = syntax_tree(data)
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return
     for node in ast.walk(tree):
