@@ -12,6 +12,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import EACCES
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -49,6 +50,17 @@ def read_file(path: str) -> tuple[bytes, os.stat_result]:
         return data, state
     finally:
         os.close(file)
+
+
+def check_writable(path: str) -> None:
+    """Raises OSError where no file can be written there; one that is there is not touched."""
+    path = os.path.realpath(path)
+    if os.path.exists(path):
+        if not os.access(path, os.W_OK):
+            raise PermissionError(EACCES, "it is read-only")
+        return
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))  # only trying tells of each mount and each right
+    os.unlink(path)
 
 
 def replace_file(path: str, data: bytes, read_as: os.stat_result | None = None) -> None:

@@ -6,12 +6,14 @@ import math
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from porter import __version__
+from porter.files import check_writable
 
 if TYPE_CHECKING:
     from porter.verify.outcome import Row
@@ -137,10 +139,10 @@ def _tell(rows: list[Row], machines: dict[str, Any], options: dict[str, Any], ex
 
     settings = {name: options[name] for name in ("device", "memory", "hardware")}
     as_json = report.render(rows, machines, settings)
-    for file in options["report"] or ([HARDWARE_REPORT] if options["device"] == "npu" else []):
-        _write(file, _rendered(file, rows, machines, as_json, _given(options)))
     colored = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     click.echo(as_json if options["format_"] == "json" else table.render(rows, exact, colored))
+    for file in _report_files(options):  # last, since a disk that is full must not cost what the runs came to
+        _write(file, _rendered(file, rows, machines, as_json, _given(options)))
 
 
 def _request(options: dict[str, Any]) -> Request:
@@ -158,16 +160,30 @@ def _request(options: dict[str, Any]) -> Request:
         raise click.UsageError("--memory is for the emulated NPU; a real one has the memory it has")
     if options["picture"] is not None and os.path.exists(options["picture"]) and not os.path.isdir(options["picture"]):
         raise click.UsageError(f"--picture {options['picture']} is a file; name a folder")
-    for file in options["report"]:
-        if not file.lower().endswith(REPORTS):
-            raise click.UsageError(f"--report {file}: the name has to end in {' or '.join(REPORTS)}")
-        if os.path.isdir(file):
-            raise click.UsageError(f"--report {file} is a folder; name a file")
-        if not os.path.isdir(os.path.dirname(file) or "."):
-            raise click.UsageError(f"--report {file}: there is no such folder; make it, or name another file")
+    for file in _report_files(options):
+        _check_report(file)
     ways = emulated_ways(options["memory"], options["hardware"]) if emulated else hardware_ways()
     shows = any(file.lower().endswith(".html") for file in options["report"])
     return Request(ways, emulated, options["timeout"], options["picture"], options["hardware"], shows)
+
+
+def _report_files(options: dict[str, Any]) -> Sequence[str]:
+    """Where reports go: as asked, and else for a real card to a file of its own."""
+    return options["report"] or ([HARDWARE_REPORT] if options["device"] == "npu" else [])
+
+
+def _check_report(file: str) -> None:
+    """Raises UsageError where the file cannot be written, which is better known before the scripts have run."""
+    if not file.lower().endswith(REPORTS):
+        raise click.UsageError(f"--report {file}: the name has to end in {' or '.join(REPORTS)}")
+    if os.path.isdir(file):
+        raise click.UsageError(f"--report {file} is a folder; name a file")
+    if not os.path.isdir(os.path.dirname(file) or "."):
+        raise click.UsageError(f"--report {file}: there is no such folder; make it, or name another file")
+    try:
+        check_writable(file)
+    except OSError as error:
+        raise click.UsageError(f"--report {file} cannot be written: {error.strerror}; name another file") from None
 
 
 def _as_asked(message: str, options: dict[str, Any]) -> str:
@@ -199,5 +215,5 @@ def _write(file: str, text: str) -> None:
         with open(file, "w", encoding="utf-8") as written:
             written.write(text)
     except OSError as error:
-        raise click.UsageError(f"--report {file}: {error.strerror}") from None
+        raise click.UsageError(f"--report {file} was not written: {error.strerror}") from None
     click.echo(f"report written to {file}", err=True)

@@ -42,6 +42,17 @@ def entry_points(tmp_path: Path) -> Path:
 
 
 @needs_emulator
+def test_a_report_that_cannot_be_written_at_the_end_does_not_cost_the_table(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "prints.py").write_text("print('loss 0.5')\n")
+    (tmp_path / "full.xml").symlink_to("/dev/full")
+    done = run("prints.py", "--report", "full.xml")
+    assert done.returncode == 2
+    assert "0 scripts passed, 1 failed" in done.stdout, done.stderr
+    assert "Error: --report full.xml was not written: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@needs_emulator
 def test_a_folder_is_told_of_in_a_table_a_report_and_pictures(run: Run, tmp_path: Path) -> None:
     from PIL import Image
 
@@ -158,6 +169,7 @@ def test_without_a_compiler_it_says_so(run: Run, tmp_path: Path) -> None:
         ((".", "--picture", "file"), "--picture file is a file; name a folder"),
         ((".", "--report", "page.txt"), "--report page.txt: the name has to end in .json or .xml"),
         ((".", "--report", "folder.xml"), "--report folder.xml is a folder; name a file"),
+        ((".", "--report", "/proc/page.html"), "--report /proc/page.html cannot be written: "),
         ((".", "--report", "nowhere/page.html"), "--report nowhere/page.html: there is no such folder; make it"),
         (("--", "python", "nowhere.py"), "python nowhere.py: it launches no Python script by python, torchrun"),
         ((".", "--timeout", "0"), "Invalid value for '--timeout': '0': expected a number of seconds above 0"),
