@@ -83,7 +83,7 @@ class Failure:
 @dataclass(frozen=True)
 class FileReport:
     """What came of one file. `path` is as the user gave it, with forward slashes; `diff` and `account`
-    only where asked for.
+    only where asked for. `missing` is whether the copy that --output asks for lacks it.
     """
 
     path: str
@@ -92,3 +92,4 @@ class FileReport:
     failure: Failure | None = None
     diff: str = ""
     account: Account | None = None
+    missing: bool = False

@@ -50,7 +50,7 @@ def port_beside(one: Input, job: Job) -> FileReport:
         return replace(report, changed=False, findings=(*_left(ported), *kept))
     try:
         write_anew(target, ported.data, like=one.path)
-    except (CannotWrite, OSError) as error:
+    except CannotWrite as error:
         return replace(report, changed=False, failure=Failure(f"{target} was not written: {error}"))
     return report
 

@@ -13,6 +13,7 @@ from porter.documents import port_bytes
 from porter.documents.document import CannotPort, PortedBytes
 from porter.files import CannotWrite, read_file, replace_file
 from porter.findings import Failure, FileReport
+from porter.kinds import kind_by_name, kind_of
 from porter.port import Plan
 from porter.record import Entry
 from porter.record_log import Record, RecordError
@@ -106,7 +107,7 @@ def _ready(one: Input, job: Job) -> _Ready | FileReport:
     try:
         data, state = read(one)
     except OSError as error:
-        return FileReport(shown(one), failure=Failure(error.strerror or str(error)))
+        return FileReport(shown(one), failure=Failure(error.strerror or str(error)), missing=True)
     target = destination(one, job.output)
     done = translated(one, target, data, job)
     return _Ready(one, state, target, done, _report(one, data, done, job))
@@ -138,12 +139,19 @@ def translated(one: Input, target: str, data: bytes, job: Job) -> Translated:
             return Translated(ported)
         return Translated(ported, entry_to_keep(one.path, data, ported.data, plan, job.record))
     except CannotPort as error:
-        return Translated(PortedBytes(data), failure=Failure(str(error), error.line))
+        return Translated(PortedBytes(data), failure=Failure(f"{error}{_taken_as(one.path, data)}", error.line))
     except RecordError as error:
         return Translated(PortedBytes(data), failure=Failure(str(error)))
     except Exception as error:  # a bug of ours costs this file only
         message = f"diffsynth-port failed on it ({type(error).__name__}: {error}); please report this"
         return Translated(PortedBytes(data), failure=Failure(message))
+
+
+def _taken_as(path: str, data: bytes) -> str:
+    """What is to be said of a file that is no Python, and was only read as such because its name tells nothing."""
+    if kind_by_name(path) is not None or data.startswith(b"#!") or kind_of(path, data) != "python":
+        return ""
+    return "; it was read as Python, since its name tells no other kind (.ipynb, .md, .sh, .yaml, .json, .toml, ...)"
 
 
 def _report(one: Input, data: bytes, done: Translated, job: Job) -> FileReport:
@@ -181,16 +189,20 @@ def _written(ready: _Ready, problem: RecordError | None = None) -> FileReport:
             write_anew(target, data, like=one.path)
         elif report.changed:
             replace_file(target, data, ready.state)
-    except (CannotWrite, OSError, RecordError) as error:
-        return FileReport(shown(one), findings=report.findings, failure=Failure(f"not written: {error}"))
+    except (CannotWrite, RecordError) as error:
+        what = "not written" if target == one.path else f"its copy {target.replace(os.sep, '/')} was not written"
+        return FileReport(shown(one), findings=report.findings, failure=Failure(f"{what}: {error}"), missing=True)
     return report
 
 
 def write_anew(target: str, data: bytes, like: str) -> None:
     """A file in another place, its folders too, with the mode of the file that it comes from. Raises CannotWrite."""
-    os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
-    replace_file(target, data)
-    os.chmod(target, os.stat(like).st_mode & 0o7777 | 0o200)
+    try:
+        os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+        replace_file(target, data)
+        os.chmod(target, os.stat(like).st_mode & 0o7777 | 0o200)
+    except OSError as error:
+        raise CannotWrite(error.strerror or str(error)) from None
 
 
 def plan_for(path: str, job: Job) -> Plan:

@@ -566,7 +566,8 @@ def _check_output(paths: tuple[str, ...], options: dict[str, Any]) -> None:
 def _check_reports(paths: tuple[str, ...], reports: tuple[str, ...]) -> None:
     for file in reports:
         if os.path.splitext(file)[1].lower() not in REPORTS:
-            raise Unusable(f"--report {file}: the name has to end in {' or '.join(REPORTS)}")
+            for_programs = "; for programs, --format json (or sarif, junit) prints what they read"
+            raise Unusable(f"--report {file}: the name has to end in {' or '.join(REPORTS)}{for_programs}")
         if not os.path.isdir(os.path.dirname(file) or "."):
             raise Unusable(f"--report {file}: there is no such folder; make it, or name another file")
         if paths == ("-",):

@@ -177,11 +177,10 @@ def _codes(wanted: Iterable[str], rules: Sequence[Rule], where: str) -> set[str]
     for one in wanted:
         found = {rule.code for rule in rules if rule.is_named(one)}
         if not found:
-            known = [name for rule in rules for name in (rule.code, rule.name)]
             hint = (
                 _nearest_number(one.upper(), rules)
-                or _nearest(one.upper(), known)
-                or _nearest(one.lower(), known)
+                or _nearest(one.upper(), (rule.code for rule in rules), _ALIKE)
+                or _nearest(one.lower(), (rule.name for rule in rules))
                 or "; --list-rules names them all"
             )
             raise SettingsError(f'{where}: there is no rule "{one}"{hint}')
@@ -265,16 +264,21 @@ def _check_patterns(patterns: Iterable[str], where: str) -> None:
             raise SettingsError(f'{where}"{pattern}" is not a pattern as in .gitignore') from None
 
 
+#: The farthest number that may have been meant by another, and how alike codes are: DP9 and DP419 share all of DP9.
+_NEAR = 10
+_ALIKE = 0.8
+
+
 def _nearest_number(word: str, rules: Sequence[Rule]) -> str:
-    """The rule whose number is nearest to that of a code which is none: DP412 for DP999."""
+    """The rule whose number is nearest to that of a code which is none: DP301 for DP299."""
     if not re.fullmatch(r"DP\d{3}", word):
         return ""
     nearest = min((rule.code for rule in rules), key=lambda code: abs(int(code[2:]) - int(word[2:])))
-    return f'; did you mean "{nearest}"?'
+    return f'; did you mean "{nearest}"?' if abs(int(nearest[2:]) - int(word[2:])) <= _NEAR else ""
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
+def _nearest(word: str, known: Iterable[str], alike: float = 0.6) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(word, list(known), 1)
+    close = get_close_matches(word, list(known), 1, alike)
     return f'; did you mean "{close[0]}"?' if close else ""

@@ -32,7 +32,7 @@ def render(reports: Sequence[FileReport], context: RunContext) -> str:
     if context.statistics:
         lines += _table(count_rules(reports, context.rules))
     if not context.quiet:
-        lines.append(" ".join([_sentences(summarize(reports), context), *_about_others(context)]))
+        lines.append(" ".join([_sentences(reports, context), *_about_others(context)]))
     return "\n".join(lines)
 
 
@@ -90,17 +90,32 @@ def _table(rows: Sequence[RuleCount]) -> list[str]:
     return [f"{row.count:{count_width}}  {row.code}  {row.name:{name_width}}  {row.severity}" for row in rows]
 
 
-def _sentences(summary: Summary, context: RunContext) -> str:
+def _sentences(reports: Sequence[FileReport], context: RunContext) -> str:
+    summary = summarize(reports)
     if not summary.files:
-        return "No files to port."
+        return f"No files to port{_printable(_in_paths(context.paths))}."
     sentences = [_about_files(summary, context), _about_support(summary, context), _about_findings(summary)]
     if context.adds_ignores and summary.findings:
         sentences.append("They are left where no comment can stand; per-file-ignores or a baseline accepts them.")
     if context.output is not None:
-        sentences.append(f"The copy is in {_printable(context.output)}.")
+        sentences.append(_about_the_copy(reports, _printable(context.output)))
     if summary.failed:
         sentences.append(f"{_counted(summary.failed, 'file')} could not be ported.")
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _in_paths(paths: Sequence[str]) -> str:
+    """Where nothing was found; of many paths only how many they are."""
+    if len(paths) > 3:
+        return f" in the {len(paths)} paths given"
+    return f" in {', '.join(paths)}" if paths else ""
+
+
+def _about_the_copy(reports: Sequence[FileReport], output: str) -> str:
+    missing = sum(report.missing for report in reports)
+    if missing == len(reports):
+        return f"There is no copy in {output}."
+    return f"The copy is in {output}, without {_counted(missing, 'file')}." if missing else f"The copy is in {output}."
 
 
 def _about_others(context: RunContext) -> Iterator[str]:

@@ -109,6 +109,7 @@ def find_scripts(
 
     With `skip_others` a file that is named is taken only where it would be found in its folder.
     """
+    paths = list(paths)
     scripts: list[Script] = []
     inputs = list(find_inputs(paths))
     if skip_others:
@@ -130,7 +131,7 @@ def find_scripts(
     scripts = [one for one in scripts if one.inside is None or os.path.abspath(one.path) not in launched]
     if not scripts:
         raise NothingToVerify(
-            f"PATHS hold no script that imports {_told(libraries())}, and none that launches one; name other programs "
+            f"no script in {', '.join(paths)} imports {_told(libraries())}, and none launches one; name other programs "
             f"one by one{_unreadable(inputs)}"
         )
     return [replace(one, arguments=tuple(arguments)) for one in scripts]

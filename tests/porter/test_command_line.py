@@ -129,6 +129,34 @@ def test_output_writes_a_copy_of_the_whole_tree(run: Run, tree: Path) -> None:
     assert stat.S_IMODE((out / "port.py").stat().st_mode) == 0o755
 
 
+def test_a_copy_that_cannot_be_written_is_not_claimed(run: Run, tree: Path) -> None:
+    (tree.parent / "file").write_bytes(b"")
+    done = run("scripts", "--target", "npu", "--output", "file/out")
+    assert done.returncode == 2
+    assert b"error: its copy file/out/port.py was not written: " in done.stdout
+    assert b"There is no copy in file/out. " in done.stdout
+    assert b"[Errno" not in done.stdout
+    (tree.parent / "out" / "port.py").mkdir(parents=True)
+    done = run("scripts", "--target", "npu", "--output", "out")
+    assert done.returncode == 2
+    assert b" The copy is in out, without 1 file. 1 file could not be ported." in done.stdout
+
+
+def test_what_is_read_as_python_for_want_of_a_known_ending_says_so(run: Run, tmp_path: Path) -> None:
+    for name in ("notes.txt", "broken.py"):
+        (tmp_path / name).write_bytes(b"buy a cuda card\n")
+    done = run("notes.txt", "broken.py", "--target", "npu")
+    assert done.returncode == 2
+    notes, broken, _ = done.stdout.splitlines()
+    assert b"; it was read as Python, since its name tells no other kind (.ipynb, .md, " in notes
+    assert b"read as Python" not in broken
+
+
+def test_a_folder_without_files_is_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert run("empty", "--target", "npu").stdout.strip() == b"No files to port in empty."
+
+
 def test_two_copies_never_take_the_same_place(run: Run, tmp_path: Path) -> None:
     for folder, text in (("a", CUDA), ("b", NOTHING)):
         (tmp_path / folder).mkdir()

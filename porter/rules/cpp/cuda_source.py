@@ -57,6 +57,7 @@ def report_the_source(source: Lines, unit: TextUnit[Lines]) -> Iterator[Found]:
         count = f"{len(kernels)} kernel{'s' if len(kernels) > 1 else ''}"
         message, severity = f"this source holds {count} in CUDA C++{registers}", "error"
     else:
-        message, severity = f"this source calls CUDA's libraries in {len(calls)} places{registers}", "warning"
+        count = f"{len(calls)} place{'s' if len(calls) > 1 else ''}"
+        message, severity = f"this source calls CUDA's libraries in {count}{registers}", "warning"
     way_out = f"write them again for {unit.translation.new.title}, or do the computation in torch operators"
     yield unit.report(RULE.code, severity, first.span(), message, way_out)

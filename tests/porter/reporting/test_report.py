@@ -242,7 +242,12 @@ def test_the_command_writes_both(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "said"), [("r.pdf", "has to end in .html or .md"), ("gone/r.md", "there is no such folder")]
+    ("file", "said"),
+    [
+        ("r.pdf", "has to end in .html or .md"),
+        ("r.json", "has to end in .html or .md; for programs, --format json "),
+        ("gone/r.md", "there is no such folder"),
+    ],
 )
 def test_what_cannot_be_written_is_named_first(run: Run, tmp_path: Path, file: str, said: str) -> None:
     (tmp_path / "a.py").write_text('x.to("cuda")\n', encoding="utf-8")

@@ -24,6 +24,12 @@ def test_calls_of_cudas_libraries(text: str) -> None:
     check_reported("a.cpp", text, CODE, "warning")
 
 
+def test_one_call_is_in_one_place() -> None:
+    (found,) = ported("a.cpp", "cudaMalloc(&p, 1); // cuda\n").findings
+    assert "libraries in 1 place" in found.message
+    assert "1 places" not in found.message
+
+
 @pytest.mark.parametrize("text", ["int main() {}\n", "// runs on cuda\n", "bool use_cuda = false;\n"])
 def test_left_alone(text: str) -> None:
     check_silent("a.cpp", text)
