@@ -101,10 +101,18 @@ def _said(row: Row) -> tuple[str, str, str]:
         return NOT_INSTALLED, "note", f"{row.package} is not installed: what it calls of CUDA is not known"
     calls = ", ".join(f"{what} ({count})" for what, count in row.calls[:3])
     if row.verdict == "ported by npu_compat":
-        return CALLS_CUDA, "note", f"{name} calls CUDA in {row.files} files: {calls}"
+        return CALLS_CUDA, "note", f"{name} calls CUDA in {_counted(row.files, 'file')}: {calls}"
     if row.verdict == "has to be ported":
-        return CALLS_CUDA, "warning", f"{name} calls what the target lacks, in {row.lacking} places: {calls}"
+        return (
+            CALLS_CUDA,
+            "warning",
+            f"{name} calls what the target lacks, in {_counted(row.lacking, 'place')}: {calls}",
+        )
     return "", "", ""
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _row(name: str, installed: Installed | None, plan: Plan, processes: int) -> Row:

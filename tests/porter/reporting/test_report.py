@@ -247,10 +247,13 @@ def test_the_command_writes_both(run: Run, tmp_path: Path) -> None:
         ("r.pdf", "has to end in .html or .md"),
         ("r.json", "has to end in .html or .md; for programs, --format json "),
         ("gone/r.md", "there is no such folder"),
+        (f"{'r' * 300}.md", "r.md cannot be written: "),
+        ("folder.md", "folder.md is a folder; name a file"),
     ],
 )
 def test_what_cannot_be_written_is_named_first(run: Run, tmp_path: Path, file: str, said: str) -> None:
     (tmp_path / "a.py").write_text('x.to("cuda")\n', encoding="utf-8")
+    (tmp_path / "folder.md").mkdir()
     done = run("a.py", "--target", "npu", "--report", file)
     assert done.returncode == 2
     assert said in done.stderr.decode()
