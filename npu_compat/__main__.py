@@ -8,18 +8,21 @@ import importlib.util
 import json
 import os
 import runpy
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import NoReturn
 
 _OWN_FRAMES = (__file__, contextlib.__file__, runpy.__file__, "<frozen runpy>")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns 0, 1 where doctor found problems, 2 on bad input; ``run`` ends as its program does."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.error("name a command: doctor or run")
     if importlib.util.find_spec("torch") is None:
         return _bad_input(
             f"{options.command} needs torch, which is not installed here: install torch and what your accelerator "
@@ -30,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
             return _doctor(options.json)
         program = _program(options)
         if options.emulate:
-            return _run_emulated(program)
+            _run_emulated(program)
         _redirect()
     except ValueError as error:
         return _bad_input(str(error))
@@ -44,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run unchanged CUDA programs on the active accelerator.",
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    commands = parser.add_subparsers(dest="command", metavar="{doctor,run}")
     doctor = commands.add_parser(
         "doctor", help="say what accelerator was found, what is redirected, what does not fit", allow_abbrev=False
     )
@@ -85,8 +88,13 @@ def _redirect() -> None:
     activate_on_import()
 
 
-def _run_emulated(program: list[str]) -> int:
-    # A process of its own: the emulated device has to be there before anything looks for an accelerator.
+def _run_emulated(program: list[str]) -> NoReturn:
+    """Starts over in this process, as the emulated device has to be there before anything looks for an accelerator.
+
+    Interrupts, other signals and the exit status are then the program's own.
+    """
+    if sys.platform == "win32":  # where exec begins another process and ends this one
+        raise ValueError("run --emulate: the emulated NPU needs Linux (WSL has one)")
     from npu_compat.environment import mirror_environment
 
     command = [sys.executable, "-m", "npu_emulator", "run", "-m", "npu_compat", "run", *program]
@@ -94,8 +102,9 @@ def _run_emulated(program: list[str]) -> int:
     mirror_environment(mirrored)
     # The emulator opens its devices before the redirect sets this; the rest is left to that, which reports it.
     visible = {name: mirrored[name] for name in ("ASCEND_RT_VISIBLE_DEVICES",) if name in mirrored}
-    status = subprocess.run(command, env={**os.environ, **visible, "NPU_COMPAT": "0"}, check=False).returncode
-    return status if status >= 0 else 128 - status  # one that a signal ended, as shells tell it
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, command, {**os.environ, **visible, "NPU_COMPAT": "0"})
 
 
 def _execute(program: list[str]) -> None:

@@ -20,9 +20,8 @@ from npu_compat.patcher import Attribute, Entry, Patch
 
 RULES = "torch._dynamo.trace_rules"
 FOLDED = "torch._dynamo.variables.torch"
-INTERFACES = "torch._dynamo.device_interface"
 CACHE = "torch._inductor.codecache"
-MODULES = frozenset({RULES, FOLDED, INTERFACES, CACHE})
+MODULES = frozenset({RULES, FOLDED, CACHE})
 
 Pairs = list[tuple[Any, Any]]
 
@@ -62,11 +61,6 @@ def compiler_patches(module: str, pairs: Pairs) -> Iterator[Patch]:
             if isinstance(wrapper, wrappers.Builtin):
                 yield InGraph(loaded._allowed_callable_ids, wrapper, f"torch.compile of {raw.__name__}")
         return
-    if module == INTERFACES:
-        worker = loaded.CudaInterface.Worker
-        made = staticmethod(_with_capability(worker.get_device_properties))
-        yield Attribute(worker, "get_device_properties", made, "torch.compile's question for Triton")
-        return
     if module == CACHE:
         made = staticmethod(_system_without_cuda(loaded.CacheBase.get_system))
         yield Attribute(loaded.CacheBase, "get_system", made, "torch.compile's key of the machine")
@@ -91,26 +85,6 @@ def _with_both(rules: Any, pairs: Pairs) -> Any:
         return table
 
     return get_torch_obj_rule_map
-
-
-class _NoCapability:
-    """Properties of a device whose compute capability is not there, or None: one below any that Triton asks for."""
-
-    major = minor = 0
-
-    def __init__(self, found: Any) -> None:
-        self._found = found
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._found, name)
-
-
-def _with_capability(get_device_properties: Callable[..., Any]) -> Callable[..., Any]:
-    def answered(device: Any = None) -> Any:
-        found = get_device_properties(device)
-        return _NoCapability(found) if getattr(found, "major", None) is None else found
-
-    return wrappers.like(answered, get_device_properties)
 
 
 def _system_without_cuda(get_system: Callable[[], Any]) -> Callable[[], Any]:

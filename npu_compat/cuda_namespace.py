@@ -13,6 +13,7 @@ import torch
 
 from npu_compat import host_device, wrappers
 from npu_compat.accelerators import Accelerator
+from npu_compat.device_properties import without_capability
 from npu_compat.errors import UnsupportedOnAccelerator
 from npu_compat.hardware import hardware_line
 from npu_compat.patcher import Attribute, Patch
@@ -104,6 +105,8 @@ class CudaNamespace:
             return _without_device(value)
         if name == "get_device_capability":
             value = _capability(value)
+        if name == "get_device_properties":
+            value = without_capability(value)
         if name in self._accelerator.unsupported:
             value = self._where_supported(name, value)
         spots = wrappers.spots_of(value, _DEVICE_PARAMETERS, self._translation)

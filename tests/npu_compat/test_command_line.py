@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -118,7 +121,34 @@ def test_run_ends_as_its_program_does(environment, emulated, run_python, tmp_pat
     assert run_python("-m", "npu_compat", "run", file, env=emulated).returncode == 5
     assert run_python("-m", "npu_compat", "run", "--emulate", file, env=environment).returncode == 5
     file.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
-    assert run_python("-m", "npu_compat", "run", "--emulate", file, env=environment).returncode == 128 + 9
+    assert run_python("-m", "npu_compat", "run", "--emulate", file, env=environment).returncode == -signal.SIGKILL
+
+
+def _hear_interrupts() -> None:
+    """What a shell has put in the background ignores them, and so does all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_an_interrupt_is_the_programs_own(npu, environment, tmp_path):
+    """Ctrl-C goes to the whole process group; one traceback is shown, which begins in the script."""
+    script = tmp_path / "slow.py"
+    script.write_text("import time\nprint('started', flush=True)\ntime.sleep(600)\n")
+    command = [sys.executable, "-m", "npu_compat", "run", "--emulate", str(script)]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=_hear_interrupts,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout.readline() == "started\n"
+        os.killpg(process.pid, signal.SIGINT)
+        _, error = process.communicate(timeout=100)
+    assert error.splitlines()[:2] == ["Traceback (most recent call last):", f'  File "{script}", line 3, in <module>']
+    assert error.count("Traceback") == error.count("KeyboardInterrupt") == 1
+    assert process.returncode == -signal.SIGINT
 
 
 @pytest.mark.parametrize(
@@ -133,6 +163,12 @@ def test_run_ends_as_its_program_does(environment, emulated, run_python, tmp_pat
 def test_bad_input(arguments, message, capsys):
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_commands_are_named_where_there_is_none(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([])
+    assert "name a command: doctor or run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["run", "--emulat", __file__], ["doctor", "--js"]])

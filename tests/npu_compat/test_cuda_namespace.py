@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 
 import pytest
@@ -123,6 +124,23 @@ def test_values_that_scripts_ask_for(redirect):
     assert torch.cuda.is_bf16_supported()
     assert len(torch.cuda.default_generators) == 2
     assert not torch.cuda.is_current_stream_capturing()
+
+
+def test_comparing_the_capability_takes_the_way_of_an_older_card(redirect_anywhere):
+    """As transformers asks whether there is TF32; torch_npu's own answer is None."""
+    properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+    assert properties.major < 8
+    assert not (properties.major, properties.minor) >= (7, 0)
+    assert (properties.major, properties.minor) == torch.cuda.get_device_capability()
+
+
+def test_properties_are_the_accelerators_beside_the_capability(redirect):
+    properties, its_own = torch.cuda.get_device_properties("cuda:1"), torch.npu.get_device_properties(1)
+    assert its_own.major is None
+    assert properties.total_memory == its_own.total_memory
+    assert (repr(properties), properties.warp_size) == (repr(its_own), None)
+    assert copy.deepcopy(properties) == properties
+    assert not hasattr(properties, "no_such_field")
 
 
 def test_errors_can_still_be_caught(redirect):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from npu_emulator.__main__ import main
 
 from .conftest import REPOSITORY
 
@@ -83,15 +86,44 @@ def test_environment_switch_refuses_other_values(run: Run) -> None:
     assert "NPU_EMULATOR='yes': expected 0 or 1" in run(code, options=None, NPU_EMULATOR="yes").stderr
 
 
-def test_a_program_for_cuda_is_told_what_to_do(run: Run) -> None:
-    """Its error is shown as Python shows it without the command; only then comes the hint."""
-    code = "import torch\n\ndef f():\n    return torch.ones(2, device='cuda')\n\nf()\n"
-    options = ("--devices", "1")
-    done, without = run(code, options=options), run(code, options=None)
+@pytest.mark.parametrize("call", ["torch.ones(2, device='cuda')", "torch.cuda.set_device(0)"])
+def test_a_program_for_cuda_is_told_what_to_do(run: Run, call: str) -> None:
+    """Its error is shown as Python shows it without the command; only then comes the hint, which can be pasted."""
+    code = f"import sys, torch\n\ndef f():\n    del sys.argv[1:]\n    {call}\n\nf()\n"
+    done, without = run(code, "--name", "a b", options=("--devices", "1")), run(code, options=None)
     error, hint = done.stderr.rsplit("npu_emulator: ", 1)
     assert (error, done.returncode) == (without.stderr, 1)
-    assert "python -m npu_compat run --emulate SCRIPT" in hint
-    assert "diffsynth-port SCRIPT --target npu" in hint
+    script = re.findall(r'File "(.+)", line 7', error)[0]
+    assert f"python -m npu_compat run --emulate {script} --name 'a b';" in hint
+    assert f"diffsynth-port {script} --target npu" in hint
+
+
+def test_a_module_for_cuda_is_told_what_to_do(run: Run, tmp_path: Path) -> None:
+    module = tmp_path / "for_cuda.py"
+    module.write_text("import torch\ntorch.ones(2).cuda()\n")
+    error = run("", options=("-m", "for_cuda"), PYTHONPATH=f"{REPOSITORY}{os.pathsep}{tmp_path}").stderr
+    assert "python -m npu_compat run --emulate -m for_cuda" in error
+    assert f"diffsynth-port {module} --target npu" in error
+
+
+def test_help_shows_how_a_report_gets_its_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["run", "--help"])
+    usage, _, options = capsys.readouterr().out.partition("options:")
+    assert "[--report[=FILE]]" in usage
+    assert "\n  --report[=FILE]" in options
+
+
+def test_a_report_whose_file_is_a_word_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--report", "r.json", __file__]) == 2
+    error = "r.json: no such file; expected a Python script (to write the report there: --report=r.json)\n"
+    assert capsys.readouterr().err.endswith(error)
+
+
+def test_the_commands_are_named_where_there_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([])
+    assert "name a command: doctor or run" in capsys.readouterr().err
 
 
 def test_hidden_devices(run: Run) -> None:
