@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -22,7 +23,7 @@ def no_accelerator_patches(detection: Detection) -> Iterator[Patch]:
         raise NoAccelerator(
             f"the program asks for a CUDA device, and no accelerator was found to take its place ({found}). "
             "Install the accelerator's package (torch_npu for Ascend), set NPU_COMPAT_FALLBACK=cpu to run on the CPU, "
-            "or run it on an emulated NPU: python -m npu_compat run --emulate SCRIPT"
+            f"or run it on an emulated NPU: python -m npu_compat run --emulate {_program()}"
         )
 
     def set_device(device: Any) -> None:
@@ -38,6 +39,12 @@ def no_accelerator_patches(detection: Detection) -> Iterator[Patch]:
     for owner in (torch.cuda.Stream, torch.cuda.Event, torch.cuda.CUDAGraph):
         yield Attribute(owner, "__new__", staticmethod(refuse), f"torch.cuda.{owner.__name__}")
     yield Attribute(torch, "Generator", _generator(refuse), "torch.Generator")
+
+
+def _program() -> str:
+    """The script that runs, as a shell takes it; a word for it where it is typed in, or a command's own."""
+    started = sys.argv[0] if sys.argv else ""
+    return shlex.quote(started) if started.endswith(".py") else "SCRIPT"
 
 
 def _generator(refuse: Any) -> type:

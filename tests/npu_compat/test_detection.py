@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 
 import pytest
 import torch
@@ -88,6 +89,17 @@ def test_without_one_the_first_call_says_what_is_missing(bare, call):
         assert report.kind == "none"
         with pytest.raises(npu_compat.NoAccelerator, match=r"no npu.*NPU_COMPAT_FALLBACK=cpu.*--emulate"):
             NEEDS_A_DEVICE[call]()
+
+
+@pytest.mark.parametrize(
+    ("started", "named"),
+    [("my train.py", "--emulate 'my train.py'"), ("", "--emulate SCRIPT"), ("-c", "--emulate SCRIPT")],
+)
+def test_what_to_run_instead_can_be_pasted(bare, monkeypatch, started, named):
+    monkeypatch.setattr(sys, "argv", [started])
+    with npu_compat.redirected(), pytest.raises(npu_compat.NoAccelerator) as caught:
+        torch.cuda.set_device(0)
+    assert str(caught.value).endswith(named)
 
 
 def test_without_one_what_needs_no_device_goes_on(bare):
