@@ -38,9 +38,6 @@ from script_trial.huge_pages import use_huge_pages
 from script_trial.known_adapters import adapter_for, known_adapters
 from script_trial.processes import adopt_orphans, children_of, end_with_all_below
 
-#: After so many jobs what this process has written meanwhile has taken enough of its huge pages apart.
-_HUGE_AGAIN = 16
-
 
 @click.command()
 @click.option("--once", is_flag=True, help="Do a single job in this process, for devices that do not survive a fork.")
@@ -64,7 +61,7 @@ class Jobs:
         self._answers = answers
         self._running: dict[int, int] = {}  # process: job
         self._launches_paid = False
-        self._forked = 0
+        self._has_forked = False
         self._unread = b""
 
     def serve(self, requests: int) -> None:
@@ -100,9 +97,9 @@ class Jobs:
             self._launches_paid = True
         if "made_up" in job:
             _fill_stocks(Path(job["made_up"]))
-        if self._forked % _HUGE_AGAIN == 0:
+        if not self._has_forked:  # later again would cost as much as it saves
             use_huge_pages()
-        self._forked += 1
+        self._has_forked = True
         gc.freeze()  # what is there now is shared; collecting it would copy it
         child = os.fork()
         if child == 0:
