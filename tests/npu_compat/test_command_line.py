@@ -146,7 +146,7 @@ def test_an_interrupt_is_the_programs_own(npu, environment, tmp_path):
         assert process.stdout.readline() == "started\n"
         os.killpg(process.pid, signal.SIGINT)
         _, error = process.communicate(timeout=100)
-    assert error.splitlines()[:2] == ["Traceback (most recent call last):", f'  File "{script}", line 3, in <module>']
+    assert error.startswith(f'Traceback (most recent call last):\n  File "{script}", line ')
     assert error.count("Traceback") == error.count("KeyboardInterrupt") == 1
     assert process.returncode == -signal.SIGINT
 

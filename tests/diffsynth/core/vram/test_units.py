@@ -57,4 +57,5 @@ def test_a_module_in_two_places_is_one_unit() -> None:
     layer = nn.Linear(2, 2)
     units = cut_into_units(nn.ModuleDict({"first": layer, "second": layer}))
     assert [unit.name for unit in units] == ["first"]
-    assert [weight.keys for weight in units[0].weights] == [("first.weight",), ("first.bias",)]
+    keys = [("first.weight", "second.weight"), ("first.bias", "second.bias")]
+    assert [weight.keys for weight in units[0].weights] == keys
