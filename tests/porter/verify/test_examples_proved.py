@@ -66,7 +66,7 @@ def test_a_controlnet_to_train_from_the_start_is_the_same_on_every_device(runnin
     row = run_example(running, f"qwen_image/model_training/scripts/Qwen-Image-Blockwise-ControlNet-{kind}Initialize.py")
     assert row.problems == []
     assert (row.ran, row.equal) == (3, True)
-    assert 0 < row.outcomes["ported"].peak_memory < 2**24  # of two blocks, where a published one has 2.1 GiB
+    assert 0 < row.outcomes["ported"].peak_memory < 2**24  # of one block, where a published one has 2.1 GiB
 
 
 def check(row: Row, name: str) -> None:
@@ -139,7 +139,7 @@ def test_a_port_that_stays_on_the_cpu_fails_though_its_frames_are_the_same(verif
 
 
 ONE_LAYER_ON_THE_CPU = """
-layer = pipe.dit.blocks[0].ffn
+layer = next(module for name, module in pipe.dit.named_modules() if name.endswith(".ffn"))
 on_host = __import__("copy").deepcopy(layer).to("cpu")
 layer.forward = lambda x: on_host(x.cpu()).to(x.device)
 
