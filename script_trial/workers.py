@@ -124,13 +124,16 @@ class Workers:
         worker.place.results.mkdir(parents=True, exist_ok=True)
 
         def whole() -> None:
-            if worker.is_of_pool:  # which ends its workers so when there is no more to do
-                signal.signal(signal.SIGTERM, lambda *_: self._is_told or os._exit(0))
+            if worker.is_of_pool:
+                signal.signal(signal.SIGTERM, self._end_of_pool)
             with self._recording or contextlib.nullcontext():
                 try:
                     run()
                 except SystemExit as ended:
                     raise _cause(ended) from None
+                finally:
+                    if worker.is_of_pool:  # it ends by itself now, and is to be told of first
+                        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
         def tell(ending: Ending) -> None:
             if not self._is_told:
@@ -141,6 +144,11 @@ class Workers:
         tell(ending)
         if ending.raised is not None:
             raise ending.raised
+
+    def _end_of_pool(self, *_: object) -> None:
+        """A pool ends its workers by a signal when there is no more to do, maybe more than once."""
+        if not self._is_told:
+            os._exit(0)
 
     def _tell(self, ending: Ending, worker: Worker) -> None:
         told = {**ending.as_json(), **self._watched.told(), "workers": self.told(), "is_of_pool": worker.is_of_pool}
