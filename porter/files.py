@@ -52,9 +52,19 @@ def read_file(path: str) -> tuple[bytes, os.stat_result]:
         os.close(file)
 
 
-def check_writable(path: str) -> None:
-    """Raises OSError where no file can be written there; one that is there is not touched."""
-    path = os.path.realpath(path)
+def check_new_file(path: str) -> None:
+    """Raises CannotWrite, which names it, where no file can be written there; one that is there is not touched."""
+    if os.path.isdir(path):
+        raise CannotWrite(f"{path} is a folder; name a file")
+    if not os.path.isdir(os.path.dirname(path) or "."):
+        raise CannotWrite(f"{path}: there is no such folder; make it, or name another file")
+    try:
+        _try_to_write(os.path.realpath(path))
+    except OSError as error:
+        raise CannotWrite(f"{path} cannot be written: {error.strerror}; name another file") from None
+
+
+def _try_to_write(path: str) -> None:
     if os.path.exists(path):
         if not os.access(path, os.W_OK):
             raise PermissionError(EACCES, "it is read-only")

@@ -20,6 +20,11 @@ SUPPORTS_BOTH = "DP116"
 SAFE, UNSAFE = "safe", "unsafe"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 place`, `1,234 places`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 class Edit(NamedTuple):
     """Bytes `start:end` of a unit's UTF-8 text, and how they change.
 

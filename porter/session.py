@@ -19,7 +19,7 @@ from porter.definitions import defined_in
 from porter.discovery import Input, find_inputs
 from porter.documents import port_bytes
 from porter.documents.document import CannotPort
-from porter.files import CannotWrite, check_writable, replace_file
+from porter.files import CannotWrite, check_new_file, replace_file
 from porter.findings import SEVERITIES, Failure, FileReport
 from porter.kinds import PYTHON, is_shell_script
 from porter.nested_settings import NestedSettings
@@ -568,16 +568,12 @@ def _check_reports(paths: tuple[str, ...], reports: tuple[str, ...]) -> None:
         if os.path.splitext(file)[1].lower() not in REPORTS:
             for_programs = "; for programs, --format json (or sarif, junit) prints what they read"
             raise Unusable(f"--report {file}: the name has to end in {' or '.join(REPORTS)}{for_programs}")
-        if not os.path.isdir(os.path.dirname(file) or "."):
-            raise Unusable(f"--report {file}: there is no such folder; make it, or name another file")
         if paths == ("-",):
             raise Unusable("--report is about files; it does not go with - (standard input)")
-        if os.path.isdir(file):
-            raise Unusable(f"--report {file} is a folder; name a file")
         try:
-            check_writable(file)
-        except OSError as error:
-            raise Unusable(f"--report {file} cannot be written: {error.strerror}; name another file") from None
+            check_new_file(file)
+        except CannotWrite as error:
+            raise Unusable(f"--report {error}") from None
 
 
 def _check_npu_scripts(paths: tuple[str, ...], target: str, options: dict[str, Any]) -> None:

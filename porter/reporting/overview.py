@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from porter.findings import UNSAFE, Failure, FileReport, Finding
+from porter.findings import UNSAFE, Failure, FileReport, Finding, counted
 from porter.reporting.context import RunContext
 from porter.reporting.summary import Summary, summarize
 
@@ -120,11 +120,6 @@ def titled(context: RunContext) -> str:
     """What the run was over, as far as a title has room."""
     names = [posixpath.basename(posixpath.abspath(path.replace("\\", "/"))) or path for path in context.paths]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") or "This run"
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 place`, `1,234 places`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def told(groups: Sequence[Group]) -> str:

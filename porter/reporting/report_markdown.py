@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from porter.findings import FileReport
+from porter.findings import FileReport, counted
 from porter.reporting.context import RunContext
-from porter.reporting.overview import Group, Overview, counted, overview, titled, told
+from porter.reporting.overview import Group, Overview, overview, titled, told
 
 #: So many files of a group are listed; the page lists all.
 _FILES_SHOWN = 20

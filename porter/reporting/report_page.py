@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 
-from porter.findings import FileReport
+from porter.findings import FileReport, counted
 from porter.reporting.context import RunContext
 from porter.reporting.html import Markup, element, page, table
-from porter.reporting.overview import Folder, Group, Overview, counted, overview, titled, told
+from porter.reporting.overview import Folder, Group, Overview, overview, titled, told
 from porter.rules.rule import Rule
 
 _CHIPS = {"error": "failed", "warning": "skipped", "note": "idle", "fix": "passed"}

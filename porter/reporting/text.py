@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porter.findings import UNSAFE, FileReport, Finding
+from porter.findings import UNSAFE, FileReport, Finding, counted
 from porter.reporting.context import RunContext
 from porter.reporting.summary import RuleCount, Summary, count_rules, summarize
 
@@ -100,7 +100,7 @@ def _sentences(reports: Sequence[FileReport], context: RunContext) -> str:
     if context.output is not None:
         sentences.append(_about_the_copy(reports, _printable(context.output)))
     if summary.failed:
-        sentences.append(f"{_counted(summary.failed, 'file')} could not be ported.")
+        sentences.append(f"{counted(summary.failed, 'file')} could not be ported.")
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -115,7 +115,7 @@ def _about_the_copy(reports: Sequence[FileReport], output: str) -> str:
     missing = sum(report.missing for report in reports)
     if missing == len(reports):
         return f"There is no copy in {output}."
-    return f"The copy is in {output}, without {_counted(missing, 'file')}." if missing else f"The copy is in {output}."
+    return f"The copy is in {output}, without {counted(missing, 'file')}." if missing else f"The copy is in {output}."
 
 
 def _about_others(context: RunContext) -> Iterator[str]:
@@ -124,16 +124,16 @@ def _about_others(context: RunContext) -> Iterator[str]:
         listed = ", ".join(f"{ending} {count}" for ending, count in endings.most_common(4))
         count = len(context.not_looked_at)
         names, were = ("names", "was") if count == 1 else ("name", "were")
-        yield f"{_counted(count, 'other file')} {names} CUDA and {were} not looked at ({listed})."
+        yield f"{counted(count, 'other file')} {names} CUDA and {were} not looked at ({listed})."
 
 
 def _about_files(summary: Summary, context: RunContext) -> str:
     if not summary.changed:
-        return f"{_counted(summary.unchanged, 'file')} left unchanged." if summary.unchanged else ""
+        return f"{counted(summary.unchanged, 'file')} left unchanged." if summary.unchanged else ""
     done = "given an NPU form" if context.npu_scripts else "rewritten"
     done = "given ignore comments" if context.adds_ignores else done
     verb = done if context.rewrites else f"would be {done}"
-    changed = f"{_counted(summary.changed, 'file')} {verb} in {_counted(summary.fixes, 'place')}"
+    changed = f"{counted(summary.changed, 'file')} {verb} in {counted(summary.fixes, 'place')}"
     if summary.unsafe:
         changed += f" ({summary.unsafe} of them unsafe)"
     return f"{changed}, {summary.unchanged} left unchanged." if summary.unchanged else f"{changed}."
@@ -143,19 +143,15 @@ def _about_support(summary: Summary, context: RunContext) -> str:
     if not summary.supporting:
         return ""
     verb = "supports" if summary.supporting == 1 else "support"
-    return f"{_counted(summary.supporting, 'file')} already {verb} {context.target}."
+    return f"{counted(summary.supporting, 'file')} already {verb} {context.target}."
 
 
 def _about_findings(summary: Summary) -> str:
     if not summary.findings:
         return "No findings." if summary.files > summary.failed else ""
     counts = ((summary.errors, "error"), (summary.warnings, "warning"), (summary.notes, "note"))
-    parts = ", ".join(_counted(count, noun) for count, noun in counts if count)
-    return f"{_counted(summary.findings, 'finding')}: {parts}."
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    parts = ", ".join(counted(count, noun) for count, noun in counts if count)
+    return f"{counted(summary.findings, 'finding')}: {parts}."
 
 
 def _printable(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from porter import __version__
-from porter.files import check_writable
+from porter.files import CannotWrite, check_new_file
 
 if TYPE_CHECKING:
     from porter.verify.outcome import Row
@@ -176,14 +176,10 @@ def _check_report(file: str) -> None:
     """Raises UsageError where the file cannot be written, which is better known before the scripts have run."""
     if not file.lower().endswith(REPORTS):
         raise click.UsageError(f"--report {file}: the name has to end in {' or '.join(REPORTS)}")
-    if os.path.isdir(file):
-        raise click.UsageError(f"--report {file} is a folder; name a file")
-    if not os.path.isdir(os.path.dirname(file) or "."):
-        raise click.UsageError(f"--report {file}: there is no such folder; make it, or name another file")
     try:
-        check_writable(file)
-    except OSError as error:
-        raise click.UsageError(f"--report {file} cannot be written: {error.strerror}; name another file") from None
+        check_new_file(file)
+    except CannotWrite as error:
+        raise click.UsageError(f"--report {error}") from None
 
 
 def _as_asked(message: str, options: dict[str, Any]) -> str:

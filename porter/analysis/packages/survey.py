@@ -15,7 +15,7 @@ from porter.analysis.packages.imports import NOWHERE, Import, imported_packages
 from porter.analysis.packages.installed import Installed, installed_packages, search_path
 from porter.discovery import Input
 from porter.files import read_file
-from porter.findings import FileReport, Finding
+from porter.findings import FileReport, Finding, counted
 from porter.ignore_comments import Ignores
 from porter.made_for_cuda import packages as cuda_packages
 from porter.port import PYTHON, Plan
@@ -101,18 +101,14 @@ def _said(row: Row) -> tuple[str, str, str]:
         return NOT_INSTALLED, "note", f"{row.package} is not installed: what it calls of CUDA is not known"
     calls = ", ".join(f"{what} ({count})" for what, count in row.calls[:3])
     if row.verdict == "ported by npu_compat":
-        return CALLS_CUDA, "note", f"{name} calls CUDA in {_counted(row.files, 'file')}: {calls}"
+        return CALLS_CUDA, "note", f"{name} calls CUDA in {counted(row.files, 'file')}: {calls}"
     if row.verdict == "has to be ported":
         return (
             CALLS_CUDA,
             "warning",
-            f"{name} calls what the target lacks, in {_counted(row.lacking, 'place')}: {calls}",
+            f"{name} calls what the target lacks, in {counted(row.lacking, 'place')}: {calls}",
         )
     return "", "", ""
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _row(name: str, installed: Installed | None, plan: Plan, processes: int) -> Row:

@@ -26,6 +26,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from porter.findings import counted
 from porter.rules.rule import Rule
 from porter.text_unit import Lines, TextUnit
 from porter.unit import Found
@@ -54,10 +55,9 @@ def report_the_source(source: Lines, unit: TextUnit[Lines]) -> Iterator[Found]:
     registers = f"; it registers {', '.join(names[:6])}{' and more' if len(names) > 6 else ''}" if names else ""
     first = (kernels or calls)[0]
     if kernels:
-        count = f"{len(kernels)} kernel{'s' if len(kernels) > 1 else ''}"
-        message, severity = f"this source holds {count} in CUDA C++{registers}", "error"
+        message, severity = f"this source holds {counted(len(kernels), 'kernel')} in CUDA C++{registers}", "error"
     else:
-        count = f"{len(calls)} place{'s' if len(calls) > 1 else ''}"
+        count = counted(len(calls), "place")
         message, severity = f"this source calls CUDA's libraries in {count}{registers}", "warning"
     way_out = f"write them again for {unit.translation.new.title}, or do the computation in torch operators"
     yield unit.report(RULE.code, severity, first.span(), message, way_out)
