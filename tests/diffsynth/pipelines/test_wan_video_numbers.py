@@ -100,7 +100,7 @@ def test_the_decoded_frames(wan21, monkeypatch):
 def test_merged_guidance_is_equal_up_to_the_order_of_sums(wan21, monkeypatch):
     apart, _ = final_latents(wan21, monkeypatch)
     merged, _ = final_latents(wan21, monkeypatch, cfg_merge=True)
-    assert difference(apart, merged) < 1e-5
+    assert difference(apart, merged) < 3e-5  # 0 to 1e-5, by the processor: it sums a batch of two in another order
 
 
 def test_a_window_as_long_as_the_video_changes_nothing(wan21, monkeypatch):
