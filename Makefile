@@ -15,6 +15,8 @@ PYTHON ?= python3
 TESTS ?=
 BIN := .venv/bin
 WHEELHOUSE := build/wheelhouse
+# A test that hangs is named, with where it waits, and ends the run; so does one that takes its process down.
+HANGS := -o faulthandler_timeout=900 -o faulthandler_exit_on_timeout=true --max-worker-restart=0
 BENCHMARKS := porter_speed porter_sweep emulator_block compat_cost emulator_opinfo \
 	pipeline_import load_memory offload_cost dit_speed vae_speed qwen_speed z_image_speed
 
@@ -30,7 +32,7 @@ port: $(BASE)
 
 test: $(DEV) $(WHEELS)
 	@echo "$(if $(TESTS),The tests in $(TESTS),All tests: about 10 minutes on 2 cores (make test TESTS=tests/porter: a part of them)), then ruff and mypy."
-	$(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(HANGS) $(TESTS)
 	@$(MAKE) lint
 
 test-torch:
