@@ -13,6 +13,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing import spawn
@@ -37,6 +38,9 @@ _RAISED_FOR_OTHERS = ("ProcessRaisedException", "ProcessExitedException")
 _ENDED_BY_ANOTHER = (None, -signal.SIGTERM, -signal.SIGKILL)
 _LOST = "{} of the processes that it started were ended before their last line: what they computed is not seen"
 
+#: Seconds that one of a pool is signalled to end, and between two of these signals.
+_SECONDS_TO_END, _BETWEEN_SIGNALS = 30.0, 0.1
+
 
 class Workers:
     """Those of a script that is watched in this process, numbered as they are started."""
@@ -56,6 +60,7 @@ class Workers:
     def watch(self) -> None:
         """From now on, for the rest of the process."""
         start, bootstrap, prepare = BaseProcess.start, BaseProcess._bootstrap, spawn.get_preparation_data  # type: ignore[attr-defined]
+        terminate = BaseProcess.terminate
 
         def started(process: Any) -> None:
             worker = self._next(process)
@@ -76,7 +81,13 @@ class Workers:
                 self._be(worker, process)
             return bootstrap(process, *args, **kwargs)
 
+        def terminated(process: Any) -> None:
+            terminate(process)
+            if any(worker.is_of_pool for one, worker in self._started if one is process):
+                _insist(process, terminate)
+
         BaseProcess.start = started  # type: ignore[method-assign,assignment]
+        BaseProcess.terminate = terminated  # type: ignore[method-assign,assignment]
         BaseProcess._bootstrap = begun  # type: ignore[attr-defined]
         spawn.get_preparation_data = prepared
 
@@ -206,6 +217,14 @@ class _Begins:
 def _module_of(process: Any) -> str:
     """Where what it runs is written, as long as it has not started: then it has forgotten that."""
     return str(getattr(getattr(process, "_target", None) or type(process), "__module__", ""))
+
+
+def _insist(process: Any, terminate: Callable[[Any], None]) -> None:
+    """Until the process has ended: a signal that comes just before a call that waits is handled only after that one."""
+    ends_at = time.monotonic() + _SECONDS_TO_END
+    while process.exitcode is None and time.monotonic() < ends_at:
+        process.join(_BETWEEN_SIGNALS)
+        terminate(process)
 
 
 def _exit_status(process: Any) -> int | None:

@@ -198,6 +198,23 @@ if __name__ == "__main__":
     assert row.outcomes["ported"].notes == []
 
 
+def test_one_of_a_pool_that_misses_the_signal_to_end_is_signalled_again(verify_text: Callable[..., Row]) -> None:
+    """As where it comes just before the worker waits for work: here the first one does nothing but allow the next."""
+    text = """\
+import multiprocessing, signal, torch
+def misses_one():
+    handler = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, handler))
+if __name__ == "__main__":
+    with multiprocessing.get_context("fork").Pool(1, misses_one) as pool:
+        print(pool.map(abs, [-1]))
+    print(float(torch.ones(3, device="cuda").mul(2).sum()))
+"""
+    row = verify_text(*both(text))
+    assert (row.problems, row.equal) == ([], True)
+    assert row.outcomes["ported"].notes == []
+
+
 def test_a_figure_and_an_array_of_a_pool_that_differ_fail(verify_text: Callable[..., Row]) -> None:
     script = POOLS.format(figure="1.5", factor="1.0")
     row = verify_text(both(script)[0], both(POOLS.format(figure="1.75", factor="1.0"))[1])
