@@ -10,6 +10,7 @@ import torch.distributed as dist
 
 import npu_compat
 from npu_compat.surface import read_surface
+from tests.process_group import alone_in_a_group
 
 DEVICES = {
     "cuda:1": lambda: "cuda:1",
@@ -49,15 +50,12 @@ def device(request, redirect):
 
 
 @pytest.fixture(scope="module")
-def group(npu, tmp_path_factory):
+def group(npu):
     """A process group of one, asked for as nccl."""
     import npu_compat
 
-    with npu_compat.redirected():
-        store = dist.FileStore(str(tmp_path_factory.mktemp("store") / "file"), 1)
-        dist.init_process_group("nccl", store=store, rank=0, world_size=1)
+    with npu_compat.redirected(), alone_in_a_group("nccl"):
         yield dist.group.WORLD
-        dist.destroy_process_group()
 
 
 def test_every_class_is_tried():

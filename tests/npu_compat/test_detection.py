@@ -11,6 +11,7 @@ import torch
 import npu_compat
 from npu_compat import activation, detection
 from npu_compat.accelerators import TARGETS, load
+from tests.process_group import alone_in_a_group
 
 
 @pytest.fixture
@@ -114,15 +115,11 @@ def test_without_one_what_needs_no_device_goes_on(bare):
 
 def test_data_parallel_on_the_cpu(bare, monkeypatch):
     monkeypatch.setenv("NPU_COMPAT_FALLBACK", "cpu")
-    with npu_compat.redirected():
-        torch.distributed.init_process_group("nccl", rank=0, world_size=1, store=torch.distributed.HashStore())
-        try:
-            trained = torch.nn.parallel.DistributedDataParallel(
-                torch.nn.Linear(2, 2).cuda(), device_ids=[0], output_device=torch.device("cuda", 0)
-            )
-            trained(torch.ones(1, 2, device="cuda")).sum().backward()
-        finally:
-            torch.distributed.destroy_process_group()
+    with npu_compat.redirected(), alone_in_a_group("nccl"):
+        trained = torch.nn.parallel.DistributedDataParallel(
+            torch.nn.Linear(2, 2).cuda(), device_ids=[0], output_device=torch.device("cuda", 0)
+        )
+        trained(torch.ones(1, 2, device="cuda")).sum().backward()
     assert trained.module.weight.grad is not None
 
 

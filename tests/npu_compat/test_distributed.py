@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from tests.process_group import alone_in_a_group
+
 PROGRAM = """
 import sys
 import torch
@@ -81,18 +83,14 @@ def test_three_steps_on_two_processes_equal_one(emulated, run_python, tmp_path):
 
 @pytest.mark.parametrize("backend", ["nccl", "cuda:nccl", "cpu:gloo,cuda:nccl", None])
 @pytest.mark.parametrize("given", [{}, {"device_id": "device"}])
-def test_process_groups(redirect, tmp_path, backend, given):
+def test_process_groups(redirect, backend, given):
     import torch.distributed as dist
 
     if given:
         given = {"device_id": torch.device("cuda", 0)}
-    store = dist.FileStore(str(tmp_path / "store"), 1)
-    dist.init_process_group(backend, store=store, rank=0, world_size=1, **given)
-    try:
+    with alone_in_a_group(backend, **given):
         value = torch.ones(2, device="cuda")
         dist.all_reduce(value)
         assert value.tolist() == [1, 1]
         dist.barrier()
         assert dist.get_default_backend_for_device("cuda") == "hccl"
-    finally:
-        dist.destroy_process_group()

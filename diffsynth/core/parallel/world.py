@@ -191,9 +191,9 @@ def _init_process_group(backend: str, launch: Launch) -> None:
 def _leave() -> None:
     if not dist.is_initialized():
         return
-    backend = dist.get_backend()
-    dist.destroy_process_group()
-    if backend == "gloo":
-        # A thread of it that lets go of its last tensor only after Python has begun to end ends the process by SIGABRT
-        # (torch 2.13 on Python 3.11); it waits for no more than its turn.
+    if dist.get_backend() == "gloo":
+        # A thread of it that lets go of its last tensor while the group is destroyed may keep it waiting for ever, and
+        # one that does so after Python has begun to end ends the process by SIGABRT (torch 2.13 on Python 3.11): it
+        # waits for no more than its turn.
         time.sleep(0.05)
+    dist.destroy_process_group()

@@ -5,21 +5,20 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.diffsynth.pipelines.conftest import QUICK, QUICK_PICTURE
+from tests.process_group import alone_in_a_group
 
 VIDEO = {**QUICK, "num_frames": 5, "num_inference_steps": 2, "output_type": "latent"}
 PICTURE = {**QUICK_PICTURE, "height": 32, "width": 48, "num_inference_steps": 2, "output_type": "latent"}
 
 
 @pytest.fixture
-def process_group(tmp_path):
-    """Of this process alone, which DDP asks for."""
-    dist.init_process_group("gloo", store=dist.FileStore(str(tmp_path / "store"), 1), rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
+def process_group():
+    """Which DDP asks for."""
+    with alone_in_a_group("gloo"):
+        yield
 
 
 @contextmanager
