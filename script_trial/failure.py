@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
+from importlib.metadata import packages_distributions, version
+from types import ModuleType
 from typing import Any
 
 from script_trial.adapter import CannotMakeUp
@@ -24,6 +27,8 @@ def _message(error: BaseException, said: str) -> str:
         return text
     if isinstance(error, ModuleNotFoundError):
         return f"it needs the module {error.name}, which is not installed"
+    if missing := _not_in_this_version(error, text):
+        return missing
     if isinstance(error, FileNotFoundError) and error.filename is not None:
         where = "there" if os.path.isabs(os.fsdecode(error.filename)) else "where it runs"
         return f"it needs {error.filename}, which is not {where} and cannot be made up"
@@ -36,6 +41,21 @@ def _message(error: BaseException, said: str) -> str:
     if type(error).__name__ == "OutOfMemoryError" or refused(text):
         return text  # which says it all
     return f"{type(error).__name__}: {text}"
+
+
+def _not_in_this_version(error: BaseException, text: str) -> str | None:
+    """Where a name is missing in a package that is installed."""
+    imported = re.match(r"cannot import name '(\w+)' from '([\w.]+)'", text)
+    if isinstance(error, ImportError) and imported is not None:
+        name, module = imported.groups()
+    elif isinstance(error, AttributeError) and isinstance(error.obj, ModuleType):
+        name, module = error.name, error.obj.__name__
+    else:
+        return None
+    for package in packages_distributions().get(module.partition(".")[0], ()):
+        installed = f"{package} {version(package)}"
+        return f"it needs {name} of {module}, and the installed {installed} has none: another version may"
+    return None
 
 
 def _why_it_ended_itself(error: SystemExit, said: str) -> str:

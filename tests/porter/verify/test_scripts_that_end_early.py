@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,20 @@ Image.new("RGB", (8, 8)).save("a.png")
     ("script", "problems"),
     [
         ("import nowhere", ["every way: line 1: it needs the module nowhere, which is not installed"]),
+        (
+            "import torch\nfrom torch.nn import Newer",
+            [
+                "every way: line 2: it needs Newer of torch.nn, and the installed torch "
+                f"{version('torch')} has none: another version may"
+            ],
+        ),
+        (
+            "import torch\ntorch.nn.Newer()",
+            [
+                "every way: line 2: it needs Newer of torch.nn, and the installed torch "
+                f"{version('torch')} has none: another version may"
+            ],
+        ),
         (
             "x = 1\nopen('prompts/a.txt')",
             ["every way: line 2: it needs prompts/a.txt, which is not where it runs and cannot be made up"],
