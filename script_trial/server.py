@@ -65,7 +65,7 @@ class Jobs:
         self._unread = b""
 
     def serve(self, requests: int) -> None:
-        """Until the file of requests ends."""
+        """Until the file of requests ends, and with it the jobs: who asked for them is gone."""
         adopt_orphans()
         wake, woken = socket.socketpair()
         for end in (wake, woken):
@@ -82,6 +82,7 @@ class Jobs:
             if requests in ready:
                 read = os.read(requests, 1 << 16)
                 if not read:
+                    self._end(self._running)
                     return
                 *lines, self._unread = (self._unread + read).split(b"\n")
                 for line in lines:
@@ -89,8 +90,7 @@ class Jobs:
 
     def _take(self, job: dict[str, Any]) -> None:
         if job["do"] == "end":
-            for process in [process for process, number in self._running.items() if number == job["id"]]:
-                end_with_all_below(process)
+            self._end(process for process, number in self._running.items() if number == job["id"])
             return
         if job["do"] == "launch" and not self._launches_paid:
             _import_what_launches_need()
@@ -105,6 +105,10 @@ class Jobs:
         if child == 0:
             _be_a_child(job)
         self._running[child] = job["id"]
+
+    def _end(self, processes: Iterable[int]) -> None:
+        for process in processes:
+            end_with_all_below(process)
 
     def _reap(self) -> None:
         for process, number in list(self._running.items()):

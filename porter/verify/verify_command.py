@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -93,6 +94,9 @@ def verify(context: click.Context, /, paths: tuple[str, ...], **options: Any) ->
                  1 a script did not pass, or none was run
                  2 the scripts could not be run
     """
+    for number in (signal.SIGTERM, signal.SIGHUP):  # of `timeout`, of CI, of a terminal that is closed
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     try:
         status = _run(paths, tuple(context.meta[_BEHIND]), options)
     except KeyboardInterrupt:

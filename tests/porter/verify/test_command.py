@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
@@ -9,7 +10,8 @@ import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -204,19 +206,51 @@ def _hear_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@needs_emulator
-def test_an_interrupt_is_no_failure_of_what_runs(tmp_path: Path) -> None:
+@pytest.fixture
+def sleeping(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command, as it runs a script that does not come to its end."""
+    (tmp_path / "temporary").mkdir()
     (tmp_path / "sleeps.py").write_text("import time\ntime.sleep(600)\n")
     command = [sys.executable, "-m", "porter", "verify", "sleeps.py"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "temporary")}
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=env, preexec_fn=_hear_interrupts
     ) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "[1/1] sleeps.py\n"
-        process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=100)[1] == "interrupted\n"
-    assert process.returncode == 2
+        yield process
+
+
+@needs_emulator
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_no_failure_of_what_runs(
+    sleeping: subprocess.Popen[str], number: signal.Signals, tmp_path: Path
+) -> None:
+    sleeping.send_signal(number)
+    assert sleeping.communicate(timeout=100)[1] == "interrupted\n"
+    assert sleeping.returncode == 2
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def _working_in(folder: Path) -> list[int]:
+    """Processes whose current folder is below this one."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            found += [int(process.name)] * (process / "cwd").readlink().is_relative_to(folder)
+    return found
+
+
+@needs_emulator
+def test_what_runs_ends_with_the_command_that_is_killed(sleeping: subprocess.Popen[str], tmp_path: Path) -> None:
+    working_in = tmp_path / "temporary"
+    until = time.monotonic() + 100
+    while len(_working_in(working_in)) < 3 and time.monotonic() < until:  # the ways
+        time.sleep(0.1)
+    sleeping.kill()
+    while (left := _working_in(working_in)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert left == []
 
 
 def test_help(run: Run) -> None:
