@@ -4,9 +4,11 @@
 
 Both checkouts verify their own form of those examples (`diffsynth-port verify`), every way and in every process, and
 each first run of a line is noted. For either it prints the modules, the lines, the lines of code (without blank lines,
-comments and docstrings) and the statements: of the whole folder, and of what those examples run in functions. What only
-other models need is no part of the latter; neither is what runs at import, since a trial imports all families before it
-forks. PATHS are examples (default: all).
+comments and docstrings) and the statements: of the whole folder; of what those examples run in its functions; of what
+runs in the examples' own programs, `train.py` among them; and of these two together. What only other models need is no
+part of what is run; neither is what the folder runs at import, since a trial imports all families before it forks. A
+program is its file, run from the top in each way that leaves it unedited; its ported form is the same program again,
+and is not counted. PATHS are examples (default: all).
 """
 
 from __future__ import annotations
@@ -26,15 +28,26 @@ from benchmarks.verify_time import common_examples, rows, verdict
 
 HERE = Path(__file__).parents[1]
 
-#: What Python imports as it starts: notes each line of a folder that runs, once a process.
+#: What Python imports as it starts: notes each line of the library and of examples that runs, once a process.
 NOTES_LINES = """
-import os, sys, threading
+import functools, os, pathlib, sys, threading
+from io import FileIO
 from os import close, open, write  # as they are now: a trial may replace them
 
 FOLDER, NOTES, seen = os.environ["CODE_SIZE_FOLDER"], os.environ["CODE_SIZE_NOTES"], set()
+EXAMPLES = {path.read_bytes(): str(path) for path in pathlib.Path(os.environ["CODE_SIZE_EXAMPLES"]).rglob("*.py")}
+NAMES = {os.path.basename(path) for path in EXAMPLES.values()}
+
+@functools.cache
+def counted_as(path):  # a trial runs a copy of an example
+    if path.startswith(FOLDER):
+        return path
+    if os.path.basename(path) in NAMES:
+        with FileIO(path) as copy:
+            return EXAMPLES.get(copy.read())
 
 def line(frame, event, argument):
-    place = frame.f_code.co_filename, frame.f_lineno
+    place = counted_as(frame.f_code.co_filename), frame.f_lineno
     if event == "line" and place not in seen:
         seen.add(place)
         notes = open(NOTES, os.O_WRONLY | os.O_APPEND | os.O_CREAT)  # whatever a process closes meanwhile
@@ -43,7 +56,7 @@ def line(frame, event, argument):
     return line
 
 def call(frame, event, argument):
-    return line if frame.f_code.co_filename.startswith(FOLDER) else None
+    return line if counted_as(frame.f_code.co_filename) else None
 
 threading.settrace(call)
 sys.settrace(call)
@@ -72,16 +85,16 @@ class Size:
         return Size(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
 
-def sizes(module: Path, ran: set[int]) -> tuple[Size, Size]:
-    """Of a module as a whole, and of the statements in its functions that ran."""
+def sizes(module: Path, ran: set[int], *, is_program: bool = False) -> tuple[Size, Size]:
+    """Of a module as a whole, and of the statements that ran: of a program all, of another those in functions."""
     text = module.read_text("utf-8")
     tree = ast.parse(text)
     code = _lines_of_code(text)
-    statements = {_head(node): False for node in ast.walk(tree) if _is_code(node)}
+    statements = {_head(node): is_program for node in ast.walk(tree) if _is_code(node)}
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             statements |= {_head(node): True for one in function.body for node in ast.walk(one) if _is_code(node)}
-    of_run = [lines for lines, in_function in statements.items() if in_function and not ran.isdisjoint(lines)]
+    of_run = [lines for lines, is_counted in statements.items() if is_counted and not ran.isdisjoint(lines)]
     lines_run = {line for lines in of_run for line in lines}
     code &= {line for lines in statements for line in lines}
     whole = Size(1, text.count("\n"), len(code), len(statements))
@@ -122,6 +135,7 @@ def verified(checkout: Path, examples: Path, paths: list[str], folder: Path) -> 
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(folder), str(checkout)]),
         "CODE_SIZE_FOLDER": str(checkout / "diffsynth") + os.sep,
+        "CODE_SIZE_EXAMPLES": str(examples),
         "CODE_SIZE_NOTES": str(notes),
         "NO_COLOR": "1",
     }
@@ -143,23 +157,29 @@ def main() -> int:
         print(__doc__, file=sys.stderr)
         return 2
     before, paths = Path(sys.argv[1]).resolve(), sys.argv[2:] or ["examples"]
-    found: dict[str, tuple[Size, Size]] = {}
+    found: dict[str, tuple[Size, ...]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         for name, checkout, other in (("before", before, HERE), ("now", HERE, before)):
             folder = Path(temporary, name)
             examples = common_examples(checkout, other, folder / "examples")
             ran = verified(checkout, examples, paths, folder)
-            both = [sizes(path, ran.get(path, set())) for path in sorted((checkout / "diffsynth").rglob("*.py"))]
-            whole, run = (sum((one[which] for one in both), Size()) for which in (0, 1))
-            found[name] = whole, run
-    print(f"\n{'':<34}{'before':>9}{'now':>9}{'ratio':>8}")
-    for which, what, names in (
-        (0, "of diffsynth/", ("modules", "lines", "code", "statements")),
-        (1, "that these run", ("modules", "code", "statements")),
+            library = [sizes(path, ran.get(path, set())) for path in (checkout / "diffsynth").rglob("*.py")]
+            whole, run = (sum((one[which] for one in library), Size()) for which in (0, 1))
+            programs = [sizes(path, ran[path], is_program=True)[1] for path in examples.rglob("*.py") if path in ran]
+            in_programs = sum(programs, Size())
+            found[name] = whole, run, in_programs, run + in_programs
+    print(f"\n{'':<40}{'before':>9}{'now':>9}{'ratio':>8}")
+    for which, (what, names) in enumerate(
+        (
+            ("of diffsynth/", ("modules", "lines", "code", "statements")),
+            ("of it that these run", ("modules", "code", "statements")),
+            ("of their programs that run", ("modules", "code", "statements")),
+            ("of both that run", ("modules", "code", "statements")),
+        )
     ):
         for name in names:
             one, two = (getattr(found[when][which], name) for when in ("before", "now"))
-            print(f"{name + ' ' + what:<34}{one:>9,}{two:>9,}{two / one:>8.2f}")
+            print(f"{name + ' ' + what:<40}{one:>9,}{two:>9,}{two / one:>8.2f}")
     return 0
 
 
