@@ -40,6 +40,7 @@ from diffsynth.models.layers import patches
 from diffsynth.pipelines.qwen_image import QwenImagePipeline
 from diffsynth.pipelines.wan_video import WanVideoPipeline
 from diffsynth.pipelines.z_image import ZImagePipeline
+from script_trial.adapters.diffsynth_port.catalogue import shard_names
 from script_trial.adapters.diffsynth_port.weights import make_weights
 from tests.diffsynth.pipelines import diffusers_oracle, qwen_oracle, z_image_oracle
 
@@ -96,7 +97,7 @@ def opened(pipeline: Any, family: Family, model_id: str, base: str, root: Path, 
     return pipeline.from_pretrained(
         torch.float32,
         "cpu",
-        [ModelConfig(path=[str(root / model / name) for name in file.shard_names()]) for model, file in files],
+        [ModelConfig(path=[str(root / model / name) for name in shard_names(file)]) for model, file in files],
         **{keyword: ModelConfig(path=str(root / model / folder)) for keyword, (model, folder) in folders.items()},
     )
 

@@ -185,22 +185,6 @@ class WeightFile:
     beside: tuple[Network, ...] = ()
     prefix: str = ""
 
-    def shard_names(self) -> list[str]:
-        """The names of the files with tensors, in the published numbering."""
-        if self.shards == 1:
-            return [self.name]
-        stem, dot, suffix = self.name.rpartition(".")
-        return [f"{stem}-{number:05d}-of-{self.shards:05d}{dot}{suffix}" for number in range(1, self.shards + 1)]
-
-    @property
-    def index_name(self) -> str:
-        """The file that says which shard holds which key."""
-        return f"{self.name}.index.json"
-
-    def file_names(self) -> list[str]:
-        """All files of the checkpoint; one in shards has an index beside them."""
-        return self.shard_names() if self.shards == 1 else [*self.shard_names(), self.index_name]
-
 
 @dataclass(frozen=True)
 class LoraFile:
@@ -217,9 +201,6 @@ class LoraFile:
     rank: int
     targets: tuple[str, ...]
 
-    def file_names(self) -> list[str]:
-        return [self.name]
-
 
 @dataclass(frozen=True)
 class TokenizerFolder:
@@ -228,9 +209,6 @@ class TokenizerFolder:
 
     name: str
     kind: str
-
-    def file_names(self) -> list[str]:
-        return [f"{self.name}/"]
 
 
 ModelFile = WeightFile | LoraFile | TokenizerFolder

@@ -13,6 +13,7 @@ from diffsynth.core.loader.detection import load_object, model_hash
 from diffsynth.diffusion.training.run_task import family_parser
 from diffsynth.families import FAMILIES, MODEL_CONFIGS
 from diffsynth.families.family import Family, Network, Published, Sizes, WeightFile
+from script_trial.adapters.diffsynth_port.catalogue import file_names
 from script_trial.small.tokenizer_files import MOST_TOKENS
 
 NETWORKS = [network for family in FAMILIES for network in family.networks]
@@ -50,7 +51,7 @@ def test_what_a_record_names_is_there(family: Family) -> None:
 @of_each_family
 def test_its_models_are_of_its_networks(family: Family) -> None:
     for model_id, entries in family.models.items():
-        files = [name for entry in entries for name in entry.file_names()]
+        files = [name for entry in entries for name in file_names(entry)]
         assert len(set(files)) == len(files), model_id
         assert all(entry.network in family.networks for entry in entries if isinstance(entry, WeightFile))
 

@@ -70,17 +70,12 @@ def is_local(model_id: str, patterns: Sequence[str], root: str) -> bool:
 
 def _matches(folder: str, pattern: str) -> list[str]:
     """The files that match, sorted; or the folder that the pattern names, if there is anything in it."""
-    if pattern in ("", "./"):
-        return [folder] if _has_content(folder) else []
-    if pattern.endswith("/"):
-        inner = os.path.join(folder, pattern.rstrip("/"))
-        return [inner] if _has_content(inner) else []
-    return sorted(glob.glob(os.path.join(glob.escape(folder), pattern), recursive=True))
-
-
-def _has_content(folder: str) -> bool:
-    """Whether there is anything but what download clients keep for themselves."""
-    return os.path.isdir(folder) and any(not name.startswith(".") for name in os.listdir(folder))
+    if pattern and not pattern.endswith("/"):
+        return sorted(glob.glob(os.path.join(glob.escape(folder), pattern), recursive=True))
+    named = os.path.join(folder, pattern.removeprefix("./")).rstrip("/")
+    # What download clients keep for themselves is not counted.
+    has_content = os.path.isdir(named) and any(not name.startswith(".") for name in os.listdir(named))
+    return [named] if has_content else []
 
 
 def _surely_whole(paths: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 MODEL_BASE_PATH = "DIFFSYNTH_MODEL_BASE_PATH"
 SKIP_DOWNLOAD = "DIFFSYNTH_SKIP_DOWNLOAD"
@@ -11,14 +12,12 @@ DOWNLOAD_SOURCE = "DIFFSYNTH_DOWNLOAD_SOURCE"
 DOWNLOAD_SOURCES = ("modelscope", "huggingface")
 
 _TRUE = ("1", "true", "yes", "on")
-_FALSE = ("0", "false", "no", "off")
+_FALSE = ("false", "0", "no", "off")
 
 
 def model_base_path(explicit: str | os.PathLike[str] | None) -> str:
     """The root of the local model tree ``<root>/<model_id>/``: what the caller says, the variable, or ``./models``."""
-    if explicit is not None:
-        return os.fspath(explicit)
-    return os.environ.get(MODEL_BASE_PATH) or "./models"
+    return os.fspath(explicit if explicit is not None else os.environ.get(MODEL_BASE_PATH) or "./models")
 
 
 def skip_download(explicit: bool | str | None) -> bool:
@@ -27,9 +26,8 @@ def skip_download(explicit: bool | str | None) -> bool:
     Raises:
         ValueError: neither a yes nor a no.
     """
-    if explicit is not None:
-        return boolean("skip_download", str(explicit))
-    return boolean(SKIP_DOWNLOAD, os.environ.get(SKIP_DOWNLOAD) or "false")
+    expected = f"one of {', '.join(_TRUE)}, or one of {', '.join(_FALSE)}"
+    return _said("skip_download", explicit, SKIP_DOWNLOAD, (*_FALSE, *_TRUE), expected) in _TRUE
 
 
 def download_source(explicit: str | None) -> str:
@@ -38,22 +36,12 @@ def download_source(explicit: str | None) -> str:
     Raises:
         ValueError: no such source.
     """
-    name = "download_source" if explicit is not None else DOWNLOAD_SOURCE
-    value = explicit if explicit is not None else os.environ.get(DOWNLOAD_SOURCE) or DOWNLOAD_SOURCES[0]
-    if value.strip().lower() not in DOWNLOAD_SOURCES:
-        raise ValueError(f"{name} is {value!r}: expected {' or '.join(DOWNLOAD_SOURCES)}")
-    return value.strip().lower()
+    return _said("download_source", explicit, DOWNLOAD_SOURCE, DOWNLOAD_SOURCES, " or ".join(DOWNLOAD_SOURCES))
 
 
-def boolean(name: str, value: str) -> bool:
-    """A yes or no in any of the usual spellings.
-
-    Raises:
-        ValueError: any other text; the message has the name and the value.
-    """
-    spelling = value.strip().lower()
-    if spelling in _TRUE:
-        return True
-    if spelling in _FALSE:
-        return False
-    raise ValueError(f"{name} is {value!r}: expected one of {', '.join(_TRUE)}, or one of {', '.join(_FALSE)}")
+def _said(keyword: str, explicit: object, variable: str, known: Sequence[str], expected: str) -> str:
+    """Which of the known values the caller says, or else the variable, or else the first of them."""
+    name, value = (keyword, explicit) if explicit is not None else (variable, os.environ.get(variable) or known[0])
+    if str(value).strip().lower() not in known:
+        raise ValueError(f"{name} is {value!r}: expected {expected}")
+    return str(value).strip().lower()

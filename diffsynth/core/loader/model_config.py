@@ -74,10 +74,8 @@ class ModelConfig:
                 'ModelConfig() names no model: give path="file.safetensors", or model_id="Org/Name" with '
                 'origin_file_pattern="*.safetensors", or state_dict'
             )
-        if self.path is not None and not _names_files(self.path):
+        if self.path is not None and not self.files():
             raise ValueError(f"ModelConfig(path={self.path!r}) names no file: expected a path or a list of paths")
-        environment.skip_download(self.skip_download)
-        environment.download_source(self.download_source)
 
     def download_if_necessary(self) -> ModelConfig:
         """A copy whose `path` is what there is on this machine: one path, or a list; this config stays as it is.
@@ -87,6 +85,8 @@ class ModelConfig:
             ModelNotFoundError: there is no such file, and it cannot be downloaded.
         """
         self.check_input()
+        source = environment.download_source(self.download_source)
+        skip_download = environment.skip_download(self.skip_download)
         if self.path is not None:
             paths = self.files()
             for path in paths:
@@ -96,18 +96,14 @@ class ModelConfig:
         if self.model_id is None:
             return replace(self)
         found = find_or_download(
-            self.model_id,
-            self.patterns(),
-            root=self.root(),
-            source=environment.download_source(self.download_source),
-            skip_download=environment.skip_download(self.skip_download),
+            self.model_id, self.patterns(), root=self.root(), source=source, skip_download=skip_download
         )
         return replace(self, path=found)
 
     def files(self) -> list[str]:
         """`path` as a list; of a config that has been downloaded, what there is on this machine."""
         several = [self.path] if isinstance(self.path, (str, os.PathLike)) else self.path
-        return [os.fspath(one) for one in several or () if os.fspath(one)]
+        return [os.fspath(one) for one in several if os.fspath(one)] if isinstance(several, Sequence) else []
 
     def patterns(self) -> list[str]:
         """`origin_file_pattern` as a list; the empty pattern stands for the whole model."""
@@ -121,19 +117,12 @@ class ModelConfig:
 
     def vram_config(self) -> dict[str, Device | Dtype]:
         """The eight keys of memory management, None where nothing was said."""
-        names = [field.name for field in fields(self) if field.name.split("_")[0] in _STATES]
-        return {name: getattr(self, name) for name in names}
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name.split("_")[0] in _STATES}
 
 
 _STATES = ("offload", "onload", "preparing", "computation")
 
 ModelConfig.__init__ = known_keywords_only("ModelConfig")(ModelConfig.__init__)  # type: ignore[method-assign]
-
-
-def _names_files(path: object) -> bool:
-    """Whether this is a path, or a list with one."""
-    several = [path] if isinstance(path, (str, os.PathLike)) else path
-    return isinstance(several, Sequence) and any(os.fspath(one) for one in several)
 
 
 def redirected(config: ModelConfig, model_id: str, files: Mapping[str, str]) -> ModelConfig:

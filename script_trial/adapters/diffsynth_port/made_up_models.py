@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffsynth.families.family import ModelFile, Sizes, TokenizerFolder, WeightFile
 from script_trial.adapter import CannotMakeUp, TrialOfAdapter
-from script_trial.adapters.diffsynth_port.catalogue import MODELS
+from script_trial.adapters.diffsynth_port.catalogue import MODELS, file_names
 from script_trial.adapters.diffsynth_port.weights import make_for_patterns, matching
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Models:
         place = f"{OWN}/models-{sizes.layers}"
         root = self._trial.made_up / place
         for entry in entries:
-            make = functools.partial(_make, model_id, entry.file_names()[0], root, sizes)
+            make = functools.partial(_make, model_id, file_names(entry)[0], root, sizes)
             self._trial.once(f"{place}/{model_id}/{entry.name}", make)
         return root
 

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from diffsynth.families.family import DTYPES, LoraFile, ModelFile, Network, Sizes, TokenizerFolder, WeightFile
-from script_trial.adapters.diffsynth_port.catalogue import entries_of
+from script_trial.adapters.diffsynth_port.catalogue import entries_of, file_names, index_name, shard_names
 from script_trial.checkpoint_files import put_file, write_index, write_tensors
 from script_trial.random_values import random_weight
 from script_trial.small.tokenizer_files import FILES
@@ -82,9 +82,9 @@ def matching(model_id: str, patterns: Iterable[str | None]) -> list[ModelFile]:
 
 def _matching(model_id: str, pattern: str | None) -> list[ModelFile]:
     entries = entries_of(model_id)
-    found = [entry for entry in entries if any(_is_match(name, pattern) for name in entry.file_names())]
+    found = [entry for entry in entries if any(_is_match(name, pattern) for name in file_names(entry))]
     if not found:
-        names = ", ".join(name for entry in entries for name in entry.file_names())
+        names = ", ".join(name for entry in entries for name in file_names(entry))
         raise ValueError(f"{pattern!r} matches no file of {model_id}; it has {names}")
     return found
 
@@ -124,13 +124,13 @@ class _Maker:
         shard_of: dict[str, str] = {}
         total_bytes = 0
         paths: list[Path] = []
-        for name, keys in zip(entry.shard_names(), _cut(list(shapes), entry.shards), strict=True):
+        for name, keys in zip(shard_names(entry), _cut(list(shapes), entry.shards), strict=True):
             tensors = {key: self._values(entry, key, shapes[key]) for key in keys}
             paths.append(self._put(name, functools.partial(write_tensors, tensors, suffix=Path(name).suffix)))
             shard_of |= dict.fromkeys(keys, Path(name).name)
             total_bytes += sum(tensor.nbytes for tensor in tensors.values())
         if entry.shards > 1:
-            paths.append(self._put(entry.index_name, functools.partial(write_index, shard_of, total_bytes)))
+            paths.append(self._put(index_name(entry), functools.partial(write_index, shard_of, total_bytes)))
         return paths
 
     def _lora(self, entry: LoraFile) -> Path:
