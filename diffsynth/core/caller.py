@@ -22,10 +22,9 @@ _NOT_THE_USERS = ("diffsynth", "torch", "contextlib", "functools")
 
 def check_number(name: str, value: object, *, above: float = -math.inf, most: float = math.inf) -> None:
     """Raises ValueError, which names the keyword, unless `value` is a finite number above one and at most the other."""
-    if is_number(value) and math.isfinite(value) and above < value <= most:
-        return
-    bounds = [f"above {above:g}"] * (above > -math.inf) + [f"at most {most:g}"] * (most < math.inf)
-    raise ValueError(f"{name}={value!r}: expected a number {' and '.join(bounds)}".rstrip())
+    if not is_number(value) or not math.isfinite(value) or not above < value <= most:
+        bounds = [f"above {above:g}"] * (above > -math.inf) + [f"at most {most:g}"] * (most < math.inf)
+        raise ValueError(f"{name}={value!r}: expected a number {' and '.join(bounds)}".rstrip())
 
 
 def check_whole(name: str, value: object, *, least: int = 1) -> None:
@@ -69,11 +68,10 @@ def known_keywords_only(
                 value = kwargs.pop(keyword)
                 if value is not None and value is not False and not _is_default(value, later_defaults.get(keyword)):
                     raise NotImplementedError(f"{name}({keyword}=...): {later[keyword]} is not part of this version")
-            for keyword in kwargs:
-                if keyword not in keywords and keyword in elsewhere:
+            for keyword in [keyword for keyword in kwargs if keyword not in keywords]:
+                if keyword in elsewhere:
                     raise TypeError(f"{name}() has no keyword {keyword!r}: here it is {elsewhere[keyword]!r}")
-                if keyword not in keywords:
-                    raise TypeError(unknown_keyword(name, keyword, keywords))
+                raise TypeError(unknown_keyword(name, keyword, keywords))
             return function(*args, **kwargs)
 
         return checked  # type: ignore[return-value]

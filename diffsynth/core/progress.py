@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -53,11 +54,5 @@ def labelled(bar: ProgressBar, label: str) -> ProgressBar:
         raise TypeError(f"progress_bar_cmd={bar!r}: expected what wraps a loop, such as tqdm, or iter for no bar")
     if not is_main_rank():
         return iter
-    if not _is_tqdm(bar):
-        return bar
-    with_options: Callable[..., Iterable[Any]] = bar
-    return lambda iterable: with_options(iterable, desc=label)
-
-
-def _is_tqdm(bar: object) -> bool:
-    return bar is progress_bar or (isinstance(bar, type) and issubclass(bar, tqdm))
+    is_tqdm = bar is progress_bar or (isinstance(bar, type) and issubclass(bar, tqdm))
+    return functools.partial(bar, desc=label) if is_tqdm else bar  # type: ignore[call-arg]

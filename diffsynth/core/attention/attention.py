@@ -89,9 +89,8 @@ def _choose(
 def _best(device: torch.device, dtype: torch.dtype, head_dim: int, mask_dtype: torch.dtype | None) -> str:
     for name in AUTOMATIC:
         candidate = IMPLEMENTATIONS[name]
-        if candidate.why_not_on(device) or candidate.why_not_for(dtype, head_dim, mask_dtype):
-            continue
-        if candidate.why_not_installed():
+        unfit = candidate.why_not_on(device) or candidate.why_not_for(dtype, head_dim, mask_dtype)
+        if unfit or candidate.why_not_installed():
             continue
         try:
             _load(name)

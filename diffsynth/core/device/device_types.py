@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -65,10 +65,10 @@ def is_available(name: str) -> bool:
     if name in ACCELERATORS and import_package(name):
         return False
     try:
+        module = device_module(name)
+        answers = module if hasattr(module, "is_available") else getattr(torch.backends, name)
         # A redirect may have put another device in the place of this one.
-        if torch.device(name).type != name:
-            return False
-        return bool(_availability(name)())
+        return torch.device(name).type == name and bool(answers.is_available())
     except (RuntimeError, AttributeError):  # torch was built without it
         return False
 
@@ -112,10 +112,3 @@ def _import(package: str) -> str:
     except Exception as error:  # whatever a vendor's package raises, it is a reason and no failure of ours
         return f"{package} cannot be imported: {type(error).__name__}: {error}"
     return ""
-
-
-def _availability(name: str) -> Callable[[], bool]:
-    module = device_module(name)
-    named = module if hasattr(module, "is_available") else getattr(torch.backends, name)
-    asked: Callable[[], bool] = named.is_available
-    return asked

@@ -20,11 +20,12 @@ from diffsynth.core.device.resolution import resolve_device as resolve_device
 _MEMINFO = Path("/proc/meminfo")
 
 
+_LOOKED_UP = {"IS_NPU_AVAILABLE": NPU, "IS_CUDA_AVAILABLE": CUDA}
+
+
 def __getattr__(name: str) -> bool:
-    if name == "IS_NPU_AVAILABLE":
-        return is_available(NPU)
-    if name == "IS_CUDA_AVAILABLE":
-        return is_available(CUDA)
+    if name in _LOOKED_UP:
+        return is_available(_LOOKED_UP[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -125,9 +126,8 @@ def room_left(device: str | torch.device | int | None = None, limit: float | Non
         return 0
     free, total = memory_info(device)
     module = device_module(device.type)
-    kept = 0
-    if hasattr(module, "memory_reserved"):  # what torch keeps for reuse is ours to allocate
-        kept = int(module.memory_reserved(device)) - int(module.memory_allocated(device))
+    has_counts = hasattr(module, "memory_reserved")  # what torch keeps for reuse is ours to allocate
+    kept = int(module.memory_reserved(device)) - int(module.memory_allocated(device)) if has_counts else 0
     limited = total if limit is None else min(total, int(limit * 1024**3))
     return max(0, free + kept - (total - limited))
 

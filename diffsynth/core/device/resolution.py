@@ -39,16 +39,18 @@ def resolve_device(device: str | torch.device | int | None = None) -> torch.devi
     Raises:
         UnknownDeviceError: torch does not know it, or it is not on this machine.
     """
-    if device is None:
-        return _indexed(torch.device(current_accelerator() or CPU))
-    parsed = _parse(device)
+    parsed = torch.device(current_accelerator() or CPU) if device is None else _parse(device)
     if parsed.type == CPU:
         return torch.device(CPU)
     if not is_available(parsed.type):
         raise _not_here(device, parsed.type)
     if (parsed.index or 0) >= device_count(parsed.type):
         raise _not_here(device)
-    return _indexed(parsed)
+    if parsed.type == NPU:
+        _prefer_plain_layouts()
+    # torch's own types say that there always is a number.
+    number = current_index(parsed.type) if parsed.index is None else parsed.index  # type: ignore[redundant-expr]
+    return torch.device(parsed.type, number)
 
 
 def parse_device_type(device: str | torch.device | None) -> str | None:
@@ -80,16 +82,6 @@ def _parse(device: str | torch.device | int) -> torch.device:
         if isinstance(device, int) or (name in ACCELERATORS and not is_available(name)):
             raise _not_here(device, name) from error
         raise _unknown(device, name) from error
-
-
-def _indexed(device: torch.device) -> torch.device:
-    if device.type == CPU:
-        return device
-    if device.type == NPU:
-        _prefer_plain_layouts()
-    # torch's own types say that there always is a number.
-    number = current_index(device.type) if device.index is None else device.index  # type: ignore[redundant-expr]
-    return torch.device(device.type, number)
 
 
 @functools.cache

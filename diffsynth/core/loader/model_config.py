@@ -138,10 +138,8 @@ def redirected(config: ModelConfig, model_id: str, files: Mapping[str, str]) -> 
     if config.path is not None or config.model_id is None or len(patterns) != 1 or patterns[0] not in files:
         return config
     converted = replace(config, model_id=model_id, origin_file_pattern=files[patterns[0]])
-    if is_local(config.model_id, patterns, config.root()):
-        return config
-    if environment.skip_download(config.skip_download) and not is_local(
+    # Where neither is here, nor may be downloaded, the message is to name the file that the caller knows.
+    is_to_be_had = not environment.skip_download(config.skip_download) or is_local(
         model_id, converted.patterns(), converted.root()
-    ):
-        return config  # so that the message for a missing file names the one the caller knows
-    return converted
+    )
+    return converted if is_to_be_had and not is_local(config.model_id, patterns, config.root()) else config

@@ -73,6 +73,8 @@ class ManagedWeights:
         bytes_moved: counts what was moved since the model was loaded.
     """
 
+    state: State
+
     def __init__(
         self,
         model: nn.Module,
@@ -84,7 +86,6 @@ class ManagedWeights:
         units = cut_into_units(model)
         keys = keys_in(source, model, [weight for unit in units for weight in unit.weights], key_map)
         computation = policy.computation
-        self.state = State.OFFLOAD
         self.bytes_moved = BytesMoved()
         self._model_name = type(model).__name__
         self._device = computation.device

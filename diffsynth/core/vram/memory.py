@@ -62,15 +62,8 @@ def has_streams(device: torch.device) -> bool:
     return not is_host(device) and hasattr(torch.get_device_module(device), "Stream")
 
 
-def side_stream(device: torch.device) -> torch.Stream | None:
-    """A new stream, or None."""
-    return torch.Stream(device=device) if has_streams(device) else None
-
-
 def mark(device: torch.device) -> torch.Event | None:
     """An event after the work that is queued now on the thread's current stream, or None."""
     if not has_streams(device):
         return None
-    event = torch.Event(device=device)
-    event.record(torch.accelerator.current_stream(device))
-    return event
+    return torch.accelerator.current_stream(device).record_event()

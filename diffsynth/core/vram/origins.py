@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diffsynth.core.device.npu_compatible_device import synchronize
 from diffsynth.core.loader.weight_source import WeightSource, copier
-from diffsynth.core.vram.memory import has_streams, is_host, side_stream
+from diffsynth.core.vram.memory import has_streams, is_host
 from diffsynth.core.vram.policy import Placement
 from diffsynth.core.vram.staging import Cargo, Staging
 
@@ -144,7 +144,7 @@ class Carrier:
         """
         if self._thread is None:
             self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="weights")
-            self._stream = side_stream(self.device)
+            self._stream = torch.Stream(device=self.device) if has_streams(self.device) else None
         return self._thread.submit(self._fill, origin, outs, after)
 
     def stop(self) -> None:

@@ -115,12 +115,8 @@ class VideoFile:
                 self._frames.close()
             self._next = math.inf
             if self._process is not None:
-                # What reads the frames closes these only while ffmpeg still runs (imageio-ffmpeg 0.8.1).
-                for pipe in (self._process.stdin, self._process.stdout):
-                    if pipe is not None:
-                        pipe.close()
-                self._process.wait()
-                self._process = None
+                with self._process:  # what reads the frames closes its pipes only while it runs (imageio-ffmpeg 0.8.1)
+                    self._process = None
 
     def __del__(self) -> None:
         if getattr(self, "_process", None) is not None:
