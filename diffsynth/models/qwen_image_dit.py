@@ -76,20 +76,13 @@ class JointAttention(nn.Module):
         the mask of what attends to what."""
         length = text.shape[1]
         of_text, of_pictures = (cos[:length], sin[:length]), (cos[length:], sin[length:])
-        query = torch.cat(
-            [
-                self._turned(self.add_q_proj(text), self.norm_added_q, *of_text),
-                self._turned(self.to_q(pictures), self.norm_q, *of_pictures),
-            ],
-            dim=1,
-        )
-        key = torch.cat(
-            [
-                self._turned(self.add_k_proj(text), self.norm_added_k, *of_text),
-                self._turned(self.to_k(pictures), self.norm_k, *of_pictures),
-            ],
-            dim=1,
-        )
+        query, key = [
+            torch.cat([self._turned(add(text), added, *of_text), self._turned(to(pictures), norm, *of_pictures)], dim=1)
+            for add, added, to, norm in (
+                (self.add_q_proj, self.norm_added_q, self.to_q, self.norm_q),
+                (self.add_k_proj, self.norm_added_k, self.to_k, self.norm_k),
+            )
+        ]
         value = torch.cat([self._heads(self.add_v_proj(text)), self._heads(self.to_v(pictures))], dim=1)
         found = self.attend(query, key, value, mask=attended).flatten(2)
         return self.to_out[0](found[:, length:]), self.to_add_out(found[:, :length])

@@ -196,11 +196,10 @@ class QwenImageTokenizer:
 
     def _check_files(self, folder: Path) -> None:
         names = ("vocab.json", "merges.txt")
-        if (folder / "tokenizer.json").is_file() or all((folder / name).is_file() for name in names):
-            return
-        lacking = "has neither tokenizer.json nor vocab.json and merges.txt"
-        named = {"place": "tokenizer/", "model": self.made_for, "model_id": self.published_in}
-        raise FileNotFoundError(missing_folder(folder, "tokenizer", lacking, **named))
+        if not (folder / "tokenizer.json").is_file() and not all((folder / name).is_file() for name in names):
+            lacking = "has neither tokenizer.json nor vocab.json and merges.txt"
+            named = {"place": "tokenizer/", "model": self.made_for, "model_id": self.published_in}
+            raise FileNotFoundError(missing_folder(folder, "tokenizer", lacking, **named))
 
 
 class QwenImageProcessor:
@@ -234,8 +233,8 @@ def _pillow_processor(folder: str) -> Any:
     """transformers' image processor of Qwen2-VL that does without torchvision."""
     import transformers
 
-    from_5_on = "Qwen2VLImageProcessorPil"
-    kind = getattr(transformers, from_5_on, None) or transformers.Qwen2VLImageProcessor
+    # The first is there from 5 on.
+    kind = getattr(transformers, "Qwen2VLImageProcessorPil", None) or transformers.Qwen2VLImageProcessor
     return kind.from_pretrained(folder)
 
 

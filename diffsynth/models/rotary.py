@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 # Tables kept by one model: training over buckets of sizes must not collect them without end.
 _TABLES_KEPT = 4
 
-# Positions along an axis whose angles are on a device before a call has said what it needs: a picture of 2,048 pixels
-# counted from its centre and a prompt after it lie within, as does a video counted from zero.
-_FIRST_POSITION, _POSITIONS_AHEAD = -128, 1024
+# How far from zero the positions reach whose angles are on a device before a call has said what it needs: a picture of
+# 2,048 pixels counted from its centre and a prompt after it lie within, as does a video counted from zero.
+_REACH = 1024
 
 Tables = tuple[Tensor, Tensor]
 """Cosines and sines."""
@@ -67,22 +67,16 @@ class AxisTables:
 
     def __init__(self, dims: Sequence[int], theta: float = 10000.0) -> None:
         self.dims, self._theta = tuple(dims), theta
-        self._known: dict[torch.device, tuple[range, list[Tensor]]] = {}
+        self._known: dict[torch.device, list[Tensor]] = {}
 
-    def build(
-        self, device: torch.device, positions: range = range(_FIRST_POSITION, _POSITIONS_AHEAD)
-    ) -> tuple[range, list[Tensor]]:
-        """Has the device hold these positions at least; which it holds, and the table of each axis for them."""
-        known, _ = self._known.get(device, (range(0), []))
-        if not known or positions.start < known.start or known.stop < positions.stop:
-            stop = _POSITIONS_AHEAD
-            while stop < positions.stop:
-                stop *= 2
-            known = range(min(positions.start, _FIRST_POSITION), stop)
+    def build(self, device: torch.device, reach: int = _REACH) -> list[Tensor]:
+        """Has the device hold the positions from ``-reach`` to before ``reach`` at least; the table of each axis, with
+        position 0 in its middle."""
+        if device not in self._known or self._known[device][0].shape[1] < 2 * reach:
             # A table made within inference mode could never again take part in training.
             with torch.inference_mode(False):
-                along = torch.arange(known.start, known.stop, device="cpu")
-                self._known[device] = known, [_of_axis(along, dim, self._theta).to(device) for dim in self.dims]
+                along = torch.arange(-reach, reach, device="cpu")
+                self._known[device] = [_of_axis(along, dim, self._theta).to(device) for dim in self.dims]
         return self._known[device]
 
     def grid(self, positions: Sequence[Sequence[int]], device: torch.device) -> Tensor:
@@ -95,11 +89,12 @@ class AxisTables:
         return torch.cat([self._rows(axis, positions, device) for axis in range(len(self.dims))], dim=-1).unsqueeze(2)
 
     def _rows(self, axis: int, positions: Sequence[int], device: torch.device) -> Tensor:
-        known, tables = self.build(device, range(min(positions, default=0), max(positions, default=0) + 1))
+        furthest = max(map(abs, positions), default=0)
+        table = self.build(device, max(_REACH, 1 << furthest.bit_length()))[axis]
+        zero = table.shape[1] // 2
         if isinstance(positions, range):
-            return tables[axis][:, positions.start - known.start : positions.stop - known.start]
-        chosen = torch.tensor([position - known.start for position in positions], device=device, dtype=torch.int64)
-        return tables[axis][:, chosen]
+            return table[:, zero + positions.start : zero + positions.stop]
+        return table[:, zero + torch.tensor(positions, device=device, dtype=torch.int64)]
 
 
 class Rotary(ABC, Generic[Layout]):

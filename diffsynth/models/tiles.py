@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from numbers import Integral
 from typing import NamedTuple, TypedDict
@@ -87,12 +87,11 @@ def tiles_over(height: int, width: int, size: tuple[int, int], stride: tuple[int
     return [tile._replace(weight=weight / tile.cut(total, scale)) for tile, weight in zip(tiles, weights, strict=True)]
 
 
-def batches(tiles: Iterable[Tile], most: Callable[[Tile], int]) -> list[list[Tile]]:
+def batches(tiles: Sequence[Tile], most: Callable[[Tile], int]) -> list[list[Tile]]:
     """Tiles of one size in as few lists as hold at most ``most`` of such a tile, and these as even as can be.
 
     The largest come first. Where no list may have more than one, the tiles keep their order.
     """
-    tiles = list(tiles)
     alike: dict[tuple[int, int], list[Tile]] = {}
     for tile in tiles:
         alike.setdefault(tile.size, []).append(tile)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import repeat
 from math import prod
 from typing import Any, ClassVar, Protocol
@@ -216,12 +217,12 @@ class WanBlock(nn.Module):
         """
         shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = (self.modulation.float() + time).unbind(dim=1)
         updated = self.self_attn(modulated_in_groups(tokens, shift, scale, self.eps, lengths), cos, sin)
-        tokens = _gated_in_groups(tokens, updated, gate, lengths)
+        tokens = _in_groups(gated, (tokens, updated), (gate,), lengths)
         if keys_values is None:
             keys_values = self.cross_attn.keys_values(*context)
         tokens = tokens + self.cross_attn(self.norm3(tokens), keys_values)
         updated = self.ffn(modulated_in_groups(tokens, ffn_shift, ffn_scale, self.eps, lengths))
-        return _gated_in_groups(tokens, updated, ffn_gate, lengths), keys_values
+        return _in_groups(gated, (tokens, updated), (ffn_gate,), lengths), keys_values
 
 
 @dataclass(frozen=True)
@@ -254,23 +255,22 @@ def modulated_in_groups(
     tokens: Tensor, shift: Tensor, scale: Tensor, eps: float, lengths: tuple[int, ...] | None
 ) -> Tensor:
     """`modulated` of tokens (B, S, dim) in groups, whose shift and scale are (B * G, dim)."""
+    return _in_groups(partial(modulated, eps=eps), (tokens,), (shift, scale), lengths)
+
+
+def _in_groups(
+    operator: Callable[..., Tensor],
+    tokens: tuple[Tensor, ...],
+    rows: tuple[Tensor, ...],
+    lengths: tuple[int, ...] | None,
+) -> Tensor:
+    """What an operator makes of tokens (B, S, dim) in groups, each with its rows of (B * G, dim)."""
     if lengths is None:
-        return modulated(tokens.reshape(len(shift), -1, tokens.shape[-1]), shift, scale, eps).reshape(tokens.shape)
-    shifts, scales = (_by_group(values, lengths) for values in (shift, scale))
-    parts = zip(tokens.split_with_sizes(lengths, dim=1), shifts, scales, strict=True)
-    return torch.cat([modulated(part, own_shift, own_scale, eps) for part, own_shift, own_scale in parts], dim=1)
-
-
-def _gated_in_groups(tokens: Tensor, update: Tensor, gate: Tensor, lengths: tuple[int, ...] | None) -> Tensor:
-    if lengths is None:
-        in_groups = (len(gate), -1, tokens.shape[-1])
-        return gated(tokens.reshape(in_groups), update.reshape(in_groups), gate).reshape(tokens.shape)
-    of_tokens, updates = (each.split_with_sizes(lengths, dim=1) for each in (tokens, update))
-    return torch.cat(list(map(gated, of_tokens, updates, _by_group(gate, lengths))), dim=1)
-
-
-def _by_group(values: Tensor, lengths: tuple[int, ...]) -> tuple[Tensor, ...]:
-    return torch.unflatten(values, 0, (-1, len(lengths))).unbind(1)
+        groups = [each.reshape(len(rows[0]), -1, each.shape[-1]) for each in tokens]
+        return operator(*groups, *rows).reshape(tokens[0].shape)
+    parts = [each.split_with_sizes(lengths, dim=1) for each in tokens]
+    rows_of_parts = [torch.unflatten(each, 0, (-1, len(lengths))).unbind(1) for each in rows]
+    return torch.cat(list(map(operator, *parts, *rows_of_parts)), dim=1)
 
 
 class Head(nn.Module):

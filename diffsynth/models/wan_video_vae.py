@@ -277,7 +277,7 @@ class WanVideoVAE(nn.Module, ToldByNames):
         mean, deviation = self._statistics(video.device)
 
         def encoded(chunk: Tensor, history: FrameHistory | None) -> Tensor:
-            moments = self.conv1(self.encoder(_patches(chunk, self.patch), history), None)
+            moments = self.conv1(self.encoder(chunk, history), None)
             return (moments[..., : self.z_dim].float() - mean) / deviation
 
         way = _Way(encoded, (self.z_dim, length, height, width), FRAMES, given=self.pixels, made=1)
@@ -309,8 +309,7 @@ class WanVideoVAE(nn.Module, ToldByNames):
         mean, deviation = self._statistics(latents.device)
 
         def decoded(chunk: Tensor, history: FrameHistory | None) -> Tensor:
-            frames = self.decoder(self.conv2(chunk.float() * deviation + mean, None), history)
-            return _from_patches(frames.float(), self.patch)
+            return self.decoder(self.conv2(chunk.float() * deviation + mean, None), history).float()
 
         way = _Way(decoded, (self.image_channels, *size), 1, given=1, made=self.pixels)
         return self._by_tiles(way, latents, tiles, framewise, progress if tiled else iter, room, shared).clamp_(-1, 1)
@@ -340,7 +339,7 @@ class WanVideoVAE(nn.Module, ToldByNames):
 
         return (self.over_tiles if shared else _computed)(computed, tiles)
 
-    def _batches(self, tiles: Iterable[Tile], progress: Progress, frames: int, room: int) -> Iterator[list[Tile]]:
+    def _batches(self, tiles: Sequence[Tile], progress: Progress, frames: int, room: int) -> Iterator[list[Tile]]:
         """The tiles in lists, each of what there is room to compute together, ``frames`` of each tile at a time."""
         widest = max(self.encoder.conv1.out_channels, self.decoder.head.width)
         width = widest * self.encoder.conv1.weight.dtype.itemsize
@@ -389,23 +388,6 @@ def chunks(videos: Sequence[Tensor], size: int, framewise: bool) -> Iterator[tup
 
 def is_halving(place: int, keys: Iterable[str]) -> bool:
     return f"encoder.downsamples.{place}.resample.1.weight" in keys
-
-
-def _patches(frames: Tensor, size: int) -> Tensor:
-    """(B, T, H, W, C) to (B, T, H / size, W / size, C * size * size): of a channel, a patch's columns after another."""
-    if size == 1:
-        return frames
-    batch, count, height, width, channels = frames.shape
-    cut = frames.reshape(batch, count, height // size, size, width // size, size, channels)
-    return cut.permute(0, 1, 2, 4, 6, 5, 3).flatten(4)
-
-
-def _from_patches(frames: Tensor, size: int) -> Tensor:
-    """What `_patches` was given."""
-    if size == 1:
-        return frames
-    cut = torch.unflatten(frames, -1, (-1, size, size)).permute(0, 1, 2, 6, 3, 5, 4)
-    return cut.flatten(4, 5).flatten(2, 3)
 
 
 def check_video(video: Tensor, framewise: bool, pixels: int = PIXELS, colours: int = COLOURS) -> None:

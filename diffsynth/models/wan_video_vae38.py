@@ -30,6 +30,8 @@ DEVIATION = (
     *(0.5726, 1.2042, 0.5458, 1.6887, 0.3971, 1.0600, 0.3943, 0.5537, 0.5444, 0.4089, 0.7468, 0.7744),
 )
 
+PATCH = 2  # pixels of a frame that are one of the network's, on each axis
+
 
 class DownLevel(nn.Module):
     """Residual blocks, then half the height and width, and half the frames if ``time``; None: nothing is halved.
@@ -103,7 +105,13 @@ class UpLevel(nn.Module):
 
 
 class Encoder38(Encoder):
-    """Frames in patches to latents before ``conv1``."""
+    """Frames to latents before ``conv1``."""
+
+    def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
+        """In patches: (B, T, H, W, C) as (B, T, H / 2, W / 2, C * 4), of a channel a patch's columns after another."""
+        batch, count, height, width, channels = frames.shape
+        cut = frames.reshape(batch, count, height // PATCH, PATCH, width // PATCH, PATCH, channels)
+        return super().forward(cut.permute(0, 1, 2, 4, 6, 5, 3).flatten(4), history)
 
     def levels(self, widths: Sequence[int], num_res_blocks: int) -> Iterator[nn.Module]:
         for pair, time in zip(pairwise(widths), (*TIME_HALVES, None), strict=True):
@@ -111,7 +119,11 @@ class Encoder38(Encoder):
 
 
 class Decoder38(Decoder):
-    """Latents after ``conv2`` to frames in patches."""
+    """Latents after ``conv2`` to frames, which it makes in the encoder's patches."""
+
+    def forward(self, frames: Tensor, history: FrameHistory | None) -> Tensor:
+        made = torch.unflatten(super().forward(frames, history), -1, (-1, PATCH, PATCH))
+        return made.permute(0, 1, 2, 6, 3, 5, 4).flatten(4, 5).flatten(2, 3)
 
     def levels(self, widths: Sequence[int], num_res_blocks: int) -> Iterator[nn.Module]:
         for pair, time in zip(pairwise(widths), (*reversed(TIME_HALVES), None), strict=True):
@@ -133,7 +145,7 @@ class WanVideoVAE38(WanVideoVAE):
     )
 
     pixels: ClassVar[int] = 16
-    patch: ClassVar[int] = 2
+    patch: ClassVar[int] = PATCH
     statistics: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = (MEAN, DEVIATION)
     halves: ClassVar[tuple[type[Encoder], type[Decoder]]] = (Encoder38, Decoder38)
 
