@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import partial
 from importlib import import_module
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from diffsynth.core.caller import check_number, nearest, unknown_keyword
-from diffsynth.core.device.npu_compatible_device import empty_cache, memory_info, resolve_device, room_left
+from diffsynth.core.device.npu_compatible_device import memory_info, resolve_device, room_left
 from diffsynth.core.loader.detection import load_object
 from diffsynth.core.loader.model_config import ModelConfig, redirected
 from diffsynth.core.parallel.group import Group
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from diffsynth.models.tiles import Tiling
 
 Pipeline = TypeVar("Pipeline", bound="BasePipeline")
+Branch = TypeVar("Branch", bound=Hashable)
 
 Velocity = Callable[[int, Tensor, Texts], Tensor]
 """(number of the step, latents, prompts) -> the guided velocity, float32, the shape of the latents."""
@@ -241,6 +242,16 @@ class BasePipeline(WithLora):
             self.load_models_to_device(["text_encoder"])
         return prompts.embedded(partial(self._embedding, **with_prompt))
 
+    def encode_prompts(self, prompts: Mapping[Branch, str], **with_prompt: Any) -> dict[Branch, Tensor]:
+        """Text embeddings (1, length, dim) by branch.
+
+        Args:
+            with_prompt: what the text encoder gets besides each prompt: of Qwen-Image, `pictures` that it speaks of,
+                and whether it calls them by their numbers, `numbered`.
+        """
+        self.load_models_to_device(["text_encoder"])
+        return {branch: self._embedding(one, **with_prompt).unsqueeze(0) for branch, one in prompts.items()}
+
     def walked(
         self,
         latents: Tensor,
@@ -341,7 +352,7 @@ class BasePipeline(WithLora):
         schedule = copy(self.scheduler)  # of this call alone
         schedule.set_timesteps(asked["num_inference_steps"], denoising_strength=asked["denoising_strength"], **levels)
         call = Call(self, self.purpose, asked, prompts, *size, tiles, progress)
-        given = combined(unit.prepare(call) for unit in asked_of(self.conditions, call))
+        given = combined([unit.prepare(call) for unit in asked_of(self.conditions, call)])
         latents = self._first_latents(call, prompts.count, given)
         if (clean := given.clean) is not None:
             latents = schedule.add_noise(clean, latents, 0)
@@ -429,13 +440,13 @@ class BasePipeline(WithLora):
         Raises:
             ValueError: there is no place for a network, or none left.
         """
-        places = self.family.places
         for network in networks:
-            free = [name for name in places.get(network.name, ()) if name not in self.networks]
-            if not free:
-                count = "one too many" if network.name in places else "which has no use here"
+            places = [name for kind in self.family.networks if kind.name == network.name for name in kind.attributes]
+            free = next((name for name in places if name not in self.networks), None)
+            if free is None:
+                count = "one too many" if places else "which has no use here"
                 raise ValueError(f"model_configs hold a {network.name}, {count}: {self.family.has}")
-            self.adopt(free[0], network)
+            self.adopt(free, network)
         self.warm_up()
 
     def warm_up(self) -> None:
@@ -465,17 +476,13 @@ class BasePipeline(WithLora):
 
     def load_models_to_device(self, names: Iterable[str]) -> None:
         """Makes the named networks ready to compute, and sends the other managed ones off the device first."""
-        names = self._known_names(names)
+        self._ready = names = self._known_names(names)
         managed = {name: network.weights for name, network in self.networks.items() if network.weights is not None}
-        self._ready = names
-        leaving = {name: weights for name, weights in managed.items() if name not in names}
-        for name, weights in leaving.items():
-            weights.offload()
+        for name in [name for name in managed if name not in names]:
             module = self.networks[name].module
             if module in self._lora:
                 self._lora[module].leave_device()
-        if leaving:
-            empty_cache(self.device)
+            managed[name].offload()
         for name in names:
             if name in managed:
                 managed[name].onload()

@@ -7,7 +7,7 @@ unit, and what the network does with what it contributes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -184,25 +184,21 @@ class Start(Condition[Pipe_contra]):
         call.needs("vae")
 
 
-def asked_of(conditions: Iterable[Condition[Pipe]], call: Call[Pipe]) -> list[Condition[Pipe]]:
+def asked_of(conditions: Sequence[Condition[Pipe]], call: Call[Pipe]) -> list[Condition[Pipe]]:
     """The units that a call asks for, in their order, once all have checked it; raises what they raise."""
-    asked = []
+    asked = [condition for condition in conditions if condition.is_asked(call)]
     for condition in conditions:
-        if condition.is_asked(call):
-            condition.check(call)
-            asked.append(condition)
-        else:
-            condition.check_left_out(call)
+        check = condition.check if condition in asked else condition.check_left_out
+        check(call)
     return asked
 
 
-def combined(contributions: Iterable[Contribution]) -> Contribution:
+def combined(contributions: Sequence[Contribution]) -> Contribution:
     """All of them as one: channels in their order.
 
     Raises:
         ValueError: two of them set the same thing.
     """
-    contributions = list(contributions)
     channels = [one.channels for one in contributions if one.channels is not None]
     return Contribution(
         latents=_the_only(contributions, "latents"),

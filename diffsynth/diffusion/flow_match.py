@@ -38,12 +38,6 @@ def shifted_sigmas(num_steps: int, *, shift: float, start: float = 1.0) -> Tenso
     return (shift * even / (1 + (shift - 1) * even)).float()
 
 
-def check_run(num_inference_steps: int, denoising_strength: float) -> None:
-    """Raises ValueError where a generation cannot have so many steps, or such a strength."""
-    check_whole("num_inference_steps", num_inference_steps)
-    check_number("denoising_strength", denoising_strength, above=0, most=1)
-
-
 def wan_levels(num_steps: int, *, start: float = 1.0, shift: float = 5.0) -> Tensor:
     """Wan's noise levels: `shifted_sigmas`; raises ValueError where `shift` is no number above 0."""
     check_number("sigma_shift", shift, above=0)
@@ -101,7 +95,8 @@ class FlowMatchScheduler:
         Raises:
             ValueError: a value is out of its range.
         """
-        check_run(num_inference_steps, denoising_strength)
+        check_whole("num_inference_steps", num_inference_steps)
+        check_number("denoising_strength", denoising_strength, above=0, most=1)
         self._lay_out(self.config(int(num_inference_steps), start=denoising_strength, **settings))
 
     def _lay_out(self, sigmas: Tensor) -> None:

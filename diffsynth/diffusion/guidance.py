@@ -43,8 +43,7 @@ def guided(predict: Predict, latents: Tensor, *, cfg_scale: float, merge: bool) 
     if merge:
         positive, negative = predict(torch.cat([latents, latents]), BOTH).float().chunk(2)
     else:
-        positive = predict(latents, POSITIVE).float()
-        negative = predict(latents, NEGATIVE).float()
+        positive, negative = (predict(latents, branch).float() for branch in (POSITIVE, NEGATIVE))
     return negative + cfg_scale * (positive - negative)
 
 

@@ -123,13 +123,10 @@ def load_models(
                 weights, dtype = ManagedWeights(module, source, key_map, policy, vram_limit), policy.computation.dtype
             elif not starts_empty:
                 fill(module, source, key_map, dtype=torch_dtype, device=device)
-            states = {} if weights is not None else _states(module)
+            own = module.named_parameters() if weights is None else ()
+            states = {name: ParameterState(each) for name, each in own if not each.is_inference()}
             loaded.append(LoadedModel(entry.model_name, module, dtype, weights, source, key_map, states, starts_empty))
     return loaded
-
-
-def _states(module: nn.Module) -> dict[str, ParameterState]:
-    return {name: ParameterState(each) for name, each in module.named_parameters() if not each.is_inference()}
 
 
 def check_settings(model_configs: object, torch_dtype: object, vram_limit: object, **folders: object) -> None:

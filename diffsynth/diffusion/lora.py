@@ -15,13 +15,12 @@ from diffsynth.diffusion.lora_file import LowRank
 
 
 @torch.no_grad()
-def fuse(layers: Mapping[str, nn.Linear], pairs: Mapping[str, LowRank]) -> None:
-    """Adds the changes to the weights in place, summed in float32."""
-    for name, layer in layers.items():
-        weight, pair = layer.weight, pairs[name].to(layer.weight.device)
-        weight.copy_(weight.float() + pair.weight())
-        if pair.bias is not None:
-            layer.bias.copy_(layer.bias.float() + pair.bias.float())
+def fuse(layer: nn.Linear, pair: LowRank) -> None:
+    """Adds a change to a layer's weights in place, summed in float32."""
+    pair = pair.to(layer.weight.device)
+    layer.weight.copy_(layer.weight.float() + pair.weight())
+    if pair.bias is not None:
+        layer.bias.copy_(layer.bias.float() + pair.bias.float())
 
 
 class FusedLora:
@@ -97,7 +96,7 @@ class FusedLora:
                     from_file = self._network.is_as_loaded(name)
                     copy = None if from_file else parameter.detach().to("cpu", copy=True)
                     self._before[name] = _Before(parameter.dtype, copy)
-            fuse({layer: module}, {layer: pair})
+            fuse(module, pair)
             for name in names:
                 self._before[name].changed = ParameterState(self._network.module.get_parameter(name))
 

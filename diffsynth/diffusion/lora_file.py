@@ -13,7 +13,7 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -237,15 +237,11 @@ def _warn_of_what_is_left_out(state_dict: Mapping[str, Tensor], layers: Iterable
         )
 
 
-def _spellings(name: str, diffusers_names: Mapping[str, str]) -> Iterator[str]:
+def _spellings(name: str, diffusers_names: Mapping[str, str]) -> list[str]:
     """What a layer may be called in a file; `diffusers_names` has diffusers' ending for each of the model's."""
-    names = [name]
-    for ending, theirs in diffusers_names.items():
-        if name == ending or name.endswith(f".{ending}"):
-            names.append(name.removesuffix(ending) + theirs)
-    for spelling in names:
-        yield spelling
-        yield spelling.replace(".", "_")
+    endings = [ending for ending in diffusers_names if f".{name}".endswith(f".{ending}")]
+    names = [name, *(name.removesuffix(ending) + diffusers_names[ending] for ending in endings)]
+    return [*names, *(spelling.replace(".", "_") for spelling in names)]
 
 
 def _without(prefixes: Iterable[str], layer: str) -> str:

@@ -7,9 +7,9 @@ length of their prompts.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 LATENT_CHANNELS, LATENT_PIXELS = 16, 8
 TOKEN_PIXELS = 16  # one patch is 2x2 latents of 8x8 pixels
-
-Branch = TypeVar("Branch", bound=Hashable)
 
 
 class PicturePipeline(BasePipeline, ABC):
@@ -116,16 +114,6 @@ class PicturePipeline(BasePipeline, ABC):
             noise = noise.transpose(0, 1).unsqueeze(0)
         return self.as_on_the_first(noise)  # without a seed, each process has drawn its own
 
-    def encode_prompts(self, prompts: Mapping[Branch, str], **with_prompt: Any) -> dict[Branch, Tensor]:
-        """Text embeddings (1, length, dim) by branch.
-
-        Args:
-            with_prompt: what the text encoder gets besides each prompt: of Qwen-Image, `pictures` that it speaks of,
-                and whether it calls them by their numbers, `numbered`.
-        """
-        self.load_models_to_device(["text_encoder"])
-        return {branch: self._embedding(one, **with_prompt).unsqueeze(0) for branch, one in prompts.items()}
-
     def _padded_embeddings(
         self, prompt: str | Sequence[str], num_images_per_prompt: int, **with_prompt: Any
     ) -> tuple[Tensor, Tensor | None]:
@@ -167,13 +155,12 @@ class PicturePipeline(BasePipeline, ABC):
         assert self.dit is not None
         rows, asked = texts[branch], self._inputs_of_dit(given, branch)
         batches = of_each_length(rows)
-        parts = []
+        parts: list[Tensor] = []
         for numbers in batches:
             context = torch.stack([rows[number] for number in numbers]).to(self.networks["dit"].dtype)
             noisy = given.beside(latents if len(batches) == 1 else latents[numbers])
             inputs = {name: of_batch(value, len(numbers)) for name, value in asked.items()}
-            velocity: Tensor = self.dit(noisy, timestep.expand(len(numbers)), context, **inputs)
-            parts.append(velocity)
+            parts.append(self.dit(noisy, timestep.expand(len(numbers)), context, **inputs))
         if len(batches) == 1:
             return parts[0]
         back = torch.tensor([number for numbers in batches for number in numbers], device=latents.device).argsort()

@@ -87,10 +87,9 @@ class WithLora:
             self._check_fusible(network, "hotload=False")
             if adapter_name is not None:
                 raise ValueError("hotload=False fuses without a name: leave adapter_name out, or fuse_lora() after it")
-        lora = self._lora.setdefault(module, NetworkLora(network))
-        if not hotload:
-            lora.fused.add(pairs)
+            self._lora.setdefault(module, NetworkLora(network)).fused.add(pairs)
             return
+        lora = self._lora.setdefault(module, NetworkLora(network))
         name = _new_name(adapter_name, lora.adapters)
         lora.adapters[name] = Adapter(layers, pairs)
         lora.refresh()

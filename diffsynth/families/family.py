@@ -313,11 +313,6 @@ class Family:
     memory: tuple[NpuMemory, ...] = ()
 
     @property
-    def places(self) -> dict[str, tuple[str, ...]]:
-        """By what a network is, the attributes of a pipeline that it may become."""
-        return {network.name: network.attributes for network in self.networks}
-
-    @property
     def keywords(self) -> list[str]:
         """Those of `from_pretrained` that other families may not have."""
         own = [*(folder.keyword for folder in self.folders), *self.refused]

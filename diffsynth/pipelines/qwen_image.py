@@ -29,7 +29,6 @@ from diffsynth.families.qwen_image.conditions import EDIT_AREA, ControlNetInput,
 from diffsynth.models.qwen_image_controlnet import QwenImageBlockWiseControlNet
 from diffsynth.models.qwen_image_dit import QwenImageDiT
 from diffsynth.models.qwen_image_text_encoder import (
-    PromptInputs,
     QwenImageProcessor,
     QwenImageTextEncoder,
     QwenImageTokenizer,
@@ -194,14 +193,12 @@ class QwenImagePipeline(PicturePipeline):
     def _embedding(self, prompt: str, pictures: Sequence[Image.Image] = (), numbered: bool = False) -> Tensor:
         """Of one prompt, (length, dim), by the text encoder, which is ready."""
         assert self.text_encoder is not None
-        given = self._prompt_inputs(prompt, pictures, numbered)
-        return self.text_encoder(*given.arguments(self.device))[0, given.template_tokens :]
-
-    def _prompt_inputs(self, prompt: str, pictures: Sequence[Image.Image], numbered: bool) -> PromptInputs:
         assert self.tokenizer is not None
-        if not pictures:
-            return text_inputs(self.tokenizer, prompt)
-        return edit_inputs(self.tokenizer, self.needs_processor(), prompt, pictures, numbered=numbered)
+        if pictures:
+            given = edit_inputs(self.tokenizer, self.needs_processor(), prompt, pictures, numbered=numbered)
+        else:
+            given = text_inputs(self.tokenizer, prompt)
+        return self.text_encoder(*given.arguments(self.device))[0, given.template_tokens :]
 
     def needs_processor(self) -> QwenImageProcessor:
         """What looks at pictures; raises RuntimeError where none was loaded."""

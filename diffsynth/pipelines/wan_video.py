@@ -19,7 +19,7 @@ from diffsynth.core.progress import ProgressBar, progress_bar
 from diffsynth.diffusion.base_pipeline import BasePipeline
 from diffsynth.diffusion.conditions import NOTHING, Call, Contribution, of_batch
 from diffsynth.diffusion.flow_match import TRAINING_STEPS, FlowMatchScheduler
-from diffsynth.diffusion.guidance import BOTH, NEGATIVE, POSITIVE, branch_prompts
+from diffsynth.diffusion.guidance import BOTH, NEGATIVE, POSITIVE
 from diffsynth.diffusion.loaded_model import unwrapped
 from diffsynth.diffusion.prompts import Texts, asked_prompts, together
 from diffsynth.diffusion.request import drawn_noise, rounded_up
@@ -213,9 +213,8 @@ class WanVideoPipeline(BasePipeline):
         """
         asked = dict(locals())  # every keyword
         check_number("switch_DiT_boundary", switch_DiT_boundary)
-        scales = self._guidance_scales(cfg_scale, guidance_scale_2)
         guidance = Guidance(
-            cfg_scale=scales,
+            cfg_scale=self._guidance_scales(cfg_scale, guidance_scale_2),
             cfg_merge=cfg_merge and self.apart is None,
             switch_boundary=switch_DiT_boundary,
             window=checked_window(sliding_window_size, sliding_window_stride),
@@ -229,7 +228,7 @@ class WanVideoPipeline(BasePipeline):
             video = self.decode_latents(latents, **of_decoding, progress_bar_cmd=progress_bar_cmd)
             return video if output_type == "floatpoint" else frames_from_video(video)
 
-        guided = any(scale != 1 for scale in scales.values())
+        guided = any(scale != 1 for scale in guidance.cfg_scale.values())
         made: Any = self._made(asked, size, tiles, {"guidance": guidance}, decode, guided=guided, shift=sigma_shift)
         return torch.cat(made) if output_type == "floatpoint" and isinstance(made, list) else made
 
@@ -286,12 +285,6 @@ class WanVideoPipeline(BasePipeline):
         shape = (1, *self.latent_shape(height, width, num_frames, before))
         noise = drawn_noise(shape, seed, rand_device).to(self.device)
         return self.as_on_the_first(noise.roll(before, dims=2))  # without a seed, each process has drawn its own
-
-    def encode_prompts(self, prompt: str, negative_prompt: str, cfg_scale: float) -> dict[str, Tensor]:
-        """Text embeddings (1, 512, dim) by branch; without guidance there is no negative one."""
-        prompts = branch_prompts(prompt, negative_prompt, cfg_scale)
-        self.load_models_to_device(["text_encoder"])
-        return {name: self._embedding(text).unsqueeze(0) for name, text in prompts.items()}
 
     @in_turn
     @torch.no_grad()
@@ -402,14 +395,13 @@ class Branches:
             frames = slice(start, start + latents.shape[2])
 
             def predict(latents: Tensor, branch: str) -> Tensor:
-                count = latents.shape[0]
                 velocity: Tensor = self.dit(
                     self.given.beside(latents, frames),
                     timestep_of(timestep, latents, self.given),
                     self.contexts[branch],
                     text_cache=self.text_caches[branch],
                     step_cache=self.tea_cache(branch, start),
-                    **{name: of_batch(value, count) for name, value in self.given.inputs.items()},
+                    **{name: of_batch(value, len(latents)) for name, value in self.given.inputs.items()},
                 )
                 return velocity
 

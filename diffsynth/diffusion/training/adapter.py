@@ -63,6 +63,14 @@ class TrainingAdapter(ABC, Generic[Pipe]):
             cfg_scale: with 1, the negative prompt is not needed.
         """
 
+    def texts(self, sample: Sample, cfg_scale: float, **with_prompt: Any) -> Inputs:
+        """The embedded prompts of a sample by branch, which may speak of pictures."""
+        prompts = branch_prompts(sample.get("prompt", ""), sample.get("negative_prompt", ""), cfg_scale)
+        try:
+            return self.pipe.encode_prompts(prompts, **with_prompt)
+        except ValueError as error:
+            raise BadSampleError(f"{sample.get(PLACE, 'a sample')}: {error}") from error
+
     def velocity(
         self, network: nn.Module, latents: Tensor, timestep: Tensor, inputs: Inputs, branch: str, **given: Any
     ) -> Tensor:
@@ -106,14 +114,6 @@ class PictureAdapter(TrainingAdapter[OfPictures]):
         """Of the pictures that are made."""
         args = self.args
         return FrameSize(args.height, args.width, args.max_pixels, num_frames=1, multiple=16)
-
-    def texts(self, sample: Sample, cfg_scale: float, **with_prompt: Any) -> Inputs:
-        """The embedded prompts of a sample by branch, which may speak of pictures."""
-        prompts = branch_prompts(sample.get("prompt", ""), sample.get("negative_prompt", ""), cfg_scale)
-        try:
-            return self.pipe.encode_prompts(prompts, **with_prompt)
-        except ValueError as error:
-            raise BadSampleError(f"{sample[PLACE]}: {error}") from error
 
     def noise(self, seed: int, rand_device: str, latents: Tensor) -> Tensor:
         *_, height, width = latents.shape

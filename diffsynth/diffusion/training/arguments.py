@@ -174,8 +174,7 @@ def split_task(task: str) -> tuple[str, str]:
 
 def trained_name(args: argparse.Namespace) -> str:
     """The name of the network that is trained, whole or by a LoRA; empty where a task trains none."""
-    name: str | None = args.lora_base_model or args.trainable_models
-    return name or ""
+    return str(args.lora_base_model or args.trainable_models or "")
 
 
 def checkpointing(args: argparse.Namespace) -> dict[str, bool]:

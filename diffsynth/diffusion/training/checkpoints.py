@@ -72,8 +72,8 @@ class Checkpoints:
 
     def whole(self) -> list[Path]:
         """Those that are there, in the order in which they were saved."""
-        found = {path: _NAME.fullmatch(path.name) for path in self.folder.glob("checkpoint-*")}
-        return sorted((path for path, match in found.items() if match), key=lambda path: (_serial(path), _number(path)))
+        found = (path for path in self.folder.glob("checkpoint-*") if _NAME.fullmatch(path.name))
+        return sorted(found, key=lambda path: (_serial(path), _number(path)))
 
     def refuse_if_any(self) -> None:
         """For a run that begins anew.
@@ -145,8 +145,7 @@ class Checkpoints:
 
     @property
     def _engine(self) -> str:
-        engine: str = self.accelerator.distributed_type.value
-        return engine
+        return str(self.accelerator.distributed_type.value)
 
     def _only_trained(self, models: list[nn.Module], weights: list[dict[str, Tensor]], folder: str) -> None:
         """What is not trained comes from the model's own files."""

@@ -8,14 +8,12 @@ import importlib.util
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from diffsynth.core.progress import progress_bar
 from diffsynth.diffusion.training.errors import TrainingError
-
-_PACKAGES = ("tensorboard", "wandb", "swanlab")
 
 
 class Log(Protocol):
@@ -37,25 +35,13 @@ def open_logs(args: argparse.Namespace, *, is_main: bool, update: int, updates: 
     Raises:
         TrainingError: a log's package is not installed.
     """
-    asked = [name for name in _PACKAGES if getattr(args, f"enable_{name}_log")]
+    asked = [name for name in _LOGS if getattr(args, f"enable_{name}_log")]
     for name in asked:
         if importlib.util.find_spec(name) is None:
             raise TrainingError(f"--enable_{name}_log: {name} is not installed; pip install {name}")
     if not is_main:
         return []
-    from accelerate import tracking
-
-    logs: list[Any] = [_Terminal(update, updates)]
-    if args.enable_csv_log:
-        logs.append(_Csv(args.output_path / "loss.csv", update))
-    if "tensorboard" in asked:
-        logs.append(tracking.TensorBoardTracker("", logging_dir=args.output_path / "logs", purge_step=update + 1))
-    if "wandb" in asked:
-        logs.append(tracking.WandBTracker(os.environ.get("WANDB_PROJECT", args.wandb_project), config=_plain(args)))
-    if "swanlab" in asked:
-        logs.append(
-            tracking.SwanLabTracker(os.environ.get("SWANLAB_PROJECT", args.swanlab_project), config=_plain(args))
-        )
+    logs: list[Any] = [_Terminal(update, updates), *(_LOGS[name](args, update) for name in asked)]
     for log in logs:
         getattr(log, "start", lambda: None)()
     return logs
@@ -113,7 +99,34 @@ class _Terminal:
         self._bar.close()
 
 
+def _tensorboard(args: argparse.Namespace, update: int) -> Any:
+    from accelerate.tracking import TensorBoardTracker
+
+    return TensorBoardTracker("", logging_dir=args.output_path / "logs", purge_step=update + 1)
+
+
+def _wandb(args: argparse.Namespace, update: int) -> Any:
+    from accelerate.tracking import WandBTracker
+
+    return WandBTracker(os.environ.get("WANDB_PROJECT", args.wandb_project), config=_plain(args))
+
+
+def _swanlab(args: argparse.Namespace, update: int) -> Any:
+    from accelerate.tracking import SwanLabTracker
+
+    return SwanLabTracker(os.environ.get("SWANLAB_PROJECT", args.swanlab_project), config=_plain(args))
+
+
 def _plain(args: argparse.Namespace) -> dict[str, Any]:
     return {
         name: value if isinstance(value, (int, float, str, bool)) else str(value) for name, value in vars(args).items()
     }
+
+
+# By the module that a log needs, which its flag is named after; of a run that has done so many updates.
+_LOGS: dict[str, Callable[[argparse.Namespace, int], Any]] = {
+    "csv": lambda args, update: _Csv(args.output_path / "loss.csv", update),
+    "tensorboard": _tensorboard,
+    "wandb": _wandb,
+    "swanlab": _swanlab,
+}

@@ -40,24 +40,28 @@ def load_pipeline(pipeline: type[Pipeline], args: argparse.Namespace, accelerato
             the preset LoRA cannot be used.
     """
     device = resolve_device(accelerator.device)
-    models, folders = _model_configs(args, accelerator.device), _folders(pipeline.family, args)
+    needed = ENCODERS if split_task(args.task)[1] != TRAIN or args.validation_prompt is not None else ()
+    models = _model_configs(args, accelerator.device)
+    folders: dict[str, Any] = _folders(pipeline.family, args) if needed else {}
     if (converted := pipeline.family.converted) is not None:
         models = [redirected(config, converted.model_id, converted.files) for config in models]
     with accelerator.local_main_process_first():  # it downloads what is not there, for all
         models = [config.download_if_necessary() for config in models]
-        used = folders if _uses_encoders(args) else {}
-        here: dict[str, Any] = {name: config and config.download_if_necessary() for name, config in used.items()}
+        folders = {name: config and config.download_if_necessary() for name, config in folders.items()}
     pipe = pipeline.from_pretrained(
         torch_dtype=getattr(torch, args.torch_dtype),
         device="cpu" if args.initialize_model_on_cpu else device,
         model_configs=models,
-        **here,
+        **folders,
     )
     pipe.device = device
     for name, network in pipe.networks.items():
         if name != trained_name(args) and network.weights is None:
             network.module.to(device)
-    _check_encoders(pipe, args)
+    for name in needed:
+        if name not in pipe.networks:
+            purpose = "--validation_prompt" if split_task(args.task)[1] == TRAIN else f"--task {args.task}"
+            raise TrainingError(f"{purpose} needs the {name}: name its file in --model_id_with_origin_paths")
     if args.preset_lora_path is not None:
         _add_preset_lora(pipe, args)
     return pipe
@@ -92,19 +96,6 @@ def network_to_train(pipe: BasePipeline, args: argparse.Namespace, dtype_of_lora
     if args.lora_checkpoint is not None:
         start_from(network, args.lora_checkpoint)
     return network
-
-
-def _uses_encoders(args: argparse.Namespace) -> bool:
-    return split_task(args.task)[1] != TRAIN or args.validation_prompt is not None
-
-
-def _check_encoders(pipe: BasePipeline, args: argparse.Namespace) -> None:
-    if not _uses_encoders(args):
-        return
-    for name in ENCODERS:
-        if name not in pipe.networks:
-            purpose = "--validation_prompt" if split_task(args.task)[1] == TRAIN else f"--task {args.task}"
-            raise TrainingError(f"{purpose} needs the {name}: name its file in --model_id_with_origin_paths")
 
 
 def _add_preset_lora(pipe: BasePipeline, args: argparse.Namespace) -> None:
@@ -198,15 +189,15 @@ def _model_configs(args: argparse.Namespace, device: torch.device) -> list[Model
     computed = {"computation_dtype": getattr(torch, args.torch_dtype), "computation_device": device}
     settings = {name: _kept(torch.float8_e4m3fn, device) | computed for name in names(args.fp8_models)}
     settings |= {name: _kept("disk", "disk") | computed for name in names(args.offload_models)}
-    known = [*_paths(args.model_paths), *names(args.model_id_with_origin_paths)]
-    if not known:
+    paths, published = _paths(args.model_paths), names(args.model_id_with_origin_paths)
+    if not paths and not published:
         raise TrainingError("no model is named: give --model_paths or --model_id_with_origin_paths")
     for name in settings:
-        if name not in known:
-            raise TrainingError(f"--fp8_models or --offload_models: {name} is none of the models, {', '.join(known)}")
-    paths = [ModelConfig(path=path, **settings.get(str(path), {})) for path in _paths(args.model_paths)]
-    ids = [_published(name, settings.get(name, {})) for name in names(args.model_id_with_origin_paths)]
-    return paths + ids
+        if name not in (*paths, *published):
+            known = ", ".join((*paths, *published))
+            raise TrainingError(f"--fp8_models or --offload_models: {name} is none of the models, {known}")
+    of_paths = [ModelConfig(path=path, **settings.get(str(path), {})) for path in paths]
+    return of_paths + [_published(name, settings.get(name, {})) for name in published]
 
 
 def _config_of(name: str | None) -> ModelConfig | None:

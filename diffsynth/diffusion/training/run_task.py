@@ -32,7 +32,7 @@ from diffsynth.diffusion.training.arguments import (
     trained_name,
 )
 from diffsynth.diffusion.training.networks import load_pipeline, network_to_train
-from diffsynth.diffusion.training.runner import lora_dtype, open_accelerator, train
+from diffsynth.diffusion.training.runner import Encode, lora_dtype, open_accelerator, train
 from diffsynth.diffusion.training.tasks import Distillation, SupervisedFineTuning
 from diffsynth.families.family import Family
 
@@ -91,14 +91,14 @@ def run_task(accelerator: Accelerator, model: TrainingAdapter[Any], args: argpar
         encode_once(accelerator, task.encode, model.media(), folder, num_workers=args.dataset_num_workers)
         return
     network = network_to_train(model.pipe, args, lora_dtype(accelerator, model.pipe.torch_dtype))
-    encoded = stage == TRAIN
     dataset: EncodedDataset | MediaDataset
-    if encoded:
-        dataset = EncodedDataset(args.dataset_base_path, task=name, repeat=args.dataset_repeat)
+    encode: Encode
+    if stage == TRAIN:
+        dataset, encode = EncodedDataset(args.dataset_base_path, task=name, repeat=args.dataset_repeat), dict
     else:
-        dataset = model.media()
+        dataset, encode = model.media(), task.encode
     same = {"the data set": dataset.fingerprint(), "the model's files": _files(model.pipe.networks[trained_name(args)])}
-    train(accelerator, task, network, dataset, args, same=same, **({} if encoded else {"encode": task.encode}))
+    train(accelerator, task, network, dataset, args, encode=encode, same=same)
 
 
 def _encoding_settings(args: argparse.Namespace) -> dict[str, Any]:

@@ -123,7 +123,7 @@ class EditPictures(NamedTuple):
     numbered: bool
 
     def with_prompt(self) -> dict[str, Any]:
-        """What the text encoder gets besides a prompt: see `PicturePipeline.encode_prompts`."""
+        """What the text encoder gets besides a prompt: see `BasePipeline.encode_prompts`."""
         return {"pictures": self.seen, "numbered": self.numbered}
 
 

@@ -75,8 +75,7 @@ class WanTraining(TrainingAdapter["WanVideoPipeline"]):
         extras = encoded_extras(self.pipe, sample, frames, names(self.args.extra_inputs))
         if BEFORE in extras:  # a generation makes them too
             latents = torch.cat([extras.pop(BEFORE), latents], dim=2)
-        texts = self.pipe.encode_prompts(sample.get("prompt", ""), sample.get("negative_prompt", ""), cfg_scale)
-        return {"latents": latents, **extras, **texts}
+        return {"latents": latents, **extras, **self.texts(sample, cfg_scale)}
 
     def velocity(
         self, network: nn.Module, latents: Tensor, timestep: Tensor, inputs: Inputs, branch: str, **given: Any
@@ -135,7 +134,7 @@ def encoded_extras(
     asked = {**DEFAULTS, **{name: _given(sample, name, frames) for name in own}}
     call = Call(pipe, "training", asked, None, height, width, len(frames), {}, iter)
     try:
-        return _tensors(combined(unit.prepare(call) for unit in asked_of(pipe.conditions, call)))
+        return _tensors(combined([unit.prepare(call) for unit in asked_of(pipe.conditions, call)]))
     except (ValueError, RuntimeError) as error:
         raise TrainingError(f"{sample.get(PLACE, 'a sample')}: {error}") from error
 

@@ -102,11 +102,10 @@ def save_video(
     with _appearing_whole(path) as unfinished:
         writer = _writer(unfinished, first, float(fps), quality, ffmpeg_params, path)
         process = inspect.getgeneratorlocals(writer).get("p")
-        count = 0
+        shown = progress_bar(itertools.chain([first], checked), desc="Saving video", total=length)
         with contextlib.closing(writer):
-            for frame in progress_bar(itertools.chain([first], checked), desc="Saving video", total=length):
+            for count, frame in enumerate(shown, 1):  # noqa: B007 - the last one counts
                 _send(writer, frame, path, ffmpeg_params)
-                count += 1
         _check_written(unfinished, process, count, path, ffmpeg_params)
 
 

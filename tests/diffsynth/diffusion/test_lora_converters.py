@@ -173,7 +173,7 @@ def test_what_peft_saves_does_what_peft_does(wan, tmp_path, settings):
         hot.remove()
         copied = nn.Linear(32, 32)
         copied.load_state_dict(layer[name].state_dict())
-        fuse({name: copied}, {name: pairs[name]})
+        fuse(copied, pairs[name])
         torch.testing.assert_close(copied(tokens), expected, rtol=0, atol=1e-5)
         assert (expected - plain).abs().max() > 0.01
 

@@ -70,7 +70,8 @@ def test_the_pipeline_computes_what_was_trained(dit, tmp_path):
     pairs = read_lora(saved, alpha=1, source="it")
     with torch.no_grad():
         untouched = plain(*given)
-        fuse(linear_layers(plain, pairs, source="it"), pairs)
+        for name, layer in linear_layers(plain, pairs, source="it").items():
+            fuse(layer, pairs[name])
         torch.testing.assert_close(plain(*given), dit(*given), rtol=1e-4, atol=1e-5)
         assert (plain(*given) - untouched).abs().max() > 1e-3
 
