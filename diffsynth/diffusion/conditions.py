@@ -201,16 +201,10 @@ def combined(contributions: Sequence[Contribution]) -> Contribution:
     """
     channels = [one.channels for one in contributions if one.channels is not None]
     return Contribution(
-        latents=_the_only(contributions, "latents"),
         channels=torch.cat(channels, dim=1) if channels else None,
         pictures=tuple(picture for one in contributions for picture in one.pictures),
-        inputs=_merged(contributions, "inputs"),
-        of_branch=_merged(contributions, "of_branch"),
-        with_prompt=_merged(contributions, "with_prompt"),
-        kept=_the_only(contributions, "kept"),
-        before=_the_only(contributions, "before"),
-        inpainted=_the_only(contributions, "inpainted"),
-        with_network=_merged(contributions, "with_network"),
+        **{name: _the_only(contributions, name) for name in ("latents", "kept", "before", "inpainted")},
+        **{name: _merged(contributions, name) for name in ("inputs", "of_branch", "with_prompt", "with_network")},
     )
 
 
@@ -221,9 +215,8 @@ def _the_only(contributions: Sequence[Contribution], name: str) -> Any:
     return found[0] if found else None
 
 
-def _merged(contributions: Sequence[Contribution], name: str) -> dict[str, Any]:
-    items = [item for one in contributions for item in getattr(one, name).items()]
-    for number, (key, _) in enumerate(items):
-        if key in dict(items[:number]):
-            raise ValueError(f"two of the inputs give {key}: leave one of them out")
-    return dict(items)
+def _merged(contributions: Sequence[Contribution], name: str) -> Any:
+    keys = [key for one in contributions for key in getattr(one, name)]
+    if twice := [key for key in keys if keys.count(key) > 1]:
+        raise ValueError(f"two of the inputs give {twice[0]}: leave one of them out")
+    return {key: value for one in contributions for key, value in getattr(one, name).items()}

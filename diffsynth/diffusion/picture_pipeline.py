@@ -28,7 +28,7 @@ from diffsynth.diffusion.conditions import (
 from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.guidance import POSITIVE
 from diffsynth.diffusion.prompts import Texts, asked_prompts, of_each_length, padded
-from diffsynth.diffusion.request import drawn_noise, rounded_up
+from diffsynth.diffusion.request import drawn_noise
 from diffsynth.diffusion.step_end import StepEnd
 from diffsynth.utils.frames import check_size
 
@@ -185,12 +185,3 @@ class InputImage(Start[PicturePipeline]):
 
 CONDITIONS: tuple[Condition[PicturePipeline], ...] = (InputImage(),)
 """Of a family that takes no others."""
-
-
-def fitting_size(height: int, width: int) -> tuple[int, int]:
-    """The size rounded up to what the networks take, with a warning where it changes.
-
-    Raises:
-        ValueError: a value is not a whole number above 0.
-    """
-    return rounded_up("height", height, TOKEN_PIXELS), rounded_up("width", width, TOKEN_PIXELS)

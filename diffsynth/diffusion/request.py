@@ -10,6 +10,8 @@ from torch import Tensor
 from diffsynth.core.caller import check_whole, is_whole, warn_caller
 from diffsynth.core.device.npu_compatible_device import resolve_device
 
+FRAMES_STEP = 4  # of a video: 4k + 1 frames
+
 
 def check_output_type(output_type: str, known: Sequence[str]) -> None:
     """Raises ValueError where a call is asked for a result of a kind that there is not."""
@@ -29,6 +31,17 @@ def rounded_up(name: str, value: int, step: int, start: int = 0) -> int:
         rule = f"{step}k + {start}" if start else f"a multiple of {step}"
         warn_caller(f"{name}={value} is not {rule}: rounded up to {fitting}")
     return fitting
+
+
+def fitting_size(height: int, width: int, num_frames: int = 1, multiple: int = 16) -> tuple[int, int, int]:
+    """The size rounded up to what the networks take, pixels to a multiple and frames to 4k + 1, with a warning where it
+    changes.
+
+    Raises:
+        ValueError: a value is not a whole number above 0.
+    """
+    height, width = (rounded_up(name, pixels, multiple) for name, pixels in (("height", height), ("width", width)))
+    return height, width, rounded_up("num_frames", num_frames, FRAMES_STEP, start=1)
 
 
 def drawn_noise(

@@ -16,5 +16,15 @@ FAMILIES: tuple[Family, ...] = tuple(
 #: The models that are told from their files, a row each: model_hash, model_name, model_class (a dotted path), and where
 #: needed state_dict_converter and extra_kwargs. Append a row at run time to make one of your own known.
 MODEL_CONFIGS: list[dict[str, Any]] = [
-    row for family in FAMILIES for network in family.networks for row in network.rows()
+    {
+        "model_hash": form.model_hash,
+        "model_name": network.name,
+        "model_class": network.model_class,
+        "state_dict_converter": form.names,
+        "extra_kwargs": dict(form.kwargs),
+        "vram_units": network.vram_units,
+    }
+    for family in FAMILIES
+    for network in family.networks
+    for form in network.published
 ]

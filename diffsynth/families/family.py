@@ -127,20 +127,6 @@ class Network:
                 return form
         raise KeyError(f"{file}: no published form of {self.name}")
 
-    def rows(self) -> list[dict[str, Any]]:
-        """As `MODEL_CONFIGS` has it: one row for each form of its file."""
-        return [
-            {
-                "model_hash": form.model_hash,
-                "model_name": self.name,
-                "model_class": self.model_class,
-                "state_dict_converter": form.names,
-                "extra_kwargs": dict(form.kwargs),
-                "vram_units": self.vram_units,
-            }
-            for form in self.published
-        ]
-
 
 @dataclass(frozen=True)
 class Folder:

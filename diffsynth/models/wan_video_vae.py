@@ -232,11 +232,10 @@ class WanVideoVAE(nn.Module, ToldByNames):
     @staticmethod
     def kwargs_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
         """The arguments that make a model of these tensors' shapes."""
-        first_halving = next(level for level in range(len(shapes)) if is_halving(level, shapes))
         return {
             "dim": shapes["encoder.conv1.weight"][0],
             "z_dim": shapes["conv2.weight"][0],
-            "num_res_blocks": first_halving,
+            "num_res_blocks": next(level for level in range(len(shapes)) if is_halving(level, shapes)),
         }
 
     def convolve_with(self, convolve: Convolve) -> None:

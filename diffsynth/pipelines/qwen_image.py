@@ -20,8 +20,8 @@ from diffsynth.diffusion.conditions import Contribution
 from diffsynth.diffusion.picture_pipeline import (
     TOKEN_PIXELS,
     PicturePipeline,
-    fitting_size,
 )
+from diffsynth.diffusion.request import fitting_size
 from diffsynth.diffusion.step_end import LATENTS, Callback
 from diffsynth.diffusion.turns import in_turn
 from diffsynth.families.qwen_image import FAMILY
@@ -155,7 +155,7 @@ class QwenImagePipeline(PicturePipeline):
             ValueError: a value is out of its range, or a picture, latents or embeddings do not fit.
             RuntimeError: a network that this needs, or the processor for `edit_image`, was not loaded.
         """
-        height, width = fitting_size(height, width)
+        height, width, _ = fitting_size(height, width)
         asked = dict(locals())  # every keyword
         tiles: Tiling = {
             "tiled": tiled,

@@ -22,7 +22,7 @@ from diffsynth.diffusion.flow_match import TRAINING_STEPS, FlowMatchScheduler
 from diffsynth.diffusion.guidance import BOTH, NEGATIVE, POSITIVE
 from diffsynth.diffusion.loaded_model import unwrapped
 from diffsynth.diffusion.prompts import Texts, asked_prompts, together
-from diffsynth.diffusion.request import drawn_noise, rounded_up
+from diffsynth.diffusion.request import FRAMES_STEP, drawn_noise, fitting_size
 from diffsynth.diffusion.sliding_window import checked_window, predict_in_windows
 from diffsynth.diffusion.step_end import LATENTS, Callback, StepEnd
 from diffsynth.diffusion.tea_cache import TeaCache, coefficients_of
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelConfig", "WanVideoPipeline"]
 
-TEMPORAL_STRIDE = 4
 PIXELS = {16: 8, 48: 16}  # of a latent cell, on each axis, by the latents' channels
 PATCH = 2  # latent cells of the DiT's patch, on each axis
 
@@ -265,7 +264,7 @@ class WanVideoPipeline(BasePipeline):
 
     def latent_shape(self, height: int, width: int, num_frames: int, before: int = 0) -> tuple[int, ...]:
         """Of one video's latents: channels, latent frames with those before the video's, rows and columns."""
-        frames = before + (num_frames - 1) // TEMPORAL_STRIDE + 1
+        frames = before + (num_frames - 1) // FRAMES_STEP + 1
         return (self._latent_channels, frames, height // self.pixels, width // self.pixels)
 
     def draw_noise(
@@ -452,19 +451,6 @@ def _check_windows(window: tuple[int, int] | None, given: Contribution) -> None:
             "sliding_window_size: what this model is given belongs to the whole video and cannot be cut into windows; "
             "leave the windows out"
         )
-
-
-def fitting_size(height: int, width: int, num_frames: int, multiple: int) -> tuple[int, int, int]:
-    """The size rounded up to what the networks take, pixels to a multiple, with a warning where it changes.
-
-    Raises:
-        ValueError: a value is not a whole number above 0.
-    """
-    return (
-        rounded_up("height", height, multiple),
-        rounded_up("width", width, multiple),
-        rounded_up("num_frames", num_frames, TEMPORAL_STRIDE, start=1),
-    )
 
 
 def _tea_cache_settings(threshold: float | None, model_id: str) -> tuple[float, str] | None:

@@ -17,7 +17,8 @@ from diffsynth.core.device.device_types import NPU
 from diffsynth.core.fused import use_fused
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.core.progress import ProgressBar, progress_bar
-from diffsynth.diffusion.picture_pipeline import PicturePipeline, fitting_size
+from diffsynth.diffusion.picture_pipeline import PicturePipeline
+from diffsynth.diffusion.request import fitting_size
 from diffsynth.diffusion.step_end import LATENTS, Callback
 from diffsynth.diffusion.turns import in_turn
 from diffsynth.families.z_image import FAMILY
@@ -140,7 +141,7 @@ class ZImagePipeline(PicturePipeline):
             num_inference_steps: number of steps; Z-Image-Turbo needs 8.
             sigma_shift: how strongly they gather where noise is strong; 3 by default.
         """
-        height, width = fitting_size(height, width)
+        height, width, _ = fitting_size(height, width)
         pictures: Image.Image | list[Image.Image] | Tensor = self._picture(dict(locals()), {}, shift=sigma_shift)
         return pictures
 

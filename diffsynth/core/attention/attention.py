@@ -97,7 +97,8 @@ def _best(device: torch.device, dtype: torch.dtype, head_dim: int, mask_dtype: t
         except Exception as error:  # whatever a kernel's package raises, there is another
             logger.warning("%s is installed but cannot be used (%s: %s)", name, type(error).__name__, error)
             continue
-        if not _is_emulated(candidate.module):
+        # One that only stands in for a vendor's package is no better than torch's own, and dearer.
+        if not getattr(sys.modules.get(candidate.module), "__emulated__", False):
             return name
     raise AssertionError("torch takes everything")
 
@@ -129,8 +130,3 @@ def _overriding(
 def _load(name: str) -> None:
     if name not in KERNELS:
         KERNELS[name] = IMPLEMENTATIONS[name].load()
-
-
-def _is_emulated(module: str) -> bool:
-    """Whether it only stands in for a vendor's package: torch's own kernel is then as good, and cheaper."""
-    return getattr(sys.modules.get(module), "__emulated__", False)

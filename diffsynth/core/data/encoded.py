@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -48,8 +50,6 @@ class EncodedFolder:
 
     def write(self, row: int, content: str, tensors: Mapping[str, Tensor]) -> None:
         """Adds the sample of a row, in the place of what the row was before."""
-        from safetensors.torch import save
-
         _put(self._file(row, content), save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}))
 
     def forget_other_contents(self, row: int, content: str) -> None:
@@ -103,9 +103,6 @@ class EncodedDataset(Dataset[dict[str, Tensor]]):
         return len(self.files) * self.repeat
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-
         path = self.files[index % len(self.files)]
         try:
             return load(path.read_bytes())

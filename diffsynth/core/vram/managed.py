@@ -91,12 +91,8 @@ class ManagedWeights:
         self._device = computation.device
         self._carrier = Carrier(self._device)
         self._staging = Staging(self._device)
-        self._units = [
-            ManagedUnit(
-                unit, policy, Files(source, [keys[each] for each in unit.weights], self._staging, self.bytes_moved)
-            )
-            for unit in units
-        ]
+        files = [Files(source, [keys[one] for one in unit.weights], self._staging, self.bytes_moved) for unit in units]
+        self._units = [ManagedUnit(unit, policy, own) for unit, own in zip(units, files, strict=True)]
         self._order = ForwardOrder([unit for unit in self._units if not unit.overlaps])
         self._slots = Slots(self._units, computation, self._carrier)
         self._promoter = Promoter(self._slots, policy.preparing, vram_limit)

@@ -93,14 +93,13 @@ def parse_vram_config(
 
 
 def _policy(given: Mapping[str, object], torch_dtype: torch.dtype, device: torch.device) -> VramPolicy:
-    placements = {situation: _placement(given, situation) for situation in SITUATIONS}
+    offload, onload, preparing, computation = (_placement(given, situation) for situation in SITUATIONS)
     some = next(iter(given))
-    if placements["offload"] is None:
+    if offload is None:
         raise VramConfigError(
             f"{some} is given without offload_device and offload_dtype: "
             "say where the weights are while the model is not in use, such as 'cpu' or 'disk'"
         )
-    computation = placements["computation"]
     if computation is None:
         raise VramConfigError(
             f"{some} is given without computation_device and computation_dtype: "
@@ -109,12 +108,7 @@ def _policy(given: Mapping[str, object], torch_dtype: torch.dtype, device: torch
     if isinstance(computation, OnDisk):
         raise VramConfigError(f"computation_device='disk': nothing computes there, write {str(device)!r}")
     _check_computation(computation, device)
-    policy = VramPolicy(
-        offload=placements["offload"],
-        onload=placements["onload"] or computation,
-        preparing=placements["preparing"] or computation,
-        computation=computation,
-    )
+    policy = VramPolicy(offload, onload or computation, preparing or computation, computation)
     _check_order(policy)
     return policy
 

@@ -104,9 +104,8 @@ class Slots:
         Args:
             private: memory of its own, not used again.
         """
-        slot = None
-        if not private and self._shares(unit):
-            slot = self._holding(unit) or self._fill_free_one(unit)
+        shared = not private and self._shares(unit)
+        slot = (self._holding(unit) or self._fill_free_one(unit)) if shared else None
         if slot is None:
             slot = Slot(unit.computation_bytes, self.computation)
             slot.fill(unit, self.carrier)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from diffsynth.core.device.device_types import CPU, device_module
@@ -224,8 +225,6 @@ def save_weights(
         network: as accelerate has prepared it.
         remove_prefix: cut off names in the file, where they have it.
     """
-    from safetensors.torch import save_file
-
     state = accelerator.get_state_dict(network)
     if accelerator.is_main_process:
         kept = {

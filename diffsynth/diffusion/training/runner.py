@@ -81,8 +81,7 @@ def open_accelerator(args: argparse.Namespace) -> Accelerator:
     The networks' type is --torch_dtype: an accelerate config's mixed_precision changes nothing, since autocast would
     take what the networks keep in float32.
     """
-    from accelerate import Accelerator, DistributedDataParallelKwargs
-    from accelerate.utils import set_seed
+    from accelerate import Accelerator, DistributedDataParallelKwargs, utils
 
     deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED", "").lower() == "true"
     # Unless its config says something, accelerate makes DeepSpeed cut gradients to norm 1, which no other engine does.
@@ -94,7 +93,7 @@ def open_accelerator(args: argparse.Namespace) -> Accelerator:
         # Otherwise it would step once for each process.
         step_scheduler_with_optimizer=False,
     )
-    set_seed(args.seed)
+    utils.set_seed(args.seed)
     return accelerator
 
 

@@ -5,7 +5,8 @@ import re
 import pytest
 from PIL import Image
 
-from diffsynth.pipelines.qwen_image import ModelConfig, QwenImagePipeline, fitting_size
+from diffsynth.diffusion.request import fitting_size
+from diffsynth.pipelines.qwen_image import ModelConfig, QwenImagePipeline
 from diffsynth.utils.frames import of_area
 from tests.diffsynth.pipelines.conftest import ONE_DIT, QUICK_PICTURE, QWEN_FILES
 
@@ -120,7 +121,7 @@ def test_editing_needs_the_processor(open_qwen, processor_folder, monkeypatch):
 
 def test_sizes_are_rounded_up_and_said():
     with pytest.warns(UserWarning, match="rounded up") as warned:
-        assert fitting_size(470, 832) == (480, 832)
+        assert fitting_size(470, 832) == (480, 832, 1)
     assert [str(warning.message) for warning in warned] == ["height=470 is not a multiple of 16: rounded up to 480"]
 
 

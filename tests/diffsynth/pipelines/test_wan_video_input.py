@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from diffsynth.pipelines.wan_video import ModelConfig, WanVideoPipeline, fitting_size
+from diffsynth.diffusion.request import fitting_size
+from diffsynth.pipelines.wan_video import ModelConfig, WanVideoPipeline
 from tests.diffsynth.pipelines.conftest import QUICK
 
 
