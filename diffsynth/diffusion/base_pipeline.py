@@ -28,7 +28,7 @@ from diffsynth.diffusion.flow_match import FlowMatchScheduler
 from diffsynth.diffusion.guidance import Predict, guided, guided_apart
 from diffsynth.diffusion.loaded_model import LoadedModel, check_settings, load_models, unwrapped
 from diffsynth.diffusion.prompts import Prompts, Texts, asked_prompts, given_embeddings
-from diffsynth.diffusion.request import check_output_type, checked_latents, seeds_of, warn_unless_finite
+from diffsynth.diffusion.request import checked_latents, seeds_of, warn_unless_finite
 from diffsynth.diffusion.step_end import StepEnd, StepState
 from diffsynth.diffusion.turns import Turns
 from diffsynth.diffusion.with_lora import WithLora
@@ -63,8 +63,7 @@ class BasePipeline(WithLora):
 
     Attributes:
         family: what there is to know of the models that it runs.
-        network_names: the networks that this kind of pipeline can have, each also an attribute, None where not loaded.
-        networks: those that were loaded.
+        networks: those that were loaded, by name; each that its family has is also an attribute, None where not loaded.
         mesh: the devices that share the work; None where this one does all of it.
         scheduler: the noise levels and the steps between them; a call uses a copy. Another kind goes in its place by
             ``pipe.scheduler = Kind.from_config(pipe.scheduler.config)``.
@@ -85,7 +84,7 @@ class BasePipeline(WithLora):
         self.torch_dtype = torch_dtype
         self.networks: dict[str, LoadedModel] = {}
         self.mesh: Mesh | None = None
-        for name in (*self.network_names, *(folder.attribute for folder in self.family.folders)):
+        for name in (*self.family.attributes, *(folder.attribute for folder in self.family.folders)):
             setattr(self, name, None)
         self._compiled: set[nn.Module] = set()
         self._compiles_at_next_call = False
@@ -134,16 +133,15 @@ class BasePipeline(WithLora):
             NotImplementedError: a keyword asks for what is not part of this version.
         """
         cls._check_keywords_of_family(of_family)
-        family = cls.family
-        folders = {folder.keyword: of_family.get(folder.keyword) for folder in family.folders}
+        folders = {folder.keyword: of_family.get(folder.keyword) for folder in cls.family.folders}
         folders["tokenizer_config"] = tokenizer_config
         check_settings(model_configs, torch_dtype, vram_limit, **folders)
         sharing = Sharing.asked_for(
             use_usp, device, ulysses_degree=ulysses_degree, ring_degree=ring_degree, cfg_degree=cfg_degree
         )
         pipe = cls(device if sharing is None else sharing.world.device, torch_dtype)
-        if family.converted is not None and of_family.get("redirect_common_files", True):
-            converted = family.converted
+        converted = cls.family.converted if of_family.get("redirect_common_files", True) else None
+        if converted is not None:
             model_configs = [redirected(config, converted.model_id, converted.files) for config in model_configs]
         if sharing is not None:
             sharing.world.first_on_each_machine(lambda: [config.download_if_necessary() for config in model_configs])
@@ -192,10 +190,6 @@ class BasePipeline(WithLora):
         self.mesh = sharing.mesh(filter(None, [how.heads(network) for network, how in cut]))
         for network, how in cut:
             how.cut(network, SequenceParallel(self.mesh))
-
-    @property
-    def network_names(self) -> tuple[str, ...]:
-        return self.family.attributes
 
     @property
     def conditions(self) -> tuple[Condition[Any], ...]:
@@ -331,7 +325,8 @@ class BasePipeline(WithLora):
             levels: what the noise levels depend on, besides the number of steps and `denoising_strength`.
         """
         output_type, progress = asked["output_type"], asked["progress_bar_cmd"]
-        check_output_type(output_type, self.output_types)
+        if output_type not in self.output_types:
+            raise ValueError(f"output_type={output_type!r}: expected {', '.join(map(repr, self.output_types))}")
         check_number("cfg_scale", asked["cfg_scale"])
         step_end = StepEnd(asked["callback_on_step_end"], asked["callback_on_step_end_tensor_inputs"])
         if tiles.get("tiled"):
@@ -430,7 +425,7 @@ class BasePipeline(WithLora):
         return run(what.to(self.device), **tiles, progress=progress, room=self.room_for_tiles("vae"), shared=True)
 
     def adopt(self, name: str, network: LoadedModel) -> None:
-        """Takes a loaded network in under one of `network_names`."""
+        """Takes a loaded network in under one of the family's names."""
         setattr(self, name, network.module)
         self.networks[name] = network
 
@@ -491,8 +486,8 @@ class BasePipeline(WithLora):
         """The names, or the one, as a list; raises ValueError for what no network of such a pipeline is called."""
         names = [names] if isinstance(names, str) else list(names)
         for name in names:
-            if name not in self.network_names:
-                advice = nearest(name, self.network_names, "there are")
+            if name not in self.family.attributes:
+                advice = nearest(name, self.family.attributes, "there are")
                 raise ValueError(f"{type(self).__name__} has no network {name!r}: {advice}")
         return names
 

@@ -220,6 +220,7 @@ class Adapter:
     hot: HotLora | None = None
 
 
+@dataclass(eq=False)
 class NetworkLora:
     """All LoRA of one network.
 
@@ -229,10 +230,9 @@ class NetworkLora:
         enabled: False where no adapter is added.
     """
 
-    def __init__(self, network: LoadedModel) -> None:
-        self.fused = FusedLora(network)
-        self.adapters: dict[str, Adapter] = {}
-        self.enabled = True
+    fused: FusedLora
+    adapters: dict[str, Adapter] = field(default_factory=dict)
+    enabled: bool = True
 
     @property
     def active(self) -> list[str]:

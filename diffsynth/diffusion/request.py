@@ -13,12 +13,6 @@ from diffsynth.core.device.npu_compatible_device import resolve_device
 FRAMES_STEP = 4  # of a video: 4k + 1 frames
 
 
-def check_output_type(output_type: str, known: Sequence[str]) -> None:
-    """Raises ValueError where a call is asked for a result of a kind that there is not."""
-    if output_type not in known:
-        raise ValueError(f"output_type={output_type!r}: expected {', '.join(map(repr, known))}")
-
-
 def rounded_up(name: str, value: int, step: int, start: int = 0) -> int:
     """The next of ``start``, ``start + step`` and so on, with a warning where that is another number.
 

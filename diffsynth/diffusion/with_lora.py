@@ -13,7 +13,7 @@ from diffsynth.core.caller import check_number
 from diffsynth.core.loader.checkpoint import load_state_dict
 from diffsynth.core.loader.model_config import ModelConfig
 from diffsynth.diffusion.loaded_model import LoadedModel
-from diffsynth.diffusion.lora import Adapter, NetworkLora
+from diffsynth.diffusion.lora import Adapter, FusedLora, NetworkLora
 from diffsynth.diffusion.lora_file import (
     file_in,
     file_metadata,
@@ -87,9 +87,9 @@ class WithLora:
             self._check_fusible(network, "hotload=False")
             if adapter_name is not None:
                 raise ValueError("hotload=False fuses without a name: leave adapter_name out, or fuse_lora() after it")
-            self._lora.setdefault(module, NetworkLora(network)).fused.add(pairs)
+            self._lora.setdefault(module, NetworkLora(FusedLora(network))).fused.add(pairs)
             return
-        lora = self._lora.setdefault(module, NetworkLora(network))
+        lora = self._lora.setdefault(module, NetworkLora(FusedLora(network)))
         name = _new_name(adapter_name, lora.adapters)
         lora.adapters[name] = Adapter(layers, pairs)
         lora.refresh()

@@ -112,8 +112,7 @@ class PictureAdapter(TrainingAdapter[OfPictures]):
 
     def size(self) -> FrameSize:
         """Of the pictures that are made."""
-        args = self.args
-        return FrameSize(args.height, args.width, args.max_pixels, num_frames=1, multiple=16)
+        return frame_size(self.args, num_frames=1, multiple=16)
 
     def noise(self, seed: int, rand_device: str, latents: Tensor) -> Tensor:
         *_, height, width = latents.shape
@@ -132,6 +131,11 @@ class PictureAdapter(TrainingAdapter[OfPictures]):
     def validation_inputs(self) -> dict[str, Any]:
         """What the pipeline is called with for a validation, besides a prompt and a size."""
         return {}
+
+
+def frame_size(args: argparse.Namespace, **of_family: Any) -> FrameSize:
+    """Of what is made, as the command line says; the rest as `FrameSize` has it."""
+    return FrameSize(args.height, args.width, args.max_pixels, **of_family)
 
 
 def media_dataset(

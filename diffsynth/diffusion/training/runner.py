@@ -304,9 +304,7 @@ def _room_for(samples: Sequence[Sample], accelerator: Accelerator, args: argpars
 
 def _same_to_resume(args: argparse.Namespace, dataset: Dataset[Any]) -> dict[str, Any]:
     """What an interrupted run and the one that goes on from it must have in common."""
-    flags = [*_DECIDE_THE_COURSE]
-    if args.lr_scheduler != "constant":
-        flags.append("num_epochs")
+    flags = (*_DECIDE_THE_COURSE, *(() if args.lr_scheduler == "constant" else ("num_epochs",)))
     same = {f"--{flag}": getattr(args, flag) for flag in flags if hasattr(args, flag)}
     return {**same, "samples in the data set": len(dataset)}  # type: ignore[arg-type]
 

@@ -10,10 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from diffsynth.core.data.frames import FrameSize
 from diffsynth.core.data.media_dataset import PLACE, MediaDataset
 from diffsynth.diffusion.conditions import Call, Contribution, asked_of, combined
-from diffsynth.diffusion.training.adapter import TrainingAdapter, media_dataset
+from diffsynth.diffusion.training.adapter import TrainingAdapter, frame_size, media_dataset
 from diffsynth.diffusion.training.arguments import Flag, names, trained_name
 from diffsynth.diffusion.training.errors import TrainingError
 from diffsynth.diffusion.training.runner import Inputs, Sample
@@ -63,9 +62,8 @@ class WanTraining(TrainingAdapter["WanVideoPipeline"]):
     defaults: ClassVar = {"use_gradient_checkpointing": True}
 
     def media(self) -> MediaDataset:
-        args = self.args
-        size = FrameSize(args.height, args.width, args.max_pixels, args.num_frames, 2 * self.pipe.pixels, frames_step=4)
-        return media_dataset(args, size)
+        args, multiple = self.args, 2 * self.pipe.pixels
+        return media_dataset(args, frame_size(args, num_frames=args.num_frames, multiple=multiple, frames_step=4))
 
     def encode(self, sample: Sample, cfg_scale: float = 1.0) -> Inputs:
         frames = next(sample[key] for key in names(self.args.data_file_keys) if key in sample)

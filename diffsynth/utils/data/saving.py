@@ -15,17 +15,15 @@ import uuid
 from collections.abc import Iterable, Iterator, Sized
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from diffsynth.core.caller import is_number
 from diffsynth.core.parallel.main_rank import is_main_rank
 from diffsynth.core.progress import progress_bar
 from diffsynth.utils.data.video_file import imageio_ffmpeg
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def _arrays(frames: Iterable[Any], place: object, *, of_one_size: bool = False) -> Iterator[np.ndarray]:
@@ -53,8 +51,6 @@ def _arrays(frames: Iterable[Any], place: object, *, of_one_size: bool = False) 
 
 
 def _array(frame: Any, number: int, place: object) -> np.ndarray:
-    import numpy as np
-
     if isinstance(frame, Image.Image):
         return np.asarray(frame.convert("RGB"))
     if isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3:
