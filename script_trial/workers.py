@@ -38,8 +38,11 @@ _RAISED_FOR_OTHERS = ("ProcessRaisedException", "ProcessExitedException")
 _ENDED_BY_ANOTHER = (None, -signal.SIGTERM, -signal.SIGKILL)
 _LOST = "{} of the processes that it started were ended before their last line: what they computed is not seen"
 
-#: Seconds that one of a pool is signalled to end, and between two of these signals.
+#: Seconds that one of a pool is woken to end, and between two of these signals.
 _SECONDS_TO_END, _BETWEEN_SIGNALS = 30.0, 0.1
+
+#: The signal that wakes it: one that does nothing where nobody handles it.
+_WAKE = signal.SIGURG
 
 
 class Workers:
@@ -83,8 +86,9 @@ class Workers:
 
         def terminated(process: Any) -> None:
             terminate(process)
-            if any(worker.is_of_pool for one, worker in self._started if one is process):
-                _insist(process, terminate)
+            is_own = os.getpid() == self._process  # only who started a process can wait for it
+            if is_own and any(worker.is_of_pool for one, worker in self._started if one is process):
+                _wake_until_ended(process)
 
         BaseProcess.start = started  # type: ignore[method-assign,assignment]
         BaseProcess.terminate = terminated  # type: ignore[method-assign,assignment]
@@ -136,7 +140,7 @@ class Workers:
 
         def whole() -> None:
             if worker.is_of_pool:
-                signal.signal(signal.SIGTERM, self._end_of_pool)
+                self._hear_the_end()
             with self._recording or contextlib.nullcontext():
                 try:
                     run()
@@ -155,6 +159,26 @@ class Workers:
         tell(ending)
         if ending.raised is not None:
             raise ending.raised
+
+    def _hear_the_end(self) -> None:
+        """In one of a pool: what it starts itself ends by the signal as ever."""
+        before = signal.signal(signal.SIGTERM, self._end_of_pool)
+        signal.signal(_WAKE, lambda *_: None)
+
+        forking = threading.local()
+
+        def block() -> None:  # or the signal could come to the child before it is as ever there, and would be lost
+            forking.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+        def unblock() -> None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, forking.blocked)
+
+        def as_ever() -> None:
+            if signal.getsignal(signal.SIGTERM) == self._end_of_pool:
+                signal.signal(signal.SIGTERM, before)
+            unblock()
+
+        os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=as_ever)
 
     def _end_of_pool(self, *_: object) -> None:
         """A pool ends its workers by a signal when there is no more to do, maybe more than once."""
@@ -219,12 +243,17 @@ def _module_of(process: Any) -> str:
     return str(getattr(getattr(process, "_target", None) or type(process), "__module__", ""))
 
 
-def _insist(process: Any, terminate: Callable[[Any], None]) -> None:
-    """Until the process has ended: a signal that comes just before a call that waits is handled only after that one."""
+def _wake_until_ended(process: Any) -> None:
+    """A signal that comes just before a call that waits is handled only after that call, unless another ends it.
+
+    SIGTERM itself is not sent again: a script's own handler of it may take its time, and is to run once.
+    """
     ends_at = time.monotonic() + _SECONDS_TO_END
-    while process.exitcode is None and time.monotonic() < ends_at:
-        process.join(_BETWEEN_SIGNALS)
-        terminate(process)
+    with contextlib.suppress(ProcessLookupError):
+        while process.exitcode is None and time.monotonic() < ends_at:
+            process.join(_BETWEEN_SIGNALS)
+            if process.exitcode is None:
+                os.kill(process.pid, _WAKE)
 
 
 def _exit_status(process: Any) -> int | None:

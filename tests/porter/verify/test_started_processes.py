@@ -198,21 +198,67 @@ if __name__ == "__main__":
     assert row.outcomes["ported"].notes == []
 
 
-def test_one_of_a_pool_that_misses_the_signal_to_end_is_signalled_again(verify_text: Callable[..., Row]) -> None:
-    """As where it comes just before the worker waits for work: here the first one does nothing but allow the next."""
+def test_one_of_a_pool_that_misses_the_signal_to_end_is_woken(verify_text: Callable[..., Row]) -> None:
+    """As where it comes just before the worker waits for work: here a thread gets it, which wakes nobody."""
     text = """\
-import multiprocessing, signal, torch
-def misses_one():
-    handler = signal.getsignal(signal.SIGTERM)
-    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, handler))
+import multiprocessing, signal, threading, time, torch
+def misses_it():
+    threading.Thread(target=time.sleep, args=[600], daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 if __name__ == "__main__":
-    with multiprocessing.get_context("fork").Pool(1, misses_one) as pool:
+    with multiprocessing.get_context("fork").Pool(1, misses_it) as pool:
         print(pool.map(abs, [-1]))
+        pool.map_async(time.sleep, [600])
+        time.sleep(0.2)
     print(float(torch.ones(3, device="cuda").mul(2).sum()))
 """
     row = verify_text(*both(text))
     assert (row.problems, row.equal) == ([], True)
     assert row.outcomes["ported"].notes == []
+
+
+def test_a_pools_own_handler_of_the_signal_to_end_runs_once(verify_text: Callable[..., Row]) -> None:
+    text = """\
+import multiprocessing, signal, sys, time, torch
+def ending(*_):
+    print("ending")
+    time.sleep(0.5)
+    print("ended")
+    sys.exit(0)
+if __name__ == "__main__":
+    with multiprocessing.get_context("fork").Pool(1, signal.signal, (signal.SIGTERM, ending)) as pool:
+        pool.map_async(time.sleep, [600])
+        time.sleep(0.2)
+    print(float(torch.ones(3, device="cuda").mul(2).sum()))
+"""
+    row = verify_text(*both(text))
+    assert (row.problems, row.equal) == ([], True)
+    assert row.outcomes["ported"].printed == [["6.0"], ["ended", "ending"]]
+
+
+def test_a_process_of_one_of_a_pool_and_a_fork_end_by_a_signal_as_ever(verify_text: Callable[..., Row]) -> None:
+    text = """\
+import multiprocessing, os, signal, time, torch
+from concurrent.futures import ProcessPoolExecutor
+fork = multiprocessing.get_context("fork")
+def work(number):
+    process = fork.Process(target=time.sleep, args=[600])
+    process.start()
+    process.terminate()
+    process.join()
+    child = os.fork()
+    if child == 0:
+        time.sleep(600)
+    os.kill(child, signal.SIGTERM)
+    return process.exitcode, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+if __name__ == "__main__":
+    with ProcessPoolExecutor(1, fork) as pool:
+        print(*pool.map(work, [1]))
+    print(float(torch.ones(3, device="cuda").mul(2).sum()))
+"""
+    row = verify_text(*both(text))
+    assert (row.problems, row.equal) == ([], True)
+    assert row.outcomes["ported"].printed[0] == ["(-15, -15)", "6.0"]
 
 
 def test_a_figure_and_an_array_of_a_pool_that_differ_fail(verify_text: Callable[..., Row]) -> None:
