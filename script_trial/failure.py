@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import traceback
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import Distribution, distribution, packages_distributions
+from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -25,7 +28,7 @@ def _message(error: BaseException, said: str) -> str:
         return f"it needs {text}"
     if isinstance(error, WritesElsewhere):
         return text
-    if isinstance(error, ModuleNotFoundError):
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
         return f"it needs the module {error.name}, which is not installed"
     if missing := _not_in_this_version(error, text):
         return missing
@@ -44,18 +47,38 @@ def _message(error: BaseException, said: str) -> str:
 
 
 def _not_in_this_version(error: BaseException, text: str) -> str | None:
-    """Where a name is missing in a package that is installed."""
-    imported = re.match(r"cannot import name '(\w+)' from '([\w.]+)'", text)
-    if isinstance(error, ImportError) and imported is not None:
-        name, module = imported.groups()
+    """Where a name is missing in a package that is installed, and the error says no more than that."""
+    if isinstance(error, ImportError):
+        missing = re.fullmatch(r"cannot import name '(?P<name>\w+)' from '(?P<module>[\w.]+)' \(.*\)", text)
     elif isinstance(error, AttributeError) and isinstance(error.obj, ModuleType):
-        name, module = error.name, error.obj.__name__
+        missing = re.fullmatch(r"module '?(?P<module>[\w.]+)'? has no attribute '?(?P<name>\w+)'?", text)
     else:
+        missing = None
+    if missing is None:
         return None
-    for package in packages_distributions().get(module.partition(".")[0], ()):
-        installed = f"{package} {version(package)}"
-        return f"it needs {name} of {module}, and the installed {installed} has none: another version may"
-    return None
+    name, module = missing["name"], missing["module"]
+    package = _package_of(module)
+    if package is None or _is_module(f"{module}.{name}"):  # it is there, and was only not imported
+        return None
+    installed = f"{package.name} {package.version}"
+    return f"it needs {name} of {module}, and the installed {installed} has none: another version may"
+
+
+def _package_of(module: str) -> Distribution | None:
+    """The installed one that a module is of; None for one beside the script, of Python, and where several may be."""
+    spec = getattr(sys.modules.get(module), "__spec__", None)
+    packages = set(packages_distributions().get(module.partition(".")[0], ()))
+    if spec is None or spec.origin is None or len(packages) != 1:
+        return None
+    package = distribution(packages.pop())
+    return package if Path(spec.origin).is_relative_to(str(package.locate_file(""))) else None
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _why_it_ended_itself(error: SystemExit, said: str) -> str:

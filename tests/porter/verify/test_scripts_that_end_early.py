@@ -53,6 +53,19 @@ Image.new("RGB", (8, 8)).save("a.png")
             ],
         ),
         (
+            "import torch\nraise AttributeError('load the model first', name='model', obj=torch)",
+            ["every way: line 2: AttributeError: load the model first"],
+        ),
+        (
+            "import torch\ntorch.ops.another.kernel",
+            ["every way: line 2: AttributeError: '_OpNamespace' 'another' object has no attribute 'kernel'"],
+        ),
+        (
+            "import PIL\nPIL.PSDraw.PSDraw()",
+            ["every way: line 2: AttributeError: module 'PIL' has no attribute 'PSDraw'"],
+        ),
+        ("raise ModuleNotFoundError('build it first')", ["every way: line 1: ModuleNotFoundError: build it first"]),
+        (
             "x = 1\nopen('prompts/a.txt')",
             ["every way: line 2: it needs prompts/a.txt, which is not where it runs and cannot be made up"],
         ),
