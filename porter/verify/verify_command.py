@@ -7,6 +7,7 @@ import os
 import platform
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ REPORTS = (".json", ".xml", ".html")
 #: Where the report of a real card goes unless --report names another place.
 HARDWARE_REPORT = "diffsynth-verify-npu.json"
 
+
+#: Within which a request to end is the same as the one before: CI says SIGTERM 7.5 seconds after an interrupt.
+_SECONDS_TO_END = 10.0
 
 _BEHIND = f"{__name__}.behind"
 
@@ -94,15 +98,37 @@ def verify(context: click.Context, /, paths: tuple[str, ...], **options: Any) ->
                  1 a script did not pass, or none was run
                  2 the scripts could not be run
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):  # of `timeout`, of CI, of a terminal that is closed
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+    heard = _hear_requests_to_end()
     try:
         status = _run(paths, tuple(context.meta[_BEHIND]), options)
     except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
+        for number in heard:  # this ends by itself now
+            signal.signal(number, signal.SIG_IGN)
+        with suppress(OSError):  # of a terminal that is closed
+            click.echo("interrupted", err=True)
         status = 2
     sys.exit(status)
+
+
+def _hear_requests_to_end() -> list[signal.Signals]:
+    """From now on each of these signals raises KeyboardInterrupt, but those that come soon after one do nothing.
+
+    `timeout` signals twice, a terminal that is closed may, and CI follows an interrupt with SIGTERM: the second one
+    would interrupt what ends the processes and removes the temporary folder.
+    """
+    asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heard = [one for one in asked if signal.getsignal(one) in (signal.SIG_DFL, signal.default_int_handler)]
+    heard_at = -math.inf
+
+    def hear(*_: object) -> None:
+        nonlocal heard_at
+        if time.monotonic() > heard_at + _SECONDS_TO_END:
+            heard_at = time.monotonic()
+            raise KeyboardInterrupt
+
+    for number in heard:
+        signal.signal(number, hear)
+    return heard
 
 
 def _run(paths: tuple[str, ...], behind: tuple[str, ...], options: dict[str, Any]) -> int:

@@ -42,6 +42,7 @@ def make_smaller(args: argparse.Namespace, settings: LaunchSettings) -> None:
     changed: dict[str, Any] = {"num_processes": settings.processes, "num_machines": 1, "machine_rank": 0}
     changed |= {"main_process_ip": None, "main_process_port": 0}  # any free port: several launches run at once
     engine = _engine(args)
+    changed["log_dir"] = str(settings.agent_logs)
     changed["multi_gpu"] = settings.processes > 1 and engine is None
     if engine == "DEEPSPEED":
         os.environ.pop("ACCELERATE_USE_CPU", None)  # with it accelerate would train without DeepSpeed

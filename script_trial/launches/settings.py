@@ -56,6 +56,11 @@ class LaunchSettings:
         }
         return cls(**{**told, **paths})
 
+    @property
+    def agent_logs(self) -> Path:
+        """Where torch's agent keeps files of its own: it would leave them in the machine's temporary folder."""
+        return self.records.parent / "agent_logs"
+
     def in_place_of(
         self, script: str, arguments: list[str], *, is_module: bool, is_program: bool, local_rank: bool = False
     ) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def torchrun(words: list[str]) -> int:
             args.training_script, args.training_script_args, is_module=args.module, is_program=args.no_python
         )
         with own_processes(settings):
-            run(_on_this_machine(args, settings.processes, changed))  # type: ignore[no-untyped-call]
+            run(_on_this_machine(args, settings, changed))  # type: ignore[no-untyped-call]
 
     return recorded("torchrun", words, settings.records, launch)
 
@@ -48,13 +48,14 @@ def deepspeed(words: list[str]) -> int:
         )
         args = get_args_parser().parse_args(["script"])
         with own_processes(settings):
-            run(_on_this_machine(args, settings.processes, changed))  # type: ignore[no-untyped-call]
+            run(_on_this_machine(args, settings, changed))  # type: ignore[no-untyped-call]
 
     return recorded("deepspeed", words, settings.records, launch)
 
 
-def _on_this_machine(args: argparse.Namespace, processes: int, changed: dict[str, Any]) -> argparse.Namespace:
-    """What the launcher was asked for, for a few processes here, at any free port."""
-    alone = {"nproc_per_node": str(processes), "nnodes": "1", "node_rank": 0, "standalone": True, "max_restarts": 0}
-    vars(args).update({**alone, "log_dir": None, **changed})
+def _on_this_machine(args: argparse.Namespace, settings: LaunchSettings, changed: dict[str, Any]) -> argparse.Namespace:
+    """What the launcher was asked for, for a few processes here, at any free port, with its logs among the records."""
+    processes = str(settings.processes)
+    alone = {"nproc_per_node": processes, "nnodes": "1", "node_rank": 0, "standalone": True, "max_restarts": 0}
+    vars(args).update({**alone, "log_dir": str(settings.agent_logs), **changed})
     return args

@@ -10,6 +10,7 @@ import platform
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -230,6 +231,32 @@ def test_an_interrupt_is_no_failure_of_what_runs(
     assert sleeping.communicate(timeout=100)[1] == "interrupted\n"
     assert sleeping.returncode == 2
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@needs_emulator
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_request_to_end_leaves_nothing_behind(
+    sleeping: subprocess.Popen[str], second: signal.Signals, tmp_path: Path
+) -> None:
+    """As `timeout` and CI make it."""
+    sleeping.send_signal(signal.SIGINT)
+    time.sleep(0.02)
+    sleeping.send_signal(second)
+    assert sleeping.communicate(timeout=100)[1] == "interrupted\n"
+    assert sleeping.returncode == 2
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@needs_emulator
+def test_a_launch_leaves_nothing_in_the_temporary_folder(tmp_path: Path) -> None:
+    (tmp_path / "prints.py").write_text('import torch\nprint(float(torch.ones(3, device="cuda").sum()))\n')
+    (tmp_path / "run.sh").write_text("torchrun prints.py\n")
+    command = [sys.executable, "-m", "porter", "verify", "run.sh", "--processes", "1"]
+    with tempfile.TemporaryDirectory() as temporary:  # its name is short, as those of sockets have to be
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": temporary}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
+        assert done.returncode == 0, done.stdout
+        assert os.listdir(temporary) == []
 
 
 def _working_in(folder: Path) -> list[int]:
