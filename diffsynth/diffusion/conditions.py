@@ -186,10 +186,13 @@ class Start(Condition[Pipe_contra]):
 
 def asked_of(conditions: Sequence[Condition[Pipe]], call: Call[Pipe]) -> list[Condition[Pipe]]:
     """The units that a call asks for, in their order, once all have checked it; raises what they raise."""
-    asked = [condition for condition in conditions if condition.is_asked(call)]
+    asked = []
     for condition in conditions:
-        check = condition.check if condition in asked else condition.check_left_out
-        check(call)
+        if condition.is_asked(call):
+            condition.check(call)
+            asked.append(condition)
+        else:
+            condition.check_left_out(call)
     return asked
 
 

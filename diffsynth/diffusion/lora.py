@@ -23,7 +23,6 @@ def fuse(layer: nn.Linear, pair: LowRank) -> None:
         layer.bias.copy_(layer.bias.float() + pair.bias.float())
 
 
-@dataclass(eq=False)
 class FusedLora:
     """Changes that are in a network's weights, and what those were before, to the bit.
 
@@ -31,11 +30,12 @@ class FusedLora:
     still its file's is read from there again; of any other, a copy is kept on the host.
     """
 
-    network: LoadedModel
-    _before: dict[str, _Before] = field(default_factory=dict)  # by parameter
-    _staying: dict[str, list[LowRank]] = field(default_factory=dict)  # by layer
-    _merged: dict[str, list[LowRank]] = field(default_factory=dict)
-    _overwritten: set[str] = field(default_factory=set)
+    def __init__(self, network: LoadedModel) -> None:
+        self._network = network
+        self._before: dict[str, _Before] = {}  # by parameter
+        self._staying: dict[str, list[LowRank]] = {}  # by layer
+        self._merged: dict[str, list[LowRank]] = {}
+        self._overwritten: set[str] = set()
 
     def add(self, pairs: Mapping[str, LowRank]) -> None:
         """Fuses changes to stay, on top of what was fused before, and below what is merged."""
@@ -87,18 +87,18 @@ class FusedLora:
         _tell_what_others_wrote(self._overwritten, "clear_lora")
 
     def _fuse(self, layer: str, pairs: list[LowRank]) -> None:
-        module: nn.Linear = self.network.module.get_submodule(layer)  # type: ignore[assignment]
+        module: nn.Linear = self._network.module.get_submodule(layer)  # type: ignore[assignment]
         for pair in pairs:
             names = [f"{layer}.weight", *([] if pair.bias is None else [f"{layer}.bias"])]
             for name in names:
                 if name not in self._before:
-                    parameter = self.network.module.get_parameter(name)
-                    from_file = self.network.is_as_loaded(name)
+                    parameter = self._network.module.get_parameter(name)
+                    from_file = self._network.is_as_loaded(name)
                     copy = None if from_file else parameter.detach().to("cpu", copy=True)
                     self._before[name] = _Before(parameter.dtype, copy)
             fuse(module, pair)
             for name in names:
-                self._before[name].changed = ParameterState(self.network.module.get_parameter(name))
+                self._before[name].changed = ParameterState(self._network.module.get_parameter(name))
 
     def _write_anew(self, layer: str, merged: list[LowRank]) -> None:
         self._restore(layer)
@@ -109,9 +109,9 @@ class FusedLora:
         for name in self._parameters(layer):
             before = self._before[name]
             if before.copy is None:
-                self.network.read_again(name, before.dtype)
+                self._network.read_again(name, before.dtype)
             else:
-                self.network.module.get_parameter(name).copy_(before.copy)
+                self._network.module.get_parameter(name).copy_(before.copy)
             del self._before[name]
 
     def _forget_what_others_wrote(self, layer: str) -> bool:
@@ -119,7 +119,7 @@ class FusedLora:
         names = self._parameters(layer)
         changed = {name: self._before[name].changed for name in names}
         if not any(
-            one and one.was_overwritten(self.network.module.get_parameter(name)) for name, one in changed.items()
+            one and one.was_overwritten(self._network.module.get_parameter(name)) for name, one in changed.items()
         ):
             return False
         self._overwritten.add(layer)

@@ -7,7 +7,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ class _Call:
     interrupted: bool = False
 
 
-@dataclass(eq=False)
 class Turns:
     """Lets calls and changes in. What a thread does within its own call or change, such as in a callback, comes at
     once.
@@ -37,11 +36,12 @@ class Turns:
         changes: how many there were.
     """
 
-    changes: int = 0
-    _news: threading.Condition = field(default_factory=threading.Condition)
-    _calls: dict[int, _Call] = field(default_factory=dict)  # by thread
-    _changing: int | None = None
-    _changes_waiting: int = 0
+    def __init__(self) -> None:
+        self._news = threading.Condition()
+        self._calls: dict[int, _Call] = {}  # by thread
+        self._changing: int | None = None
+        self._changes_waiting = 0
+        self.changes = 0
 
     @contextmanager
     def call(self, *, alone: bool) -> Iterator[None]:

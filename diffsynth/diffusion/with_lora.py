@@ -87,9 +87,10 @@ class WithLora:
             self._check_fusible(network, "hotload=False")
             if adapter_name is not None:
                 raise ValueError("hotload=False fuses without a name: leave adapter_name out, or fuse_lora() after it")
-            self._lora.setdefault(module, NetworkLora(FusedLora(network))).fused.add(pairs)
-            return
         lora = self._lora.setdefault(module, NetworkLora(FusedLora(network)))
+        if not hotload:
+            lora.fused.add(pairs)
+            return
         name = _new_name(adapter_name, lora.adapters)
         lora.adapters[name] = Adapter(layers, pairs)
         lora.refresh()

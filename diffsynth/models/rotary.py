@@ -72,12 +72,13 @@ class AxisTables:
     def build(self, device: torch.device, reach: int = _REACH) -> list[Tensor]:
         """Has the device hold the positions from ``-reach`` to before ``reach`` at least; the table of each axis, with
         position 0 in its middle."""
-        if device not in self._known or self._known[device][0].shape[1] < 2 * reach:
+        tables = self._known.get(device)
+        if tables is None or tables[0].shape[1] < 2 * reach:
             # A table made within inference mode could never again take part in training.
             with torch.inference_mode(False):
                 along = torch.arange(-reach, reach, device="cpu")
-                self._known[device] = [_of_axis(along, dim, self._theta).to(device) for dim in self.dims]
-        return self._known[device]
+                tables = self._known[device] = [_of_axis(along, dim, self._theta).to(device) for dim in self.dims]
+        return tables  # not what is kept: another thread may have put less in its place
 
     def grid(self, positions: Sequence[Sequence[int]], device: torch.device) -> Tensor:
         """Cosines and sines, (2, tokens, 1, sum(dims)), of a grid's tokens, row by row, with these positions along its

@@ -155,7 +155,7 @@ class QwenImagePipeline(PicturePipeline):
             ValueError: a value is out of its range, or a picture, latents or embeddings do not fit.
             RuntimeError: a network that this needs, or the processor for `edit_image`, was not loaded.
         """
-        height, width, _ = fitting_size(height, width)
+        height, width = fitting_size(height, width)[:2]
         asked = dict(locals())  # every keyword
         tiles: Tiling = {
             "tiled": tiled,

@@ -141,7 +141,7 @@ class ZImagePipeline(PicturePipeline):
             num_inference_steps: number of steps; Z-Image-Turbo needs 8.
             sigma_shift: how strongly they gather where noise is strong; 3 by default.
         """
-        height, width, _ = fitting_size(height, width)
+        height, width = fitting_size(height, width)[:2]
         pictures: Image.Image | list[Image.Image] | Tensor = self._picture(dict(locals()), {}, shift=sigma_shift)
         return pictures
 

@@ -112,10 +112,10 @@ class EncodedDataset(Dataset[dict[str, Tensor]]):
 
 def _description(folder: Path) -> dict[str, Any] | None:
     path = folder / DESCRIPTION
+    if not path.is_file():
+        return None
     try:
         description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
     except ValueError as error:
         raise DatasetError(f"{path}: not JSON ({error}); delete the folder and encode again") from error
     return description

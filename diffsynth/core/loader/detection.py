@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -130,17 +130,16 @@ def _published_names(source: WeightSource, row: Mapping[str, Any]) -> Mapping[st
 def _entry(source: WeightSource, row: Mapping[str, Any]) -> ModelEntry:
     model_class = load_object(row["model_class"])
     names = _published_names(source, row)
-    kwargs_from_shapes: Callable[[Mapping[str, Any]], dict[str, Any]] = getattr(
-        model_class, "kwargs_from_shapes", lambda shapes: {}
-    )
-    try:
-        kwargs = kwargs_from_shapes({key: source.headers[name].shape for key, name in names.items()})
-    except KeyError as error:
-        raise CheckpointError(
-            f"{source.where()} lacks {error.args[0]!r}, which the size of {model_class.__name__} is read from: "
-            "check that no shard is missing"
-        ) from error
-    kwargs |= row.get("extra_kwargs", {})
+    kwargs = {}
+    if hasattr(model_class, "kwargs_from_shapes"):
+        try:
+            kwargs = model_class.kwargs_from_shapes({key: source.headers[name].shape for key, name in names.items()})
+        except KeyError as error:
+            raise CheckpointError(
+                f"{source.where()} lacks {error.args[0]!r}, which the size of {model_class.__name__} is read from: "
+                "check that no shard is missing"
+            ) from error
+    kwargs = {**kwargs, **row.get("extra_kwargs", {})}
     return ModelEntry(row["model_name"], row["model_class"], kwargs, names, row.get("vram_units", ()))
 
 

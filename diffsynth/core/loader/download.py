@@ -72,7 +72,7 @@ def _matches(folder: str, pattern: str) -> list[str]:
     """The files that match, sorted; or the folder that the pattern names, if there is anything in it."""
     if pattern and not pattern.endswith("/"):
         return sorted(glob.glob(os.path.join(glob.escape(folder), pattern), recursive=True))
-    named = os.path.join(folder, pattern.removeprefix("./")).rstrip("/")
+    named = folder if pattern in ("", "./") else os.path.join(folder, pattern.rstrip("/"))
     # What download clients keep for themselves is not counted.
     has_content = os.path.isdir(named) and any(not name.startswith(".") for name in os.listdir(named))
     return [named] if has_content else []

@@ -71,6 +71,7 @@ class FileSource(WeightSource):
                 destination.copy_(torch.as_strided(values, piece.shape, piece.strides))
 
     def parts(self, key: str) -> Callable[[int, Tensor], None]:
+        self.header(key)
         return super().parts(key) if self.spans[key].strides else functools.partial(self._read_row, key)
 
     def _read_row(self, key: str, start: int, out: Tensor) -> None:
@@ -104,19 +105,15 @@ class FileSource(WeightSource):
             return self._file.readinto(out) or 0
 
 
-class _OfThread(threading.local):
-    """What each thread has for itself, made when it first asks."""
-
-    def __init__(self) -> None:
-        self.scratch = torch.empty(SCRATCH_BYTES, dtype=torch.uint8, device="cpu")
-
-
-_of_thread = _OfThread()
+_of_thread = threading.local()
 
 
 def _scratch(count: int, dtype: torch.dtype) -> Tensor:
     """`count` elements of this thread's buffer."""
-    return _of_thread.scratch[: count * dtype.itemsize].view(dtype)
+    if not hasattr(_of_thread, "scratch"):
+        _of_thread.scratch = torch.empty(SCRATCH_BYTES, dtype=torch.uint8, device="cpu")
+    scratch: Tensor = _of_thread.scratch
+    return scratch[: count * dtype.itemsize].view(dtype)
 
 
 def _extent(span: ByteSpan) -> int:

@@ -76,6 +76,8 @@ class ModelConfig:
             )
         if self.path is not None and not self.files():
             raise ValueError(f"ModelConfig(path={self.path!r}) names no file: expected a path or a list of paths")
+        environment.skip_download(self.skip_download)
+        environment.download_source(self.download_source)
 
     def download_if_necessary(self) -> ModelConfig:
         """A copy whose `path` is what there is on this machine: one path, or a list; this config stays as it is.
@@ -85,8 +87,6 @@ class ModelConfig:
             ModelNotFoundError: there is no such file, and it cannot be downloaded.
         """
         self.check_input()
-        source = environment.download_source(self.download_source)
-        skip_download = environment.skip_download(self.skip_download)
         if self.path is not None:
             paths = self.files()
             for path in paths:
@@ -96,7 +96,11 @@ class ModelConfig:
         if self.model_id is None:
             return replace(self)
         found = find_or_download(
-            self.model_id, self.patterns(), root=self.root(), source=source, skip_download=skip_download
+            self.model_id,
+            self.patterns(),
+            root=self.root(),
+            source=environment.download_source(self.download_source),
+            skip_download=environment.skip_download(self.skip_download),
         )
         return replace(self, path=found)
 
@@ -135,11 +139,17 @@ def redirected(config: ModelConfig, model_id: str, files: Mapping[str, str]) -> 
         files: their names by those of the originals.
     """
     patterns = config.patterns()
-    if config.path is not None or config.model_id is None or len(patterns) != 1 or patterns[0] not in files:
+    if (
+        config.path is not None
+        or config.model_id is None
+        or len(patterns) != 1
+        or patterns[0] not in files
+        or is_local(config.model_id, patterns, config.root())
+    ):
         return config
     converted = replace(config, model_id=model_id, origin_file_pattern=files[patterns[0]])
     # Where neither is here, nor may be downloaded, the message is to name the file that the caller knows.
     is_to_be_had = not environment.skip_download(config.skip_download) or is_local(
         model_id, converted.patterns(), converted.root()
     )
-    return converted if is_to_be_had and not is_local(config.model_id, patterns, config.root()) else config
+    return converted if is_to_be_had else config

@@ -81,7 +81,8 @@ def open_accelerator(args: argparse.Namespace) -> Accelerator:
     The networks' type is --torch_dtype: an accelerate config's mixed_precision changes nothing, since autocast would
     take what the networks keep in float32.
     """
-    from accelerate import Accelerator, DistributedDataParallelKwargs, utils
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate.utils import set_seed
 
     deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED", "").lower() == "true"
     # Unless its config says something, accelerate makes DeepSpeed cut gradients to norm 1, which no other engine does.
@@ -93,7 +94,7 @@ def open_accelerator(args: argparse.Namespace) -> Accelerator:
         # Otherwise it would step once for each process.
         step_scheduler_with_optimizer=False,
     )
-    utils.set_seed(args.seed)
+    set_seed(args.seed)
     return accelerator
 
 
@@ -304,8 +305,8 @@ def _room_for(samples: Sequence[Sample], accelerator: Accelerator, args: argpars
 
 def _same_to_resume(args: argparse.Namespace, dataset: Dataset[Any]) -> dict[str, Any]:
     """What an interrupted run and the one that goes on from it must have in common."""
-    flags = (*_DECIDE_THE_COURSE, *(() if args.lr_scheduler == "constant" else ("num_epochs",)))
-    same = {f"--{flag}": getattr(args, flag) for flag in flags if hasattr(args, flag)}
+    of_scheduler = () if args.lr_scheduler == "constant" else ("num_epochs",)
+    same = {f"--{flag}": getattr(args, flag) for flag in (*_DECIDE_THE_COURSE, *of_scheduler) if hasattr(args, flag)}
     return {**same, "samples in the data set": len(dataset)}  # type: ignore[arg-type]
 
 

@@ -95,12 +95,13 @@ class QwenImageTraining(PictureAdapter["QwenImagePipeline"]):
         texts = self.texts(sample, cfg_scale, **edited.with_prompt())
         extra = names(self.args.extra_inputs)
         made = _first_frames(sample[IMAGE]) if LAYER_INPUT in extra else sample[IMAGE][0]
+        latents = self._latents_of(made, sample)
+        extras = encoded_extras(self.pipe, sample, (made[0] if isinstance(made, list) else made).size, extra)
         edits = {
             f"{EDIT_LATENTS}{number:02d}": self.pipe.encode_picture(picture, progress_bar_cmd=iter)
             for number, picture in enumerate(edited.shown)
         }
-        extras = encoded_extras(self.pipe, sample, (made[0] if isinstance(made, list) else made).size, extra)
-        return {"latents": self._latents_of(made, sample), **texts, **extras, **edits}
+        return {"latents": latents, **texts, **extras, **edits}
 
     def _latents_of(self, made: Any, sample: Sample) -> Tensor:
         """Those of a picture, or of all layers of one."""

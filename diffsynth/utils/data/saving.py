@@ -98,10 +98,11 @@ def save_video(
     with _appearing_whole(path) as unfinished:
         writer = _writer(unfinished, first, float(fps), quality, ffmpeg_params, path)
         process = inspect.getgeneratorlocals(writer).get("p")
-        shown = progress_bar(itertools.chain([first], checked), desc="Saving video", total=length)
+        count = 0
         with contextlib.closing(writer):
-            for count, frame in enumerate(shown, 1):  # noqa: B007 - the last one counts
+            for frame in progress_bar(itertools.chain([first], checked), desc="Saving video", total=length):
                 _send(writer, frame, path, ffmpeg_params)
+                count += 1
         _check_written(unfinished, process, count, path, ffmpeg_params)
 
 

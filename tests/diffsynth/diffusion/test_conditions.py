@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from diffsynth.core.loader import DictSource
-from diffsynth.diffusion.conditions import Call, Condition, Contribution, combined, of_batch
+from diffsynth.diffusion.conditions import Call, Condition, Contribution, asked_of, combined, of_batch
 from diffsynth.diffusion.loaded_model import LoadedModel
 from diffsynth.models.wan_video_dit import WanModel
 from diffsynth.pipelines.wan_video import WanVideoPipeline
@@ -106,6 +106,21 @@ def test_clean_latents_are_noised_to_the_first_level(texts: dict[str, Tensor]) -
     sigma = 5 * 0.5 / (1 + 4 * 0.5)
     noise = pipe.draw_noise(0, "cpu", 32, 48, 9)
     assert torch.allclose(seen[0], (1 - sigma) * clean + sigma * noise, atol=1e-6)
+
+
+def test_units_are_looked_at_one_after_another() -> None:
+    """The first that has something to say says it, whatever the next makes of what it was given."""
+
+    class Refusing(Fixed):
+        def check(self, call: Call) -> None:
+            raise ValueError("the first")
+
+    class Confused(Fixed):
+        def is_asked(self, call: Call) -> bool:
+            raise ValueError("the second")
+
+    with pytest.raises(ValueError, match="the first"):
+        asked_of([Refusing(Contribution()), Confused(Contribution())], None)
 
 
 def test_several_go_together_unless_they_set_the_same() -> None:

@@ -85,6 +85,20 @@ def test_tables_are_built_once_for_a_shape_and_device():
     assert [table.shape for table in first] == [(6, 1, 6)] * 2
 
 
+def test_far_positions_are_those_of_their_own_call():
+    """Whatever another thread puts in the place of a table meanwhile."""
+    axes = AxisTables((4,))
+    near = axes.build(CPU)
+
+    class Overtaken(dict):
+        def __setitem__(self, device, tables):
+            super().__setitem__(device, near)
+
+    axes._known = Overtaken({CPU: near})
+    _, sin = axes.grid([range(5000, 5002)], CPU)
+    torch.testing.assert_close(sin[:, 0, 0], torch.tensor([5000.0, 5001.0], dtype=torch.float64).sin().float())
+
+
 def test_tables_of_many_shapes_are_not_all_kept():
     rotary = AxialRotary((2,))
     first = rotary.tables((1,), torch.device("cpu"))

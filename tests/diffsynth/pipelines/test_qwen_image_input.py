@@ -1,5 +1,6 @@
 """Bad input to the Qwen-Image pipeline: each gets one sentence that names it."""
 
+import inspect
 import re
 
 import pytest
@@ -117,6 +118,12 @@ def test_editing_needs_the_processor(open_qwen, processor_folder, monkeypatch):
         RuntimeError, "edit_image needs the processor, and none was loaded: give from_pretrained a processor_con"
     ):
         pipe("a cat", **QUICK_PICTURE, edit_image=SMALL, edit_image_auto_resize=False)
+
+
+def test_a_call_asks_for_its_keywords_and_nothing_else(qwen, monkeypatch):
+    monkeypatch.setattr(QwenImagePipeline, "_made", lambda self, asked, *args, **kwargs: asked)
+    keywords = inspect.signature(QwenImagePipeline.__call__).parameters
+    assert set(qwen("a cat", **QUICK_PICTURE)) == set(keywords)
 
 
 def test_sizes_are_rounded_up_and_said():

@@ -70,3 +70,10 @@ def test_the_wrong_folder(folder, tmp_path_factory, task, message):
     place = folder if task else tmp_path_factory.mktemp("empty")
     with pytest.raises(DatasetError, match=message):
         EncodedDataset(place, task=task or "sft")
+
+
+def test_a_file_is_no_folder_of_samples(tmp_path):
+    metadata = tmp_path / "metadata.csv"
+    metadata.write_text("image,prompt")
+    with pytest.raises(DatasetError, match=r"metadata\.csv: no encoded samples here; make them"):
+        EncodedDataset(metadata, task="sft")

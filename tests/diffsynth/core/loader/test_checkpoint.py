@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from diffsynth.core.loader import Checkpoint, CheckpointError, DictSource, TensorHeader, file_source, load_state_dict
+from diffsynth.core.loader.checkpoint import safetensors_spans
 
 Save = Callable[[dict, Path], None]
 
@@ -147,6 +148,14 @@ def test_parts_are_those_of_the_whole(
             out = torch.empty_like(whole[start : start + 100])
             part(start, out)
             assert same(out, whole[start : start + 100]), (key, start)
+
+
+def test_parts_of_a_tensor_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"w": torch.ones(2)}, path)
+    source = file_source.FileSource(str(path), safetensors_spans(str(path)))
+    with pytest.raises(CheckpointError, match=r"model\.safetensors has no tensor 'v'"):
+        source.parts("v")
 
 
 def test_a_tensor_larger_than_the_buffer(tmp_path: Path) -> None:

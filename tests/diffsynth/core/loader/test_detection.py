@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Iterable
+from typing import ClassVar
 
 import pytest
 import torch
@@ -24,6 +25,16 @@ class Tagger(nn.Module):
     def __init__(self, width: int = 2) -> None:
         super().__init__()
         self.project = nn.Linear(width, width)
+
+
+class Sized(Tagger):
+    """One whose sizes are always the same, in one dict."""
+
+    SIZES: ClassVar = {"width": 5}
+
+    @classmethod
+    def kwargs_from_shapes(cls, shapes: object) -> dict[str, int]:
+        return cls.SIZES
 
 
 def keys_of_tagger(keys: Iterable[str]) -> dict[str, str]:
@@ -105,6 +116,14 @@ def test_appended_rows_and_several_models_in_one_file(tagger_path: str) -> None:
         model = build_on_meta(entry)
         fill(model, DictSource(weights), entry.key_map(model), dtype=None, device="cpu")
     assert model.project.weight.shape == (5, 5)
+
+
+def test_what_a_row_adds_stays_out_of_what_the_class_returns(tagger_path: str) -> None:
+    weights = DictSource(Tagger(7).state_dict())
+    row = {"model_hash": model_hash(weights.headers), "model_name": "tagger", "model_class": f"{tagger_path}.Sized"}
+    (entry,) = detect(weights, [{**row, "extra_kwargs": {"width": 7}}])
+    assert entry.kwargs == {"width": 7}
+    assert Sized.SIZES == {"width": 5}
 
 
 def test_of_rows_that_know_the_same_names_the_first_counts() -> None:

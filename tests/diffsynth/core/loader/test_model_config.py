@@ -46,7 +46,7 @@ def test_patterns(tmp_path: Path) -> None:
     assert resolved(tmp_path, ["vae.pth", "dit*.safetensors"]) == ["vae.pth", *sorted(shards)]
     assert resolved(tmp_path, ["vae*", "*.pth"]) == ["vae.pth"]
     assert resolved(tmp_path, "google/umt5-xxl/") == ["google/umt5-xxl"]
-    for whole in (None, "", "./", []):
+    for whole in (None, "", "./", ".//", []):
         assert resolved(tmp_path, whole) == ["."]
 
 
@@ -184,7 +184,7 @@ def test_a_pattern_that_leads_elsewhere(tmp_path: Path, pattern: str) -> None:
 )
 def test_values_without_a_meaning(field: str, value: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ModelConfig(model_id=MODEL, **{field: value}).download_if_necessary()
+        ModelConfig(model_id=MODEL, **{field: value}).check_input()
 
 
 # Files that several models share
