@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ import click
 
 from porter import __version__
 from porter.files import CannotWrite, check_new_file
+from porter.verify.interrupts import interrupted_once
 
 if TYPE_CHECKING:
     from porter.verify.outcome import Row
@@ -58,7 +58,8 @@ def _seconds(value: str | float) -> float:
 @click.argument("paths", nargs=-1, metavar="PATHS...")
 @click.option("--device", type=click.Choice(["emulated", "npu"]), default="emulated", show_default=True,
               help="The emulated NPU, or the Ascend NPU of this machine.")  # fmt: skip
-@click.option("--memory", metavar="SIZE", help="Memory of the emulated NPU, such as 8GiB (default: 64GiB).")
+@click.option("--memory", metavar="SIZE",
+              help="Memory of the emulated NPU, such as 8GiB (default: 64GiB, or all the host has).")  # fmt: skip
 @click.option("--hardware", metavar="LINE", help="Ascend product line: atlas-a2 (default), atlas-a3, ascend-950dt, ...")
 @click.option("--processes", type=click.IntRange(1, 8), multiple=True, metavar="N",
               help="Processes of each launch script, 1 to 8; may be given again (default: 1, and then 2).")  # fmt: skip
@@ -94,11 +95,9 @@ def verify(context: click.Context, /, paths: tuple[str, ...], **options: Any) ->
                  1 a script did not pass, or none was run
                  2 the scripts could not be run
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):  # of `timeout`, of CI, of a terminal that is closed
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
     try:
-        status = _run(paths, tuple(context.meta[_BEHIND]), options)
+        with interrupted_once():
+            status = _run(paths, tuple(context.meta[_BEHIND]), options)
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         status = 2

@@ -232,6 +232,20 @@ def test_an_interrupt_is_no_failure_of_what_runs(
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+@needs_emulator
+def test_a_second_interrupt_does_not_keep_the_command_from_ending(
+    sleeping: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    """As `timeout` sends, and people who press Ctrl-C again."""
+    _until_all_ways_run(tmp_path)
+    for _ in range(100):
+        sleeping.send_signal(signal.SIGINT)
+        time.sleep(0.001)
+    assert sleeping.communicate(timeout=60)[1] == "interrupted\n"
+    assert sleeping.returncode == 2
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 def _working_in(folder: Path) -> list[int]:
     """Processes whose current folder is below this one."""
     found = []
@@ -241,12 +255,16 @@ def _working_in(folder: Path) -> list[int]:
     return found
 
 
+def _until_all_ways_run(folder: Path) -> None:
+    until = time.monotonic() + 100
+    while len(_working_in(folder / "temporary")) < 3 and time.monotonic() < until:
+        time.sleep(0.1)
+
+
 @needs_emulator
 def test_what_runs_ends_with_the_command_that_is_killed(sleeping: subprocess.Popen[str], tmp_path: Path) -> None:
-    working_in = tmp_path / "temporary"
-    until = time.monotonic() + 100
-    while len(_working_in(working_in)) < 3 and time.monotonic() < until:  # the ways
-        time.sleep(0.1)
+    _until_all_ways_run(tmp_path)
+    working_in, until = tmp_path / "temporary", time.monotonic() + 100
     sleeping.kill()
     while (left := _working_in(working_in)) and time.monotonic() < until:
         time.sleep(0.1)
