@@ -173,8 +173,8 @@ def linear_layers(model: nn.Module, pairs: Mapping[str, LowRank], *, source: str
     strangers = [name for name in pairs if name not in known]
     if strangers:
         raise ValueError(
-            f"{source} changes {strangers[0]}, which is no linear layer of {type(model).__name__}, nor are "
-            f"{len(strangers) - 1} others of the {len(pairs)} that it changes: this LoRA was made for another model"
+            f"{source} changes {strangers[0]}, which is no linear layer of {type(model).__name__} "
+            f"({len(strangers)} of the {len(pairs)} that it changes are none): this LoRA was made for another model"
         )
     for name, pair in pairs.items():
         _check_sizes(name, known[name], pair, source)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
-import signal
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ import click
 
 from porter import __version__
 from porter.files import CannotWrite, check_new_file
+from porter.verify.interrupts import interrupted_once
 
 if TYPE_CHECKING:
     from porter.verify.outcome import Row
@@ -27,9 +26,6 @@ REPORTS = (".json", ".xml", ".html")
 #: Where the report of a real card goes unless --report names another place.
 HARDWARE_REPORT = "diffsynth-verify-npu.json"
 
-
-#: Within which a request to end is the same as the one before: CI says SIGTERM 7.5 seconds after an interrupt.
-_SECONDS_TO_END = 10.0
 
 _BEHIND = f"{__name__}.behind"
 
@@ -62,7 +58,8 @@ def _seconds(value: str | float) -> float:
 @click.argument("paths", nargs=-1, metavar="PATHS...")
 @click.option("--device", type=click.Choice(["emulated", "npu"]), default="emulated", show_default=True,
               help="The emulated NPU, or the Ascend NPU of this machine.")  # fmt: skip
-@click.option("--memory", metavar="SIZE", help="Memory of the emulated NPU, such as 8GiB (default: 64GiB).")
+@click.option("--memory", metavar="SIZE",
+              help="Memory of the emulated NPU, such as 8GiB (default: 64GiB, or all the host has).")  # fmt: skip
 @click.option("--hardware", metavar="LINE", help="Ascend product line: atlas-a2 (default), atlas-a3, ascend-950dt, ...")
 @click.option("--processes", type=click.IntRange(1, 8), multiple=True, metavar="N",
               help="Processes of each launch script, 1 to 8; may be given again (default: 1, and then 2).")  # fmt: skip
@@ -98,37 +95,14 @@ def verify(context: click.Context, /, paths: tuple[str, ...], **options: Any) ->
                  1 a script did not pass, or none was run
                  2 the scripts could not be run
     """
-    heard = _hear_requests_to_end()
     try:
-        status = _run(paths, tuple(context.meta[_BEHIND]), options)
+        with interrupted_once():
+            status = _run(paths, tuple(context.meta[_BEHIND]), options)
     except KeyboardInterrupt:
-        for number in heard:  # this ends by itself now
-            signal.signal(number, signal.SIG_IGN)
         with suppress(OSError):  # of a terminal that is closed
             click.echo("interrupted", err=True)
         status = 2
     sys.exit(status)
-
-
-def _hear_requests_to_end() -> list[signal.Signals]:
-    """From now on each of these signals raises KeyboardInterrupt, but those that come soon after one do nothing.
-
-    `timeout` signals twice, a terminal that is closed may, and CI follows an interrupt with SIGTERM: the second one
-    would interrupt what ends the processes and removes the temporary folder.
-    """
-    asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    heard = [one for one in asked if signal.getsignal(one) in (signal.SIG_DFL, signal.default_int_handler)]
-    heard_at = -math.inf
-
-    def hear(*_: object) -> None:
-        nonlocal heard_at
-        if time.monotonic() > heard_at + _SECONDS_TO_END:
-            heard_at = time.monotonic()
-            raise KeyboardInterrupt
-
-    for number in heard:
-        signal.signal(number, hear)
-    return heard
 
 
 def _run(paths: tuple[str, ...], behind: tuple[str, ...], options: dict[str, Any]) -> int:
