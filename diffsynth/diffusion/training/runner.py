@@ -134,27 +134,28 @@ def train(
         if position.batch >= len(prepared.loader):  # of a larger data set
             position.epoch, position.batch = position.epoch + 1, 0
 
+    saved = position.update
+
     def save(name: str) -> None:
+        nonlocal saved
         save_weights(
             accelerator, prepared.network, args.output_path / f"{name}.safetensors", names=trained,
             dtype=getattr(torch, args.torch_dtype), remove_prefix=args.remove_prefix_in_ckpt,
         )  # fmt: skip
         checkpoints.save(position)
+        saved = position.update
 
     if accelerator.is_main_process:
         _write_arguments(args)
     logs = open_logs(args, is_main=accelerator.is_main_process, update=position.update, updates=prepared.updates)
-    saved = position.update
     for _ in _updates(accelerator, objective, encode, prepared, position, logs, args):
         if args.validation_prompt is not None and position.update % args.validation_steps == 0:
             path = args.output_path / "validation" / f"step-{position.update}"
             objective.render(prepared.network, path if accelerator.is_main_process else None)
         if args.save_steps is not None and position.update % args.save_steps == 0:
             save(f"step-{position.update}")
-            saved = position.update
         elif args.save_steps is None and position.batch == 0:
             save(f"epoch-{position.epoch - 1}")
-            saved = position.update
     if saved != position.update:
         save(f"step-{position.update}")
     for log in logs:
@@ -189,13 +190,13 @@ def _updates(
             losses.append(loss.detach())
             position.batch += 1
             if accelerator.sync_gradients:
-                values = {"epoch": position.epoch, "loss": 0.0, "learning_rate": prepared.schedule.get_last_lr()[0]}
+                mean = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
+                values = {"epoch": position.epoch, "loss": mean, "learning_rate": prepared.schedule.get_last_lr()[0]}
+                losses.clear()
                 prepared.schedule.step()
                 position.update += 1
                 if position.batch == batches_in_epoch:
                     position.epoch, position.batch = position.epoch + 1, 0
-                values["loss"] = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
-                losses.clear()
                 for log in logs:
                     log.log(values, position.update)
                 yield
@@ -224,8 +225,7 @@ def _prepare(
 
 def _share(batch: int, batches: int, steps: int) -> float:
     """What a batch counts beside the 1 / steps that accelerate gives it: an epoch's last update may be of fewer."""
-    in_update = min(steps, batches - batch // steps * steps)
-    return steps / in_update
+    return steps / min(steps, batches - batch // steps * steps)
 
 
 def _is_sharded(accelerator: Accelerator) -> bool:

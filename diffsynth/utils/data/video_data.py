@@ -61,6 +61,10 @@ class VideoData:
         FileNotFoundError: the file or folder is not there, or the folder holds no image.
     """
 
+    height: int | None
+    width: int | None
+    _length: int | None
+
     def __init__(
         self,
         video_file: str | PathLike[str] | None = None,
@@ -75,9 +79,7 @@ class VideoData:
             self._source, self._name = ImageFolder(Path(image_folder)), str(image_folder)
         else:
             raise ValueError("VideoData takes video_file or image_folder, one of the two")
-        self._length: int | None = None
-        self.height: int | None = None
-        self.width: int | None = None
+        self._length = self.height = self.width = None
         if height is not None or width is not None:
             self.set_shape(height, width)
 
